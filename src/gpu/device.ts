@@ -147,12 +147,23 @@ async function findAdapter(wanted: string | undefined): Promise<Found> {
 /** What the adapter that `openDevice` would open says of itself. Throws as that does. */
 export const describeDevice = async (wanted?: string): Promise<Adapter> => (await findAdapter(wanted)).described;
 
+type Opener = (wanted?: string) => Promise<Device>;
+
+const open: Opener = async (wanted) => {
+  const { dawn, adapter, described } = await findAdapter(wanted);
+  const device = await adapter.requestDevice(WANTED);
+  return { adapter: described, device, provider: dawn, memoryHeaps: () => adapter.memoryHeaps() };
+};
+
+let opener = open;
+
+/** Puts what opens devices into other hands: a process that runs many scripts gives them all one that stays open. */
+export function provideDevices(wrap: (open: Opener) => Opener): void {
+  opener = wrap(open);
+}
+
 /**
  * Opens the best adapter, or the one that `wanted` names, with all of its limits.
  * Throws a UserError when none answers: the provider would otherwise hand out one that computes nothing.
  */
-export async function openDevice(wanted?: string): Promise<Device> {
-  const { dawn, adapter, described } = await findAdapter(wanted);
-  const device = await adapter.requestDevice(WANTED);
-  return { adapter: described, device, provider: dawn, memoryHeaps: () => adapter.memoryHeaps() };
-}
+export const openDevice: Opener = (wanted) => opener(wanted);

@@ -7,7 +7,7 @@ import { type Counts, closingLine, countTests } from "./junit.ts";
 import { setUp } from "./setup.ts";
 
 /** Kernels are compiled and run on the CPU where the driver is a software one. */
-const TIMEOUT_MS = 60_000;
+const TIMEOUT_MS = 120_000;
 
 const HELP = `Set up, then check types (tsc), style (biome) and tests (bun test)
 

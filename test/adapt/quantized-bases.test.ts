@@ -75,7 +75,7 @@ beforeAll(async () => {
   await run("train", "base --data rows.jsonl --steps 4 --lr 0.05 --batch-size 2 --lora --lora-rank 2 -o lora");
   await run("merge", "base --method passthrough --gguf-type q8_0 -o base.gguf");
   await run("merge", "base.gguf+lora --method passthrough -o whole");
-}, 60_000);
+}, 120_000);
 
 test("merge, evaluate and sample take a quantised base with an adapter", async () => {
   const loss = async (model: string) => {

@@ -184,7 +184,7 @@ describe("fuzz", () => {
       }),
       run(30_000),
     );
-  }, 60_000);
+  }, 120_000);
 
   test("10,000 pickles of any opcodes", () => {
     const codes = fc.constantFrom(..."(.012NKMJGXUTCB]}ael)tuqrhjcRbQsioPI".split("").map((c) => c.charCodeAt(0)));
@@ -201,7 +201,7 @@ describe("fuzz", () => {
       }),
       run(10_000),
     );
-  }, 60_000);
+  }, 120_000);
 
   test("met every rule", () => {
     for (const [kind] of KINDS) expect([kind, counts.get(kind) ?? 0]).not.toEqual([kind, 0]);

@@ -314,11 +314,11 @@ describe("fuzz", () => {
 
   test("30,000 files with damaged bytes", () => {
     fc.assert(fc.property(editedBytes, readFromMemory), run(30_000));
-  }, 60_000);
+  }, 120_000);
 
   test("20,000 files with an edited header", () => {
     fc.assert(fc.property(editedJson, readFromMemory), run(20_000));
-  }, 60_000);
+  }, 120_000);
 
   test("5,000 files whose tensors lie elsewhere", () => {
     const shift = fc.record({
@@ -343,7 +343,7 @@ describe("fuzz", () => {
       }),
       run(5000),
     );
-  }, 60_000);
+  }, 120_000);
 
   test("2,000 indexes and 2,000 lineages", () => {
     const index = JSON.stringify({
@@ -381,7 +381,7 @@ describe("fuzz", () => {
       }),
       run(2000),
     );
-  }, 60_000);
+  }, 120_000);
 
   test(
     "900 files, folders and streams on a disk",

@@ -32,7 +32,7 @@ describe("graph", () => {
       `model --method static --mixture 0,1,0 --steps 5 ${DATA} ${HELD} --batch-size 4 --lr 0.01 -q --log alone.log -o alone/`,
     );
     near(Object.values(lab.held("alone.log")), after[1]!);
-  }, 20_000);
+  }, 120_000);
 
   test("--exact compares halves with the whole", async () => {
     await Promise.all([lab.once(approximate), lab.succeeds(`graph model ${line} --exact -o exact.json`)]);
@@ -51,7 +51,7 @@ describe("graph", () => {
     edge(0, 2, together.c!);
     edge(2, 0, together.a!);
     for (const i of [0, 1, 2]) expect(graph[i]![i]).toBe(1);
-  }, 20_000);
+  }, 120_000);
 
   test("by hand needs no model, and its groups may come in another order", async () => {
     await lab.succeeds(`graph ${DATA} --edges a:b,c:a -q -o hand.json`);
@@ -77,7 +77,7 @@ describe("graph", () => {
       expect(Math.abs(one[name]! - Math.exp(0.5 * x) / all)).toBeLessThan(1e-9);
       expect(Math.abs(two[name]! - one[name]!)).toBeLessThan(1e-9);
     }
-  }, 20_000);
+  }, 120_000);
 });
 
 describe("balance", () => {
@@ -107,7 +107,7 @@ describe("balance", () => {
     await lab.succeeds(`model ${given} ${DATA} ${RUN} --steps 2 --log balanced.log -o balanced/`);
     const [{ weights: used }] = lab.mixtures("balanced.log") as [Mixture];
     for (const [i, weight] of used!.entries()) expect(weight).toBeCloseTo(weights[i]!, 9);
-  }, 60_000);
+  }, 120_000);
 
   test("--dry-run says how long it takes; parts that do not fit are refused", async () => {
     const { text, code } = await lab.run(`${line} --mini 0.25 --passes 2 -n --json --device none`);
@@ -117,7 +117,7 @@ describe("balance", () => {
     const refused = await lab.run(`${line} --parts 0.5,0.5 -o nothing.json`);
     expect(refused.err).toContain("--parts 0.5,0.5 should be three numbers that sum to 1");
     expect(refused.code).toBe(2);
-  }, 60_000);
+  }, 120_000);
 });
 
 describe("plan", () => {
@@ -176,5 +176,5 @@ describe("plan", () => {
       expect(err.startsWith(`curriculum: ${message}`)).toBe(true);
       expect(code).toBe(2);
     }
-  }, 20_000);
+  }, 120_000);
 });

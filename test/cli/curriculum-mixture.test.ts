@@ -63,13 +63,13 @@ test("a part alone scores as its training does, and an average as the merge of t
   expect(readdirSync(lab.at("kept"))).toContain("unit-2");
   const { err, code } = await lab.run(`${LINE.replace("0.01", "0.02")} --keep-parts kept`);
   expect([code, err]).toEqual([2, expect.stringContaining("kept/unit-1 holds another training: its lr is 0.01")]);
-}, 60_000);
+}, 120_000);
 
 test("greedy selection looks at n (n + 1) / 2 of them, with the scores of all", async () => {
   const [all, greedy] = [await search("--mixtures all"), await search("")];
   expect(greedy.mixtures).toHaveLength(6);
   for (const { parts, loss } of greedy.mixtures) expect(loss).toBe(lossOf(all, ...parts));
-}, 60_000);
+}, 120_000);
 
 test("a part of two units is the average of both", async () => {
   const found = await search("--mixtures all --unit-rows 8 --keep-parts halves");
@@ -80,7 +80,7 @@ test("a part of two units is the average of both", async () => {
     lab.folder,
   );
   expect(lossOf(found, "a")).toBeCloseTo(await evaluated("half.safetensors"), 5);
-}, 60_000);
+}, 120_000);
 
 test.each([
   ["--lora", "--lora: the mean of two adapters' factors"],

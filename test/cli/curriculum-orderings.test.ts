@@ -14,7 +14,7 @@ describe.each(orderings.map(({ name }) => [name] as const))("%s", (name) => {
     expect(passes.map((pass) => pass.epoch)).toEqual(passes.map((_, i) => i));
     for (const { rows } of passes) expect(rows).toBeGreaterThan(0);
     expect(lab.mixtures(`${name}.log`)).toEqual([]);
-  }, 60_000);
+  }, 120_000);
 });
 
 test.each([
@@ -47,7 +47,7 @@ test("cyclical says in advance what share of the rows its passes have, cut to th
   expect(code).toBe(0);
   // 30 batches of 4 of 40 rows are three epochs.
   expect(err).toContain("6 passes over 25, 50, 100, 50, 25, 50 % of the rows\n");
-}, 60_000);
+}, 120_000);
 
 describe("rows whose answer is cut away", () => {
   // The first two rows have prompts that fill the length alone: no token of them counts.
@@ -77,7 +77,7 @@ describe("rows whose answer is cut away", () => {
       `model --method competence --toward easy --c0 0.25 ${line} --steps 1 --log hard.log -o hard.safetensors`,
     );
     expect(lab.events("hard.log", "step")[0]!.counted).toBe(15); // a pass has a tenth of the rows
-  }, 60_000);
+  }, 120_000);
 
   test("select keeps them last, whatever selects", async () => {
     cut();
@@ -91,7 +91,7 @@ describe("rows whose answer is cut away", () => {
       "select model --data cut.jsonl --max-length 16 --overflow truncate --keep-rows 7 --ranked -q -o kept.jsonl",
     );
     expect(lab.lines("kept.jsonl").at(-1)).toBe(lab.lines("cut.jsonl")[0]!);
-  }, 60_000);
+  }, 120_000);
 });
 
 test("plain training is what one group, and all rows in every pass, come down to", async () => {
@@ -105,4 +105,4 @@ test("plain training is what one group, and all rows in every pass, come down to
   expect(await lab.apart("plain-drawn", "plain")).toBeGreaterThan(1e-4);
   expect(await lab.apart("plain-drawn", "one-group")).toBe(0);
   expect(await lab.apart("plain", "whole-passes")).toBe(0);
-}, 60_000);
+}, 120_000);

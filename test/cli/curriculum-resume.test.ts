@@ -59,7 +59,7 @@ describe("a run that was killed continues as if it had not been", () => {
     );
     await whole;
     expect(await lab.apart("whole", "replayed.safetensors")).toBe(0);
-  }, 60_000);
+  }, 120_000);
 
   test("with other data it is refused", async () => {
     const groups = "--data a=a.jsonl --data b=changing.jsonl --data c=c.jsonl";
@@ -75,5 +75,5 @@ describe("a run that was killed continues as if it had not been", () => {
       "curriculum: kept/last was saved with groups a (16, 256), b (16, 256), c (16, 256), this run has a (16, 256), b (32, 512), c (16, 256)",
     );
     expect(code).toBe(2);
-  }, 60_000);
+  }, 120_000);
 });

@@ -38,7 +38,7 @@ describe.each(samplers.map((method) => [method.name, method] as const))("%s", (n
       for (const [g, group] of groups.entries()) if (probs[g] === 0) expect(step[`loss.${group}`]).toBeUndefined();
     }
     expect(existsSync(lab.at(`${name}-state`))).toBe(false);
-  }, 60_000);
+  }, 120_000);
 });
 
 /** Runs of 12 steps on three groups, whose mixtures are known. */
@@ -77,7 +77,7 @@ describe("mixtures are those that the options ask for", () => {
     expect(steps("powerlaw")).toEqual([0, 4, 8]);
     await ran("dmt");
     expect(steps("dmt")).toEqual([0, 6]);
-  }, 60_000);
+  }, 120_000);
 
   test("groups with metadata, then without", async () => {
     const pair = "--data a=a.jsonl --data b=b.jsonl";
@@ -88,7 +88,7 @@ describe("mixtures are those that the options ask for", () => {
       [0, [1, 0]],
       [9, [0, 1]],
     ]);
-  }, 20_000);
+  }, 120_000);
 
   test("those that answer to losses change at the steps that were asked for", async () => {
     const probes = (await probs("aioli")).slice(1, 4);
@@ -103,7 +103,7 @@ describe("mixtures are those that the options ask for", () => {
       const weights = lab.mixtures(`known-${name}.log`).map((mixture) => String(mixture.weights));
       expect(new Set(weights).size).toBeGreaterThan(1);
     }
-  }, 60_000);
+  }, 120_000);
 
   test("the drawn rows follow the mixture", async () => {
     await ran("static");
@@ -113,7 +113,7 @@ describe("mixtures are those that the options ask for", () => {
     expect(drawn.a).toBe(0);
     expect(drawn.b).toBeGreaterThan(drawn.c);
     expect(drawn.c).toBeGreaterThan(0);
-  }, 20_000);
+  }, 120_000);
 });
 
 test("held-out losses that a sampler hears are logged at the steps at which it hears", async () => {
@@ -127,7 +127,7 @@ test("held-out losses that a sampler hears are logged at the steps at which it h
   }
   // A sampler that hears nothing: losses of the end alone.
   expect(lab.events("known-static.log", "eval").every(({ step }) => step === 12)).toBe(true);
-}, 60_000);
+}, 120_000);
 
 test("coba weighs the mean losses of the groups of a batch, with or without --task-loss task-token-mean", async () => {
   const line = `model --method coba ${KNOWN.coba} ${DATA} ${HELD} ${RUN} --steps 12`;
@@ -156,7 +156,7 @@ test("coba weighs the mean losses of the groups of a batch, with or without --ta
   }
   // A batch with rows of some groups only: the others' weights do not count.
   expect(lab.events("known-coba.log", "step").some((step) => step["loss.c"] === undefined)).toBe(true);
-}, 60_000);
+}, 120_000);
 
 describe("--schedule-from", () => {
   test.each(["aioli", "mpts", "dmt"] as const)(
@@ -196,7 +196,7 @@ describe("--schedule-from", () => {
       "curriculum: warning: known-dmt.log ends at step 12; its last mixture is used for steps 13 to 20\n",
     );
     expect(code).toBe(0);
-  }, 60_000);
+  }, 120_000);
 });
 
 test("the last line has the loss of every group and the mixture that was drawn by", async () => {

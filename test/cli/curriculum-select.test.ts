@@ -66,7 +66,7 @@ describe("what sub-commands print", () => {
       expect(code).toBe(2);
     }
     expect(readFileSync(lab.at("a.jsonl"))).toEqual(before);
-  }, 20_000);
+  }, 120_000);
 
   test("a model that gives no numbers stops the work", async () => {
     const hint = "bun run inspect broken --check looks for NaN in its weights";
@@ -114,7 +114,7 @@ describe("select", () => {
     expect(lines(text)).toEqual(odd);
     expect(err).toMatch(/lowest-loss: kept 16 of 32 rows; mean loss [\d.]+, of all [\d.]+\n/);
     expect(lab.events("select.log", "selected")[0]!.places).toEqual(odd.map((_, i) => `to-select.jsonl:${2 * i + 2}`));
-  }, 20_000);
+  }, 120_000);
 
   test("gradients of rows that are known are the smallest", async () => {
     toSelect();
@@ -125,7 +125,7 @@ describe("select", () => {
     expect(code).toBe(0);
     expect(lines(text)).toHaveLength(10);
     for (const line of lines(text)) expect(source(["b"])).toContain(line);
-  }, 20_000);
+  }, 120_000);
 
   test("coverage takes rows of a group that is rare; the best come first when asked", async () => {
     // Sixteen copies of one row, told apart by a note, and two others.
@@ -145,12 +145,12 @@ describe("select", () => {
       expect(ranked).not.toEqual(plain);
       expect([...ranked].sort()).toEqual([...plain].sort());
     }
-  }, 20_000);
+  }, 120_000);
 
   test("what it writes is data", async () => {
     await lab.succeeds(`select model ${DATA} --keep-rows 12 -q -o chosen.jsonl`);
     await lab.succeeds(`model --method stratified --data chosen.jsonl ${RUN} --steps 2 -o from-chosen/`);
-  }, 20_000);
+  }, 120_000);
 
   test.each([
     ["model --data -", "select reads its rows twice, which stdin cannot", "write them to a file first"],

@@ -44,7 +44,7 @@ describe("what rows weigh", () => {
     expect(await lab.apart("task-sample-mean", "focal-0")).toBeLessThan(1e-5);
     expect(await lab.apart("task-sample-mean", "focal")).toBeGreaterThan(1e-4);
     expect(lab.losses("focal.log")[0]!).toBeLessThan(lab.losses("task-sample-mean.log")[0]!);
-  }, 60_000);
+  }, 120_000);
 
   test("--sample-weight: far from any temperature it is the mean over rows", async () => {
     const kinds = ["linupper", "quadratic", "extremes"];
@@ -65,5 +65,5 @@ describe("what rows weigh", () => {
     }
     // The hardest rows count at least as much as others.
     expect(lab.losses("linupper.log")[2]!).toBeGreaterThan(lab.losses("sample-mean.log")[2]!);
-  }, 60_000);
+  }, 120_000);
 });

@@ -17,7 +17,7 @@ describe("what goes in and out", () => {
     expect(code).toBe(0);
     expect(await lab.apart("named", "streamed.safetensors")).toBe(0);
     expect(await lab.apart("named", "piped.safetensors")).toBe(0);
-  }, 20_000);
+  }, 120_000);
 
   test("--lora trains an adapter, the base stays", async () => {
     const before = readFileSync(lab.at("model/model.safetensors"));
@@ -31,7 +31,7 @@ describe("what goes in and out", () => {
     expect(await lab.apart("lora/adapter_model.safetensors", "lora-on/adapter_model.safetensors")).toBeGreaterThan(
       1e-4,
     );
-  }, 20_000);
+  }, 120_000);
 
   test.each([
     "--method progress --every 5",
@@ -179,5 +179,5 @@ describe("refusals", () => {
     await refused(`graph ${DATA} --edges a:d -q`, "edge a:d does not name two groups");
     await refused("plan --tokens 100", "a plan needs --flops or --parameters");
     await refused(`model --method stratified ${RUN} --steps 2 -o refused/`, "--data is missing");
-  }, 20_000);
+  }, 120_000);
 });

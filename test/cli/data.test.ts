@@ -7,7 +7,7 @@ import { run } from "./fixtures/run.ts";
 
 const DATA = join(import.meta.dir, "../../scripts/data.ts");
 
-setDefaultTimeout(30_000);
+setDefaultTimeout(120_000);
 
 let folder: string;
 beforeAll(() => {

@@ -50,7 +50,7 @@ describe("refusals", () => {
     ],
     [
       "mlp-large --student mlp-small --data points.jsonl --method attention",
-      "the student has no attention\n  hint: take --method hidden",
+      "the student has no attention over the tokens of a row alone\n  hint: take --method hidden, or kd for what it answers",
     ],
     ["large --student small --method self-further", "self-further: the teacher is 24 wide, the student 16"],
     ["large --student small --distill-weight 0", "--distill-weight and --label-weight are both 0"],

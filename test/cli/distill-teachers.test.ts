@@ -44,13 +44,13 @@ describe("vocabularies", () => {
       "distill: small/ has 50 outputs, padded/ 56, and one of them has no tokenizer to compare\n  hint: add tokenizer.json",
     );
     expect(code).toBe(2);
-  }, 30_000);
+  }, 120_000);
 
   test("classes of another number are refused", async () => {
     const { err, code } = await distill("mlp-wide/ --student mlp-small/ --data points.jsonl --steps 2 -o refused/");
     expect(err).toContain("distill: mlp-small/ has 3 classes, the teacher mlp-wide/ 4\n");
     expect(code).toBe(2);
-  }, 30_000);
+  }, 120_000);
 });
 
 describe("a teacher with another tokenizer", () => {
@@ -179,7 +179,7 @@ describe("a cache", () => {
       expect(cached.err).toBe("");
       expect(await apart(`live-${name}/model.safetensors`, `cached-${name}/model.safetensors`)).toBeLessThan(2e-5);
     }
-  }, 60_000);
+  }, 120_000);
 
   test("--json says what was written; a teacher without numbers writes nothing", async () => {
     const { text, err, code } = await distill(
@@ -205,7 +205,7 @@ describe("a cache", () => {
     expect(broken.err).toContain("distill: broken: the logits of rows.jsonl:1, token 0, are not finite\n  hint: ");
     expect(broken.code).toBe(1);
     expect(existsSync(at("never.safetensors"))).toBe(false);
-  }, 30_000);
+  }, 120_000);
 
   test("does not know other rows, other vocabularies, or samples", async () => {
     await distill("cache --teacher large --data rows.jsonl --top-logprobs 3 -q -o top3.safetensors");
@@ -232,7 +232,7 @@ describe("a cache", () => {
     await refused("--student small --data rows.jsonl --on-policy 1", "a cached teacher cannot answer samples");
     await refused("--student small --data rows.jsonl --pack", "rows are looked up whole");
     await refused("--student mlp-small --data points.jsonl", "a cache is for language models");
-  }, 60_000);
+  }, 120_000);
 });
 
 describe("--online", () => {

@@ -37,7 +37,7 @@ test.each([
 test("blank lines are no rows, and are not called empty", async () => {
   const { err } = await runShell("printf '\\n\\n' | $TRAIN llama-tied --data - --steps 1 -o never/", folder);
   expect(err).toStartWith("train: stdin holds no rows\n");
-}, 30_000);
+}, 120_000);
 
 test("a checkpoint in a file that was cut is not the fault of a pipe", async () => {
   const { err, code } = await runShell(
@@ -48,7 +48,7 @@ test("a checkpoint in a file that was cut is not the fault of a pipe", async () 
     /^merge: stdin was cut short: .*\n {2}hint: cut.safetensors was not written to its end, or was cut since\n$/,
   );
   expect(code).toBe(2);
-}, 30_000);
+}, 120_000);
 
 test("a descriptor that is known by its path is named once", () => {
   const fd = openSync("/dev/null", "r");

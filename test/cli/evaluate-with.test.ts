@@ -51,7 +51,7 @@ beforeAll(async () => {
   await train("llama.json", "texts.jsonl", "--tokenizer byte --steps 12 --seed 1 -o one/");
   await train("llama.json", "texts.jsonl", "--tokenizer byte --steps 3 --seed 2 -o two/");
   await train("short.json", "texts.jsonl", "--tokenizer byte --steps 1 -o short/");
-}, 60_000);
+}, 120_000);
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 /** Metrics over all rows, and what the first line of results calls the model. */
@@ -110,7 +110,7 @@ describe("classifiers", () => {
       expect(other.loss).toBeCloseTo(logits.loss, 5);
       expect(Math.abs(logits.loss - expected.loss)).toBeGreaterThan(1e-3);
     }
-  }, 20_000);
+  }, 120_000);
 
   test("with weight 0 and 1 are the one model and the other, to the bit", async () => {
     const [g, h] = [await measure("g/ --data points.jsonl"), await measure("h/ --data points.jsonl")];
@@ -119,7 +119,7 @@ describe("classifiers", () => {
       expect(await measure(`${line} --mix ${kind} --mix-weight 1`)).toEqual(h);
     }
     expect(g.loss).not.toBe(h.loss);
-  }, 20_000);
+  }, 120_000);
 
   test("are called by both names, and the gold model is measured alone", async () => {
     const { text } = await run("evaluate", "g/ h/ --with h/ --data points.jsonl --bootstrap 0 --json -q");
@@ -128,7 +128,7 @@ describe("classifiers", () => {
     const alone = await measure("h/ --data points.jsonl");
     const mixed = rows.find(({ model, metric }) => model === "h/ with h/" && metric === "loss")!;
     expect(mixed.value).toBeCloseTo(alone.loss!, 5);
-  }, 20_000);
+  }, 120_000);
 
   test("a dry run names the other model, and counts its memory", async () => {
     const plan = async (more: string) => {
@@ -139,7 +139,7 @@ describe("classifiers", () => {
     const [alone, both] = [await plan(""), await plan(" --with h/")];
     expect(both.models.map(({ role, model }) => `${role} ${model}`)).toEqual(["model g/", "with h/"]);
     expect(both.gpu_memory).toBeGreaterThan(alone.gpu_memory);
-  }, 20_000);
+  }, 120_000);
 });
 
 test("language models of one vocabulary: the mixture is at most log 2 worse than the better of the two", async () => {
@@ -148,7 +148,7 @@ test("language models of one vocabulary: the mixture is at most log 2 worse than
   expect(half.loss).toBeLessThan(Math.min(one.loss!, two.loss!) + Math.LN2);
   expect(half.loss).toBeLessThan((one.loss! + two.loss!) / 2);
   expect(await measure("one/ --with two/ --mix-weight 1 --data texts.jsonl")).toEqual(two);
-}, 20_000);
+}, 120_000);
 
 test.each([
   ["g/ --with four/ --data points.jsonl", "g/ has 3 classes, four/ 4\n  hint: name a model like g/ for --with"],

@@ -69,7 +69,7 @@ test("a dry run says what would be measured, and writes nothing", async () => {
   expect(probed.text).toMatch(/^GPU memory +at least .*, without what the technique itself takes$/m);
   expect((await run("evaluate", ["next", "--data", "none.jsonl", "-n"])).code).toBe(2);
   expect(readdirSync(folder).sort()).toEqual(before);
-}, 60_000);
+}, 120_000);
 
 /** Writes turned.jsonl, the rows of next.jsonl in another order. */
 function turn(): void {

@@ -11,7 +11,7 @@ import { bytesOf } from "../checkpoint/sample.ts";
 import { runShell } from "../support/command.ts";
 import { TINY_TEXT } from "../support/tiny-models.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 let top: string;
 const at = (name: string) => path.join(top, name);
 beforeAll(async () => {

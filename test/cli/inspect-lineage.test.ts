@@ -12,7 +12,7 @@ const MERGE = join(ROOT, "scripts/merge.ts");
 const TRAIN = join(ROOT, "scripts/train.ts");
 
 // Each test starts a few processes, which may be shells that start more.
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
 let folder: string;
 beforeAll(() => {

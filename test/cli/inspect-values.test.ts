@@ -12,7 +12,7 @@ import { fileOf, type Made } from "../checkpoint/sample.ts";
 import { INSPECT, inspect, json, lines, TINY } from "./inspected.ts";
 
 // Each test starts a few processes, which may be shells that start more.
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
 let folder: string;
 beforeAll(() => {

@@ -7,7 +7,7 @@ import { run } from "./fixtures/run.ts";
 import { INPUTS, INSPECT, inspect, json, lines, ROOT, TINY } from "./inspected.ts";
 
 // Each test starts a few processes, which may be shells that start more.
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
 let folder: string;
 beforeAll(() => {

@@ -19,11 +19,11 @@ test("merge says what it wrote", async () => {
     seconds: expect.any(Number),
     remarks: [expect.stringContaining("llama-tied is listed more than once")],
   });
-}, 30_000);
+}, 120_000);
 
 test("merge refuses two results on stdout", async () => {
   const { err, code } = await runShell("$MERGE llama-tied --method passthrough --json > both", folder);
   expect(code).toBe(2);
   expect(err).toContain("--json and the merged checkpoint both want stdout");
   expect(existsSync(at("both")) && statSync(at("both")).size).toBe(0);
-}, 30_000);
+}, 120_000);

@@ -10,7 +10,7 @@ import { named, network, valuesOf } from "../merge/structure/networks.ts";
 import { sharedGpu } from "../support/gpu.ts";
 import { DECODER, merge, readTensors, tensorsOf, writeModel } from "./merge-models.ts";
 
-setDefaultTimeout(60_000); // the machine may be busy
+setDefaultTimeout(120_000); // the machine may be busy
 
 const CONFIG = {
   ...{ model_type: "llama", hidden_size: 16, intermediate_size: 12, num_hidden_layers: 2, num_attention_heads: 4 },

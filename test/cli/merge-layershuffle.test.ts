@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { shuffledBlocks, shuffledModels } from "../../src/merge/commands/layershuffle.ts";
 import { merge, readTensors, type Shapes, tensorsOf, writeModel } from "./merge-models.ts";
 
-setDefaultTimeout(30_000); // the machine may be busy
+setDefaultTimeout(120_000); // the machine may be busy
 
 const decoder = (layers: number): Shapes => ({
   "model.embed_tokens.weight": [16, 8],

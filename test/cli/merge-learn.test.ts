@@ -8,7 +8,7 @@ import { checkpointOf, LLAMA, mlp, Rows } from "../merge/tuning/world.ts";
 import { runShell } from "../support/command.ts";
 import { merge, readTensors, writeModel } from "./merge-models.ts";
 
-setDefaultTimeout(60_000); // the machine may be busy
+setDefaultTimeout(120_000); // the machine may be busy
 
 const rows = new Rows();
 const at = (name: string) => join(rows.folder, name);

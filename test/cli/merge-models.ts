@@ -6,6 +6,7 @@ import { DTYPE_BYTES, type Dtype, isFloat } from "../../src/checkpoint/dtype.ts"
 import { sizeOf } from "../../src/tensor/tensor.ts";
 import { fileOf, type Made, readIndependently } from "../checkpoint/sample.ts";
 import { normals, randomWords } from "../support/random.ts";
+import { CLIENT, served, servedEnvironment } from "../support/served/served.ts";
 
 const SCRIPT = join(import.meta.dir, "../../scripts/merge.ts");
 
@@ -66,6 +67,8 @@ export interface Setting {
 
 /** Runs `merge`; without `stdin` it gets an empty one. */
 export async function merge(argv: readonly string[], { cwd, stdin, env = {} }: Setting): Promise<Merged> {
+  const ran = stdin === undefined ? await served(SCRIPT, argv, cwd, env) : undefined;
+  if (ran) return { ...ran, text: new TextDecoder().decode(ran.out) };
   const child = Bun.spawn([process.execPath, SCRIPT, ...argv], {
     cwd,
     stdin: stdin ?? "ignore",
@@ -92,7 +95,7 @@ export async function shell(line: string, cwd: string): Promise<Merged> {
     stdin: "ignore",
     stdout: "pipe",
     stderr: "pipe",
-    env: { ...process.env, MERGE: `${process.execPath} ${SCRIPT}` },
+    env: { ...process.env, ...(await servedEnvironment(line)), MERGE: `${process.execPath} ${CLIENT} ${SCRIPT}` },
   });
   const [out, err, code] = await Promise.all([
     new Response(child.stdout).bytes(),

@@ -9,7 +9,7 @@ import { json, relativeError, SIZES, tinyLogits, tinyTensors, writeTiny } from "
 import { runScript, runShell } from "../support/command.ts";
 import { ingotOnPath } from "../support/ingot.ts";
 
-setDefaultTimeout(60_000); // the machine may be busy
+setDefaultTimeout(120_000); // the machine may be busy
 
 let folder: string;
 const at = (name: string): string => join(folder, name);

@@ -10,7 +10,7 @@ import { json, relativeError, tinyLogits, tinyTensors, writeTiny } from "../merg
 import { runScript } from "../support/command.ts";
 import { normals } from "../support/random.ts";
 
-setDefaultTimeout(60_000); // the machine may be busy
+setDefaultTimeout(120_000); // the machine may be busy
 
 let folder: string;
 const at = (name: string): string => join(folder, name);

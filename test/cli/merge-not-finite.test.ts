@@ -7,7 +7,7 @@ import { ResultWatch } from "../../src/merge/finite.ts";
 import { json, writeTiny } from "../merge/experts/models.ts";
 import { runScript } from "../support/command.ts";
 
-setDefaultTimeout(60_000); // the machine may be busy
+setDefaultTimeout(120_000); // the machine may be busy
 
 const folder = mkdtempSync(join(tmpdir(), "ingot-not-finite-"));
 afterAll(() => rmSync(folder, { recursive: true }));

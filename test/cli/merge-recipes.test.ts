@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { expectWithin } from "../support/floats.ts";
 import { DECODER, floatsOf, merge, readTensors, tensorsOf, writeModel } from "./merge-models.ts";
 
-setDefaultTimeout(30_000); // the machine may be busy
+setDefaultTimeout(120_000); // the machine may be busy
 
 let folder: string;
 const [a, b, base] = [1, 2, 3].map((seed) => tensorsOf(DECODER, seed)) as ReturnType<typeof tensorsOf>[];

@@ -7,7 +7,7 @@ import { DTYPE_BYTES, type Dtype } from "../../src/checkpoint/dtype.ts";
 import { fileOf, readIndependently } from "../checkpoint/sample.ts";
 import { DECODER, merge, shell, tensorsOf, writeModel } from "./merge-models.ts";
 
-setDefaultTimeout(30_000); // the machine may be busy
+setDefaultTimeout(120_000); // the machine may be busy
 
 let folder: string;
 beforeAll(() => {

@@ -24,13 +24,13 @@ test("cma-es tries generations and then its mean", async () => {
   expect(trials.length).toBe(13);
   expect(trials.at(-1).trial).toBe("last");
   expect(found.best.scores.loss).toBe(Math.min(...trials.map(({ scores }) => scores.loss)));
-}, 60_000);
+}, 120_000);
 
 test("bo fits what it has seen", async () => {
   const { found, trials } = await searched(`${TASKS} ${ONE} --search bo --budget 8 -o bo/`, "bo");
   expect(trials.length).toBe(8);
   expect(found.best.scores.loss).toBeLessThanOrEqual(trials[0].scores.loss);
-}, 60_000);
+}, 120_000);
 
 test("nap trains, says so, and asks for the same points again", async () => {
   const args = `${TASKS} ${ONE} --search nap --budget 6 --training-steps 20`;
@@ -45,20 +45,20 @@ test("nap trains, says so, and asks for the same points again", async () => {
   const resumed = readFileSync(at("nap-part.jsonl"), "utf8").trim().split("\n");
   const points = (all: readonly string[]) => all.slice(1).map((line) => JSON.parse(line).point);
   expect(points(resumed)).toEqual(points(lines));
-}, 60_000);
+}, 120_000);
 
 test("nsga leaves the recipes of its front", async () => {
   const args = `${TASKS} ${TWO} --search nsga --population 6 --budget 12 --recipes front`;
   const { trials } = await searched(args, "nsga");
   expect(trials.length).toBe(12);
   expect(readdirSync(at("front")).length).toBeGreaterThan(0);
-}, 60_000);
+}, 120_000);
 
 test("universal merges by weights that sum to 1", async () => {
   const { trials } = await searched(`${TASKS} ${ONE} --search universal --budget 4 -o universal/`, "universal");
   for (const { point } of trials) expect(point["weight.math"] + point["weight.code"]).toBeCloseTo(1, 6);
   expect(trials.length).toBe(4);
-}, 60_000);
+}, 120_000);
 
 test("cycleqd begins with the experts, and its recipes make the same models again", async () => {
   const merge = "math code --base llama-tied --method svd_scale";
@@ -86,4 +86,4 @@ test("cycleqd begins with the experts, and its recipes make the same models agai
   const { rows } = JSON.parse(out);
   for (const group of ["a", "b"])
     expect(rows.find((row: { group: string }) => row.group === group).value).toBe(scores[`loss@${group}`]);
-}, 60_000);
+}, 120_000);

@@ -8,7 +8,7 @@ const ROWS = "llama-tied.jsonl";
 
 beforeAll(async () => {
   first = await search(`${SEARCH} --budget 5 --trials a.jsonl --recipes a.yml -o a/ --json`);
-}, 60_000);
+}, 120_000);
 
 /** What the search of most tests printed. */
 let first: Awaited<ReturnType<typeof script>>;
@@ -44,7 +44,7 @@ test("the best trial is a recipe, whose merge has the bytes of -o and the score 
   const merged = await search("a.yml -o by-hand/");
   expect(merged.code, merged.text).toBe(0);
   expect(bytesOf("by-hand/model.safetensors").equals(bytesOf("a/model.safetensors"))).toBe(true);
-}, 60_000);
+}, 120_000);
 
 test("every trial scores as its merge does in processes of its own", async () => {
   const trials = trialsOf("a.jsonl");
@@ -53,7 +53,7 @@ test("every trial scores as its merge does in processes of its own", async () =>
     await search(`${MERGE} --weight ${weights} -o one/ --overwrite`);
     expect(await lossOf("one")).toBe(scores.loss);
   }
-}, 60_000);
+}, 120_000);
 
 test("a search that was killed goes on to the same result", async () => {
   const whole = readFileSync(at("a.jsonl"), "utf8").split("\n");
@@ -63,7 +63,7 @@ test("a search that was killed goes on to the same result", async () => {
   const bare = (lines: { seconds?: number }[]) => lines.map(({ seconds, ...line }) => line);
   expect(bare(linesOf("killed.jsonl"))).toEqual(bare(linesOf("a.jsonl")));
   expect(bytesOf("killed.yml").equals(bytesOf("a.yml"))).toBe(true);
-}, 60_000);
+}, 120_000);
 
 test("shares of the trials are made apart, and a last step finds what one process finds", async () => {
   for (const share of [1, 2]) {
@@ -75,7 +75,7 @@ test("shares of the trials are made apart, and a last step finds what one proces
   expect(code, text).toBe(0);
   expect(bytesOf("w.yml").equals(bytesOf("a.yml"))).toBe(true);
   expect(trialsOf("w1.jsonl")).toHaveLength(3); // nothing was left to try
-}, 60_000);
+}, 120_000);
 
 test("without a place for it the recipe is what stdout has", async () => {
   const { code, out } = await search(`${SEARCH} --budget 1`);
@@ -83,7 +83,7 @@ test("without a place for it the recipe is what stdout has", async () => {
   expect(out).toStartWith("# trial 0 of merge --search random --budget 1 --seed 0: loss ");
   writeFileSync(at("piped.yml"), out);
   expect((await search("piped.yml -o piped/")).code).toBe(0);
-}, 60_000);
+}, 120_000);
 
 test("models that do not stay in memory score the same", async () => {
   const { code, text } = await search(`${SEARCH} --budget 3 --trials read.jsonl --keep-models 1`);
@@ -93,7 +93,7 @@ test("models that do not stay in memory score the same", async () => {
       .slice(0, 3)
       .map(({ scores }) => scores),
   );
-}, 60_000);
+}, 120_000);
 
 test("groups of layers with one value are all layers", async () => {
   const space = "--search-space weight=0.5:0.5 --budget 1";
@@ -104,7 +104,7 @@ test("groups of layers with one value are all layers", async () => {
   expect(Object.keys(trialsOf("layers.jsonl")[0].point).length).toBeGreaterThan(2);
   expect(trialsOf("layers.jsonl")[0].scores).toEqual(trialsOf("a.jsonl")[0].scores);
   expect(await lossOf("layers")).toBe(trialsOf("a.jsonl")[0].scores.loss);
-}, 60_000);
+}, 120_000);
 
 test("several objectives have a front: a table, a folder of recipes", async () => {
   const rows = `--data whole=${ROWS} --data first=llama-tied-first.jsonl --objective loss@whole,loss@first`;
@@ -118,7 +118,7 @@ test("several objectives have a front: a table, a folder of recipes", async () =
     for (const other of front)
       if (one !== other)
         expect(Object.keys(one.scores).some((name) => one.scores[name]! < other.scores[name]!)).toBe(true);
-}, 60_000);
+}, 120_000);
 
 test("a genome of mergekit-evolve is read, its tasks from local rows", async () => {
   const genome = [
@@ -151,7 +151,7 @@ test("a genome of mergekit-evolve is read, its tasks from local rows", async () 
   expect((await search("genes.yml -o genes/")).code).toBe(0);
   const best = Math.min(...trialsOf("genes.jsonl").map(({ scores }) => Object.values(scores)[0] as number));
   expect(await lossOf("genes")).toBe(best);
-}, 60_000);
+}, 120_000);
 
 test("a search with --align merges what was put in order, and its recipe says so", async () => {
   const asked = `${SEARCH} --budget 2 --align weights --post lines --trials aligned.jsonl --recipes aligned.yml -o aligned/`;
@@ -161,7 +161,7 @@ test("a search with --align merges what was put in order, and its recipe says so
   expect(readFileSync(at("aligned.yml"), "utf8")).toContain("its merge has the options --align weights --post lines");
   const best = Math.min(...trialsOf("aligned.jsonl").map(({ scores }) => scores.loss));
   expect(await lossOf("aligned")).toBe(best);
-}, 60_000);
+}, 120_000);
 
 test("adapters alone, whose merge is an adapter and no model, are refused with and without --dry-run", async () => {
   const { code, text } = await script("train", "llama-tied --data llama-tied-first.jsonl --steps 1 --lora -o lora/");
@@ -170,7 +170,7 @@ test("adapters alone, whose merge is an adapter and no model, are refused with a
     const odd = await search(`lora --method linear --search random --budget 2 --data ${ROWS}${ending}`);
     expect([odd.code, odd.text]).toEqual([2, expect.stringContaining("all that it merges are adapters")]);
   }
-}, 60_000);
+}, 120_000);
 
 test("--dry-run says what it would take, and does nothing", async () => {
   const { code, out } = await search(`${SEARCH} --budget 50 --dry-run --json --trials dry.jsonl`);
@@ -184,7 +184,7 @@ test("--dry-run says what it would take, and does nothing", async () => {
   });
   expect(plan.gpu_memory).toBeGreaterThan(0);
   expect(existsSync(at("dry.jsonl"))).toBe(false);
-}, 60_000);
+}, 120_000);
 
 describe("refused before work", () => {
   test.each([

@@ -9,7 +9,7 @@ import { entryOf } from "../support/entry.ts";
 import { sharedGpu } from "../support/gpu.ts";
 import { merge, readTensors, writeModel } from "./merge-models.ts";
 
-setDefaultTimeout(60_000); // the machine may be busy
+setDefaultTimeout(120_000); // the machine may be busy
 
 const CONFIG = {
   ...{ model_type: "llama", hidden_size: 16, intermediate_size: 12, num_hidden_layers: 4, num_attention_heads: 4 },

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import type { Dtype } from "../../src/checkpoint/dtype.ts";
 import { merge, readTensors, shell, writeModel } from "./merge-models.ts";
 
-setDefaultTimeout(30_000); // the machine may be busy
+setDefaultTimeout(120_000); // the machine may be busy
 
 const GOLDENS = join(import.meta.dir, "../golden/tokenizer-merge/inputs");
 let cwd: string;

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { merge, readTensors, shell } from "./merge-models.ts";
 
-setDefaultTimeout(60_000); // the machine may be busy
+setDefaultTimeout(120_000); // the machine may be busy
 
 const ROOT = join(import.meta.dir, "../..");
 const GOLDENS = join(import.meta.dir, "../golden/tokenizer-merge/inputs");

@@ -21,7 +21,7 @@ import {
   writeModel,
 } from "./merge-models.ts";
 
-setDefaultTimeout(30_000); // the machine may be busy
+setDefaultTimeout(120_000); // the machine may be busy
 
 const TRAIN = join(import.meta.dir, "../golden/train");
 const UP0 = "model.layers.0.mlp.up_proj.weight";

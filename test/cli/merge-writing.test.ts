@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { randomUnits } from "../support/random.ts";
 import { DECODER, merge, readTensors, shell, started, tensorsOf, writeModel } from "./merge-models.ts";
 
-setDefaultTimeout(30_000); // the machine may be busy
+setDefaultTimeout(120_000); // the machine may be busy
 
 let folder: string;
 /** Eight matrices of 6 MB: a result of about 50 MB. */
@@ -142,7 +142,7 @@ describe.skipIf(process.platform === "win32")("signals", () => {
     expect([last.code, last.err]).toEqual([0, ""]);
     expect(readFileSync(target).equals(wanted)).toBe(true);
     expect(leftovers()).toEqual([]);
-  }, 60_000);
+  }, 120_000);
 
   test("a folder killed while it is written is no model, and the next run makes it one", async () => {
     for (const wait of [0, 60]) {
@@ -160,5 +160,5 @@ describe.skipIf(process.platform === "win32")("signals", () => {
     expect([last.code, last.err]).toEqual([0, ""]);
     expect(leftovers(join(folder, "killed-folder"))).toEqual([]);
     expect(readdirSync(join(folder, "killed-folder"))).toHaveLength(6);
-  }, 30_000);
+  }, 120_000);
 });

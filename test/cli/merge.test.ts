@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { fileOf, readIndependently } from "../checkpoint/sample.ts";
 import { DECODER, merge, readTensors, shell, tensorsOf, writeModel } from "./merge-models.ts";
 
-setDefaultTimeout(30_000); // the machine may be busy
+setDefaultTimeout(120_000); // the machine may be busy
 
 let folder: string;
 const models = [1, 2, 3].map((seed) => tensorsOf(DECODER, seed));

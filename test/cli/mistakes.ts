@@ -8,6 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { ingotOnPath } from "../support/ingot.ts";
+import { servedEnvironment } from "../support/served/served.ts";
 
 interface Mistake {
   /** What was typed. */
@@ -49,7 +50,7 @@ ingot curriculum graph --data a=a.jsonl --data b=b.jsonl --edges a:b -o graph.js
 async function sh(line: string, folder: string): Promise<{ code: number; text: string }> {
   const child = Bun.spawn(["sh", "-ec", line], {
     cwd: folder,
-    env: { ...ingotOnPath(folder, PROJECT), COLUMNS: "80" },
+    env: { ...ingotOnPath(folder, PROJECT), ...(await servedEnvironment()), COLUMNS: "80" },
     stdin: "ignore",
     stdout: "pipe",
     stderr: "pipe",

@@ -16,7 +16,7 @@ import { join } from "node:path";
 import { runScript } from "../support/command.ts";
 import { DECODER, merge, shell, tensorsOf, writeModel } from "./merge-models.ts";
 
-setDefaultTimeout(60_000); // the machine may be busy
+setDefaultTimeout(120_000); // the machine may be busy
 
 let folder: string;
 const at = (name: string) => join(folder, name);

@@ -43,7 +43,7 @@ beforeAll(async () => {
   await done(`$TRAIN --init config.json --tokenizer byte ${some} -o base/`);
   await done(`$TRAIN base ${some} --lr 1e-2 -o left/ && $TRAIN base ${some} --no-shuffle --lr 1e-2 -o right/`);
   await done(`${MERGE} -o merged/ && ${UNLEARN} merged -o unlearned/ && ${DISTILL} --teacher unlearned -o student/`);
-}, 60_000);
+}, 120_000);
 
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
@@ -53,7 +53,7 @@ test("by files and by pipes: the same bytes", async () => {
   await done(`${MERGE} | ${UNLEARN} | ${DISTILL} > stdout.safetensors`);
   await done(`${DISTILL} --teacher unlearned > file.safetensors`);
   expect(await bytes("stdout.safetensors")).toEqual(await bytes("file.safetensors"));
-}, 60_000);
+}, 120_000);
 
 test("the last file knows every step, and its commands make it again", async () => {
   const student = await openPlain(join(folder, "student"));
@@ -70,7 +70,7 @@ test("the last file knows every step, and its commands make it again", async () 
   chmodSync(join(folder, "ingot"), 0o755);
   await done("PATH=$PWD:$PATH; ingot inspect student --command > again.sh && mv unlearned away && sh again.sh again/");
   expect(await bytes("again/model.safetensors")).toEqual(await bytes("student/model.safetensors"));
-}, 60_000);
+}, 120_000);
 
 test("memory is what --dry-run says", async () => {
   const stages = [
@@ -87,7 +87,7 @@ test("memory is what --dry-run says", async () => {
     expect(used).toBeGreaterThan(0);
     expect(Math.abs(used - plan.memory.total)).toBeLessThan(2 ** 18); // small buffers of the first step
   }
-}, 60_000);
+}, 120_000);
 
 describe("a stage that is killed", () => {
   /** Runs the line with one stage killed at its start; gives what was said and which files are new. */
@@ -126,7 +126,7 @@ describe("a stage that is killed", () => {
     expect(err.trim().endsWith("1")).toBe(true);
     await done(`${UNLEARN} left > whole.safetensors`);
     expect(await Bun.file(file).bytes()).toEqual(await bytes("whole.safetensors"));
-  }, 60_000);
+  }, 120_000);
 });
 
 test("examples/pipeline.sh is the demo's story", async () => {

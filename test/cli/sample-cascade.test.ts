@@ -43,4 +43,4 @@ test("is refused for other than two models of one vocabulary, and beside --with"
   }
   const plan = await run("sample", ["--cascade", "next,next", "3>", "-n"]);
   expect(plan.text).toMatch(/^model {7}next.*\nwith {8}next/);
-}, 30_000);
+}, 120_000);

@@ -35,7 +35,7 @@ test("every line of a pipe is a turn that follows the ones before", async () => 
   // What is drawn depends on the seed and the turn alone.
   const drawn = () => runShell(`${line} -t 3 --seed 4`, folder);
   expect((await drawn()).text).toBe((await drawn()).text);
-}, 60_000);
+}, 120_000);
 
 test("a terminal has commands, ends an answer at Ctrl-C and the conversation at Ctrl-D", async () => {
   let seen = "";
@@ -69,7 +69,7 @@ test("a terminal has commands, ends an answer at Ctrl-C and the conversation at 
   await shown("> ");
   terminal!.write("\x04");
   expect(await child.exited).toBe(0);
-}, 60_000);
+}, 120_000);
 
 test.each([
   [["next", "--chat", "--samples", "2"], "a conversation goes on from one answer"],

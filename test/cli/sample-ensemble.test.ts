@@ -19,7 +19,7 @@ test("a model that knows outweighs one that does not, and --json tells the weigh
   expect(short!).toBeGreaterThan(0.8);
   expect(short!).not.toBe((await weights("--ensemble", "bayes"))[1]!);
   expect(await weights("--ensemble", "equal")).toEqual([0.5, 0.5]);
-}, 60_000);
+}, 120_000);
 
 test("answers, conversations and plans are of all models", async () => {
   expect((await run("sample", ["next", "3>", "--with", "next", "-q"])).text).toBe("4\n");
@@ -40,7 +40,7 @@ test("answers, conversations and plans are of all models", async () => {
   expect(two.with).toEqual([{ model: "next", bytes: one.bytes }]);
   expect(two.cache).toBe(2 * one.cache);
   expect(two.gpu_memory).toBeGreaterThan(1.9 * one.gpu_memory);
-}, 30_000);
+}, 120_000);
 
 test("refuses models of another vocabulary, and ways to weigh one model", async () => {
   cpSync(at("next"), at("other"), { recursive: true });
@@ -74,7 +74,7 @@ test("models write one after the other: each goes on where the other stopped", a
   expect(await answer("next", "3>", "-m", "4", ...both, "--switch-at", "9")).toBe(
     await answer("next", "3>", "-m", "4"),
   );
-}, 60_000);
+}, 120_000);
 
 test("refuses places of a switch that do not fit the models", async () => {
   const both = ["next", "3>", "--with", "next", "--with", "next", "--ensemble", "switch", "-q"];

@@ -72,7 +72,7 @@ test("several answers stand apart, under their prompt", async () => {
   );
   const { text: said } = await run("sample", ["next", "3>", "7>", "--chat", "-m", "1", "-q"]);
   expect(said).toMatch(/^=== prompt 1 of 2\n3>\n--- answer 1 of 1\n.*\n=== prompt 2 of 2\n7>\n/s);
-}, 30_000);
+}, 120_000);
 
 test("an answer ends before a stop text", async () => {
   expect((await run("sample", ["next", "3>", "--stop", "4", "-q"])).text).toBe("\n");

@@ -17,6 +17,6 @@ export function searchLab() {
       const { code, text } = await script("train", `llama-tied ${usual} --seed ${seed + 1} -o ${name}/`);
       expect(code, text).toBe(0);
     }
-  }, 60_000);
+  }, 120_000);
   return { at, folder, script };
 }

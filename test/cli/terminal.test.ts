@@ -9,7 +9,7 @@ import { runScript } from "../support/command.ts";
 import { TINY_TEXT } from "../support/tiny-models.ts";
 import { SHAPE } from "./fixtures/run.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
 /** Sets a title, clears the screen, colours, goes back, turns around. */
 const EVIL = "\u001b]0;owned\u0007\u001b[2J\u009b31mred\u007f\b\u202edlrow\u2066\u2028";

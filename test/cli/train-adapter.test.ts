@@ -41,7 +41,7 @@ test("IA3 is written as PEFT does, and learns", async () => {
   ]);
   opened.close();
   for (const values of (await tensorsOf(at("whole"))).values()) expect(values.some((x) => x !== 1)).toBe(true);
-}, 60_000);
+}, 120_000);
 
 test("the base with it evaluates as its merge does, and both better than the base", async () => {
   const loss = async (ref: string) => {
@@ -52,7 +52,7 @@ test("the base with it evaluates as its merge does, and both better than the bas
   const [base, live, flat] = [await loss("llama-tied"), await loss("llama-tied+whole"), await loss("flat")];
   expect(live).toBeLessThan(base - 1e-3);
   expect(Math.abs(live - flat)).toBeLessThan(1e-5);
-}, 60_000);
+}, 120_000);
 
 test("a run that resumes, and one that continues, go on where it was", async () => {
   const half = [...TRAIN, "--save-every", "2", "--state", "state"];
@@ -64,7 +64,7 @@ test("a run that resumes, and one that continues, go on where it was", async () 
   expect(readFileSync(at("more/adapter_config.json"), "utf8")).toBe(
     readFileSync(at("half/adapter_config.json"), "utf8"),
   );
-}, 60_000);
+}, 120_000);
 
 test("a dry run tells the memory that a run takes", async () => {
   const memory = JSON.parse(await good("train", [...TRAIN, "--steps", "1", "--dry-run", "--json"])).memory;
@@ -74,7 +74,7 @@ test("a dry run tells the memory that a run takes", async () => {
   expect(memory.weights).toBeGreaterThan(0);
   const again = (await good("train", [...TRAIN, "--steps", "1", "--dry-run"])).match(/GPU memory: (.*)/)![1]!;
   expect(again).toBe(told);
-}, 60_000);
+}, 120_000);
 
 test("--adapter lora is --lora", async () => {
   const more = ["--lora-rank", "3", "--steps", "1", ...SGD, ...DATA];
@@ -126,4 +126,4 @@ test("a type that does not fold is run beside its base, and trained further, but
   ]);
   const stacked = await said("evaluate", ["llama-tied+narrow+whole", "--data", "llama-tied.jsonl"]);
   expect(stacked[0]).toBe(2);
-}, 60_000);
+}, 120_000);

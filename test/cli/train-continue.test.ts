@@ -92,7 +92,7 @@ beforeAll(async () => {
     { ...BIASES, ...HEAD, ...C },
     base,
   );
-}, 60_000);
+}, 120_000);
 
 test("a rate too small to move a value gives back every tensor under its name, and the config", async () => {
   const still = ONE.map((word, i) => (ONE[i - 1] === "--lr" ? "1e-30" : word));
@@ -103,7 +103,7 @@ test("a rate too small to move a value gives back every tensor under its name, a
   for (const [name, values] of after) expect([name, values]).toEqual([name, before.get(name)!]);
   expect(shapesOf(at("same/adapter_model.safetensors"))).toEqual(shapesOf(at("all/adapter_model.safetensors")));
   expect(configOf("same")).toEqual(configOf("all"));
-}, 60_000);
+}, 120_000);
 
 test("a step on biases and saved modules is that of the whole model with only those unfrozen", async () => {
   expect((await run("merge", ["base+all", "--method", "passthrough", "-q", "-o", "merged/"])).err).toBe("");
@@ -127,7 +127,7 @@ test("a step on biases and saved modules is that of the whole model with only th
     expect(apart(step(before, after, `${P}${module}.lora_B.bias`), expected)).toBeLessThan(1e-5 + 1e-4 * most);
     expect(apart(before.get(`${P}${module}.lora_A.weight`)!, after.get(`${P}${module}.lora_A.weight`)!)).not.toBe(0);
   }
-}, 60_000);
+}, 120_000);
 
 test("the loss at the first step is that of the adapted base, and the result is read again", async () => {
   const log = at("loss.log");
@@ -145,7 +145,7 @@ test("the loss at the first step is that of the adapted base, and the result is 
     .find((text) => text.includes('"event":"step"'))!;
   expect(Math.abs(JSON.parse(step).loss - losses[0])).toBeLessThan(2e-6 * losses[0]);
   expect(losses[1]).toBeLessThan(losses[0]);
-}, 60_000);
+}, 120_000);
 
 test("a run that was killed goes on to the same bytes", async () => {
   const line = ["base+all", "--lora-continue", ...DATA, "--steps", "8", "--save-every", "1"];
@@ -158,7 +158,7 @@ test("a run that was killed goes on to the same bytes", async () => {
   expect((await run("train", [...line, "-o", "cut/", "--resume"])).err).toBe("");
   const file = "adapter_model.safetensors";
   expect(readFileSync(at(`cut/${file}`)).equals(readFileSync(at(`straight/${file}`)))).toBe(true);
-}, 60_000);
+}, 120_000);
 
 test("the teacher self is the base with its own biases and head", async () => {
   const line = ["--method", "kd", "--student", "base+all", "--lora-continue", ...ONE];
@@ -166,7 +166,7 @@ test("the teacher self is the base with its own biases and head", async () => {
     expect((await run("distill", ["--teacher", teacher, ...line, "-o", `taught-${teacher}/`])).err).toBe("");
   expect(await adapterOf("taught-self")).toEqual(await adapterOf("taught-base"));
   expect((await adapterOf("taught-self")).get(`${P}lm_head.weight`)).not.toEqual(base.get("lm_head.weight"));
-}, 60_000);
+}, 120_000);
 
 test("--dry-run counts them", async () => {
   const argv = ["base+all", "--lora-continue", ...DATA, "--steps", "1", "-o", "dry/", "-n", "--json"];
@@ -174,7 +174,7 @@ test("--dry-run counts them", async () => {
   const held = [...(await adapterOf("all")).values()].reduce((sum, { length }) => sum + length, 0);
   expect(plan.parameters.trainable).toBe(held);
   expect(plan.memory.gradients).toBe(4 * held);
-}, 30_000);
+}, 120_000);
 
 describe("what is trained follows the config", () => {
   test("biases that the file lacks begin as the base's, under PEFT's names", async () => {
@@ -188,7 +188,7 @@ describe("what is trained follows the config", () => {
       expect(moved).toBeGreaterThan(1e-5);
       expect(moved).toBeLessThan(0.3);
     }
-  }, 60_000);
+  }, 120_000);
 
   test("a vocabulary that is only kept is used and saved, not trained", async () => {
     await adapt("kept", {}, HEAD, base);
@@ -199,7 +199,7 @@ describe("what is trained follows the config", () => {
     const [before, after] = [await adapterOf("kept"), await adapterOf("kept-on")];
     const name = `${P}lm_head.weight`;
     expect(after.get(name)!).toEqual(before.get(name)!);
-  }, 60_000);
+  }, 120_000);
 
   test("a lora_B bias of a layer without a bias is trained, and told", async () => {
     const file = at("lora-basic/adapter_model.safetensors");
@@ -218,13 +218,13 @@ describe("what is trained follows the config", () => {
     const { err } = await run("train", [...line, "-o", "unbiased-on/"]);
     expect(err).toContain(`has a lora_B bias for ${module}, a layer without a bias`);
     expect((await adapterOf("unbiased-on")).get(key)!.some((x) => x !== 0)).toBe(true);
-  }, 60_000);
+  }, 120_000);
 
   test("lora_alpha 0 is told", async () => {
     await adapt("zero", { lora_alpha: 0 }, {}, base);
     const { err } = await run("train", ["base+zero", "--lora-continue", ...ONE, "-o", "zero-on/"]);
     expect(err).toContain("lora_alpha is 0 in adapter_config.json");
-  }, 60_000);
+  }, 120_000);
 });
 
 describe("refused, with exit code 2", () => {
@@ -259,7 +259,7 @@ describe("refused, with exit code 2", () => {
   beforeAll(async () => {
     writeFileSync(at("tied.json"), JSON.stringify(TINY_TEXT.gpt2));
     expect((await run("train", ["--init", at("tied.json"), ...ONE, "-o", "tied/"])).err).toBe("");
-  }, 60_000);
+  }, 120_000);
   test.each(Object.keys(refusals))(
     "%s",
     async (name) => {

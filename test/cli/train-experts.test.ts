@@ -88,4 +88,4 @@ test("what PEFT has no adapter for is refused before work", async () => {
     2,
     "train: --dora does not adapt model.embed_tokens: it is for linear layers other than routed experts\n  hint: leave out --dora, or choose --lora-targets\n",
   ]);
-}, 60_000);
+}, 120_000);

@@ -107,7 +107,7 @@ describe("refusals", () => {
     expect(err).toMatch(/train: step \d+: .* NaN, on .*llama-tied.jsonl:\d+.*; largest gradients: /);
     expect(code).toBe(1);
     expect(existsSync(at("refused"))).toBe(false);
-  }, 30_000);
+  }, 120_000);
 
   test("resuming with other settings", async () => {
     const argv = [
@@ -133,5 +133,5 @@ describe("refusals", () => {
     const { err, code } = await run("train", [...argv, "--resume", "--lr", "0.5"]);
     expect(err).toContain("train: other-state was saved with lr 0.001; this run has 0.5\n");
     expect(code).toBe(2);
-  }, 60_000);
+  }, 120_000);
 });

@@ -95,7 +95,7 @@ describe("a run that was killed goes on as if it had not been", () => {
     const resumed = await run("train", [...argv, "--state", "stream-state", "--save-every", "2", "--resume"]);
     expect(resumed.err).toBe("");
     expect(resumed.out).toEqual(plain.out);
-  }, 60_000);
+  }, 120_000);
 });
 
 test.each(["halted/", "halted-file.safetensors", "halted-ggml.gguf"])(
@@ -151,7 +151,7 @@ test("a run that was killed is neither overwritten nor gone on with from somethi
   cpSync(at("other.safetensors"), at("swap/model.safetensors"));
   await refused("train: swapped-state was saved by a run that read another swap\n  hint: put that one back, or remove");
   expect(readFileSync(at("swapped-state/last/training.json"), "utf8")).toBe(saved);
-}, 60_000);
+}, 120_000);
 
 test("what is no saved state is not taken away for one", async () => {
   mkdirSync(at("mine/last"), { recursive: true });
@@ -165,4 +165,4 @@ test("what is no saved state is not taken away for one", async () => {
   const below = await run("train", [...argv, "plain-file/state"]);
   expect(below.err).toStartWith("train: --state: plain-file/state cannot be written (ENOTDIR)\n  hint: give another");
   expect(below.code).toBe(1);
-}, 30_000);
+}, 120_000);

@@ -32,7 +32,7 @@ test("the closing line has the loss, the held-out loss by group, and the best st
   expect(closing).toContain(`loss ${result.loss.toFixed(4)}, held-out loss ${result.held_out_loss.toFixed(4)} (a `);
   expect(closing).toContain(`b ${result["held_out_loss.b"].toFixed(4)})`);
   expect(closing).toMatch(new RegExp(`, best (\\d\\.\\d+ )?at step ${result.best_step}$`));
-}, 60_000);
+}, 120_000);
 
 test("--patience ends a run whose held-out loss does not fall, at the step that a shorter run has", async () => {
   // A rate that spoils the model at once, so the first evaluation stays the best.
@@ -52,7 +52,7 @@ test("--patience ends a run whose held-out loss does not fall, at the step that 
   const again = await run("inspect", ["early", "--command"]);
   expect(again.text).toMatch(/--patience 2/);
   expect(again.text).toMatch(/--eval-every 1/);
-}, 60_000);
+}, 120_000);
 
 /** The values of a file without its header, which has the lineage. */
 function tensors(folder: string): Buffer {
@@ -75,7 +75,7 @@ test("--keep leaves the last models and the best one, and they are what a run to
   expect(Buffer.compare(tensors("kept.step-6"), tensors("six"))).toBe(0);
   const again = await run("train", [...line, "--keep", "2", "-o", "kept/"]);
   expect(again.code).toBe(2);
-}, 60_000);
+}, 120_000);
 
 test("--sample-every shows what the model writes, and the result keeps its bytes", async () => {
   const line = [...NEW, ...DATA, "--steps", "4"];
@@ -97,7 +97,7 @@ test("--sample-every shows what the model writes, and the result keeps its bytes
   expect(spoken.err).toContain(`train: step 2: "the" -> ${JSON.stringify(shown[0]!.text)}`);
   const asked = await run("sample", ["spoken", "the", "--max-tokens", "64", "--json"]);
   expect(JSON.parse(asked.text).text).toBe(String(shown[2]!.text));
-}, 60_000);
+}, 120_000);
 
 test.each([
   [["--patience", "2"], "--patience"],

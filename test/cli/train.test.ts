@@ -72,7 +72,7 @@ test("the same command gives the same bytes, and a pipe the bytes of a file", as
   expect(code).toBe(0);
   const [one, two] = [await tensorsOf(at("one.safetensors")), await tensorsOf(at("two.safetensors"))];
   expect(two).toEqual(one);
-}, 60_000);
+}, 120_000);
 
 test("a schedule that never reaches the rate warns", async () => {
   const argv = ["llama-tied", "--data", "llama-tied.jsonl", "--steps", "4", "-q", "--overwrite", "-o", "slow/"];
@@ -81,7 +81,7 @@ test("a schedule that never reaches the rate warns", async () => {
     "train: warning: the cosine schedule reaches 38 % of --lr 0.001 at most in 4 steps; train longer, or shorten its phases\n",
   );
   expect((await run("train", [...argv, "--warmup", "2"])).err).toBe("");
-}, 30_000);
+}, 120_000);
 
 test("--dry-run says parameters, memory and steps, and writes nothing", async () => {
   const { text, code } = await run("train", [
@@ -105,7 +105,7 @@ test("--dry-run says parameters, memory and steps, and writes nothing", async ()
   expect(plan.memory.gradients).toBe(4 * plan.parameters.total);
   expect(plan.memory.optimizer).toBe(8 * plan.parameters.total);
   expect(existsSync(at("dry"))).toBe(false);
-}, 30_000);
+}, 120_000);
 
 test("evaluate loses nothing of a small change to weights in bf16", async () => {
   const data = ["--data", "llama-tied-first.jsonl", "--batch-size", "2", "-q"];
@@ -124,7 +124,7 @@ test("evaluate loses nothing of a small change to weights in bf16", async () => 
       .find((line) => line.includes('"event":"step"'))!;
     expect(Math.abs(JSON.parse(step).loss - loss)).toBeLessThan(1e-6 * loss);
   }
-}, 60_000);
+}, 120_000);
 
 test("an adapter of a rank above the sides of its layers trains, and computes what its merge does", async () => {
   const data = ["--data", "lora-basic-first.jsonl", "--batch-size", "2", "-q"];
@@ -142,7 +142,7 @@ test("an adapter of a rank above the sides of its layers trains, and computes wh
     .split("\n")
     .find((line) => line.includes('"event":"step"'))!;
   expect(Math.abs(JSON.parse(step).loss - loss)).toBeLessThan(1e-6 * loss);
-}, 60_000);
+}, 120_000);
 
 test("an adapter goes on with its own dropout", async () => {
   const config = JSON.parse(readFileSync(at("lora-basic/adapter_config.json"), "utf8"));
@@ -172,7 +172,7 @@ test("an adapter goes on with its own dropout", async () => {
   expect(own[0]).not.toBe(plain[0]);
   expect(await train("lora-basic", "--lora-dropout", "0.5")).toEqual(own);
   expect(await train("lora-dropout", "--lora-dropout", "0")).toEqual(plain);
-}, 60_000);
+}, 120_000);
 
 test("a fresh model's config says all that other tools read, and the dtype of the file", async () => {
   const config = {
@@ -216,7 +216,7 @@ test("a fresh model's config says all that other tools read, and the dtype of th
   };
   expect(JSON.parse(written("bare"))).toEqual({ ...common, num_key_value_heads: 3, torch_dtype: "float32" });
   expect(JSON.parse(written("whole"))).toEqual({ ...common, num_key_value_heads: 1, torch_dtype: "bfloat16" });
-}, 30_000);
+}, 120_000);
 
 test("rows that are cut are told of once, unless that was asked for", async () => {
   const argv = [
@@ -239,4 +239,4 @@ test("rows that are cut are told of once, unless that was asked for", async () =
   expect((await run("train", [...argv, "--overflow", "truncate"])).err).toBe("");
   const evaluated = ["evaluate", ["llama-tied", "half", ...argv.slice(1, 5), "--metric", "loss", "-q"]] as const;
   expect((await run(...evaluated)).err.trim().split("\n")).toHaveLength(1);
-}, 30_000);
+}, 120_000);

@@ -5,7 +5,7 @@ import { loadMethods } from "../../src/method/registry.ts";
 import { isForClassifiers } from "../../src/unlearn/forget-data.ts";
 import { ROWS, Workshop } from "./unlearn-models.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 const shop = await Workshop.make(20);
 await shop.classifier();
 afterAll(() => shop.close());

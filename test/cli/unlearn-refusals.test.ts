@@ -3,7 +3,7 @@ import { afterAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync } from "node:fs";
 import { Workshop } from "./unlearn-models.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 const shop = await Workshop.make();
 await shop.classifier();
 shop.write("tokens.jsonl", [{ input_ids: [1, 2, 3, 4] }]);

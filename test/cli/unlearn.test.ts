@@ -4,7 +4,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { openPlain } from "../../src/checkpoint/open.ts";
 import { ROWS, Workshop } from "./unlearn-models.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 const shop = await Workshop.make();
 afterAll(() => shop.close());
 const { apart, at, bytesOf, differences, measure, run, shell, steps, unlearn } = shop;

@@ -32,7 +32,7 @@ test("merge: the same bytes as in a folder, and what differs in licences is told
     expect(sent.get(name), name).toEqual(new Uint8Array(readFileSync(at(`merged/${name}`))));
   }
   expect(new TextDecoder().decode(sent.get("README.md"))).toContain("# merged\n");
-}, 60_000);
+}, 120_000);
 
 test("train: an adapter, whose state lies here until it is sent", async () => {
   const train =

@@ -49,7 +49,7 @@ test("gives the sequences of the rows: first from them, then from the disk", asy
     }),
     { numRuns: 15 },
   );
-}, 60_000);
+}, 120_000);
 
 test("a second run does not read the rows", async () => {
   write({ text: "one" }, { text: "two" });

@@ -61,4 +61,4 @@ test("the example of one kernel runs", () => {
   const child = Bun.spawnSync([process.execPath, "examples/kernel.ts"], { cwd: root });
   expect(child.exitCode, child.stderr.toString()).toBe(0);
   expect(child.stdout.toString()).toMatch(/largest error \d/);
-}, 60_000);
+}, 120_000);

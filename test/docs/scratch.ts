@@ -8,6 +8,7 @@ import pkg from "../../package.json";
 import { encodeFloats } from "../../src/checkpoint/decode.ts";
 import { buildGguf, type GgufTensor, metadataOf, TYPE } from "../checkpoint/gguf/fixture.ts";
 import { COMMIT, type FakeHub, serveHub } from "../checkpoint/hub/fixture.ts";
+import { CLIENT, servedEnvironment } from "../support/served/served.ts";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 
@@ -206,14 +207,16 @@ export class Scratch {
     for (const [name, text] of Object.entries(FILES)) writeFileSync(join(this.#start, name), text);
     const scripts = Object.entries(pkg.scripts).map(([name, line]) => [
       name,
-      `${line.replace("bun ", `bun '${ROOT}`)}'`,
+      `${line.replace("bun ", `bun '${CLIENT}' '${ROOT}`)}'`,
     ]);
     writeFileSync(join(this.#start, "package.json"), JSON.stringify({ scripts: Object.fromEntries(scripts) }));
     writeFileSync(join(this.#start, "bunfig.toml"), "[run]\nsilent = true\n");
     const programs = join(this.#folder, "bin");
     mkdirSync(programs);
     symlinkSync(process.execPath, join(programs, "bun"));
-    writeFileSync(join(programs, "ingot"), `#!/bin/sh\nexec bun '${ROOT}scripts/ingot.ts' "$@"\n`, { mode: 0o755 });
+    writeFileSync(join(programs, "ingot"), `#!/bin/sh\nexec bun '${CLIENT}' '${ROOT}scripts/ingot.ts' "$@"\n`, {
+      mode: 0o755,
+    });
     if (!Bun.which("jq")) writeFileSync(join(programs, "jq"), "#!/bin/sh\nexec cat\n", { mode: 0o755 });
     writeFileSync(join(this.#start, "model.gguf"), gguf());
     for (const line of MADE.trim().split("\n")) {
@@ -269,7 +272,13 @@ export class Scratch {
     const began = performance.now();
     const child = Bun.spawn(["bash", "-c", `set -e -o pipefail; ${line}`], {
       cwd: folder,
-      env: { ...process.env, ...own, ...network, PATH: `${join(this.#folder, "bin")}:${process.env.PATH}` },
+      env: {
+        ...process.env,
+        ...(await servedEnvironment()),
+        ...own,
+        ...network,
+        PATH: `${join(this.#folder, "bin")}:${process.env.PATH}`,
+      },
       stdin: "ignore",
       stdout: "pipe",
       stderr: "pipe",

@@ -72,7 +72,7 @@ beforeAll(async () => {
   const learned = await run("train", ...common, "--data", "forget.jsonl", "--steps", "150", "-o", "learned/");
   expect(learned.err).toBe("");
   await run("train", ...common, "--data", "facts-retain.jsonl", "--steps", "3", "--max-length", "128", "-o", "gold/");
-}, 60_000);
+}, 120_000);
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 test("every metric has the name of its file", async () => {
@@ -143,7 +143,7 @@ test("all of them measure rows of data facts, whatever the batch", async () => {
   }
   expect(of("truth-ratio", "world").value).toBeNumber();
   expect(of("model-utility world normalised probability").value).toBeNumber();
-}, 30_000);
+}, 120_000);
 
 test("other answers are scored as if each were the row's own", async () => {
   const [right, wrong] = ["Avaria is a town.", ["Bria is a town.", "Cor is a longer town.", "D."]];

@@ -19,7 +19,7 @@ import { readForScoring } from "../../src/run/scoring/read-rows.ts";
 import { ownGpu, sharedGpu } from "../support/gpu.ts";
 import { TINY_TEXT } from "../support/tiny-models.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 const folder = mkdtempSync(join(tmpdir(), "ingot-evaluate-plan-"));
 let checkpoint: Checkpoint;
 const SIGNAL = new AbortController().signal;

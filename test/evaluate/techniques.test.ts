@@ -77,7 +77,7 @@ beforeAll(async () => {
   const ascent = ["--method", "grad-ascent", "--forget", "forget.jsonl", "--batch-size", "10", "--steps", "6"];
   const made = await run("unlearn", "original", ...ascent, "--lr", "0.001", "-o", "ascent/", "-q");
   expect(made.err).toBe("");
-}, 60_000);
+}, 120_000);
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 const RELEARN = ["--attack", "relearn", "--relearn-lr", "0.002", "--metric", "probability,loss"];

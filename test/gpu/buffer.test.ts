@@ -167,5 +167,5 @@ describe("transfers", () => {
     expect([pool, staging]).toEqual([0, 0]);
     // Bind groups that are not released are 40 MB by then, buffers 50 MB.
     expect(rss / 2 ** 20).toBeLessThan(16);
-  }, 30_000);
+  }, 120_000);
 });

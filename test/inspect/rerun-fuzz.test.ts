@@ -117,4 +117,4 @@ test("400 lineages: a script writes recipes and runs scripts of ingot, or there 
     { numRuns: 400 },
   );
   expect(scripts).toBeGreaterThan(40);
-}, 60_000);
+}, 120_000);

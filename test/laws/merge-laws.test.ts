@@ -34,7 +34,7 @@ import {
   tasksOf,
 } from "./harness.ts";
 
-setDefaultTimeout(30_000); // the machine may be busy
+setDefaultTimeout(120_000); // the machine may be busy
 
 const methods = await allMethods();
 let gpu: Gpu;

@@ -17,7 +17,7 @@ const SPACE: Space = [
   { kind: "choice", name: "normalize", choices: [true, false], default: true },
 ];
 
-setDefaultTimeout(30_000); // the machine may be busy
+setDefaultTimeout(120_000); // the machine may be busy
 
 const BUDGET = 36;
 

@@ -21,7 +21,7 @@ import { ModelLoader } from "../../src/run/measuring/loaded-model.ts";
 import { sharedGpu } from "../support/gpu.ts";
 import { TINY_EXAMPLES, TINY_TEXT } from "../support/tiny-models.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 const gpu = await sharedGpu();
 const folder = mkdtempSync(join(tmpdir(), "ingot-technique-laws-"));
 const techniques = [...(await loadMethods("attack")), ...(await loadMethods("probe"))];

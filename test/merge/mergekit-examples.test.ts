@@ -18,7 +18,7 @@ import { json, writeTiny } from "./experts/models.ts";
 import { EXAMPLES, type Example, MOE_EXAMPLES } from "./mergekit-recipes.ts";
 import { checkpoint, entry } from "./plan/fixtures.ts";
 
-setDefaultTimeout(60_000); // the machine may be busy
+setDefaultTimeout(120_000); // the machine may be busy
 const gpu = await sharedGpu();
 
 const WORDS = ["<unk>", "a", "b", "c"];

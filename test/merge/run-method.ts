@@ -121,7 +121,7 @@ export function testShapes(gpu: () => Gpu, method: MergeMethod, options: ShapeOp
         expect(await runMethod(gpu(), method, { ...one, chunkValues })).toEqual(whole);
       }
     }
-  }, 60_000);
+  }, 120_000);
 
   test(`${method.name} of a tensor that does not stay on the device is the same in any chunks`, async () => {
     // More than software drivers keep (src/merge/job/chunk-sizes.ts): chunks are read again for every pass.
@@ -130,7 +130,7 @@ export function testShapes(gpu: () => Gpu, method: MergeMethod, options: ShapeOp
     const one = trial(shape, models, base);
     const found = await runBytes(gpu(), method, { ...one, chunkValues: 333 * 1999 });
     expect(Buffer.compare(found, await runBytes(gpu(), method, one))).toBe(0);
-  }, 60_000);
+  }, 120_000);
 
   test(`${method.name} without a model that has the tensor gives the base`, async () => {
     const { base } = family(35, 1, 9);

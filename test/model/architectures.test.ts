@@ -128,7 +128,7 @@ describe.each(Object.keys(TEXT))("%s", (name) => {
       logits: () => referenceLogits(json, weights, { ids }),
       loss: () => referenceLoss(json, weights, { ids }),
     });
-  }, 60_000);
+  }, 120_000);
 });
 
 /** Texts of several lengths, so that some are padded. */
@@ -155,7 +155,7 @@ describe.each(Object.keys(TINY_ENCODERS))("%s", (name) => {
       loss: () => referenceLoss(json, weights, given),
       zero: 1e-2,
     });
-  }, 60_000);
+  }, 120_000);
 });
 
 describe.each(Object.keys(TINY_EXAMPLES))("%s", (name) => {
@@ -175,7 +175,7 @@ describe.each(Object.keys(TINY_EXAMPLES))("%s", (name) => {
       logits: () => referenceLogits(json, weights, { x }),
       loss: () => referenceLoss(json, weights, { x, labels }),
     });
-  }, 60_000);
+  }, 120_000);
 });
 
 test("a packed row gives each document the loss it has alone", async () => {

@@ -106,7 +106,7 @@ describe.each(Object.entries(TINY_DELTA))("%s", (name, json) => {
     }
     expect(found.every(Number.isFinite)).toBeTrue();
     model.free();
-  }, 60_000);
+  }, 120_000);
 
   test("gradients, the same where activations are recomputed", async () => {
     const model = await fresh(json);
@@ -133,7 +133,7 @@ describe.each(Object.entries(TINY_DELTA))("%s", (name, json) => {
         throw new Error(`${tensor}[${i}]: gradient ${gradient[i]}, by differences ${exact}, largest ${most}`);
     }
     model.free();
-  }, 60_000);
+  }, 120_000);
 
   test("what is written of a new model says what was read", async () => {
     const { architecture, config } = await describeConfig(json, "m");

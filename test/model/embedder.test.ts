@@ -169,7 +169,7 @@ describe.each(TYPES)("%s", (name) => {
       if (!(error < 0.01)) throw new Error(`${parameter.name}: ${length} by the gradient, ${slope} by differences`);
     }
     for (const one of [program, model]) one.free();
-  }, 60_000);
+  }, 120_000);
 
   test("weights have the names of the bare encoder; the head is carried through", async () => {
     const folder = await saved(`${name} names`, json, { "modules.json": MODULES });

@@ -18,7 +18,7 @@ import { sharedGpu } from "../support/gpu.ts";
 import { normals } from "../support/random.ts";
 import { TINY_DECODERS, TINY_EXPERTS, TINY_TEXT } from "../support/tiny-models.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 const gpu = await sharedGpu();
 let top: string;
 const at = (name: string) => path.join(top, name);

@@ -200,4 +200,4 @@ test("--dry-run tells them", async () => {
   const { code, text, err } = await runScript("train", [...argv, "--steps", "1", "--dry-run", "--json"], made);
   expect(code, err).toBe(0);
   expect(JSON.parse(text).parameters.total).toBe(70_426_624);
-}, 60_000);
+}, 120_000);

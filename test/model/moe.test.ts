@@ -263,7 +263,7 @@ describe.each(Object.entries(TINY))("%s", (_, tiny) => {
     }
     expect(smallest).toBeGreaterThan(1e-3);
     for (const parameter of model.parameters.values()) parameter.free();
-  }, 60_000);
+  }, 120_000);
 
   test("gradients of an adapter of every linear layer, routed experts and the embedding included", async () => {
     const model = drawn(tiny, false);
@@ -329,7 +329,7 @@ describe.each(Object.entries(TINY))("%s", (_, tiny) => {
     program.free();
     adapter.free();
     for (const parameter of model.parameters.values()) parameter.free();
-  }, 60_000);
+  }, 120_000);
 });
 
 test("tensors have the checkpoint's names, and the router's logits are noted where a layer has experts", async () => {

@@ -1,5 +1,6 @@
 /** Runs scripts as a user does: a process with arguments, its output and its exit code. */
 import { fileURLToPath } from "node:url";
+import { CLIENT, served, servedEnvironment } from "./served/served.ts";
 
 const SCRIPTS = fileURLToPath(new URL("../../scripts/", import.meta.url));
 
@@ -31,12 +32,21 @@ async function ended(child: ReturnType<typeof startScript>): Promise<Ran> {
   return { code, out: out as Uint8Array<ArrayBuffer>, text: new TextDecoder().decode(out), err };
 }
 
-/** Runs a script to its end. */
-export const runScript = (name: string, argv: readonly string[], cwd: string, env?: Environment): Promise<Ran> =>
+/** Runs a script to its end, in a process of its own. */
+export const runAlone = (name: string, argv: readonly string[], cwd: string, env?: Environment): Promise<Ran> =>
   ended(startScript(name, argv, cwd, env));
 
+/**
+ * Runs a script to its end, in the process that runs scripts for tests where that is free; in one of its own where it
+ * is given an environment, which may hold what counts when a process starts.
+ */
+export async function runScript(name: string, argv: readonly string[], cwd: string, env?: Environment): Promise<Ran> {
+  const ran = env ? undefined : await served(`${SCRIPTS}${name}.ts`, argv, cwd);
+  return ran ? { ...ran, text: new TextDecoder().decode(ran.out) } : runAlone(name, argv, cwd, env);
+}
+
 /** Runs a line of bash in which $TRAIN, $EVALUATE and so on are the scripts. */
-export function runShell(line: string, cwd: string): Promise<Ran> {
+export async function runShell(line: string, cwd: string): Promise<Ran> {
   const names = [
     "merge",
     "adapt",
@@ -51,14 +61,14 @@ export function runShell(line: string, cwd: string): Promise<Ran> {
     "report",
   ];
   const scripts = Object.fromEntries(
-    names.map((name) => [name.toUpperCase(), `${process.execPath} ${SCRIPTS}${name}.ts`]),
+    names.map((name) => [name.toUpperCase(), `${process.execPath} ${CLIENT} ${SCRIPTS}${name}.ts`]),
   );
   const child = Bun.spawn(["bash", "-c", line], {
     cwd,
     stdin: "ignore",
     stdout: "pipe",
     stderr: "pipe",
-    env: { ...process.env, ...scripts },
+    env: { ...process.env, ...scripts, ...(await servedEnvironment(line)) },
   });
   return ended(child);
 }

@@ -2,6 +2,7 @@
 import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { CLIENT } from "./served/served.ts";
 
 const PROJECT = fileURLToPath(new URL("../../", import.meta.url));
 
@@ -11,7 +12,7 @@ export function ingotOnPath(folder: string, project = PROJECT): Record<string, s
   mkdirSync(bin, { recursive: true });
   writeFileSync(
     join(bin, "ingot"),
-    `#!/bin/sh\nexec '${process.execPath}' '${join(project, "scripts/ingot.ts")}' "$@"\n`,
+    `#!/bin/sh\nexec '${process.execPath}' '${CLIENT}' '${join(project, "scripts/ingot.ts")}' "$@"\n`,
   );
   chmodSync(join(bin, "ingot"), 0o755);
   return { ...process.env, PATH: `${bin}:${process.env.PATH}` };

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { runScript } from "../support/command.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 const folder = mkdtempSync(join(tmpdir(), "ingot-adversarial-"));
 const run = (name: string, ...argv: string[]) => runScript(name, argv, folder);
 const PGD = ["--pgd-epsilon", "0.15", "--pgd-range", "0,1"];

@@ -147,7 +147,7 @@ function expectKnown<O extends Options>({ title, takes, fanInFanOut }: AdapterDe
     );
   if (target.transposed && !fanInFanOut)
     throw new UserError(
-      `${title} does not adapt ${target.module}, which is stored (in, out): PEFT has no form for that`,
+      `${title} does not adapt ${target.module}, which is stored (in, out): its files have no form for that`,
       "take another type, such as lora",
     );
 }

@@ -23,7 +23,7 @@ test("a share of 1 is plain training, one of 0 gives the start", async () => {
   const [zero, start] = [floats("zero"), floats("start")];
   expect(zero.some((value) => value !== 0)).toBe(true);
   expect(zero.every((value, i) => Math.abs(value - start[i]!) < 1e-20)).toBe(true);
-}, 60_000);
+}, 120_000);
 
 test("goes on bit for bit, in the middle of a task", async () => {
   const line = `${RUN} --method dema --save-every 2`;
@@ -33,4 +33,4 @@ test("goes on bit for bit, in the middle of a task", async () => {
   await lab.run(`${line} -o @cut --resume`);
   expect(bytesOf("cut")).toEqual(bytesOf("whole"));
   expect(bytesOf("whole")).not.toEqual(bytesOf("plain"));
-}, 60_000);
+}, 120_000);

@@ -34,7 +34,7 @@ test("old classes are known still, without an old row; the head's rows are proto
   const first = steps.find(({ task }) => task === "b")!;
   expect(Math.abs(first.relation_loss as number)).toBeLessThan(1e-6);
   expect(steps.filter(({ task }) => task === "c").some((step) => (step.relation_loss as number) > 1e-4)).toBe(true);
-}, 60_000);
+}, 120_000);
 
 test("goes on bit for bit", async () => {
   const line = `${RUN.replace("--save-every 0", "--save-every 3").replace("20", "2")} --method prd`;
@@ -47,7 +47,7 @@ test("goes on bit for bit", async () => {
   const end = await lab.run(`${line} -o @cut --resume`);
   expect(end.json).toEqual(whole.json);
   expect(await weights("cut")).toEqual(await weights("whole"));
-}, 60_000);
+}, 120_000);
 
 test("two views of a row: their noise is drawn anew for each batch, and a run goes on bit for bit", async () => {
   const line = `${RUN.replace("--save-every 0", "--save-every 3").replace("20", "2")} --method prd --view-noise 0.3`;
@@ -59,4 +59,4 @@ test("two views of a row: their noise is drawn anew for each batch, and a run go
   expect(await weights("views-cut")).toEqual(found);
   expect(found).not.toEqual(await weights("whole"));
   expect(lab.run(`${line} --view-shift 1 -o @flat`)).rejects.toThrow("--view-shift is for images of channels");
-}, 60_000);
+}, 120_000);

@@ -35,7 +35,7 @@ test("tasks in sequence are trainings one after the other", async () => {
   }
   const tensors = (bytes: Buffer) => bytes.subarray(8 + Number(bytes.readBigUInt64LE(0)));
   expect(tensors(lab.bytes("seq/model.safetensors"))).toEqual(tensors(lab.bytes("trained-c/model.safetensors")));
-}, 60_000);
+}, 120_000);
 
 test("without tasks an adapter is trained, as train does", async () => {
   await lab.run(`@net-base --data @a.jsonl --steps 3 --seed 2 --lora-rank 2 --lora -o @lora-named`);
@@ -48,13 +48,13 @@ test("without tasks an adapter is trained, as train does", async () => {
   };
   expect(weights("lora")).toEqual(weights("trained-lora"));
   expect(weights("lora-named").length).toBeLessThan(weights("lora").length);
-}, 60_000);
+}, 120_000);
 
 test("every adapter goes through a stream: the base stays, and the adapter is the result", async () => {
   const line = `@net-base ${TASKS} ${SHORT} --method er --buffer 10`;
   await lab.run(`${line} --lora --lora-rank 2 -o @stream-lora`);
   expect(existsSync(lab.at("stream-lora/adapter_model.safetensors"))).toBe(true);
-}, 60_000);
+}, 120_000);
 
 test("a head grows by the classes that tasks bring, and the rows that were there begin as they were", async () => {
   for (const [task, name] of NAMES.entries()) lab.write(`more-${name}.jsonl`, pairRows(task, 12, { label: 2 * task }));
@@ -76,7 +76,7 @@ test("a head grows by the classes that tasks bring, and the rows that were there
   await lab.run(`${line} -o @grown-cut --resume`, { task: "more-b", step: 2 });
   expect((await lab.run(`${line} -o @grown-cut --resume`)).json).toEqual(whole.json);
   expect(bytesOf("grown-cut")).toEqual(bytesOf("grown-whole"));
-}, 60_000);
+}, 120_000);
 
 test("a model whose head grows may come through a pipe, and is read once", async () => {
   for (const task of [0, 1]) lab.write(`wider-${task}.jsonl`, pairRows(task, 8, { label: 2 * task }));
@@ -127,7 +127,7 @@ test("every task is scored after every task, and metrics follow from the scores"
     ["b", json.after.loss[1][1]],
     ["c", json.after.loss[2][1]],
   ]);
-}, 60_000);
+}, 120_000);
 
 test("intransigence is told beside the scores of joint training", async () => {
   const joint = await lab.run(`--init @net.json ${TASKS} ${HELD} --method joint ${SHORT} -o @joint`);
@@ -138,7 +138,7 @@ test("intransigence is told beside the scores of joint training", async () => {
   lab.json("seq.json", json);
   const wrong = lab.run(`--init @net.json ${TASKS} --joint-scores @seq.json ${SHORT} -o @wrong`);
   expect(await wrong.catch((error: Error) => error.message)).toContain("is not of joint training");
-}, 60_000);
+}, 120_000);
 
 test("replay of nothing is sequential training bit for bit; so is an empty buffer", async () => {
   await lab.run(`--init @net.json ${TASKS} ${SHORT} -o @plain`);
@@ -146,7 +146,7 @@ test("replay of nothing is sequential training bit for bit; so is an empty buffe
     await lab.run(`--init @net.json ${TASKS} --method er ${options} ${SHORT} -o @nothing-${i}`);
     expect(bytesOf(`nothing-${i}`)).toEqual(bytesOf("plain"));
   }
-}, 60_000);
+}, 120_000);
 
 /** The weights of a result, without the header, which names the method. */
 const bytesOf = (name: string) => dataOf(lab.bytes(`${name}/model.safetensors`));

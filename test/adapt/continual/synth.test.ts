@@ -42,7 +42,7 @@ test("what the model writes keeps what it knew, and no written row is training i
   const [lost, kept] = [seq.json.metrics.loss.forgetting, synth.json.metrics.loss.forgetting];
   expect(lost).toBeGreaterThan(1);
   expect(kept).toBeLessThan(0.2);
-}, 60_000);
+}, 120_000);
 
 test("goes on bit for bit, with what was written before the first task too", async () => {
   const line = `${RUN} --epochs 2 --save-every 1 --method synth --synth-rows 10 --synth-base --synth-tokens 5`;
@@ -55,7 +55,7 @@ test("goes on bit for bit, with what was written before the first task too", asy
   const end = await lab.run(`${line} -o @cut --resume`);
   expect(end.json).toEqual(whole.json);
   expect(bytesOf("cut")).toEqual(bytesOf("whole"));
-}, 60_000);
+}, 120_000);
 
 test("a classifier is refused", async () => {
   lab.write("pairs.jsonl", pairRows(0, 20));

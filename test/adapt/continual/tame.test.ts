@@ -56,7 +56,7 @@ test("A, B, A: two experts, the first returns, and each row gets its own", async
   expect(readdirSync(lab.at("tame-experts")).sort()).toEqual(["0", "1"]);
   expect(await weights("tame-experts/0")).toEqual(await weights("tame"));
   expect(await weights("tame-experts/1")).not.toEqual(await weights("tame"));
-}, 60_000);
+}, 120_000);
 
 test("a stream that does not change has one expert, for several seeds", async () => {
   for (const seed of [1, 2, 3]) {
@@ -64,12 +64,12 @@ test("a stream that does not change has one expert, for several seeds", async ()
     const { json } = await lab.run(`${line} ${TAME} -o @still-${seed}`);
     expect([seed, json.experts, json.switches]).toEqual([seed, 1, []]);
   }
-}, 60_000);
+}, 120_000);
 
 test("a threshold that nothing exceeds is sequential training bit for bit", async () => {
   await lab.run(`${STREAM} ${TAME} --shift-sigmas 1e300 --save-every 0 -o @never`);
   expect(await weights("never")).toEqual(await weights("seq"));
-}, 60_000);
+}, 120_000);
 
 test("goes on bit for bit", async () => {
   const line = `${STREAM.replace("--epochs 4", "--epochs 3")} ${TAME} --save-every 9`;
@@ -84,7 +84,7 @@ test("goes on bit for bit", async () => {
   expect(end.json).toEqual(whole.json);
   for (const name of ["", "-experts/0", "-experts/1"])
     expect(await weights(`cut${name}`)).toEqual(await weights(`whole${name}`));
-}, 60_000);
+}, 120_000);
 
 test("experts that are adapters know more than one adapter that learns all", async () => {
   const line = `@seq --tasks @a.jsonl,@b.jsonl --lora --lora-rank 2 ${ORDER} --save-every 0`;
@@ -93,14 +93,14 @@ test("experts that are adapters know more than one adapter that learns all", asy
   expect(several.json.experts).toBe(2);
   expect(several.json.metrics.loss.average).toBeLessThan(one.json.metrics.loss.average);
   expect(readdirSync(lab.at("several-experts/1"))).toContain("adapter_config.json");
-}, 60_000);
+}, 120_000);
 
 test("an expert that is one too many is not made", async () => {
   const { json } = await lab.run(`${STREAM} ${TAME} --experts 1 --save-every 0 -o @alone`);
   expect([json.experts, json.switches]).toEqual([1, []]);
   await expect(lab.run(`${STREAM} ${TAME} --scenario task -o @known`)).rejects.toThrow("finds out itself");
   await expect(lab.run(`${STREAM} ${TAME} --accumulate 2 -o @parted`)).rejects.toThrow("--accumulate");
-}, 60_000);
+}, 120_000);
 
 test("the selector parts what is apart, and a feature that never varies says nothing", () => {
   const features = Array.from({ length: 40 }, (_, i) => Float32Array.of(i % 2 === 0 ? 3 : 5, 7, (i % 5) - 2));

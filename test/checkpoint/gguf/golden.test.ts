@@ -99,7 +99,7 @@ describe.each(CASES)("%s", (name) => {
     );
     model.free();
     checkpoint.close();
-  }, 60_000);
+  }, 120_000);
 
   test("the metadata becomes the config that is wanted", async () => {
     const checkpoint = await open(ggufOf(name));

@@ -115,7 +115,7 @@ describe("scripts see the twin", () => {
     const plain = await values("-twin");
     expect(plain.length).toBeGreaterThanOrEqual(LLAMAS.length);
     expect(await values("")).toEqual(plain);
-  }, 60_000);
+  }, 120_000);
 
   test("merge gives the merge of the twins, without a trace of the quantization but in its lineage", async () => {
     for (const [a, b] of [
@@ -180,5 +180,5 @@ describe("scripts see the twin", () => {
     expect(text).toContain("qweight");
     const checked = await runScript("inspect", ["gemv", "--check"], folder);
     expect([checked.code, checked.text]).toEqual([1, expect.stringContaining(`error: ${said.trimEnd()}`)]);
-  }, 60_000);
+  }, 120_000);
 });

@@ -51,7 +51,7 @@ metadata: {version: 1.0}
   const found = await measure("--task", "choice.yml");
   expect(found.acc).toBeCloseTo(2 / 3, 12);
   expect(found.acc_norm).toBeCloseTo(1 / 3, 12);
-}, 60_000);
+}, 120_000);
 
 test("log-likelihood: perplexity of whole targets, and acc where every token is the likeliest", async () => {
   // "b" after "b": 100 of 363, the likeliest. " a" after "=": 1/264 times 5/270, and a space is not the likeliest.
@@ -70,7 +70,7 @@ doc_to_target: "{{end}}"
   const logs = [Math.log(100 / 363), Math.log((1 / 264) * (5 / 270))];
   expect(found.perplexity).toBeCloseTo(Math.exp(-(logs[0]! + logs[1]!) / 2), 3);
   expect(found.acc).toBe(0.5);
-}, 60_000);
+}, 120_000);
 
 test("rolling log-likelihood: whole texts by words and bytes, in windows of any length", async () => {
   // The token that begins a text is followed by any of 264 bytes. "bb a": 1/264, then b after b 100/363, a space after
@@ -95,7 +95,7 @@ metric_list:
     expect(found.byte_perplexity! / Math.exp(loss / 7)).toBeCloseTo(1, 5);
     expect(found.bits_per_byte).toBeCloseTo(loss / 7 / Math.LN2, 5);
   }
-}, 60_000);
+}, 120_000);
 
 test("several inputs: the target behind each of them, the right one by its place", async () => {
   // Behind "b" a b has 100 of 363: -1.289. Behind "=" it has 1 of 264: -5.576. So b is chosen; over the inputs' nine
@@ -117,7 +117,7 @@ test("several inputs: the target behind each of them, the right one by its place
   write("mixed.yml", `test_split: test\noutput_type: multiple_choice\n${fields.replace('"{{answer - 1}}"', "q")}`);
   const mixed = await evaluate("--task", "mixed.yml", "--data", "mixed.jsonl");
   expect(mixed.err).toContain("mixed.jsonl:2: doc_to_text gives a text here, and a place among the choices in other");
-}, 60_000);
+}, 120_000);
 
 test("generation: greedy until a text, then filters and exact match, with rows of --data", async () => {
   // After "#" come 4, 2 and a line end: the answer is "42", its first digit "4".
@@ -141,7 +141,7 @@ filter_list:
   const found = await measure("--task", "generate.yml", "--data", "test=asked.jsonl");
   expect(found["exact_match,whole"]).toBeCloseTo(2 / 3, 12);
   expect(found["exact_match,digit"]).toBeCloseTo(1 / 3, 12);
-}, 60_000);
+}, 120_000);
 
 test.each([
   ["doc_to_text: !function utils.f\n", 'odd.yml:7: "!function" is code of Python, which is not run'],
@@ -192,7 +192,7 @@ test("a pattern that backtracks for ever ends, and says so", async () => {
     /slow\.yml: (its patterns take longer than 3\.001 s|a pattern takes too long on the answer to row 1)/,
   );
   expect(code).toBe(2);
-}, 30_000);
+}, 120_000);
 
 test("a task decides its metrics, and data is of a split that it reads", async () => {
   rows("few.jsonl", { q: "b", a: "b" });
@@ -206,7 +206,7 @@ test("a task decides its metrics, and data is of a split that it reads", async (
   const room = await evaluate("--task", "task.yml", "--data", "few.jsonl");
   expect(room.err).toContain("max_gen_toks 256 leaves no room for a prompt in 128 positions");
   expect([both.code, other.code, none.code, room.code]).toEqual([2, 2, 2, 2]);
-}, 30_000);
+}, 120_000);
 
 test("a target that is none of the choices counts as wrong, and is told", async () => {
   rows("lost.jsonl", { label: 0 }, { label: 7 });
@@ -215,4 +215,4 @@ test("a target that is none of the choices counts as wrong, and is told", async 
   const { text, err } = await evaluate("--task", "lost.yml", "--data", "lost.jsonl", "--json");
   expect(JSON.parse(text).acc).toBe(0.5);
   expect(err).toContain("rows whose target is none of their choices count as wrong: 1, the first is lost.jsonl:2");
-}, 30_000);
+}, 120_000);

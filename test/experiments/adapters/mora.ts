@@ -33,9 +33,10 @@ export const experiment = experimentOf({
   about: `Three tasks in a row, each of whose rows lie in eight of 24 directions of the input with a tenth of noise in the others: four classes
 by random sums, 200 rows, eight epochs of 10 rows a step. An adapter of rank 12 on the first layer of a perceptron
 of two hidden layers, four new ranks for each task; those of earlier tasks stay. *Summed LoRA*: all ranks act on every input at full strength.
-\`mora\`: the four ranks that an input calls, with its defaults. Loss on 200 other rows after the third task: lower for \`mora\` on two seeds
-of three. Ranks that all count alike, each the less the more there are, forget less on all. On all layers, whose inputs share their directions, \`mora\` forgets more than summed
-LoRA (0.2 on the mean of these seeds).`,
+\`mora\`: the four ranks that an input calls, with its defaults. Loss on 200 other rows after the third task. The first layer was chosen
+after six settings of \`mora\` were tried on it, on seeds 1 and 2, so it is seed 3 alone that tells, and there \`mora\` is worse. On all
+layers, whose inputs share their directions, it forgets more than summed LoRA (0.2 on the mean of these seeds). Ranks that all count
+alike, each the less the more there are, forget less than both on every seed. So nothing is asserted.`,
   seeds: [1, 2, 3],
   tested: 1,
   long: true,
@@ -45,7 +46,7 @@ LoRA (0.2 on the mean of these seeds).`,
         [`${name}: loss of the old tasks`, `${name}: loss of the last task`].map((one) => [one, {}]),
       ),
     ),
-    "mora − summed LoRA, old tasks": { below: 0 },
+    "mora − summed LoRA, old tasks": {},
   },
   run: (seed) =>
     inLab(async (lab) => {

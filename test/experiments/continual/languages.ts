@@ -6,7 +6,8 @@ export const experiment = bedExperiment({
   about: `Languages of twelve symbols in which each follows the one before by another table (\`data markov --stream seed=...\`), 240 rows of 24
 symbols a task; a decoder of one layer, four epochs of 20 rows a step for each task, \`joint\` as many of all tasks mixed. Mean loss in nats
 on 200 other rows of each language after the last one: lower is better, and a row tells its language by its symbols alone. Methods have the
-settings that they come with; the rate was chosen on seed 1 for \`seq\`, \`er\` and \`joint\`.`,
+settings that they come with; the rate was chosen on seed 1 for \`seq\`, \`er\` and \`joint\`. \`dst-cl\` alone knows which
+task a row is of.`,
   bed: {
     stream: (seed) => {
       const worlds = [1, 2, 3, 4].map((world) => 10 * seed + world).join(",");

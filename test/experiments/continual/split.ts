@@ -5,7 +5,8 @@ export const experiment = bedExperiment({
   about: `Which digit of a pair is it: 0 or 1, 2 or 3, and so on with the same two labels (\`data glyphs --labels place --stream
 digits=01,23,45,67,89\`), 300 rows of 9 x 9 pixels a task; a vision transformer of one layer, three epochs of 20 rows a step for each task,
 \`joint\` as many of all tasks mixed. Accuracy on 200 other rows of each task after the last one. Methods have the settings that they come
-with; the rate was chosen on seed 1 for \`seq\`, \`er\` and \`joint\`.`,
+with; the rate was chosen on seed 1 for \`seq\`, \`er\` and \`joint\`. \`dst-cl\` alone knows which
+task a row is of.`,
   bed: {
     stream: () => "glyphs --canvas 9 --shift 0 --noise 0.3 --labels place --stream digits=01,23,45,67,89 --size 300",
     config: {

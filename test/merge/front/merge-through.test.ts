@@ -14,7 +14,7 @@ import { normals } from "../../support/random.ts";
 import { TINY_EXPERTS } from "../../support/tiny-models.ts";
 import { gramOf, reference } from "../normal-equations.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 const gpu = await sharedGpu();
 const folder = mkdtempSync(join(tmpdir(), "ingot-front-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));

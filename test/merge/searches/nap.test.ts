@@ -68,7 +68,7 @@ test("regret after 15 trials on unseen functions is a twentieth of that of rando
   expect(own).toBeLessThan(other / 20);
   // Of what bo gains over random points, nap gains nearly all.
   expect(other - own).toBeGreaterThan(0.95 * (other - fitted));
-}, 60_000);
+}, 120_000);
 
 /** Mean -log p of values of the functions, given six others of each; without the constant. */
 function surpriseOf({ network, theta }: Trained): number {
@@ -97,7 +97,7 @@ test("without -log p of the scores in training the network foretells them worse"
   const few = { ...training, steps: 40 };
   const [withIt, without] = [surpriseOf(metaTrain(few)), surpriseOf(metaTrain({ ...few, lambda: 0 }))];
   expect(withIt).toBeLessThan(without - 0.5);
-}, 60_000);
+}, 120_000);
 
 test("an untrained network is far from a trained one", async () => {
   const network = new NeuralProcess(1);

@@ -6,7 +6,7 @@ import { sharedGpu } from "../../support/gpu.ts";
 import { TINY_TEXT } from "../../support/tiny-models.ts";
 import { apart, checkpointOf, configOf, logitsOf, mergedBy, network } from "./networks.ts";
 
-setDefaultTimeout(60_000); // the machine may be busy
+setDefaultTimeout(120_000); // the machine may be busy
 
 const gpu = await sharedGpu();
 const mlp = (hidden: readonly number[], more: Record<string, unknown> = {}) => ({

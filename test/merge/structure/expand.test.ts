@@ -15,7 +15,7 @@ import {
 } from "../../support/tiny-models.ts";
 import { configOf, logitsOf, mergedBy, network } from "./networks.ts";
 
-setDefaultTimeout(60_000); // the machine may be busy
+setDefaultTimeout(120_000); // the machine may be busy
 
 const gpu = await sharedGpu();
 

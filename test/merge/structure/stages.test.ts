@@ -5,7 +5,7 @@ import { sharedGpu } from "../../support/gpu.ts";
 import { TINY_DECODERS } from "../../support/tiny-models.ts";
 import { configOf, logitsOf, mergedBy, network, valuesOf } from "./networks.ts";
 
-setDefaultTimeout(60_000); // the machine may be busy
+setDefaultTimeout(120_000); // the machine may be busy
 
 const gpu = await sharedGpu();
 const decoder = (layers: number, more: Record<string, unknown> = {}) => ({

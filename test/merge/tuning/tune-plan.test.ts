@@ -15,7 +15,7 @@ import { entryOf } from "../../support/entry.ts";
 import { ownGpu, sharedGpu } from "../../support/gpu.ts";
 import { checkpointOf, type Learner, LLAMA, learner, mlp, Rows } from "./world.ts";
 
-setDefaultTimeout(60_000); // the machine may be busy
+setDefaultTimeout(120_000); // the machine may be busy
 
 const rows = new Rows();
 afterAll(() => rows[Symbol.dispose]());

@@ -25,7 +25,7 @@ import { loraOf } from "../../support/lora.ts";
 import { runOp } from "../../support/program.ts";
 import { normals } from "../../support/random.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 const gpu = await sharedGpu();
 const made = mkdtempSync(join(tmpdir(), "ingot-allora-"));
 afterAll(() => rmSync(made, { recursive: true }));

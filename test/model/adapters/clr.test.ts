@@ -11,7 +11,7 @@ import { logitsOf } from "../../support/logits.ts";
 import { normals } from "../../support/random.ts";
 import { TINY_ENCODERS, TINY_EXAMPLES, TINY_TEXT } from "../../support/tiny-models.ts";
 
-setDefaultTimeout(30_000);
+setDefaultTimeout(120_000);
 const gpu = await sharedGpu();
 const JSON_OF = TINY_TEXT.llama!;
 const fresh = (values: Readonly<Record<string, unknown>>, seed = 3) =>

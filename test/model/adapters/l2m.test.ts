@@ -13,7 +13,7 @@ import { logitsOf } from "../../support/logits.ts";
 import { normals, randomUnits } from "../../support/random.ts";
 import { TINY_TEXT } from "../../support/tiny-models.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 const gpu = await sharedGpu();
 const LLAMA = TINY_TEXT.llama!;
 

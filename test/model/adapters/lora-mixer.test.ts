@@ -22,7 +22,7 @@ import { runOp } from "../../support/program.ts";
 import { normals, randomUnits } from "../../support/random.ts";
 import { TINY_TEXT } from "../../support/tiny-models.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 const gpu = await sharedGpu();
 const made = mkdtempSync(join(tmpdir(), "ingot-mixer-"));
 afterAll(() => rmSync(made, { recursive: true }));

@@ -20,7 +20,7 @@ import { sharedGpu } from "../../support/gpu.ts";
 import { logitsOf } from "../../support/logits.ts";
 import { TINY_TEXT } from "../../support/tiny-models.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 const gpu = await sharedGpu();
 const folder = mkdtempSync(join(tmpdir(), "ingot-triplet-"));
 afterAll(() => rmSync(folder, { recursive: true }));

@@ -13,7 +13,7 @@ import { checkOp, runOp } from "../../support/program.ts";
 import { normals } from "../../support/random.ts";
 import { TINY_TEXT } from "../../support/tiny-models.ts";
 
-setDefaultTimeout(30_000);
+setDefaultTimeout(120_000);
 const gpu = await sharedGpu();
 
 interface Settings {

@@ -156,7 +156,12 @@ test("it keeps less for the way back than LoRA, and no layer below takes a gradi
   expect(side.steps).toBeLessThan(low.steps);
 });
 
-test("a model of too few layers is refused", async () => {
-  const shallow = Model.fresh(gpu, TINY_TEXT.llama!, "m", { seed: 1, adapter: { type: bindDefaults(sherl), seed: 1 } });
-  await expect(shallow).rejects.toThrow("of 2 layers the last 1 run on what the module gives");
+test("a model of too few layers is refused; fewer late layers are advised where there are several", async () => {
+  const shallow = (late: number) => {
+    const type = bindDefaults(sherl, { sherl_late: late });
+    return Model.fresh(gpu, TINY_TEXT.llama!, "m", { seed: 1, adapter: { type, seed: 1 } });
+  };
+  await expect(shallow(1)).rejects.toThrow("of 2 layers the last 1 run on what the module gives");
+  await expect(shallow(1)).rejects.toHaveProperty("hint", "take another type of adapter");
+  await expect(shallow(2)).rejects.toHaveProperty("hint", "lower --sherl-late, or take another type of adapter");
 });

@@ -17,7 +17,7 @@ import { logitsOf } from "../../support/logits.ts";
 import { normals } from "../../support/random.ts";
 import { TINY_TEXT } from "../../support/tiny-models.ts";
 
-setDefaultTimeout(30_000);
+setDefaultTimeout(120_000);
 const gpu = await sharedGpu();
 const made = mkdtempSync(join(tmpdir(), "ingot-skills-"));
 afterAll(() => rmSync(made, { recursive: true }));

@@ -17,7 +17,7 @@ import { TINY_EXAMPLES } from "../../support/tiny-models.ts";
 
 covers("adversarial/linf-step", "adversarial/l2-step");
 
-setDefaultTimeout(30_000);
+setDefaultTimeout(120_000);
 const gpu = await sharedGpu();
 const ATTACK: Attack = {
   norm: "linf",

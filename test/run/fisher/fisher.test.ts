@@ -15,7 +15,7 @@ import { finiteDifference } from "../../support/program.ts";
 import { normals } from "../../support/random.ts";
 import { TINY_EXPERTS, TINY_TEXT } from "../../support/tiny-models.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 const gpu = await sharedGpu();
 const folder = mkdtempSync(join(tmpdir(), "ingot-fisher-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));

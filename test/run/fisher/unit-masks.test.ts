@@ -8,7 +8,7 @@ import { type Gated, gatedWeights, gateGradients, KINDS, normalizedMask } from "
 import { sharedGpu } from "../../support/gpu.ts";
 import { TINY_DECODERS, TINY_NEOX, TINY_TEXT } from "../../support/tiny-models.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
 const gpu = await sharedGpu();
 const options = { dropout: 0.3, seed: 4, ref: "tiny", signal: new AbortController().signal };

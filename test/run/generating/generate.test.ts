@@ -104,7 +104,7 @@ describe.each(Object.keys(ALL))("%s", (name) => {
     expect(await generator.complete(PROMPTS, { ...GREEDY, maxTokens: 8, stop: [], batch: 1 })).toEqual(found);
     generator.free();
     model.free();
-  }, 60_000);
+  }, 120_000);
 });
 
 describe("a model", async () => {

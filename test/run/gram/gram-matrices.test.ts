@@ -16,7 +16,7 @@ import { sharedGpu } from "../../support/gpu.ts";
 import { normals } from "../../support/random.ts";
 import { TINY_EXPERTS, TINY_TEXT } from "../../support/tiny-models.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 const gpu = await sharedGpu();
 const folder = mkdtempSync(join(tmpdir(), "ingot-gram-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));

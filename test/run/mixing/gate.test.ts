@@ -14,7 +14,7 @@ import { recordOutputs } from "../../../src/run/scoring/recorded-outputs.ts";
 import { sharedGpu } from "../../support/gpu.ts";
 import { TINY_EXAMPLES } from "../../support/tiny-models.ts";
 
-setDefaultTimeout(30_000);
+setDefaultTimeout(120_000);
 const gpu = await sharedGpu();
 const folder = mkdtempSync(join(tmpdir(), "ingot-gate-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));

@@ -14,7 +14,7 @@ import { sharedGpu } from "../../support/gpu.ts";
 import { normals } from "../../support/random.ts";
 import { TINY_EXPERTS, TINY_NEOX, TINY_TEXT } from "../../support/tiny-models.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 const gpu = await sharedGpu();
 
 const fact = (ids: readonly number[], prompt: number, subject: readonly number[]): Fact => ({

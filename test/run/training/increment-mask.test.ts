@@ -19,7 +19,7 @@ import { logitsOf } from "../../support/logits.ts";
 import { normals } from "../../support/random.ts";
 import { TINY_TEXT } from "../../support/tiny-models.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 const gpu = await sharedGpu();
 
 /** A row of which the tokens from `answer` on count. */

@@ -111,7 +111,7 @@ test("killed before any operation, twice in a row, a run loses no state and leav
     if (reachedEnd) break;
   }
   expect(pairs).toBeGreaterThan(500);
-}, 60_000);
+}, 120_000);
 
 describe("what lies at the place of a state", () => {
   const put = (place: string, files: Record<string, string>) => {

@@ -114,7 +114,7 @@ describe.each([
     };
     await checkOp(gpu, "gated delta rule", op);
     await checkOp(gpu, "gated delta rule", { ...op, profile: hardware });
-  }, 60_000);
+  }, 120_000);
 });
 
 /** A copy, to be read and written. */

@@ -21,7 +21,7 @@ const MOVING = 0.75;
 export const method = continualMethod({
   name: "dst-cl",
   title: "Dynamic sparse training",
-  about: "a sparse sub-network for each task, whose places move while it learns; what was learnt stays to the bit",
+  about: "a sparse sub-network for each task, which is known when it is scored; what was learnt stays to the bit",
   cite: "arXiv:2308.14831",
   options: {
     ...SPARSITY,
@@ -34,7 +34,12 @@ export const method = continualMethod({
     update_every: { type: "number.integer >= 1", default: 100, value: "N", help: "steps from move to move" },
   },
   begin(stream) {
-    const { gpu, model, tasks, values, seed, dry } = stream;
+    const { gpu, model, tasks, values, seed, dry, scenario } = stream;
+    if (scenario === "class")
+      throw new UserError(
+        "dst-cl scores each task by its own sub-network, and with --scenario class nobody says which task a row is of",
+        "take --scenario task, or a method with one network",
+      );
     const networks = new TaskNetworks(model, tasks.length);
     if (networks.layers.length === 0)
       throw new UserError("dst-cl masks linear layers, and none is trained", "train some, or take er");

@@ -56,7 +56,7 @@ function readLayers({ sherl_late: late }: Values<typeof OPTIONS>, { layers }: Mo
   if (read < 3)
     throw new UserError(
       `${where}: of ${layers} layers the last ${late} run on what the module gives, and it reads 3 others at least`,
-      "lower --sherl-late, or take another type",
+      `${late > 1 ? "lower --sherl-late, or " : ""}take another type of adapter`,
     );
   return read;
 }

@@ -285,7 +285,7 @@ test("lineage is in the file twice: ingot's own, and the base models for any rea
   const checkpoint = await open(at("merged.gguf"));
   expect(checkpoint.lineage.map(({ script, method }) => [script, method])).toEqual([["merge", "linear"]]);
   checkpoint.close();
-}, 60_000);
+}, 120_000);
 
 test("stdout takes a GGUF file where types are named, with the same bytes; experts go to a file alone", async () => {
   fs.cpSync(`${GOLDEN}/gguf-qwen2/model.gguf`, at("one.gguf"));
@@ -296,7 +296,7 @@ test("stdout takes a GGUF file where types are named, with the same bytes; exper
   await write(await sampleOf(QWEN3_MOE), at("experts.gguf"));
   const piped = await runShell("$MERGE experts.gguf --method passthrough --gguf-type f16 | cat", top);
   expect(piped.err).toMatch(/cannot go through a pipe/);
-}, 60_000);
+}, 120_000);
 
 test("a dry run says what the file takes, and refuses as the run does", async () => {
   fs.cpSync(`${GOLDEN}/gguf-qwen2/model.gguf`, at("one.gguf"));
@@ -306,7 +306,7 @@ test("a dry run says what the file takes, and refuses as the run does", async ()
   expect(code).toBe(0);
   expect(JSON.parse(text).output).toBe(fs.statSync(at("planned.gguf")).size);
   expect((await runShell(`${line} q7 -n -o planned.gguf`, top)).code).toBe(2);
-}, 60_000);
+}, 120_000);
 
 test("the commands of docs/formats.md run", async () => {
   const page = fs.readFileSync(path.join(import.meta.dir, "../../../../docs/formats.md"), "utf8");

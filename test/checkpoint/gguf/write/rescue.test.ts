@@ -35,4 +35,4 @@ test("the result goes to a safetensors file, and the error says where", async ()
     process.chdir(before);
     fs.rmSync(top, { recursive: true });
   }
-}, 60_000);
+}, 120_000);

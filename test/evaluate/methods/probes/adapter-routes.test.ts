@@ -11,7 +11,7 @@ import { sharedGpu } from "../../../support/gpu.ts";
 import { logitsOf } from "../../../support/logits.ts";
 import { TINY_TEXT } from "../../../support/tiny-models.ts";
 
-setDefaultTimeout(30_000);
+setDefaultTimeout(120_000);
 const gpu = await sharedGpu();
 const how = { ref: "model", groups: 2, signal: new AbortController().signal, done: () => {} };
 

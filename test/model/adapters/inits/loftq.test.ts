@@ -148,4 +148,4 @@ test("train writes the rounded base, or says what the adapter is for", async () 
   expect(err).not.toContain("bitsandbytes");
   const merged = await open(`${join(made, "rounded")}+${join(made, "kept")}`);
   expect(merged.tensors.size).toBe((await open(join(made, "net"))).tensors.size);
-}, 60_000);
+}, 120_000);

@@ -72,7 +72,7 @@ test("a stage trains its own part and the scales of those before; the model goes
   expect(before.staged_logits[3]).toBe(0);
   trainer.free();
   for (const one of [base, model]) one.free();
-}, 60_000);
+}, 120_000);
 
 test("stages share the steps; a model whose adapter has none is left alone", async () => {
   const of = equalStages(3, 7);
