@@ -23,7 +23,7 @@ import { removeState } from "../../run/training/state-folder.ts";
 import { humanBytes } from "../../text/format.ts";
 import { quote } from "../../text/quote.ts";
 import type { ContinualMethod, Stage } from "./contract.ts";
-import { saveFurther } from "./further.ts";
+import { refuseFurther, saveFurther } from "./further.ts";
 import { refreshed } from "./refresh.ts";
 import { metricsLine, readJointScores, streamMetrics, streamTable } from "./report.ts";
 import { NEW, stageSource } from "./source.ts";
@@ -294,22 +294,6 @@ async function planStream(run: StreamRun): Promise<void> {
     await learner.learned?.(stage);
   }
   describeStream(run, planned);
-}
-
-/** Where models beside the result go; undefined where it is neither a file nor a folder. */
-const furtherFolder = (out: string, what: string): string | undefined =>
-  out === "-" || out.startsWith("hf:") ? undefined : `${out.replace(/[/\\]+$/, "")}-${what}`;
-
-/** Throws UserError where models of an earlier run lie there, of a stream that has not begun to learn. */
-function refuseFurther({ context, learner, opened }: StreamRun): void {
-  const further = learner.results?.();
-  const folder = further && furtherFolder(context.out, further.what);
-  if (folder === undefined || opened.saved || context.options.overwrite) return;
-  if (fs.existsSync(folder))
-    throw new UserError(
-      `${folder} is there already, and the ${further!.what} go there`,
-      "write to another place, or give --overwrite",
-    );
 }
 
 /** Writes the result, and says what was learnt and lost. */
