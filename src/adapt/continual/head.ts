@@ -6,7 +6,12 @@ import type { Parameter } from "../../tensor/parameter.ts";
 /** The matrix (classes, C) that is trained. Throws UserError where the model has none. */
 export function headOf(model: Model, flag: string): Parameter {
   const found = model.trainable().findLast(({ shape }) => shape.length === 2 && shape[0] === model.sizes.outputs);
-  if (found && model.task !== "causal-lm" && found.dtype === "f32") return found;
+  if (model.task === "causal-lm")
+    throw new UserError(
+      `${flag} changes the rows of a classifier's head, and this model writes text`,
+      "for a language model take er or ewc",
+    );
+  if (found?.dtype === "f32") return found;
   throw new UserError(
     `${flag} changes the rows of a classifier's head, and no such matrix of ${model.sizes.outputs} rows is trained in f32`,
     "train the head, or leave the option out",

@@ -44,6 +44,10 @@ test("what the model writes keeps what it knew, and no written row is training i
   expect(kept).toBeLessThan(0.2);
 }, 120_000);
 
+test.each(["fscil", "slca"])("%s names a language model as what it is not for", async (method) => {
+  await expect(lab.run(`${RUN} --method ${method} --steps 1 -o @no-head`)).rejects.toThrow("this model writes text");
+});
+
 test("goes on bit for bit, with what was written before the first task too", async () => {
   const line = `${RUN} --epochs 2 --save-every 1 --method synth --synth-rows 10 --synth-base --synth-tokens 5`;
   const whole = await lab.run(`${line} -o @whole`);
