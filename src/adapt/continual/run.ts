@@ -3,15 +3,13 @@
  * run-training.ts; the loop of stages takes the place of the one training.
  */
 
-import fs from "node:fs";
-import { join } from "node:path";
 import { parseGroups } from "../../data/groups.ts";
 import { UserError } from "../../errors.ts";
 import { NeedsValues } from "../../gpu/dry-device.ts";
 import { openGpu } from "../../gpu/gpu.ts";
 import { bind } from "../../method/bind.ts";
 import { flagOf } from "../../method/options.ts";
-import { saveModel, saveResult, savingTo } from "../../model/save.ts";
+import { saveResult } from "../../model/save.ts";
 import type { Outcome } from "../../run/command-context.ts";
 import { trainsAdapter } from "../../run/training/adapter-choice.ts";
 import { firstBatches, measuring } from "../../run/training/adapter-inputs.ts";
@@ -25,6 +23,7 @@ import { removeState } from "../../run/training/state-folder.ts";
 import { humanBytes } from "../../text/format.ts";
 import { quote } from "../../text/quote.ts";
 import type { ContinualMethod, Stage } from "./contract.ts";
+import { refuseFurther, saveFurther } from "./further.ts";
 import { refreshed } from "./refresh.ts";
 import { metricsLine, readJointScores, streamMetrics, streamTable } from "./report.ts";
 import { NEW, stageSource } from "./source.ts";
@@ -37,7 +36,15 @@ import {
   stagesOf,
   streamOf,
 } from "./stages.ts";
-import { learnerTensors, loadLearner, type StreamScores, type StreamState, streamStateOf } from "./state.ts";
+import {
+  learnerTensors,
+  loadLearner,
+  refuseOtherRows,
+  rowDigests,
+  type StreamScores,
+  type StreamState,
+  streamStateOf,
+} from "./state.ts";
 import { listed, type ReadTasks, readTasks } from "./tasks.ts";
 import { techniqueOf } from "./technique.ts";
 import { describeStream, streamResult, tellOtherScores, tellStage } from "./tell.ts";
@@ -177,6 +184,7 @@ async function begin(run: StreamRun): Promise<Place> {
   const { saved } = opened;
   if (saved) {
     const state = await streamStateOf(saved, run.stages.length);
+    refuseOtherRows(state, run.read, saved.folder);
     await withSavedTraining(saved, (tensors) => loadLearner(model.gpu, learner, state.method, tensors));
     const step = saved.progress.training.step;
     context.info(`continuing after step ${step} of ${run.stages[state.stage]!.name}`);
@@ -185,7 +193,7 @@ async function begin(run: StreamRun): Promise<Place> {
   const { tasks, general } = await score(run, []);
   const scores: StreamScores = { before: tasks, after: [], general: [general] };
   tellStage(run, undefined, scores);
-  return { steps: 0, state: { stage: 0, scores, method: learner.state?.() ?? null } };
+  return { steps: 0, state: { stage: 0, scores, method: learner.state?.() ?? null, rows: rowDigests(run.read) } };
 }
 
 /** Trains a stage, lets the method act, and scores every task. */
@@ -204,7 +212,7 @@ async function learn(run: StreamRun, output: RunOutput, stage: Stage, place: Pla
   tellStage(run, stage, scores);
   return {
     steps: place.steps + training.step,
-    state: { stage: stage.index + 1, scores, method: learner.state?.() ?? null },
+    state: { ...place.state, stage: stage.index + 1, scores, method: learner.state?.() ?? null },
   };
 }
 
@@ -286,40 +294,6 @@ async function planStream(run: StreamRun): Promise<void> {
     await learner.learned?.(stage);
   }
   describeStream(run, planned);
-}
-
-/** Where models beside the result go; undefined where it is neither a file nor a folder. */
-const furtherFolder = (out: string, what: string): string | undefined =>
-  out === "-" || out.startsWith("hf:") ? undefined : `${out.replace(/[/\\]+$/, "")}-${what}`;
-
-/** Throws UserError where models of an earlier run lie there, of a stream that has not begun to learn. */
-function refuseFurther({ context, learner, opened }: StreamRun): void {
-  const further = learner.results?.();
-  const folder = further && furtherFolder(context.out, further.what);
-  if (folder === undefined || opened.saved || context.options.overwrite) return;
-  if (fs.existsSync(folder))
-    throw new UserError(
-      `${folder} is there already, and the ${further!.what} go there`,
-      "write to another place, or give --overwrite",
-    );
-}
-
-/** Writes the models that a method gives beside the result, each as a checkpoint, or an adapter, of its own. */
-async function saveFurther({ context, model, learner }: StreamRun, { saving }: RunOutput): Promise<void> {
-  const further = learner.results?.();
-  if (!further || further.each.length === 0) return;
-  const folder = furtherFolder(context.out, further.what);
-  if (folder === undefined) {
-    context.warn(`the ${further.what} are not written: they go beside a result that is a file or a folder`);
-    return;
-  }
-  for (const { name, wear } of further.each) {
-    await wear();
-    const target = join(folder, name);
-    fs.mkdirSync(folder, { recursive: true });
-    await saveModel(model, target, savingTo(target, saving));
-  }
-  context.info(`the ${further.each.length} ${further.what} are in ${folder}`);
 }
 
 /** Writes the result, and says what was learnt and lost. */

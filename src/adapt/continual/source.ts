@@ -36,7 +36,8 @@ export interface SourceOptions {
   readonly meet?: StageWork["meet"];
 }
 
-const contentDigest = (rows: StreamRows, refs: readonly RowRef[]): string =>
+/** What rows hold, in few characters. */
+export const contentDigest = (rows: StreamRows, refs: readonly RowRef[]): string =>
   digestOf(
     refs.flatMap((ref) => {
       const content = rows.contentOf(ref);

@@ -12,6 +12,8 @@ import {
 } from "../../run/training/training-state.ts";
 import { Parameter } from "../../tensor/parameter.ts";
 import type { HostTensor, Learner, TaskScore } from "./contract.ts";
+import { contentDigest } from "./source.ts";
+import type { ReadTasks } from "./tasks.ts";
 
 /** Scores before the first stage and after each of those that are done. */
 export interface StreamScores {
@@ -28,6 +30,23 @@ export interface StreamState {
   readonly stage: number;
   readonly scores: StreamScores;
   readonly method: Json;
+  /** By task, what its rows hold: `rowDigests`. */
+  readonly rows: readonly string[];
+}
+
+/** What the rows of every task hold, in few characters each: those that are learnt, and those that are scored. */
+export const rowDigests = ({ tasks, rows, measuredRows }: ReadTasks): string[] =>
+  tasks.map(({ index }) => [rows, measuredRows].map((all) => contentDigest(all, all.of([index]))).join(" "));
+
+/** Throws UserError where a task has other rows than when the state was saved. */
+export function refuseOtherRows({ rows: then }: StreamState, read: ReadTasks, folder: string): void {
+  const now = rowDigests(read);
+  const other = read.tasks.find(({ index }) => then[index] !== now[index]);
+  if (other)
+    throw new UserError(
+      `${folder} was saved with other rows of the task ${other.name}`,
+      "a run resumes on the data it began with",
+    );
 }
 
 /** Where a saved run stands. Throws UserError for the state of one training, or of other stages. */
@@ -41,6 +60,7 @@ export async function streamStateOf({ progress, folder }: SavedRun, stages: numb
     stage: "number.integer >= 0",
     scores: { before: score.array(), after: score.array().array(), general: group.array().array() },
     method: "unknown",
+    rows: "string[]",
   })(row.state);
   if (found instanceof type.errors || found.stage >= stages)
     throw new UserError(

@@ -7,6 +7,7 @@ const STATE = {
   stage: 1,
   scores: { before: [{ loss: 2, counted: 3 }], after: [[{ loss: 1, accuracy: 0.5, counted: 3 }]], general: [[]] },
   method: null,
+  rows: ["1 2"],
 };
 
 const saved = (row: object | undefined): SavedRun => {

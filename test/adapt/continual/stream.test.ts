@@ -108,6 +108,19 @@ test("a task's file may have a comma in its name, and what to do next names it w
   expect(outcome!.next).toEndWith(`--data ${lab.at("a,a.jsonl")}`);
 }, 60_000);
 
+test("a stream resumes on no other rows, of a task that is over or of those that are scored", async () => {
+  for (const name of ["first", "second", "first-held", "second-held"]) lab.write(`${name}.jsonl`, pairRows(0, 8));
+  const held = "--eval-tasks first=@first-held.jsonl,second=@second-held.jsonl";
+  const line = `@net-base --tasks @first.jsonl,@second.jsonl ${held} --steps 3 --save-every 1 -o @other-rows`;
+  await lab.run(`${line} --resume`, { task: "second", step: 2 });
+  for (const name of ["first", "first-held"]) {
+    lab.write(`${name}.jsonl`, pairRows(1, 8));
+    await expect(lab.run(`${line} --resume`)).rejects.toThrow("was saved with other rows of the task first");
+    lab.write(`${name}.jsonl`, pairRows(0, 8));
+  }
+  expect((await lab.run(`${line} --resume`)).json.steps).toBe(6);
+}, 60_000);
+
 test("every task is scored after every task, and metrics follow from the scores", async () => {
   const { json, events } = await lab.run(
     `--init @net.json ${TASKS} ${HELD} --eval-data general=@a-held.jsonl ${SHORT} -o @scored`,
