@@ -6,12 +6,14 @@
 import { dlopen } from "bun:ffi";
 import {
   closeSync,
+  constants,
   createReadStream,
   existsSync,
   openSync,
   readFileSync,
   readlinkSync,
   rmSync,
+  statSync,
   writeSync,
 } from "node:fs";
 import { dirname, join } from "node:path";
@@ -31,9 +33,21 @@ const OWN = [dup(1), dup(2)] as const;
 const HELD = dup(0);
 dup2(openSync("/dev/null", "r"), 0);
 
+const isOpen = (file: string): boolean => file.startsWith("/proc/");
+
+/** Whether a file that another process has open is written at its end alone. */
+function appends(file: string): boolean {
+  const flags = /^flags:\s*(\d+)/m.exec(readFileSync(file.replace("/fd/", "/fdinfo/"), "utf8"))![1]!;
+  return (Number.parseInt(flags, 8) & constants.O_APPEND) !== 0;
+}
+
+/** Whether two may write to it: a file is written where each of them stands, unless that is its end. */
+const isShared = (file: string): boolean => !isOpen(file) || !statSync(file).isFile() || appends(file);
+
 function writeTo(files: readonly [out: string, err: string]): void {
   for (const [index, file] of files.entries()) {
-    const fd = openSync(file, "w");
+    const how = isOpen(file) ? constants.O_WRONLY | (appends(file) ? constants.O_APPEND : 0) : "w";
+    const fd = openSync(file, how);
     dup2(fd, index + 1);
     closeSync(fd);
   }
@@ -144,7 +158,8 @@ Bun.listen<{ text: string }>({
         socket.flush();
       };
       const work: Work = JSON.parse(socket.data.text);
-      if (busy || !isRunnable(work) || (work.pid !== undefined && !isAlike(work.pid))) return answer({ refused: true });
+      const isPossible = !busy && isRunnable(work) && isShared(work.out) && isShared(work.err);
+      if (!isPossible || (work.pid !== undefined && !isAlike(work.pid))) return answer({ refused: true });
       busy = true;
       run(work, (code, isLast) => {
         busy = false;
