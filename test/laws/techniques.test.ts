@@ -12,6 +12,7 @@ import { bindDefaults } from "../../src/method/bind.ts";
 import { claimed } from "../../src/method/laws.ts";
 import type { OptionSpec } from "../../src/method/options.ts";
 import { loadMethod, loadMethods, methodNames } from "../../src/method/registry.ts";
+import { method as mixer } from "../../src/model/adapters/methods/lora-mixer.ts";
 import type { Json } from "../../src/model/architecture.ts";
 import { Model } from "../../src/model/model.ts";
 import { saveModel } from "../../src/model/save.ts";
@@ -29,8 +30,14 @@ const NAMES = ["first", "second", "gold"] as const;
 const checkpoints = new Map<string, Checkpoint>();
 const GROUP = { name: "forget", path: join(folder, "rows.jsonl") };
 const EXAMPLES = { name: "forget", path: join(folder, "examples.jsonl") };
-/** What comes before the name of a classifier. */
-const CLASSIFIER = "classifier-";
+/** What comes before the name of a classifier, and of a model under an adapter with routers. */
+const [CLASSIFIER, ROUTED] = ["classifier-", "routed-"];
+
+/** What single techniques need beside models and rows. */
+const NEEDS: Readonly<Record<string, { readonly before?: string; readonly general?: string }>> = {
+  "adapter-routes": { before: ROUTED },
+  "layer-range": { general: "layer_range_general" },
+};
 
 beforeAll(async () => {
   for (const [seed, name] of NAMES.entries()) {
@@ -39,6 +46,7 @@ beforeAll(async () => {
     if (name === "first") await writeRows(model);
     model.free();
     (await made(`${CLASSIFIER}${name}`, TINY_EXAMPLES.mlp!, seed)).free();
+    await routed(name, seed);
   }
   const rows = Array.from({ length: 12 }, (_, i) => ({
     x: Array.from({ length: Number(TINY_EXAMPLES.mlp!.input_size) }, (_, j) => Math.sin(i + 3 * j)),
@@ -54,6 +62,17 @@ async function made(name: string, json: Json, seed: number): Promise<Model> {
   await saveModel(model, join(folder, `${name}/`), { files, lineage: [] });
   checkpoints.set(name, await open(join(folder, name)));
   return model;
+}
+
+/** The model under an adapter with routers. */
+async function routed(name: string, seed: number): Promise<void> {
+  const type = bindDefaults(mixer, { adapter_rank: 2, mixer_experts: 3 });
+  const adapter = { type, seed: seed + 1, targets: ["q_proj"] };
+  const model = await Model.fresh(gpu, TINY_TEXT.llama!, name, { seed, adapter });
+  await saveModel(model, join(folder, `${ROUTED}${name}/`), { files: new Map(), lineage: [] });
+  model.free();
+  const ref = `${join(folder, name)}+${join(folder, `${ROUTED}${name}`)}`;
+  checkpoints.set(`${ROUTED}${name}`, await open(ref, { live: true }));
 }
 
 afterAll(() => {
@@ -83,7 +102,9 @@ async function findings(
   seed = 0,
   heard = { totals: [] as number[], done: 0 },
 ): Promise<Findings> {
+  const { general, before = technique.task === "classifier" ? CLASSIFIER : "" } = NEEDS[technique.name] ?? {};
   const settings = Object.fromEntries(Object.entries(technique.options).map(([name, spec]) => [name, quick(spec)]));
+  if (general !== undefined) settings[general] = "general";
   const names = technique.metrics ?? ["probability"];
   const metrics = await Promise.all(names.map(async (name) => bindDefaults(await loadMethod("metric", name))));
   const options = { dtype: "keep", batch_size: 4, max_tokens: 4 } as const;
@@ -95,13 +116,13 @@ async function findings(
     },
   };
   const loader = new ModelLoader({ gpu, metrics, options, signal, progress, warn: () => {} });
-  const [group, before] = technique.task === "classifier" ? [EXAMPLES, CLASSIFIER] : [GROUP, ""];
+  const group = technique.task === "classifier" ? EXAMPLES : GROUP;
   const of = (name: string) => checkpoints.get(before + name)!;
   const known = of("first");
   return technique.run({
     values: bindDefaults(technique, settings).values,
     metrics,
-    groups: [group],
+    groups: general === undefined ? [group] : [group, { ...group, name: "general" }],
     forget: group.name,
     holdout: "holdout",
     candidates: candidates.map(of),

@@ -4,7 +4,7 @@
 //   positions (B * T)    i32  a row that does not begin at 0 keeps its sum; below 0: padding
 //   sums      (B, C)     f32  in and out
 //
-// Checked in test/model/adapters/l2m.test.ts.
+// Checked in test/tensor/ops/prompt-sum.test.ts.
 
 import package::lib::grid::{LANES, SPAN, span_of};
 

@@ -34,7 +34,7 @@ function firstOf(worth: Float32Array): number {
 export async function adapterRoutes(
   model: Model,
   batches: readonly Batch[],
-  { ref, groups, signal, done }: { ref: string; groups: number; signal: AbortSignal; done: () => void },
+  { ref, groups, signal, done }: { ref: string; groups: number; signal: AbortSignal; done: (rows: number) => void },
 ): Promise<ReadonlyMap<string, RouterCounts>> {
   const programs = new Programs<readonly (readonly [string, readonly number[]])[]>(model.gpu);
   const found = new Map<string, RouterCounts>();
@@ -63,7 +63,7 @@ export async function adapterRoutes(
       for (const [row, group] of countedRows(batch, rows))
         counts.groups[group]![firstOf(worth.subarray(row * experts, (row + 1) * experts))]!++;
     }
-    done();
+    done(batch.rows);
   }
   programs.free();
   return found;

@@ -123,14 +123,15 @@ export function crossEntropyObjective(model: Model, options: CrossEntropyObjecti
       const own =
         weigher?.record(rec, batch, { recorded, inputs, targets, nll, budget: logitBytes }) ??
         meanLoss(rec, batch, { nll, right });
+      let whole = own;
       const balance = experts?.record(rec, batch, recorded);
-      const balanced = balance ? withTerm(rec, own, "balance_loss", balance, mul(rec, ...balance)) : own;
+      if (balance) whole = withTerm(rec, whole, "balance_loss", balance, mul(rec, ...balance));
       const squares = increments?.record(rec, batch, recorded);
-      if (squares) return withTerm(rec, balanced, "increment_loss", squares, dot(rec, ...squares));
+      if (squares) whole = withTerm(rec, whole, "increment_loss", squares, dot(rec, ...squares));
       const contrast = classes?.contrast?.(rec, batch, hidden);
-      if (!contrast) return balanced;
+      if (!contrast) return whole;
       const [, weights] = own.backward[0]!;
-      return withTerm(rec, balanced, "contrastive_loss", [contrast, weights], dot(rec, contrast, weights));
+      return withTerm(rec, whole, "contrastive_loss", [contrast, weights], dot(rec, contrast, weights));
     },
 
     fill(program, batch, total) {

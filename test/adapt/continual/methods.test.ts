@@ -125,7 +125,7 @@ test("a dry run plans every method of a classifier without a result of the devic
   const own: Record<string, string> = { dkvb: "--key-data @a6.jsonl --codebooks 2 --keys 4", tame: "--shift-window 4" };
   const needAdapter = ["mora", "olora"];
   for (const name of methodNames("continual").filter((name) => name !== "synth" && !needAdapter.includes(name))) {
-    const scenario = name === "tame" ? "domain" : "class";
+    const scenario = ["tame", "dst-cl"].includes(name) ? "domain" : "class";
     const line = CLASSES.replace("--scenario class", `--scenario ${scenario}`);
     const { json } = await lab.run(`${line} --method ${name} ${own[name] ?? ""} --steps 2 --dry-run -o @planned`);
     expect(json.stages.at(-1).memory.total).toBeGreaterThan(0);

@@ -61,8 +61,8 @@ export const method = defineTechnique({
       const loaded = await loader.load(checkpoint, { bits: quantize });
       const { model, ref } = loaded;
       const { batches } = await readBatches(groups, loaded, values.adapter_routes_batch);
-      if (i === 0) loader.begin(candidates.length * batches.length, "batches");
-      const done = () => loader.tick(ref);
+      if (i === 0) loader.begin(candidates.length * batches.reduce((sum, batch) => sum + batch.rows, 0), "rows");
+      const done = (rows: number) => loader.tick(ref, rows);
       const found = await adapterRoutes(model, batches, { ref, groups: groups.length, signal, done });
       rows.push({ model: ref, groups: groupShares(found, names) });
       await loaded.free();
