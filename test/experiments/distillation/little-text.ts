@@ -10,6 +10,7 @@ writes, \`jsd\` on-policy texts half of which the student writes. On 64 texts th
 that learnt nothing.`,
   seeds: [1, 2, 3],
   tested: 1,
+  long: true,
   figures: {
     "labels, loss": {},
     "kd − labels, loss": { below: -0.7 },

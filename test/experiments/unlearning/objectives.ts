@@ -138,6 +138,7 @@ sees. Losses are means over tokens; a model that never saw the people to forget 
 run once what is to be forgotten is at 4, infinite where it never is.`,
   seeds: [0, 1, 2, 3],
   tested: 2,
+  long: true,
   figures: {
     "ascent, retain at 4": { above: 1 },
     "npo, retain at 4": { below: 0.4 },
