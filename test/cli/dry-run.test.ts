@@ -1,6 +1,7 @@
 /** Dry runs of training: from shapes alone, and as the run then is. */
 import { expect, test } from "bun:test";
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { runAlone } from "../support/command.ts";
 import { sharedGpu } from "../support/gpu.ts";
 import { trainLab } from "./train-lab.ts";
 
@@ -41,8 +42,8 @@ test("the host's memory is what a run takes, give or take a half", async () => {
     `${JSON.stringify({ input_ids: Array.from({ length: 16 }, (_, i) => i) })}\n`.repeat(4),
   );
   const argv = ["--init", "wide.json", "--data", "few.jsonl", "--steps", "2", "--batch-size", "2", "-o", "wide/"];
-  const plan = JSON.parse((await run("train", [...argv, "--dry-run", "--json"])).text);
-  const { err } = await run("train", argv);
+  const plan = JSON.parse((await runAlone("train", [...argv, "--dry-run", "--json"], at("."))).text);
+  const { err } = await runAlone("train", argv, at("."));
   const [, peak, unit] = /peak ([\d.]+) (MB|GB)/.exec(err)!;
   const bytes = Number(peak) * (unit === "GB" ? 1e9 : 1e6);
   const { adapter } = await sharedGpu();

@@ -65,9 +65,9 @@ export interface Setting {
   readonly env?: Record<string, string>;
 }
 
-/** Runs `merge`; without `stdin` it gets an empty one. */
-export async function merge(argv: readonly string[], { cwd, stdin, env = {} }: Setting): Promise<Merged> {
-  const ran = stdin === undefined ? await served(SCRIPT, argv, cwd, env) : undefined;
+/** Runs `merge`; without `stdin` it gets an empty one, with an environment a process of its own. */
+export async function merge(argv: readonly string[], { cwd, stdin, env }: Setting): Promise<Merged> {
+  const ran = stdin === undefined && env === undefined ? await served(SCRIPT, argv, cwd) : undefined;
   if (ran) return { ...ran, text: new TextDecoder().decode(ran.out) };
   const child = Bun.spawn([process.execPath, SCRIPT, ...argv], {
     cwd,

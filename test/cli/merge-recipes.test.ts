@@ -17,6 +17,8 @@ beforeAll(() => {
 afterAll(() => rmSync(folder, { recursive: true }));
 
 const run = (argv: string) => merge(argv.split(" "), { cwd: folder });
+/** In a process of its own, whose memory is that of this merge. */
+const alone = (argv: string) => merge(argv.split(" "), { cwd: folder, env: {} });
 const recipe = (name: string, text: string) => writeFileSync(join(folder, name), text);
 const file = (path: string): Uint8Array => new Uint8Array(readFileSync(join(folder, path)));
 
@@ -141,9 +143,10 @@ describe("--dry-run", () => {
     for (const [i, name] of ["wide-a.safetensors", "wide-b.safetensors"].entries())
       writeModel(join(folder, name), tensorsOf({ "w.weight": [2048, 1024], "v.weight": [2048, 1024] }, i));
     const line = "wide-a.safetensors wide-b.safetensors --method karcher";
-    const told = async (words: string) => JSON.parse((await run(`${words} -n --json`)).text) as Record<string, number>;
+    const told = async (words: string) =>
+      JSON.parse((await alone(`${words} -n --json`)).text) as Record<string, number>;
     const taken = async (words: string) => {
-      const { code, err } = await run(`${words} --overwrite -o wide.safetensors`);
+      const { code, err } = await alone(`${words} --overwrite -o wide.safetensors`);
       expect(code).toBe(0);
       const [, amount, unit] = /peak ([\d.]+) ([MG]B)/.exec(err)!;
       return Number(amount) * (unit === "GB" ? 1e9 : 1e6);

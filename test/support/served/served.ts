@@ -13,8 +13,6 @@ export interface Served {
   readonly err: string;
 }
 
-type Environment = Readonly<Record<string, string | undefined>>;
-
 class Server {
   readonly folder = mkdtempSync(join(tmpdir(), "ingot-served-"));
   /** It lives as long as the other end of its input. */
@@ -68,16 +66,11 @@ export async function servedEnvironment(line = ""): Promise<Record<string, strin
 let count = 0;
 
 /** Runs a script in that process; undefined where nothing was done: it is busy, or the script is none that it runs. */
-export async function served(
-  script: string,
-  argv: readonly string[],
-  cwd: string,
-  env: Environment = {},
-): Promise<Served | undefined> {
+export async function served(script: string, argv: readonly string[], cwd: string): Promise<Served | undefined> {
   if (!isServed(script)) return undefined;
   const mine = `${process.pid}-${count++}`;
   const [out, err] = ["out", "err"].map((name) => join(server().folder, `${name}-${mine}`)) as [string, string];
-  const answer = await ask(await server().socket(), { script, argv, cwd, env: { ...process.env, ...env }, out, err });
+  const answer = await ask(await server().socket(), { script, argv, cwd, env: process.env, out, err });
   if (answer === undefined) throw new Error(`the process that runs scripts ended in ${script} ${argv.join(" ")}`);
   if ("refused" in answer) return undefined;
   const ran = { code: answer.code, out: Uint8Array.from(readFileSync(out)), err: readFileSync(err, "utf8") };

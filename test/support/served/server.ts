@@ -143,6 +143,13 @@ const isAlike = (pid: number): boolean =>
   readlinkSync(`/proc/${pid}/ns/mnt`) === readlinkSync("/proc/self/ns/mnt") &&
   readFileSync(`/proc/${pid}/limits`, "utf8") === readFileSync("/proc/self/limits", "utf8");
 
+/** Variables that count when a process or its driver starts. */
+const AT_START = /^(VK_|LP_|MESA_|INGOT_DAWN_|INGOT_CACHE)/;
+const own = { ...process.env };
+
+const startsAlike = ({ env }: Work): boolean =>
+  Object.keys({ ...own, ...env }).every((name) => !AT_START.test(name) || own[name] === env[name]);
+
 let busy = false;
 Bun.listen<{ text: string }>({
   unix: path,
@@ -158,7 +165,7 @@ Bun.listen<{ text: string }>({
         socket.flush();
       };
       const work: Work = JSON.parse(socket.data.text);
-      const isPossible = !busy && isRunnable(work) && isShared(work.out) && isShared(work.err);
+      const isPossible = !busy && isRunnable(work) && startsAlike(work) && isShared(work.out) && isShared(work.err);
       if (!isPossible || (work.pid !== undefined && !isAlike(work.pid))) return answer({ refused: true });
       busy = true;
       run(work, (code, isLast) => {
