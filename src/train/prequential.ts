@@ -41,8 +41,19 @@ export class Prequential implements Controller {
     return { rows: this.#rows, right: this.#right, loss: this.#loss, counts: this.#counts };
   }
 
+  /** Throws UserError for what is no state of it. */
   load(state: Json): void {
-    const { rows, right, loss, counts } = state as ReturnType<Prequential["state"]>;
+    const { rows, right, loss, counts } = (state ?? {}) as Readonly<Record<string, unknown>>;
+    if (
+      typeof rows !== "number" ||
+      typeof right !== "number" ||
+      typeof loss !== "number" ||
+      typeof counts !== "boolean"
+    )
+      throw new UserError(
+        "the saved sums of --prequential cannot be read",
+        "remove the state, and train from the start",
+      );
     this.#rows = rows;
     this.#right = right;
     this.#loss = loss;
