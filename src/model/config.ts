@@ -32,10 +32,16 @@ const BOUNDS: Readonly<Record<string, number>> = {
 export interface NumberRange {
   readonly least?: number;
   readonly open?: boolean;
+  /** What it must stay under. */
+  readonly below?: number;
 }
 
-const rangeText = ({ least, open }: NumberRange): string =>
-  least === undefined ? "a number" : `a number ${open ? "above" : "of at least"} ${least}`;
+const rangeText = ({ least, open, below }: NumberRange): string =>
+  [
+    "a number",
+    ...(least === undefined ? [] : [`${open ? "above" : "of at least"} ${least}`]),
+    ...(below === undefined ? [] : [`below ${below}`]),
+  ].join(" ");
 
 /** JSON has no word for numbers that are too large to hold. */
 const shownValue = (value: unknown): string =>
@@ -43,9 +49,9 @@ const shownValue = (value: unknown): string =>
 
 /** A number in f32's range, checked. `where` and `key` name it in messages. Throws UserError. */
 export function numberIn(value: unknown, where: string, key: string, range: NumberRange = {}): number {
-  const { least = Number.NEGATIVE_INFINITY, open } = range;
-  const fits = typeof value === "number" && Math.abs(value) <= MOST_F32 && (open ? value > least : value >= least);
-  if (fits) return value;
+  const { least = Number.NEGATIVE_INFINITY, open, below = Number.POSITIVE_INFINITY } = range;
+  const isNumber = typeof value === "number" && Math.abs(value) <= MOST_F32;
+  if (isNumber && (open ? value > least : value >= least) && value < below) return value;
   const shown = value === undefined ? "it is missing" : `it is ${shownValue(value)}`;
   throw new UserError(`${where}: ${key} must be ${rangeText(range)}; ${shown}`, "compare it with the model's page");
 }

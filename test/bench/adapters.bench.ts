@@ -13,7 +13,6 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { bench, run } from "mitata";
 import { open } from "../../src/checkpoint/open.ts";
-import { collate } from "../../src/data/batch.ts";
 import { UserError } from "../../src/errors.ts";
 import { openGpu } from "../../src/gpu/gpu.ts";
 import { bind, bindDefaults } from "../../src/method/bind.ts";
@@ -25,31 +24,18 @@ import { crossEntropyObjective } from "../../src/run/training/cross-entropy.ts";
 import { StepScales } from "../../src/run/training/rules/step-scales.ts";
 import { Trainer } from "../../src/run/training/trainer.ts";
 import { method as optimizer } from "../../src/train/methods/optimizers/adamw.ts";
+import { option, rowsOf, SMALL_DECODER } from "./small-decoder.ts";
 
-const option = (name: string) =>
-  process.argv.includes(name) ? process.argv[process.argv.indexOf(name) + 1] : undefined;
 const RANK = Number(option("--rank") ?? 16);
 const TURNS = Number(option("--turns") ?? 8);
 const [ROWS, LENGTH] = [2, 64];
-const CONFIG = {
-  model_type: "llama",
-  hidden_size: 256,
-  intermediate_size: 688,
-  num_hidden_layers: 4,
-  num_attention_heads: 8,
-  vocab_size: 512,
-  max_position_embeddings: 256,
-};
 
-const ids = (row: number) => Int32Array.from({ length: LENGTH }, (_, i) => (row * 7919 + i * i * 31 + i) % 512);
-const batch = collate(
-  Array.from({ length: ROWS }, (_, row) => [{ ids: ids(row), labels: ids(row), group: 0, place: `${row}` }]),
-);
+const batch = rowsOf(ROWS, LENGTH);
 
 const gpu = await openGpu({ device: option("--device") });
 const folder = mkdtempSync(join(tmpdir(), "ingot-bench-"));
-const files = new Map([["config.json", new TextEncoder().encode(JSON.stringify(CONFIG))]]);
-await saveModel(await Model.fresh(gpu, CONFIG, "bench", { seed: 0 }), `${folder}/`, { files, lineage: [] });
+const files = new Map([["config.json", new TextEncoder().encode(JSON.stringify(SMALL_DECODER))]]);
+await saveModel(await Model.fresh(gpu, SMALL_DECODER, "bench", { seed: 0 }), `${folder}/`, { files, lineage: [] });
 const base = await open(folder);
 
 /** A type with the rank, and with what else it cannot do without. */

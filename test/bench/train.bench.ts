@@ -9,7 +9,6 @@
  * cores.
  */
 
-import { collate } from "../../src/data/batch.ts";
 import { openDevice } from "../../src/gpu/device.ts";
 import { Gpu, openGpu } from "../../src/gpu/gpu.ts";
 import { bind } from "../../src/method/bind.ts";
@@ -18,28 +17,15 @@ import { crossEntropyObjective } from "../../src/run/training/cross-entropy.ts";
 import { memoryReport } from "../../src/run/training/memory-report.ts";
 import { Trainer } from "../../src/run/training/trainer.ts";
 import { method as optimizer } from "../../src/train/methods/optimizers/adamw.ts";
+import { option, rowsOf, SMALL_DECODER } from "./small-decoder.ts";
 
-const option = (name: string) =>
-  process.argv.includes(name) ? process.argv[process.argv.indexOf(name) + 1] : undefined;
 const STEPS = Number(option("--steps") ?? 5);
 const [ROWS, LENGTH] = [8, 128];
-const CONFIG = {
-  model_type: "llama",
-  hidden_size: 256,
-  intermediate_size: 688,
-  num_hidden_layers: 4,
-  num_attention_heads: 8,
-  vocab_size: 512,
-  max_position_embeddings: 256,
-};
 
-const ids = (row: number) => Int32Array.from({ length: LENGTH }, (_, i) => (row * 7919 + i * i * 31 + i) % 512);
-const batch = collate(
-  Array.from({ length: ROWS }, (_, row) => [{ ids: ids(row), labels: ids(row), group: 0, place: `${row}` }]),
-);
+const batch = rowsOf(ROWS, LENGTH);
 
 async function trainerOn(gpu: Gpu) {
-  const model = await Model.fresh(gpu, CONFIG, "bench", { seed: 0 });
+  const model = await Model.fresh(gpu, SMALL_DECODER, "bench", { seed: 0 });
   const values = { beta1: 0.9, beta2: 0.95, eps: 1e-8, weight_decay: 0.1 };
   const trainer = await Trainer.make({
     gpu,

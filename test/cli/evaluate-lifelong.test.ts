@@ -68,6 +68,7 @@ test.each([
     "bad.jsonl:2: block should be a whole number, found 0.5",
     "",
   ],
+  [{ event: "start", script: "adapt" }, "bad.jsonl:2: block should be a whole number, found nothing", "adapt --json"],
   [{ block: 0, type: "play", task: "a", performance: 1 }, 'type should be train or test, found "\\"play\\""', ""],
   [{ block: 0, type: "test", task: "a", performance: 1 }, "block 0 is one of train before", "one type"],
   [{ block: 0, type: "train", task: "b", performance: 1 }, "block 0 trains a and b", "one task"],

@@ -37,6 +37,11 @@ describe("values out of range", () => {
   test.each([
     ["llama", { rope_theta: 0 }, "m: config.json: rope_theta must be a number above 0; it is 0"],
     ["llama", { rope_theta: -1e4 }, "rope_theta must be a number above 0; it is -10000"],
+    [
+      "mlp",
+      { model_type: "mlp-experts", router_drop: 1 },
+      "router_drop must be a number of at least 0 below 1; it is 1",
+    ],
     ["llama", { rope_theta: "10000" }, 'rope_theta must be a number above 0; it is "10000"'],
     ["llama", { rope_theta: Number.POSITIVE_INFINITY }, "it is beyond every number (Infinity)"],
     ["llama", { rope_theta: Number.NaN }, "it is beyond every number (NaN)"],

@@ -2,7 +2,7 @@
 import { GroupOrder } from "../../data/groups.ts";
 import { Random } from "../../data/random.ts";
 import { UserError } from "../../errors.ts";
-import type { Json } from "../../json.ts";
+import { isObject, type Json } from "../../json.ts";
 import type { Options, Values } from "../../method/options.ts";
 import type { Stage, Stream } from "./contract.ts";
 import { askRows } from "./outputs.ts";
@@ -161,11 +161,15 @@ export class MemoryBuffer {
   }
 
   load(state: Json): void {
-    const { seen, rows } = (state ?? {}) as { seen?: number; rows?: [number, number][] };
-    const isKnown = ([task, row]: [number, number]) => row < (this.#stream.tasks[task]?.rows ?? 0);
-    if (!Number.isSafeInteger(seen) || !Array.isArray(rows) || !rows.every(isKnown))
+    const { seen, rows } = isObject(state) ? state : {};
+    const isKnown = (ref: Json): ref is [number, number] => {
+      const [task, row] = Array.isArray(ref) ? ref : [];
+      if (typeof task !== "number" || typeof row !== "number" || !Number.isSafeInteger(row)) return false;
+      return row >= 0 && row < (this.#stream.tasks[task]?.rows ?? 0);
+    };
+    if (typeof seen !== "number" || !Array.isArray(rows) || !rows.every(isKnown))
       throw new UserError("the saved buffer does not fit the tasks", "resume with the data that the run began with");
-    this.#seen = seen!;
+    this.#seen = seen;
     this.#rows = rows.map(([task, row]) => ({ task, row }));
   }
 }

@@ -1,9 +1,16 @@
 /** The mean of the features of each class, and the class of the nearest mean. */
+import { UserError } from "../../errors.ts";
 import type { Json } from "../../json.ts";
 import { meanOf, unit } from "./buffer.ts";
 import type { Stream } from "./contract.ts";
 import { askRows } from "./outputs.ts";
 import type { RowRef } from "./rows.ts";
+
+const isMean = (entry: Json): entry is [number, number[]] =>
+  Array.isArray(entry) &&
+  typeof entry[0] === "number" &&
+  Array.isArray(entry[1]) &&
+  entry[1].every((value) => typeof value === "number");
 
 export class ClassMeans {
   #of = new Map<number, Float64Array>();
@@ -40,8 +47,10 @@ export class ClassMeans {
     return [...this.#of].map(([label, mean]) => [label, [...mean]]);
   }
 
+  /** Throws UserError for what is no state of it. */
   load(state: Json): void {
-    const means = state as [number, number[]][];
-    this.#of = new Map(means.map(([label, mean]) => [label, Float64Array.from(mean)]));
+    if (!Array.isArray(state) || !state.every(isMean))
+      throw new UserError("the saved means of classes cannot be read", "remove the state, and begin again");
+    this.#of = new Map(state.map(([label, mean]) => [label, Float64Array.from(mean)]));
   }
 }

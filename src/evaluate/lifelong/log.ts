@@ -29,7 +29,11 @@ function lineOf(value: Json, place: string): Line {
   const { block, type, task, performance } = value;
   const wrong = (key: string, wanted: string) => {
     const found = value[key] === undefined ? "nothing" : show(JSON.stringify(value[key]));
-    return new UserError(`${place}: ${key} should be ${wanted}, found ${found}`);
+    const hint =
+      "event" in value
+        ? "this is the log of a run; adapt --json has the metrics of a stream of tasks"
+        : "a line holds block, type, task and performance";
+    return new UserError(`${place}: ${key} should be ${wanted}, found ${found}`, hint);
   };
   if (typeof block !== "number" || !Number.isInteger(block)) throw wrong("block", "a whole number");
   if (type !== "train" && type !== "test") throw wrong("type", "train or test");

@@ -65,7 +65,7 @@ export const method: Architecture<MlpExpertsConfig> = {
       act: c.oneOf("hidden_act", ["relu", "gelu"], "relu"),
       experts: c.count("num_experts", 12),
       router: c.counts("router_sizes", [256, 128]),
-      dropout: Math.min(c.number("router_drop", 0.2, { least: 0 }), 0.999),
+      dropout: c.number("router_drop", 0.2, { least: 0, below: 1 }),
     };
   },
 

@@ -6,6 +6,7 @@
  * Rebuffi et al., CVPR 2017, https://arxiv.org/abs/1611.07725
  */
 import { UserError } from "../../../errors.ts";
+import { isObject } from "../../../json.ts";
 import { BUFFER, MemoryBuffer } from "../../continual/buffer.ts";
 import { ClassMeans } from "../../continual/class-means.ts";
 import { continualMethod } from "../../continual/contract.ts";
@@ -47,7 +48,7 @@ export const method = continualMethod({
       },
       state: () => ({ buffer: buffer.state(), means: means.state() }),
       load(state) {
-        const { buffer: rows, means: own } = state as { buffer: never; means: never };
+        const { buffer: rows = null, means: own = null } = isObject(state) ? state : {};
         buffer.load(rows);
         means.load(own);
       },
