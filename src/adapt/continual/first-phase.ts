@@ -1,7 +1,7 @@
 /**
- * A phase at the beginning of a stage in which no label is looked at: a row and a changed view of it are drawn together,
- * and all other rows and views of the batch apart. Chen et al., ICML 2020, https://arxiv.org/abs/2002.05709, of what
- * the head reads: the paper's projection is left out, and the row itself is one of the two views.
+ * A phase at the beginning of a stage in which no label is looked at: a row and a changed view of it are drawn
+ * together, and all other rows and views of the batch apart. Chen et al., ICML 2020, https://arxiv.org/abs/2002.05709,
+ * of what the head reads: the paper's projection is left out, and the row itself is one of the two views.
  */
 import { UserError } from "../../errors.ts";
 import { positivesOf, unitRows } from "../../run/training/contrastive.ts";
