@@ -12,30 +12,8 @@ import type { Options, Values } from "../../method/options.ts";
 import type { MethodInfo } from "../../method/registry.ts";
 import type { Recorder } from "../../tensor/recorder.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
+import type { Answers } from "./likelihoods.ts";
 import type { PairLoss } from "./pair-loss.ts";
-
-/** Log-likelihoods of P answers, in nats. */
-export interface Likelihoods {
-  /** (P, T): of every token of the answer, 0 elsewhere. */
-  readonly tokens: Tensor;
-  /** (P): sums over the tokens of the answer. */
-  readonly sums: Tensor;
-  /** (P): means over the tokens of the answer. */
-  readonly means: Tensor;
-}
-
-/** P answers: what the model says of them, and what the reference said. */
-export interface Answers extends Likelihoods {
-  /** (P): tokens of each answer. */
-  readonly lengths: Tensor;
-  /** Likelihoods under the reference, without gradient. Of a method that says `reference`. */
-  readonly reference: Likelihoods;
-  /**
-   * (P, T): -log probability of every token under the squared distribution, p^2 normalised, without gradient: what
-   * WPO's weights are made of. Runs the model's head once more.
-   */
-  squaredNll(): Tensor;
-}
 
 /** What a loss is given. */
 export interface PreferenceGiven<O extends Options = Options> {

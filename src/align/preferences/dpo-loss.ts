@@ -16,8 +16,9 @@ import {
 import { rowSum } from "../../tensor/ops/reduce.ts";
 import type { Recorder } from "../../tensor/recorder.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
-import type { Answers, Likelihoods, PreferenceGiven, PreferenceLoss } from "./contract.ts";
+import type { PreferenceGiven, PreferenceLoss } from "./contract.ts";
 import type { DPO } from "./dpo-options.ts";
+import type { Answers, Likelihoods } from "./likelihoods.ts";
 import type { ScoredAnswers } from "./pair-loss.ts";
 
 type DpoValues = Values<typeof DPO>;

@@ -17,7 +17,8 @@ import type { Program } from "../../tensor/program.ts";
 import type { Recorder } from "../../tensor/recorder.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { PreferenceBatch } from "./batches.ts";
-import type { Answers, Likelihoods, PreferenceGiven, PreferenceMethod } from "./contract.ts";
+import type { PreferenceGiven, PreferenceMethod } from "./contract.ts";
+import type { Answers, Likelihoods } from "./likelihoods.ts";
 import type { ReferenceLikelihoods } from "./reference.ts";
 
 export interface PreferenceSetup {

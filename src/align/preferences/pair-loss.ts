@@ -6,7 +6,7 @@ import type { Options, Values } from "../../method/options.ts";
 import type { MethodInfo } from "../../method/registry.ts";
 import type { Recorder } from "../../tensor/recorder.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
-import type { Answers } from "./contract.ts";
+import type { Answers } from "./likelihoods.ts";
 
 /** One of the two answers of P pairs. */
 export interface ScoredAnswers {

@@ -19,7 +19,10 @@ export function cacheKey(items: readonly Item[], inputs: readonly string[]): Uin
   return new Uint8Array(hash.digest());
 }
 
-/** The likelihoods that a file holds; undefined where there is no file. Throws UserError for one of another model or rows. */
+/**
+ * The likelihoods that a file holds; undefined where there is no file. Throws UserError for one of another model or
+ * rows.
+ */
 export async function readReference(file: string, key: Uint8Array): Promise<Float32Array | undefined> {
   if (!existsSync(file)) return undefined;
   const checkpoint = await openPlain(file);

@@ -1,4 +1,6 @@
-/** Sorting within a recording, with the gradient of each value to its own place; of batches, so P x P numbers are few. */
+/**
+ * Sorting within a recording, with the gradient of each value to its own place; of batches, so P x P numbers are few.
+ */
 import {
   abs,
   add,
@@ -39,8 +41,8 @@ export function sorted(rec: Recorder, x: Tensor): Tensor {
 }
 
 /**
- * Of P numbers each, the sorted first ones are to exceed the sorted second ones: -log sigmoid(beta difference), smoothed
- * by a share of differences that are taken to be the wrong way round. -> (P)
+ * Of P numbers each, the sorted first ones are to exceed the sorted second ones: -log sigmoid(beta difference),
+ * smoothed by a share of differences that are taken to be the wrong way round. -> (P)
  */
 export function sortedMarginLoss(
   rec: Recorder,

@@ -1,6 +1,6 @@
 /**
- * Alignment by optimal transport: the margins between both answers under the model, sorted, are to exceed those under the
- * reference, sorted: stochastic dominance of one distribution over the other, not pair by pair. Melnyk et al. 2024,
+ * Alignment by optimal transport: the margins between both answers under the model, sorted, are to exceed those under
+ * the reference, sorted: stochastic dominance of one distribution over the other, not pair by pair. Melnyk et al. 2024,
  * https://arxiv.org/abs/2406.05882
  */
 import { sub } from "../../../tensor/ops/elementwise.ts";

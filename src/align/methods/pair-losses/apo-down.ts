@@ -1,6 +1,7 @@
 /**
- * Anchored preference optimization for answers that are worse than the model's own: both become less likely, the rejected
- * one more so: sigmoid(r_w) + 1 - sigmoid(r_w - r_l). D'Oosterlinck et al. 2024, https://arxiv.org/abs/2408.06266
+ * Anchored preference optimization for answers that are worse than the model's own: both become less likely, the
+ * rejected one more so: sigmoid(r_w) + 1 - sigmoid(r_w - r_l). D'Oosterlinck et al. 2024,
+ * https://arxiv.org/abs/2408.06266
  */
 import { addScalar, scale, sigmoid, sub } from "../../../tensor/ops/elementwise.ts";
 import { definePairLoss } from "../../preferences/pair-loss.ts";

@@ -1,7 +1,7 @@
 /**
- * Anchored preference optimization for answers that are better than the model's own: the chosen one is to become likelier
- * than the reference has it, the rejected one less likely: 1 - sigmoid(r_w) + sigmoid(r_l). D'Oosterlinck et al. 2024,
- * https://arxiv.org/abs/2408.06266
+ * Anchored preference optimization for answers that are better than the model's own: the chosen one is to become
+ * likelier than the reference has it, the rejected one less likely: 1 - sigmoid(r_w) + sigmoid(r_l). D'Oosterlinck et
+ * al. 2024, https://arxiv.org/abs/2408.06266
  */
 import { add, addScalar, scale, sigmoid } from "../../../tensor/ops/elementwise.ts";
 import { definePairLoss } from "../../preferences/pair-loss.ts";

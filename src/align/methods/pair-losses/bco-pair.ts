@@ -1,7 +1,7 @@
 /**
  * Binary classifier optimization of a pair: each answer is told apart from a threshold d, the mean reward of the batch:
- * -log sigmoid(r_w - d) - log sigmoid(d - r_l). The threshold is that of the batch alone, where TRL keeps a running mean
- * over batches. Jung et al. 2024, https://arxiv.org/abs/2404.04656
+ * -log sigmoid(r_w - d) - log sigmoid(d - r_l). The threshold is that of the batch alone, where TRL keeps a running
+ * mean over batches. Jung et al. 2024, https://arxiv.org/abs/2404.04656
  */
 import { add, logSigmoid, neg, scale, stopGradient, sub } from "../../../tensor/ops/elementwise.ts";
 import { mean } from "../../../tensor/ops/reduce.ts";

@@ -1,6 +1,6 @@
 /**
- * -log sigmoid(beta delta), delta the gain of the chosen answer less that of the rejected one: Bradley and Terry's model
- * of two answers. Rafailov et al. 2023, https://arxiv.org/abs/2305.18290
+ * -log sigmoid(beta delta), delta the gain of the chosen answer less that of the rejected one: Bradley and Terry's
+ * model of two answers. Rafailov et al. 2023, https://arxiv.org/abs/2305.18290
  */
 import { logSigmoid, neg, scale, sub } from "../../../tensor/ops/elementwise.ts";
 import { definePairLoss } from "../../preferences/pair-loss.ts";

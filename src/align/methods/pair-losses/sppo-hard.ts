@@ -1,6 +1,6 @@
 /**
- * Self-play preference optimization with certain preferences: the gain of the chosen answer is drawn to 1 / (2 beta) and
- * that of the rejected one to -1 / (2 beta), by squares. Wu et al. 2024, https://arxiv.org/abs/2405.00675
+ * Self-play preference optimization with certain preferences: the gain of the chosen answer is drawn to 1 / (2 beta)
+ * and that of the rejected one to -1 / (2 beta), by squares. Wu et al. 2024, https://arxiv.org/abs/2405.00675
  */
 import { add, addScalar, square } from "../../../tensor/ops/elementwise.ts";
 import { definePairLoss } from "../../preferences/pair-loss.ts";

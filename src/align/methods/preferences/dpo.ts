@@ -2,8 +2,9 @@
  * Direct preference optimization: the chosen answer is to gain more over the reference than the rejected one. The gain
  * of an answer is f'(p / p_ref), with reverse KL log p - log p_ref; --pair-loss says what is made of both gains.
  * Rafailov et al. 2023, https://arxiv.org/abs/2305.18290; other divergences: Wang et al. 2024,
- * https://arxiv.org/abs/2309.16240; the tail of the longer answer weighed apart: LD-DPO, https://arxiv.org/abs/2409.06411;
- * pairs weighed by how likely the model itself finds them: WPO, https://arxiv.org/abs/2406.11827
+ * https://arxiv.org/abs/2309.16240; the tail of the longer answer weighed apart: LD-DPO,
+ * https://arxiv.org/abs/2409.06411; pairs weighed by how likely the model itself finds them: WPO,
+ * https://arxiv.org/abs/2406.11827
  */
 import { definePreference } from "../../preferences/contract.ts";
 import { dpoLoss } from "../../preferences/dpo-loss.ts";

@@ -1,7 +1,7 @@
 /**
  * Kahneman-Tversky optimization: answers are wanted or not, without pairs. The gain of an answer over the reference is
- * judged against how far the model has moved in all, z: wanted ones lose 1 - sigmoid(beta (gain - z)), others
- * 1 - sigmoid(beta (z - gain)). z is the mean gain of the answers of other rows to the prompts of the batch, at least 0,
+ * judged against how far the model has moved in all, z: wanted ones lose 1 - sigmoid(beta (gain - z)), others 1 -
+ * sigmoid(beta (z - gain)). z is the mean gain of the answers of other rows to the prompts of the batch, at least 0,
  * without gradient. Ethayarajh et al. 2024, https://arxiv.org/abs/2402.01306. With z = 0, APO zero of single answers.
  */
 import { relu } from "../../../tensor/ops/activation.ts";

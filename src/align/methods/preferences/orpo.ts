@@ -6,7 +6,8 @@
 import { add, addScalar, exp, log, logSigmoid, neg, scale, sub } from "../../../tensor/ops/elementwise.ts";
 import type { Recorder } from "../../../tensor/recorder.ts";
 import type { Tensor } from "../../../tensor/tensor.ts";
-import { type Answers, definePreference } from "../../preferences/contract.ts";
+import { definePreference } from "../../preferences/contract.ts";
+import type { Answers } from "../../preferences/likelihoods.ts";
 
 /** log(p / (1 - p)) of the probability per token. */
 const logOdds = (rec: Recorder, { means }: Answers): Tensor =>
