@@ -108,6 +108,7 @@ export function crossEntropyObjective(model: Model, options: CrossEntropyObjecti
       const recorded = model.record(rec, inputs, {
         ...{ recompute, statistics },
         increments: increments !== undefined,
+        ...(classes?.replace ? { replace: classes.replace(rec) } : {}),
       });
       const { hidden, head } = recorded;
       const targets = recordTargets(rec, batch);
