@@ -47,6 +47,11 @@ export function train(context: TrainContext): Promise<Outcome> {
       "--loss infonce compares all pairs of a step with each other, and --accumulate would part them",
       "raise --batch-size in its place; --recompute makes room",
     );
+  if (options.prompt_weight !== undefined && options.loss_balance !== "none")
+    throw new UserError(
+      `--prompt-weight and --loss-balance ${options.loss_balance} both say what rows weigh`,
+      "leave one of them out",
+    );
   if (options.prequential) checkPrequential(options);
   const asked = options.prequential ? { ...context, options: { ...options, shuffle: false, epochs: 1 } } : context;
   return runTraining<Batch, Read>(asked, {
@@ -78,7 +83,9 @@ export function train(context: TrainContext): Promise<Outcome> {
         ...followed(shiftWarning(options, context), options.prequential ? new Prequential() : undefined),
         extra: [...(balance?.extra ?? []), ...(second?.parameters ?? [])],
         ...(second && target !== undefined ? { end: (lineage) => second.save(target, built.files, lineage) } : {}),
-        ...withPromptsChanged(source, options, { seed, pad: tools?.tokenizer?.pad }),
+        ...withPromptsChanged(source, options, {
+          ...{ seed, pad: tools?.tokenizer?.pad, steps: built.steps, accumulate: options.accumulate },
+        }),
         ...moved,
         memory: { ...balance?.memory, ...moved?.memory },
         free() {
