@@ -13,6 +13,7 @@ import { classLosses } from "../run/training/class-losses.ts";
 import type { Controller } from "../run/training/controller.ts";
 import { crossEntropyObjective, type RowWeigher } from "../run/training/cross-entropy.ts";
 import type { Objective } from "../run/training/objective.ts";
+import { refuseGroups } from "../run/training/option-checks.ts";
 import { runTraining } from "../run/training/run-training.ts";
 import type { TrainingData } from "../run/training/technique.ts";
 import { adversarialWork } from "./adversarial.ts";
@@ -66,6 +67,10 @@ export function train(context: TrainContext): Promise<Outcome> {
     read: ({ privateFrom: checkpoint }) => (checkpoint ? [{ checkpoint, role: "private_from" }] : []),
     work: async (built, { source, privateFrom }) => {
       const { model, tools } = built;
+      refuseGroups(
+        model,
+        source.groups.map(({ name }) => name),
+      );
       const balance =
         options.loss_balance === "awl"
           ? await lossBalance(built, { pack: options.pack, seed, continues: options.lora_continue })

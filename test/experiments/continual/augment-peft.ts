@@ -76,8 +76,8 @@ export const experiment = experimentOf({
   title: "Few rows: EDA, mixup and a contrastive loss beside LoRA",
   about: `Sentences of ten words: three of the class's eight, one of another class's, and fillers. A BERT of two layers learns 600 rows of four
 classes, then through LoRA 100 rows of the same classes in other words, 240 steps of 10 rows. *EDA* adds three copies of each row by
-\`data augment\`, with two synonyms for every word of a class; *mixup* is \`--mixup 0.4\`, *of embeddings* with \`--mixup-at embedding\`, *contrastive* \`--contrastive 0.3\`. Accuracy on 400
-other rows, the mean over ${SEEDS} seeds of the training; SE is the standard error of the difference from *none*, over these seeds.`,
+\`data augment\`, with two synonyms for every word of a class; *mixup* is \`--mixup 0.4\`, *of embeddings* with
+\`--mixup-at embedding\`, *contrastive* \`--contrastive 0.3\`. Accuracy on 400 other rows, the mean over ${SEEDS} seeds of the training; SE is the standard error of the difference from *none*, over these seeds.`,
   seeds: [1, 2, 3],
   tested: 1,
   long: true,
