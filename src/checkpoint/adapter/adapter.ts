@@ -38,9 +38,9 @@ export function isAdapter(checkpoint: Checkpoint): boolean {
 }
 
 /**
- * The base with the adapter (`file`) applied, as a checkpoint of the base's dtypes; apply several in turn. The adapter's factors
- * are read now and held in f32; everything else is read when asked for, so both stay open until the result is closed.
- * With `live`, one that does not fold stays beside the base.
+ * The base with the adapter in `file` applied, as a checkpoint of the base's dtypes; apply several in turn. The
+ * adapter's factors are read now and held in f32; everything else is read when asked for, so both stay open until the
+ * result is closed. With `live`, one that does not fold stays beside the base.
  * `warn` gets what is odd but harmless. Throws UserError when the adapter does not fit the base, whole or in part.
  *
  *     const tuned = await applyAdapter(await openPlain("base/"), await openPlain("adapter/"), { warn: console.warn });

@@ -2,8 +2,7 @@
 import { UserError } from "../../errors.ts";
 import { isObject, parseJson, show } from "../../json.ts";
 import type { Checkpoint } from "../checkpoint.ts";
-import { isKnownType, peftTypeOf } from "./format.ts";
-import { isTranslated } from "./translated.ts";
+import { isKnownType, isTranslated, peftTypeOf } from "./format.ts";
 
 /** `peft_type` of PEFT 0.18 and what its papers and users call it. */
 const PEFT_TYPES: Readonly<Record<string, string>> = {

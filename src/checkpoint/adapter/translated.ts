@@ -17,7 +17,7 @@ import { decodeFloats, encodeFloats } from "../decode.ts";
 import { isFloat } from "../dtype.ts";
 import { parseObject } from "./config.ts";
 import { heldEntry, viewEntry } from "./entries.ts";
-import { peftTypeOf } from "./format.ts";
+import { isTranslated, peftTypeOf, type Translated } from "./format.ts";
 
 interface Translation {
   readonly json: JsonObject;
@@ -133,15 +133,12 @@ function tokenRows(adapter: Checkpoint, json: JsonObject): Translation {
   return { json: whole as JsonObject, tensors };
 }
 
-const TRANSLATIONS: Readonly<Record<string, Translate>> = {
+const TRANSLATIONS: Readonly<Record<Translated, Translate>> = {
   ADALORA: adalora,
   LN_TUNING: norms,
   P_TUNING: ({ tensors }, json) => ({ json: { ...json, peft_type: "PROMPT_TUNING" }, tensors }),
   TRAINABLE_TOKENS: tokenRows,
 };
-
-/** Whether files of this `peft_type` are read as those of another. */
-export const isTranslated = (peftType: string): boolean => Object.hasOwn(TRANSLATIONS, peftType);
 
 /**
  * The adapter as the type that it is read as; itself where it is read as it is. Throws UserError for a file of such a
@@ -153,7 +150,7 @@ export async function translated(adapter: Checkpoint): Promise<Checkpoint> {
   if (!isTranslated(type) || bytes === undefined) return adapter;
   if (adapter.kind === "stream")
     throw new UserError(`${adapter.ref} is ${type} and comes as a stream`, "write it to a folder, and name that");
-  const { json, tensors } = await TRANSLATIONS[type]!(
+  const { json, tensors } = await TRANSLATIONS[type](
     adapter,
     parseObject(bytes, `${adapter.ref}: adapter_config.json`),
   );
