@@ -1,6 +1,6 @@
 /**
- * Reward models: losses against float64 and their gradients by differences, the first loss of a head at 0, what pairs the
- * other way round do, known utilities that are learned, and results that give the same rewards from the disk.
+ * Reward models: losses against float64 and their gradients by differences, the first loss of a head at 0, what pairs
+ * the other way round do, known utilities that are learned, and results that give the same rewards from the disk.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";

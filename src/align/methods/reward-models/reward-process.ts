@@ -1,8 +1,8 @@
 /**
  * A reward model of steps: the last token of the separator after each step is told right or wrong, by cross-entropy of
  * two labels; the result is a classifier of tokens.
- * Lightman et al. 2023, https://arxiv.org/abs/2305.20050; Uesato et al. 2022, https://arxiv.org/abs/2211.14275; rows and
- * layout as TRL's
+ * Lightman et al. 2023, https://arxiv.org/abs/2305.20050; Uesato et al. 2022, https://arxiv.org/abs/2211.14275; rows
+ * and layout as TRL's
  */
 import { correctRows } from "../../../tensor/ops/correct.ts";
 import { crossEntropy } from "../../../tensor/ops/cross-entropy.ts";
