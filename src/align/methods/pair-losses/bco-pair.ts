@@ -1,7 +1,7 @@
 /**
- * Binary classifier optimization of a pair: each answer is told apart from a threshold d, the mean reward of all answers
- * in the steps before: -log sigmoid(r_w - d) - log sigmoid(d - r_l). Jung et al. 2024, https://arxiv.org/abs/2404.04656.
- * The mean is over steps before, so it is 0 in the first.
+ * Binary classifier optimization of a pair: each answer is told apart from a threshold d, the mean reward of all
+ * answers in the steps before: -log sigmoid(r_w - d) - log sigmoid(d - r_l). Jung et al. 2024,
+ * https://arxiv.org/abs/2404.04656. The mean is over steps before, so it is 0 in the first.
  */
 import { add, addScalar, logSigmoid, neg, scale } from "../../../tensor/ops/elementwise.ts";
 import { dynamic } from "../../../tensor/recorder.ts";
