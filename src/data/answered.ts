@@ -26,4 +26,4 @@ export function answeredRow({ prompt, answer, extra = {} }: Omit<Answer, "place"
 
 /** The tokens of prompt and answer in one sequence, whose end may be cut. Throws UserError as `encodeRow` does. */
 export const encodeAnswer = (answer: Answer, options: EncodeOptions): Sequence =>
-  encodeRow({ row: answeredRow(answer), place: answer.place }, { ...options, turns: "last" })[0]!;
+  encodeRow({ row: answeredRow(answer), place: answer.place }, { ...options, turns: "all" })[0]!;
