@@ -15,8 +15,8 @@ import type { CommandLimits } from "./command/limits.ts";
 export interface Answered {
   readonly prompt: string;
   readonly answer: string;
-  /** Tokens of the answer. */
-  readonly tokens: number;
+  /** Tokens of the answer; undefined of one from a file that does not say. */
+  readonly tokens: number | undefined;
   /** Whether the limit of tokens ended the answer. */
   readonly truncated: boolean;
   /** As read: its completion, and other keys such as `answer` in `extra`. */
