@@ -2,7 +2,7 @@
  * Answers from files: {"prompt": "2+2=", "answer": "4", "row": {...}}, as commands that verify read them, with the row
  * beside the answer or in the same object.
  *
- *   {"prompt": "2+2=", "answer": "5", "tokens": 2, "row": {"prompt": "2+2=", "completion": "4"}, "place": "rows.jsonl:1"}
+ *   {"prompt": "2+2=", "answer": "5", "tokens": 2, "row": {"completion": "4", ...}, "place": "rows.jsonl:1"}
  *   {"prompt": "2+2=", "answer": "5", "completion": "4"}
  */
 import { parseRow } from "../../data/parse-row.ts";
@@ -13,7 +13,7 @@ import { UserError } from "../../errors.ts";
 import { isObject, type Json, show } from "../../json.ts";
 import type { Answered } from "./contract.ts";
 
-/** Reads the answers of a file or of stdin ("-"); `key` is that of what the model says. Throws UserError by the line. */
+/** The answers of a file or of stdin ("-"); `key` is that of what the model says. Throws UserError by the line. */
 export async function* readAnswers(file: string, key: string, options?: ReadOptions): AsyncGenerator<Answered> {
   for await (const { value, place } of readValues(file, options)) yield answeredIn(value, key, place);
 }

@@ -2,8 +2,9 @@
  * What a verifier is: a function from answers to rewards. A file of methods/verifiers/ is one; `--reward
  * "overlong:512,64"` is overlong.ts with its options max and cache.
  *
- * What stands behind the colon is read by the options of the verifier, in their order or by name (`number:tolerance=0.1`),
- * unless the verifier declares `argument`: then the text is its own, such as a regular expression or a command.
+ * What stands behind the colon is read by the options of the verifier, in their order or by name
+ * (`number:tolerance=0.1`), unless the verifier declares `argument`: then the text is its own, such as a regular
+ * expression or a command.
  */
 import type { Row } from "../../data/rows.ts";
 import type { Laws } from "../../method/laws.ts";

@@ -1,11 +1,11 @@
 /**
  * Addition of whole numbers: the whole sum, or one digit of it as a separate skill.
  *
- * `sum` rows are prompt "12+345=" and completion "357", reversed (ones first) on request, which lets a decoder carry as
- * it writes (Lee et al. 2023), or with its columns before it, as on scratch paper (Nye et al. 2021, arXiv:2112.00114):
- * "12+9=" is "2+9+0=11;1+0+1=2;=21", where the third number of a column is what the column before it carries. `digit`
- * rows ask for one digit of the sum, the skills of Chen et al. 2023 (Skill-it, arXiv:2307.14430), where the digit to the
- * left depends on the carry from the right.
+ * `sum` rows are prompt "12+345=" and completion "357", reversed (ones first) on request, which lets a decoder carry
+ * as it writes (Lee et al. 2023), or with its columns before it, as on scratch paper (Nye et al. 2021,
+ * arXiv:2112.00114): "12+9=" is "2+9+0=11;1+0+1=2;=21", where the third number of a column is what the column before
+ * it carries. `digit` rows ask for one digit of the sum, the skills of Chen et al. 2023 (Skill-it, arXiv:2307.14430),
+ * where the digit to the left depends on the carry from the right.
  */
 import { UserError } from "../../errors.ts";
 import { Random } from "../random.ts";

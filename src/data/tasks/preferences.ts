@@ -1,11 +1,11 @@
 /**
- * Preferences whose utility is known: answers are strings of letters, each letter has a worth that depends on the topic,
- * and the utility of an answer is the mean worth of its letters.
+ * Preferences whose utility is known: answers are strings of letters, each letter has a worth that depends on the
+ * topic, and the utility of an answer is the mean worth of its letters.
  *
- * A labeller of Bradley and Terry compares two answers by s = utility + length_bias * letters: the first is chosen with
- * probability p = sigmoid((s1 - s2) / temperature), and with probability `noise` the label is turned. So the best
- * accuracy that a judge of pairs can have is the mean of max(p, 1 - p), and the answer of the largest utility is the best
- * letter alone, however often. Bradley and Terry 1952, https://doi.org/10.1093/biomet/39.3-4.324
+ * A labeller of Bradley and Terry compares two answers by s = utility + length_bias * letters: the first is chosen
+ * with probability p = sigmoid((s1 - s2) / temperature), and with probability `noise` the label is turned. So the best
+ * accuracy that a judge of pairs can have is the mean of max(p, 1 - p), and the answer of the largest utility is the
+ * best letter alone, however often. Bradley and Terry 1952, https://doi.org/10.1093/biomet/39.3-4.324
  */
 import { UserError } from "../../errors.ts";
 import { exp } from "../portable.ts";

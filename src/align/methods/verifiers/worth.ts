@@ -1,6 +1,6 @@
 /**
- * The utility of an answer to a row of `data preferences`: the mean worth of its letters, by the row's `worth`. What the
- * labels were made from, and so the truth that a policy or a reward model is measured by.
+ * The utility of an answer to a row of `data preferences`: the mean worth of its letters, by the row's `worth`. What
+ * the labels were made from, and so the truth that a policy or a reward model is measured by.
  */
 import { isObject } from "../../../json.ts";
 import { defineVerifier, each } from "../../verifying/contract.ts";
