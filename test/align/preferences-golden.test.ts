@@ -109,7 +109,7 @@ const nllOf = (logits: Float32Array, targets: Int32Array, width: number): Float3
 /** Our method and settings for a case of TRL's. */
 async function chosenFor(
   one: Case,
-): Promise<{ chosen: Bound<AlignMethod>; pairLosses: PreferenceGiven["pairLosses"] }> {
+): Promise<{ chosen: Bound<PreferenceMethod>; pairLosses: PreferenceGiven["pairLosses"] }> {
   const { loss_type: type, beta } = one;
   const bound = async (name: string, given: Record<string, unknown>) =>
     bindDefaults(await loadMethod("align", name), { beta, ...given }) as Bound<PreferenceMethod>;
