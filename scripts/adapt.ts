@@ -60,7 +60,7 @@ LoRA unless another is named.`,
       about: "Fuse adapters of several tasks through a latent space that is learnt of their snapshots.",
       args: "[base]",
       examples: [
-        "bun run adapt fuse base/ --adapters snapshots/ --data sums=rows.jsonl --data code=other.jsonl -o fused-lora/",
+        "bun run adapt fuse base/ --adapters snapshots/ --data sums=rows.jsonl --data code=other.jsonl --latent 16 --steps 50 --meta-steps 2 -o fused-lora/",
       ],
       output: "checkpoint",
       options: FUSE,
