@@ -27,7 +27,7 @@ layers that knows a fourth such task; a LoRA of rank 2 for each task, and its la
 more). Mean loss of the three tasks' other rows: of the base, and of each task by its own adapter; of the adapters as one, by the kinds of
 \`adapt combine\`, weight 1/3 each, rank 2, by \`adapt fuse\` (2000 steps, 32 latent numbers) without meta steps and with 100 of them, and of a
 LoRA of rank 2 that was trained on all rows for three times 58 steps. \`combine\` sees no rows; \`fuse\` and the last do, and \`fuse\` is
-worse than the last on most seeds. The quotients are of the task whose adapter comes back worst: the meta steps, which make the mixture good, make the
+worse than the last on three seeds. The quotients are of the task whose adapter comes back worst: the meta steps, which make the mixture good, make the
 reconstruction worse, by more than 5 % on seed 4. The rate of the meta steps was chosen on other data; the test runs a seed that is not near the bounds.`,
   seeds: [1, 2, 3, 4, 5],
   tested: 2,
