@@ -1,5 +1,5 @@
 /**
- * xoshiro128**, the one generator of random words on the host. Blackman and Vigna 2021,
+ * xoshiro128**, the generator of everything that is drawn on the host. Blackman and Vigna 2021,
  * https://doi.org/10.1145/3460772.
  */
 

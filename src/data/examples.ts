@@ -22,6 +22,8 @@ export interface ExampleReader {
   readonly text?: TextReader | undefined;
   /** Rows are pairs of texts, for an embedder. */
   readonly pairs?: boolean | undefined;
+  /** Of texts: the model gives every token a class, which no row of these says. */
+  readonly everyToken?: boolean | undefined;
   /** Labels are not looked at, and may be missing: every example gets IGNORED. */
   readonly unlabelled?: boolean;
 }
@@ -53,6 +55,11 @@ export async function loadExamples(
   options: ReadOptions = {},
 ): Promise<Example[]> {
   const examples: Example[] = [];
+  if (reader.everyToken)
+    throw new UserError(
+      "the model gives every token a class, and such rows give one to a whole text",
+      "a model of steps is trained by align --method process",
+    );
   let shape: readonly number[] | undefined;
   for (const [group, source] of groups.entries()) {
     for await (const located of readRows(source, options)) {
@@ -109,6 +116,11 @@ function expectClass(label: number, classes: number, place: string): void {
 function textLabel({ row, place }: LocatedRow, reader: ExampleReader, { labels }: TextReader): number {
   const { classes, unlabelled } = reader;
   if (unlabelled) return IGNORED;
+  if (classes === 1)
+    throw new UserError(
+      `${place}: the model gives a text one number (num_labels 1), which is no class`,
+      "a reward model is trained by align and measured by evaluate --metric preference",
+    );
   const { label } = row.extra;
   if (typeof label === "string" && Object.hasOwn(labels, label)) return labels[label]!;
   if (typeof label === "number" && Number.isInteger(label) && label >= 0) {

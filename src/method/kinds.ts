@@ -11,6 +11,8 @@ export const FOLDERS = {
   distill: ["distill/methods"],
   unlearn: ["unlearn/methods/objectives", "unlearn/methods/edits"],
   smoothing: ["unlearn/methods/smoothings"],
+  align: ["align/methods/preferences", "align/methods/policies", "align/methods/reward-models"],
+  "pair-loss": ["align/methods/pair-losses"],
   curriculum: ["curriculum/methods/samplers", "curriculum/methods/orderings"],
   selector: ["curriculum/methods/selectors"],
   metric: ["evaluate/methods/metrics"],

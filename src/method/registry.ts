@@ -42,6 +42,8 @@ const NOUNS: Partial<Record<Kind, string>> = {
   merge: "method",
   distill: "method",
   unlearn: "method",
+  align: "method",
+  "pair-loss": "pair loss",
   curriculum: "method",
   post: "post step",
   adapt: "method",

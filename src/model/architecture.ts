@@ -70,6 +70,11 @@ interface RowInputs {
   readonly tasks?: (count: number) => Tensor;
   /** (N, 1) f32: 1 / tokens of the batch for every token, 0 for padding. As `tasks`; none where nothing is padding. */
   readonly tokenShares?: () => Tensor;
+  /**
+   * (batch) i32, the place among all N of every row's last token that is not `padding`; of a row of nothing else its
+   * first. As `tasks`.
+   */
+  readonly lasts?: (padding: number | undefined) => Tensor;
 }
 
 /** Inputs of a language model. N = batch * length. */
@@ -208,8 +213,11 @@ export interface Trunk<C> {
   states(net: Net, config: C, inputs: Inputs): Tensor;
 }
 
-/** What a model is for; an embedder turns texts into vectors (embedder.ts). */
-export type Task = "causal-lm" | "classifier" | "embedder";
+/**
+ * What a model is for; an embedder turns texts into vectors (embedder.ts), a token classifier gives every token of a
+ * text a class (decoder-classifier.ts).
+ */
+export type Task = "causal-lm" | "classifier" | "token-classifier" | "embedder";
 
 /** What an architecture is. Its name is the `model_type` of config.json. */
 export interface Architecture<C = unknown> extends MethodInfo {
@@ -226,6 +234,8 @@ export interface Architecture<C = unknown> extends MethodInfo {
   readonly basePrefix?: string;
   /** Other names that files may have for a tensor, the likeliest first. */
   olderNames?(name: string): readonly string[];
+  /** Of a decoder: the head of its class for tokens where that is not `score`. */
+  readonly tokenHead?: string;
   /** Modules of the head alone, which the file of a pretrained encoder lacks and an adapter trains whole. */
   readonly headModules?: readonly string[];
   /** Reads and checks config.json. `where` names the file in messages. Throws UserError. */

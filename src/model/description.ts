@@ -3,6 +3,7 @@ import type { TensorEntry } from "../checkpoint/checkpoint.ts";
 import { UserError } from "../errors.ts";
 import type { Architecture, Json, ModelSizes } from "./architecture.ts";
 import { checkUnreadKeys } from "./config-keys.ts";
+import { asClassifier, classHeadOf, refusePart } from "./decoder-classifier.ts";
 import { asEmbedder, type Embedding, poolingOf } from "./embedder.ts";
 import { textLayout, textPart, withHead } from "./multimodal.ts";
 import { architectureOf } from "./registry.ts";
@@ -82,7 +83,13 @@ export async function describeConfig(
   const read = beside?.json ?? own;
   const whole = layout ? textArchitecture(plain, layout, part!.whole) : plain;
   const { embeds } = source ?? {};
-  const architecture = embeds ? asEmbedder(whole, ref, poolingOf({ ref, files: source!.files }, warn), embeds) : whole;
+  const classHead = plain.task === "causal-lm" ? classHeadOf(json) : undefined;
+  if (part && classHead) refusePart(part.whole, where);
+  const architecture = embeds
+    ? asEmbedder(whole, ref, poolingOf({ ref, files: source!.files }, warn), embeds)
+    : classHead
+      ? asClassifier(whole, classHead)
+      : whole;
   const asked = watched(read);
   const config = architecture.config(asked.json, where);
   const unknown = checkUnreadKeys(read, where, asked.read);

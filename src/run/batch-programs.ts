@@ -25,6 +25,7 @@ export function recordInputs(rec: Recorder, batch: Batch, prefix = ""): Inputs {
   const n = rows * length;
   const tokenShares = () => rec.input(`${prefix}token shares`, [n, 1]);
   return {
+    lasts: lastsInput(rec, rows, prefix),
     batch: rows,
     length,
     tasks,
@@ -49,8 +50,45 @@ function recordExamples(rec: Recorder, batch: ExampleBatch, prefix: string): Inp
     types: rec.input(`${prefix}types`, [texts * width], "i32"),
     shares: rec.input(`${prefix}shares`, [texts, width]),
     tokenShares: () => rec.input(`${prefix}token shares`, [texts * width, 1]),
+    lasts: lastsInput(rec, texts, prefix),
     ...(isPairs(batch) ? { pairs: recordPairs(rec, batch, prefix) } : {}),
   };
+}
+
+/** Places of rows' last tokens: the name of the input says which token is none. */
+const lastsInput = (rec: Recorder, rows: number, prefix: string) => (padding: number | undefined) =>
+  rec.input(`${prefix}lasts but ${padding ?? "none"}`, [rows], "i32");
+
+/** What the rows of a batch are made of: ids (rows, width), and how many of a row are tokens. */
+function rowsOfIds(batch: Batch): { readonly ids: Int32Array; readonly width: number; lengthOf(row: number): number } {
+  if (isTokens(batch)) return { ids: batch.ids, width: batch.length, lengthOf: (row) => batch.lengths[row]! };
+  if (!("tokens" in batch)) throw new TypeError("rows of numbers have no last token");
+  const { width, tokens } = batch;
+  const lengthOf = (row: number) => {
+    const end = tokens.segments.subarray(row * width, (row + 1) * width).lastIndexOf(1);
+    return end + 1;
+  };
+  return { ids: tokens.ids, width, lengthOf };
+}
+
+/** The place of every row's last token that is not `padding`, as transformers finds it. */
+export function lastPlaces(batch: Batch, padding: number | undefined): Int32Array {
+  const { ids, width, lengthOf } = rowsOfIds(batch);
+  return Int32Array.from({ length: ids.length / width }, (_, row) => {
+    let last = lengthOf(row) - 1;
+    while (last > 0 && ids[row * width + last] === padding) last--;
+    return row * width + Math.max(0, last);
+  });
+}
+
+/** Fills the places of last tokens where a recording asks for them. */
+function fillLasts(program: Program, batch: Batch, prefix: string): void {
+  const before = `${prefix}lasts but `;
+  for (const name of program.inputNames())
+    if (name.startsWith(before)) {
+      const padding = name.slice(before.length);
+      program.write(name, lastPlaces(batch, padding === "none" ? undefined : Number(padding)));
+    }
 }
 
 const recordPairs = (rec: Recorder, { rows, candidates }: PairsBatch, prefix: string): PairInputs => ({
@@ -114,6 +152,7 @@ export function fillInputs(program: Program, batch: Batch, prefix = ""): void {
   if (marks) program.write(`${prefix}tasks`, tasksOf(batch, marks[1]!));
   const shares = `${prefix}token shares`;
   if (program.takes(shares)) program.write(shares, tokenShares(batch));
+  fillLasts(program, batch, prefix);
   if (!isTokens(batch)) {
     const pairs = isPairs(batch) ? { apart: batch.apart } : {};
     const inputs = "tokens" in batch ? { ...batch.tokens, ...pairs } : { x: batch.x };

@@ -80,7 +80,12 @@ export async function describeModel(
   const tools = task === "causal-lm" ? await textTools(files, ref, sizes, options, warn) : undefined;
   if (!tools) {
     const { reader, files: whole } = await classifierTools(files, ref, sizes, limited(source, sizes, options), warn);
-    const examples = task === "embedder" ? { ...reader, pairs: true } : reader;
+    const examples =
+      task === "embedder"
+        ? { ...reader, pairs: true }
+        : task === "token-classifier"
+          ? { ...reader, everyToken: true }
+          : reader;
     return { ...description, sizes, ref, task, tools, examples, files: whole };
   }
   const named = source.isNew && tools.tokenizer ? withTokenIds(tools.files, tools.tokenizer) : tools.files;

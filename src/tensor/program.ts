@@ -192,6 +192,11 @@ export class Program {
     return this.#own.reduce((sum, { bytes }) => sum + bytes, 0);
   }
 
+  /** Names of all inputs that were declared. */
+  inputNames(): Iterable<string> {
+    return this.#inputs.keys();
+  }
+
   /** Whether an input of this name was declared. */
   takes(name: string): boolean {
     return this.#inputs.has(name);

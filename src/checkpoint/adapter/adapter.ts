@@ -13,6 +13,7 @@ import type { JsonObject } from "../../json.ts";
 import { type Checkpoint, isRowPatch, isStackPatch, type LineageEntry, type TensorEntry } from "../checkpoint.ts";
 import { decodeFloats, encodeFloats } from "../decode.ts";
 import { addBias, indicesFor, nameInBase, notFound, replacement, type View, withRows } from "./changes.ts";
+import { classChanges } from "./class-head.ts";
 import { rankOf, readAdapterConfig } from "./config.ts";
 import { viewEntry } from "./entries.ts";
 import { hasForeignTensors, refuseUnread } from "./foreign.ts";
@@ -69,7 +70,7 @@ export async function applyAdapter(
   if (format && typed) await foldTyped(view, format, typed);
   const tokenRows = replaceRows(view);
 
-  const changes: JsonObject = {};
+  const changes: JsonObject = classChanges(base, adapter);
   if (tie?.tied && settleTie(view, tie, tokenRows)) changes.tie_word_embeddings = false;
   const vocabulary = tie && changedVocabulary(view, tie);
   if (vocabulary !== undefined) changes.vocab_size = vocabulary;
@@ -118,6 +119,7 @@ function besideBase(base: Checkpoint, adapter: Checkpoint): Checkpoint {
   return {
     ...base,
     ref: `${base.ref}+${adapter.ref}`,
+    files: editConfig(base.files, classChanges(base, adapter), base.ref),
     lineage: lineageOf(base, adapter),
     headerSha256: digestOf(base, adapter),
     live: adapter,

@@ -23,8 +23,8 @@ export interface FileModule {
   readonly transposed: boolean;
   /** A tensor of the module, by its name after the module's. */
   tensor(part: string): HostTensor;
-  /** A tensor that all modules share. */
-  shared(name: string): HostTensor;
+  /** A tensor that all modules share; undefined where the file lacks it. */
+  shared(name: string): HostTensor | undefined;
 }
 
 /** What becomes of a module's tensors. */

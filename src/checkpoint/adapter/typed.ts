@@ -139,17 +139,14 @@ export async function foldTyped(view: View, format: AdapterFormat, parts: TypedP
     const transposed = config.fanInFanOut;
     const [first = 0, second = 0] = entry.shape;
     const [out, into] = transposed ? [second, first] : [first, second];
-    const lacks = (what: string) =>
-      new UserError(`${adapter.ref} has no ${what}${what.startsWith("base_model") ? "" : ` of ${module}`}`);
-    const given = <T>(map: ReadonlyMap<string, T>, key: string): T => {
-      const tensor = map.get(key);
-      if (tensor === undefined) throw lacks(key);
-      return tensor;
-    };
     const file: FileModule = {
       ...{ module, into, out, transposed },
-      tensor: (part) => given(own, part),
-      shared: (key) => given(shared, key),
+      tensor(part) {
+        const tensor = own.get(part);
+        if (tensor === undefined) throw new UserError(`${adapter.ref} has no ${part} of ${module}`);
+        return tensor;
+      },
+      shared: (key) => shared.get(key),
     };
     return { entry, name, file, module };
   });

@@ -54,6 +54,11 @@ export type TensorSpecs = Readonly<Record<string, TensorSpec>>;
 /** Sides of a target, as the file of an adapter tells them too. */
 export type Sides = Pick<FileModule, "module" | "into" | "out" | "transposed">;
 
+/** A module of a file that is folded, with everything that all modules share. */
+export interface FoldedModule extends Omit<FileModule, "shared"> {
+  shared(name: string): HostTensor;
+}
+
 /** What is known beside a target. */
 export interface Setup<O extends Options> {
   readonly values: Values<O>;
@@ -153,5 +158,5 @@ export interface AdapterDeclaration<O extends Options> extends MethodInfo<O> {
    */
   flat?(tensor: (part: string) => HostTensor | undefined, values: Values<O>): FlatFactors;
   /** What a linear layer of a file folds to; left out where the change depends on the input. */
-  fold?(module: FileModule, setup: Setup<O>): Folded;
+  fold?(module: FoldedModule, setup: Setup<O>): Folded;
 }

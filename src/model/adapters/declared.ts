@@ -1,35 +1,26 @@
 /** Makes a type of adapter of what one declares: new adapters, adapters that are read, their config and their fold. */
 
 import { nameInBase } from "../../checkpoint/adapter/changes.ts";
-import { patternedStrength } from "../../checkpoint/adapter/config.ts";
-import type {
-  AdapterFormat,
-  FileModule,
-  FlatFactors,
-  HostTensor,
-  ModuleTensors,
-} from "../../checkpoint/adapter/format.ts";
+import type { AdapterFormat, HostTensor } from "../../checkpoint/adapter/format.ts";
 import { isSavedModule } from "../../checkpoint/adapter/keys.ts";
 import { readTyped, type TypedParts, typedConfig, typedJson } from "../../checkpoint/adapter/typed.ts";
 import type { Checkpoint } from "../../checkpoint/checkpoint.ts";
 import { decodeFloats } from "../../checkpoint/decode.ts";
 import { UserError } from "../../errors.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
-import type { JsonObject } from "../../json.ts";
 import { keyedNormals, keyedUnits } from "../../keyed-random.ts";
 import type { Options, Values } from "../../method/options.ts";
-import { optionValue } from "../../method/validate.ts";
 import { Parameter } from "../../tensor/parameter.ts";
-import { showShape } from "../../tensor/tensor.ts";
 import { loadEntry } from "../load.ts";
 import type { AdapterType, Making } from "./contract.ts";
-import type { AdapterDeclaration, Setup, Sides, TensorSpec, TensorSpecs } from "./declaration.ts";
+import type { AdapterDeclaration, Setup, TensorSpec } from "./declaration.ts";
 import { type AdaptedTarget, DeclaredAdapter } from "./declared-adapter.ts";
+import { flatModules, foldModules } from "./declared-fold.ts";
+import { FOREIGN, given, ownSettings, settingsOf } from "./declared-values.ts";
 import { drawnTokens } from "./drawn-tokens.ts";
 import { adaptable, isUsual, type Target, targetModules, writtenTargets } from "./targets.ts";
 
 const PREFIX = "base_model.model.";
-const FOREIGN = "the adapter was trained on another base";
 
 /** The flag that names targets. */
 const FLAG = "--adapter-targets";
@@ -56,41 +47,6 @@ export function adapterType<const O extends Options>(declared: AdapterDeclaratio
       : {}),
     fresh: (values, making) => fresh(declared, values, making),
     continued: (_, from, making) => continued(declared, format, from, making),
-  };
-}
-
-/** The settings that a config holds; defaults where it says nothing. Throws UserError. */
-async function settingsOf<O extends Options>(
-  { options, keys, check }: AdapterDeclaration<O>,
-  json: JsonObject,
-  where: string,
-): Promise<Values<O>> {
-  check?.(json, where);
-  const values: Record<string, unknown> = {};
-  for (const [option, spec] of Object.entries(options)) {
-    const key = keys?.[option] ?? option;
-    const given = json[key] ?? undefined;
-    const texts = [given].flat().map(String);
-    values[option] =
-      given === undefined
-        ? spec.default
-        : await optionValue(option, spec, { texts, origin: `${where}: adapter_config.json: ${key}` });
-  }
-  return values as Values<O>;
-}
-
-/** What a config's patterns say of a layer's own settings. Throws UserError. */
-function ownSettings<O extends Options>(
-  { patterned }: AdapterDeclaration<O>,
-  json: JsonObject,
-  where: string,
-): (module: string) => Partial<Values<O>> {
-  if (!patterned) return () => ({});
-  const strength = patternedStrength(json, where);
-  return (module) => {
-    const { rank, alpha } = strength(module);
-    const given = [[patterned.rank, rank] as const, [patterned.alpha, alpha] as const];
-    return Object.fromEntries(given.filter(([, value]) => value !== undefined)) as Partial<Values<O>>;
   };
 }
 
@@ -201,7 +157,7 @@ async function parametersOf<O extends Options>(
   setup: Setup<O>,
   given?: {
     own(target: Target, part: string, spec: TensorSpec): Float32Array | undefined;
-    shared(name: string, spec: TensorSpec): Float32Array;
+    shared(name: string, spec: TensorSpec): Float32Array | undefined;
   },
 ): Promise<{ readonly targets: AdaptedTarget[]; readonly shared: Map<string, Parameter> }> {
   const { gpu, model } = making;
@@ -226,14 +182,6 @@ async function parametersOf<O extends Options>(
   return { targets: made, shared };
 }
 
-/** Values of a tensor of a file. Throws UserError unless it has the shape that is asked for. */
-function fitted(ref: string, what: string, tensor: HostTensor | undefined, { shape }: TensorSpec): Float32Array {
-  if (!tensor) throw new UserError(`${ref} has no ${what}`, "the file is incomplete");
-  if (tensor.shape.join() !== shape.join())
-    throw new UserError(`${ref}: ${what} is ${showShape(tensor.shape)}, expected ${showShape(shape)}`, FOREIGN);
-  return tensor.values;
-}
-
 async function continued<O extends Options>(
   declared: AdapterDeclaration<O>,
   format: AdapterFormat,
@@ -255,12 +203,8 @@ async function continued<O extends Options>(
   const targets = [...known.values()].filter((target) => named.has(target));
   const setup: Setup<O> = { values, targets, where: from.ref, sizes: model.sizes, json: parts.json };
   const made = await parametersOf(declared, making, targets, setup, {
-    own(target, part, spec) {
-      const held = named.get(target)!.get(part);
-      if (!held && spec.optional) return undefined;
-      return fitted(from.ref, `${part} of ${target.module}`, held, spec);
-    },
-    shared: (name, spec) => fitted(from.ref, name, parts.shared.get(name), spec),
+    own: (target, part, spec) => given(from.ref, `${part} of ${target.module}`, named.get(target)!.get(part), spec),
+    shared: (name, spec) => given(from.ref, name, parts.shared.get(name), spec),
   });
   const whole = await wholeOf(from, parts, making);
   const text = new TextDecoder().decode(from.files.get("adapter_config.json"));
@@ -292,55 +236,4 @@ async function wholeOf(from: Checkpoint, { json, replaced }: TypedParts, { gpu, 
     whole.set(spec.name, made);
   }
   return whole;
-}
-
-async function foldModules<O extends Options>(
-  declared: AdapterDeclaration<O>,
-  json: JsonObject,
-  where: string,
-  modules: readonly FileModule[],
-) {
-  const values = await settingsOf(declared, json, where);
-  const setup: Setup<O> = { values, targets: modules, where, json };
-  expectSpecs(where, declared.shared?.(setup) ?? {}, (name) => [name, modules[0]?.shared(name)]);
-  const ownOf = ownSettings(declared, json, where);
-  return modules.map((module) => {
-    if (module.transposed && !declared.fanInFanOut)
-      throw new UserError(`${where}: fan_in_fan_out is no setting of ${declared.title}`);
-    const own: Setup<O> = { ...setup, values: { ...values, ...ownOf(module.module) } };
-    expectSpecs(where, declared.tensors(module satisfies Sides, own), (part) => [
-      `${part} of ${module.module}`,
-      module.tensor(part),
-    ]);
-    return declared.fold!(module, own);
-  });
-}
-
-function expectSpecs(
-  where: string,
-  specs: TensorSpecs,
-  found: (name: string) => readonly [what: string, tensor: HostTensor | undefined],
-): void {
-  for (const [name, spec] of Object.entries(specs)) fitted(where, ...found(name), spec);
-}
-
-async function flatModules<O extends Options>(
-  declared: AdapterDeclaration<O>,
-  json: JsonObject,
-  where: string,
-  modules: ModuleTensors,
-) {
-  const values = await settingsOf(declared, json, where);
-  const found = new Map<string, FlatFactors>();
-  for (const [module, own] of modules) {
-    const [into = 0, out = 0] = [own.get(declared.parts[0]!)?.shape[1], own.get(declared.parts[1]!)?.shape[0]];
-    const specs = declared.tensors({ module, into, out, transposed: false }, { values, targets: [], where, json });
-    for (const [part, spec] of Object.entries(specs))
-      if (!spec.optional || own.has(part)) fitted(where, `${part} of ${module}`, own.get(part), spec);
-    found.set(
-      module,
-      declared.flat!((part) => own.get(part), values),
-    );
-  }
-  return found;
 }

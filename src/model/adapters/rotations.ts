@@ -1,9 +1,10 @@
 /** Rotations from skew matrices, as PEFT's OFT makes them: recorded for training, on the host for folding. */
 
 import { blockProduct, turnBlocks } from "../../tensor/ops/blocks.ts";
-import { add, mul, scale, sub } from "../../tensor/ops/elementwise.ts";
+import { add, div, maximum, mul, scale, sqrt, square, sub } from "../../tensor/ops/elementwise.ts";
 import { gather } from "../../tensor/ops/gather.ts";
 import { inverse } from "../../tensor/ops/inverse.ts";
+import { rowSum } from "../../tensor/ops/reduce.ts";
 import type { Recorder } from "../../tensor/recorder.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 
@@ -31,6 +32,19 @@ export function skew(rec: Recorder, entries: Tensor, side: number): Tensor {
   const spread = gather(rec, entries, rec.constant(places, [blocks, cells], `places of ${entries.label}`));
   const signed = mul(rec, spread, rec.constant(signs, [1, cells], `signs of ${entries.label}`));
   return rec.reshape(signed, [blocks, side, side]);
+}
+
+/**
+ * Entries above the diagonals of blocks' Q, (blocks, n), cut so that no Q is longer than `limit`. Q has every entry
+ * twice, which makes it longer by the root of 2.
+ */
+export function withinLength(rec: Recorder, entries: Tensor, limit: number): Tensor {
+  const [blocks = 0] = entries.shape;
+  // In units of the limit, so that squares of small numbers do not vanish.
+  const relative = scale(rec, entries, Math.SQRT2 / limit);
+  const squares = rec.reshape(rowSum(rec, square(rec, relative)), [blocks, 1]);
+  const one = rec.constant(Float32Array.of(1), [1, 1], "one");
+  return div(rec, entries, sqrt(rec, maximum(rec, squares, one)));
 }
 
 /** Coefficients of I, Q, Q^2, ... of the truncated Cayley transform: 1, 2, 2, ..., 1. */
@@ -80,13 +94,15 @@ const product = (a: Matrix, b: Matrix, side: number): Matrix => {
 const identity = (side: number): Matrix =>
   Float64Array.from({ length: side * side }, (_, at) => (at % (side + 1) === 0 ? 1 : 0));
 
-/** Q from the entries above its diagonal. */
-export function skewOnHost(entries: Float32Array, side: number): Matrix {
+/** Q from the entries above its diagonal, cut to a length (the root of the sum of all squares) if it is longer. */
+export function skewOnHost(entries: Float32Array, side: number, limit = Number.POSITIVE_INFINITY): Matrix {
+  const length = Math.sqrt(2 * entries.reduce((sum, x) => sum + x ** 2, 0));
+  const share = length > limit ? limit / length : 1;
   const q = new Float64Array(side * side);
   for (let row = 0, at = 0; row < side; row++)
     for (let column = row + 1; column < side; column++, at++) {
-      q[row * side + column] = entries[at]!;
-      q[column * side + row] = -entries[at]!;
+      q[row * side + column] = share * entries[at]!;
+      q[column * side + row] = -share * entries[at]!;
     }
   return q;
 }

@@ -90,6 +90,7 @@ export const method: Architecture<GptNeoxConfig> = {
   className: "GPTNeoXForCausalLM",
   task: "causal-lm",
   basePrefix: "gpt_neox.",
+  tokenHead: "classifier",
   ignored: /(^|\.)attention\.((masked_)?bias|rotary_emb\.inv_freq)$|^embed_out\.weight$/,
   tiedHead: (c) =>
     c.tied ? { head: "embed_out.weight", table: "gpt_neox.embed_in.weight", apart: { ...c, tied: false } } : undefined,

@@ -29,6 +29,7 @@ export const method: Architecture<Gpt2Config> = {
   className: "GPT2LMHeadModel",
   task: "causal-lm",
   basePrefix: "transformer.",
+  tokenHead: "classifier",
   ignored: /(^|\.)attn\.(masked_)?bias$|^lm_head\.weight$/,
   tiedHead: (c) =>
     c.tied ? { head: "lm_head.weight", table: "transformer.wte.weight", apart: { ...c, tied: false } } : undefined,

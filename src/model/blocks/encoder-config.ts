@@ -1,19 +1,13 @@
 /** What config.json says of an encoder with a head that classifies texts. */
-import { CANNOT_RUN, UserError } from "../../errors.ts";
+import { UserError } from "../../errors.ts";
 import type { Json, ModelSizes } from "../architecture.ts";
 import { type ConfigReader, expectHead } from "../config.ts";
+import { type Classes, classesOf, namesOf } from "./classes.ts";
 
 /** Activations of the feed-forward network, by their names in config.json. */
 const ACTIVATIONS = ["gelu", "gelu_new", "gelu_pytorch_tanh", "relu", "silu", "swish"] as const;
 
 export type EncoderActivation = (typeof ACTIVATIONS)[number];
-
-/** Classes of a classifier and their names. */
-export interface Classes {
-  readonly classes: number;
-  /** From a class's name to its number. */
-  readonly labels: Readonly<Record<string, number>>;
-}
 
 export interface EncoderConfig extends Classes {
   readonly width: number;
@@ -66,39 +60,6 @@ export interface EncoderOwn {
   readonly types?: number;
 }
 
-/**
- * `id2label`, `label2id`, `num_labels` and `problem_type`. Throws UserError for a head that does not give one class of
- * several.
- */
-function classesOf(c: ConfigReader): Classes {
-  const names = c.object("id2label");
-  const named = names === undefined ? undefined : Object.keys(names).length;
-  const classes = c.count("num_labels", named ?? 2);
-  if (named !== undefined && named !== classes)
-    throw new UserError(
-      `${c.where}: num_labels is ${classes}, but id2label names ${named} classes`,
-      "make them agree, or leave num_labels out",
-    );
-  c.only("problem_type", "single_label_classification");
-  if (classes === 1)
-    throw new UserError(
-      `${c.where}: one label (num_labels, id2label) asks for a number; here a classifier chooses among classes`,
-      CANNOT_RUN,
-    );
-  const given = names ?? Object.fromEntries(Array.from({ length: classes }, (_, i) => [i, `LABEL_${i}`]));
-  const pairs = Object.entries(given).map(([id, name]) => [String(name), Number(id)] as const);
-  const odd = pairs.find(([, id]) => !(Number.isInteger(id) && id >= 0 && id < classes));
-  if (odd)
-    throw new UserError(`${c.where}: id2label has the class ${odd[1]} of ${classes}`, "number the classes from 0 on");
-  const twice = pairs.find(([name], i) => pairs.findIndex(([other]) => other === name) !== i);
-  if (twice)
-    throw new UserError(
-      `${c.where}: id2label names two classes ${JSON.stringify(twice[0])}`,
-      "give every class a name of its own, by which rows may name it",
-    );
-  return { classes, labels: Object.fromEntries(pairs) };
-}
-
 /** Reads the keys that these architectures share. Throws UserError. */
 export function encoderConfig(c: ConfigReader, own: EncoderOwn): EncoderConfig {
   const { keys } = own;
@@ -133,7 +94,6 @@ export function encoderConfig(c: ConfigReader, own: EncoderOwn): EncoderConfig {
 
 /** All keys that other tools read. */
 export function encoderImplied(c: EncoderConfig, keys: EncoderKeys): Json {
-  const id2label = Object.fromEntries(Object.entries(c.labels).map(([name, id]) => [id, name]));
   return {
     vocab_size: c.vocabulary,
     [keys.width]: c.width,
@@ -145,8 +105,7 @@ export function encoderImplied(c: EncoderConfig, keys: EncoderKeys): Json {
     initializer_range: c.std,
     ...(keys.eps ? { [keys.eps]: c.eps } : {}),
     ...(c.types > 0 ? { type_vocab_size: c.types } : {}),
-    id2label,
-    label2id: c.labels,
+    ...namesOf(c),
     problem_type: "single_label_classification",
   };
 }

@@ -97,7 +97,8 @@ export async function buildRun<B, D extends TrainingData<B>>(
   await chooseTrained(context, technique, run, { ...opened, gpu, model }, data);
   if (model.trainable().length === 0) throw new UserError("every weight is frozen", "change --freeze or --train-only");
   const resumed = saved !== undefined;
-  const built = { ...opened, gpu, model, steps, resumed, original: () => start.original(gpu, model) };
+  const inputs = start.read.map(({ checkpoint: { headerSha256 } }) => headerSha256);
+  const built = { ...opened, gpu, model, steps, resumed, inputs, original: () => start.original(gpu, model) };
   const work = await technique.work(built, data);
   const rules = await chosenRules(context, { ...opened, model }, ruleFiles);
   rules.push(...adapterStages(model, work.stage?.bind(work), steps, context.seed));

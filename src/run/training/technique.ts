@@ -63,6 +63,8 @@ export interface Built extends Loaded {
   readonly steps: number;
   /** True when resuming: weights and the states of controllers and rules come from the saved run. */
   readonly resumed: boolean;
+  /** Digests of the headers of the checkpoints that were read, as far as they are known. */
+  readonly inputs: readonly string[];
   /** The model as it was before training, frozen: a second one in memory. */
   original(): Promise<Model>;
 }

@@ -95,12 +95,20 @@ async function baseOf(name: string, layers = 2): Promise<Checkpoint> {
   return opened;
 }
 
-const choiceOf = (type: AdapterType) => ({ type: bindDefaults(type, SMALL[type.name]), seed: 1, base: "base" });
+/** Types that are tried with other settings, too: some blocks are cut, and some are not. */
+const VARIANTS = [["oft", MODELS[0]!, { oft_constrained: true, oft_eps: 1.1 }]] as const;
+
+type More = Readonly<Record<string, unknown>>;
+
+const choiceOf = (type: AdapterType, more: More) => ({
+  type: bindDefaults(type, { ...SMALL[type.name], ...more }),
+  ...{ seed: 1, base: "base" },
+});
 
 /** The model with a new adapter; undefined where the type has no form for the base. */
-async function adapted(type: AdapterType, base: Checkpoint): Promise<Model | undefined> {
+async function adapted(type: AdapterType, base: Checkpoint, more: More): Promise<Model | undefined> {
   try {
-    return await Model.load(gpu, base, { adapter: choiceOf(type) });
+    return await Model.load(gpu, base, { adapter: choiceOf(type, more) });
   } catch (error) {
     if (error instanceof UserError && error.message.includes("stored (in, out)")) return undefined;
     throw error;
@@ -153,9 +161,9 @@ const close = (found: Float32Array, wanted: Float32Array, tolerance: number) => 
   for (const [i, x] of found.entries()) expect(Math.abs(x - wanted[i]!) / most).toBeLessThan(tolerance);
 };
 
-test.each(types.flatMap(({ name }) => MODELS.map((base) => [name, base] as const)))(
-  "%s on %s",
-  async (name, ref) => {
+test.each([...types.flatMap(({ name }) => MODELS.map((base) => [name, base, {}] as const)), ...VARIANTS])(
+  "%s on %s with %j",
+  async (name, ref, more) => {
     const type = types.find((one) => one.name === name)!;
     const base = await baseOf(ref, LAYERS[name]);
     const plain = await Model.load(gpu, base);
@@ -163,7 +171,7 @@ test.each(types.flatMap(({ name }) => MODELS.map((base) => [name, base] as const
     plain.free();
     gpu.pool.trim();
     const empty = gpu.pool.allocated;
-    const model = await adapted(type, base);
+    const model = await adapted(type, base, more);
     if (!model) return;
 
     const held = [...model.parameters.values(), ...model.adapter!.tensors()];
@@ -181,13 +189,13 @@ test.each(types.flatMap(({ name }) => MODELS.map((base) => [name, base] as const
     await checkGradients(model);
     const wanted = await logitsOf(gpu, model, BATCH);
     expect(wanted.every((x, i) => Math.abs(x - before[i]!) < 1e-6)).toBe(false);
-    const at = join(made, `${name}-${MODELS.indexOf(ref)}`);
+    const at = join(made, `${name}-${MODELS.indexOf(ref)}-${Object.keys(more).length}`);
     // As a training goes on from: a type may have another result.
     await saveModel(model, `${at}/`, { files: new Map(), lineage: [], dtype: "held" });
     model.free();
 
     const adapter = await openPlain(at);
-    const again = await Model.load(gpu, base, { adapter: { ...choiceOf(type), from: adapter } });
+    const again = await Model.load(gpu, base, { adapter: { ...choiceOf(type, more), from: adapter } });
     expect(await logitsOf(gpu, again, BATCH)).toEqual(wanted);
     expect(JSON.parse(again.adapter!.config).peft_type).toBe(type.peftType);
     again.free();

@@ -128,6 +128,18 @@ test("two factors of a size, as LyCORIS takes them", () => {
     expect([size, factor, twoFactors(size, factor)]).toEqual([size, factor, wanted]);
 });
 
+test.each([
+  ["names", ["other", "m"], true],
+  ["other names", ["other", "n"], false],
+  ["an expression for the whole name", "(m|n)", true],
+  ["an expression for a part of it", "m.+", false],
+] as const)("IA3: inputs or outputs are scaled, by %s", async (_, feedforward_modules, forward) => {
+  const shapes: Shapes = { ia3_l: forward ? [1, 3] : [4, 1] };
+  const { weight, result, values } = await folded("ia3", { feedforward_modules }, [4, 3], shapes);
+  for (const [place, found] of result.entries())
+    expect(found).toBeCloseTo(weight[place]! * values("ia3_l")[forward ? place % 3 : Math.floor(place / 3)]!, 5);
+});
+
 describe("OFT", () => {
   const sides = { "oft_R.weight": [2, 1] };
   const settings = { r: 0, oft_block_size: 2, num_cayley_neumann_terms: 5 };
@@ -144,6 +156,33 @@ describe("OFT", () => {
       const pair = [weight[o * 4 + first]!, weight[o * 4 + first + 1]!];
       const wanted = k === first ? same * pair[0]! + other * pair[1]! : same * pair[1]! - other * pair[0]!;
       expect(found).toBeCloseTo(wanted, 4);
+    }
+  });
+
+  test("cuts blocks that turn further than eps / sqrt(blocks), where it is constrained", async () => {
+    const constrained = { ...settings, use_cayley_neumann: false, coft: true };
+    // Two blocks of one entry each, of lengths sqrt(2) |q|.
+    for (const [eps, share] of [
+      [1, 1],
+      [1, 0],
+      [0.05, 1],
+      [100, 1],
+    ] as const) {
+      const blocks = share ? 1 : 2;
+      const shapes = { "oft_R.weight": [blocks, 1] };
+      const json = { ...constrained, eps, block_share: share === 1 };
+      const { weight, result, values } = await folded("oft", json, [2, 4], shapes);
+      for (const [place, found] of result.entries()) {
+        const [o, k] = [Math.floor(place / 4), place % 4];
+        const own = values("oft_R.weight")[share ? 0 : Math.floor(k / 2)]!;
+        const limit = eps / Math.sqrt(blocks) / Math.SQRT2;
+        const q = Math.sign(own) * Math.min(Math.abs(own), limit);
+        const [same, other] = [(1 - q ** 2) / (1 + q ** 2), (-2 * q) / (1 + q ** 2)];
+        const first = k - (k % 2);
+        const pair = [weight[o * 4 + first]!, weight[o * 4 + first + 1]!];
+        const wanted = k === first ? same * pair[0]! + other * pair[1]! : same * pair[1]! - other * pair[0]!;
+        expect(found).toBeCloseTo(wanted, 5);
+      }
     }
   });
 
@@ -214,13 +253,13 @@ test.each([1, 2, 3])("BOFT: s W M^T, M a product of %d butterflies, by whole mat
 test.each([
   ["boft", { boft_block_size: 4, boft_block_num: 4 }, "do not say how inputs are cut"],
   ["oft", { oft_block_size: 2 }, "use_cayley_neumann"],
-  ["oft", { oft_block_size: 2, use_cayley_neumann: true, coft: true }, "coft"],
-  ["vera", { save_projection: false }, "was saved without its projections"],
+  ["vera", { save_projection: false, projection_prng_key: "a" }, "projection_prng_key is"],
   ["vera", { rank_pattern: { q: 1 } }, "rank_pattern"],
   ["loha", { rank_pattern: { m: 1.5 } }, "expected a whole number"],
   ["oft", { oft_block_size: 2, use_cayley_neumann: true, rank_pattern: { m: 1 } }, "rank_pattern"],
   ["loha", { use_khatri_rao: true }, "use_khatri_rao"],
   ["lokr", { r: 0 }, "expected"],
+  ["ia3", { feedforward_modules: "(down" }, "feedforward_modules"],
 ] as const)("%s refuses %j", async (name, json, message) => {
   const { format } = await loadMethod("adapter", name);
   const tensor = () => ({ shape: [], values: new Float32Array() });

@@ -6,6 +6,7 @@
  */
 import { UserError } from "../../../errors.ts";
 import { mul } from "../../../tensor/ops/elementwise.ts";
+import { compilePattern, type Pattern } from "../../../text/pattern/pattern.ts";
 import type { Setup, Sides } from "../declaration.ts";
 import { adapterType } from "../declared.ts";
 import { LAST_OF_MLP } from "../targets.ts";
@@ -20,13 +21,23 @@ const OPTIONS = {
 
 const KEYS_AND_VALUES = /(^|\.)(k_proj|v_proj|kv_b_proj|qkv_proj|key|value|k_lin|v_lin|c_attn|query_key_value)$/;
 
-type Where = Pick<Setup<typeof OPTIONS>, "values">;
+type Where = Pick<Setup<typeof OPTIONS>, "values" | "json">;
 
-/** Whether a module's input is scaled. */
-function isFeedforward({ module }: Pick<Sides, "module">, { values }: Where): boolean {
+/** Expressions of files, compiled once. */
+const compiled = new Map<string, Pattern>();
+
+function isMatched(expression: string, module: string): boolean {
+  const pattern = compiled.get(expression) ?? compilePattern(expression);
+  compiled.set(expression, pattern);
+  return pattern.matches(module);
+}
+
+/** Whether a module's input is scaled: as PEFT decides, by any end of its name or by one expression for the whole. */
+function isFeedforward({ module }: Pick<Sides, "module">, { values, json }: Where): boolean {
+  const expression = json?.feedforward_modules;
+  if (typeof expression === "string") return isMatched(expression, module);
   const names = values.feedforward_modules;
-  if (!names) return LAST_OF_MLP.test(module);
-  return names.some((name) => module === name || module.endsWith(`.${name}`));
+  return names ? names.some((name) => module.endsWith(name)) : LAST_OF_MLP.test(module);
 }
 
 /**
@@ -55,12 +66,14 @@ export const method = adapterType({
   usual: ({ module }) => KEYS_AND_VALUES.test(module) || LAST_OF_MLP.test(module),
   parts: ["ia3_l"],
   config: (setup, written) => ({ ...named(setup, written), init_ia3_weights: true }),
-  check({ feedforward_modules: names }, where) {
-    if (typeof names === "string")
-      throw new UserError(
-        `${where}: feedforward_modules is the expression ${JSON.stringify(names)}, expected a list of names`,
-        "write the names of the modules, as [] where there is none",
-      );
+  check({ feedforward_modules: said }, where) {
+    if (typeof said !== "string") return;
+    try {
+      compilePattern(said);
+    } catch (error) {
+      if (!(error instanceof UserError)) throw error;
+      throw new UserError(`${where}: feedforward_modules: ${error.message}`, error.hint);
+    }
   },
   tensors: (target, setup) => ({
     ia3_l: { shape: isFeedforward(target, setup) ? [1, target.into] : [target.out, 1], begins: "ones" },

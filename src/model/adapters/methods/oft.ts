@@ -2,15 +2,30 @@
  * OFT: what a layer reads is turned, block by block, y = W (x R) with R = (I + Q)(I - Q)^-1 of a learnt skew matrix Q.
  *
  * Qiu et al., NeurIPS 2023, https://arxiv.org/abs/2306.07280; the form of OFTv2, https://arxiv.org/abs/2506.19847, and
- * of PEFT (peft/tuners/oft): the input is turned and not the weight, and the inverse is a power series that is cut off.
- * Files that PEFT made with the exact inverse, there of (I - Q)(I + Q)^-1, are trained further with it.
+ * of PEFT from 0.16 on (peft/tuners/oft): the input is turned and not the weight, what is learnt are the entries of Q
+ * above its diagonal, row by row, and the inverse is a power series that is cut off. Files that PEFT made with the
+ * exact inverse, there of (I - Q)(I + Q)^-1, are trained further with it. Older versions hold whole blocks (oft_r), and
+ * are refused.
+ *
+ * With `--oft-constrained` (PEFT's coft) no block's Q is longer than eps / sqrt(blocks that are learnt), by the
+ * Frobenius norm: longer ones are cut to it. Here the gradient goes through the cut; PEFT cuts what is learnt, before
+ * every pass.
  */
 import { UserError } from "../../../errors.ts";
 import type { Values } from "../../../method/options.ts";
 import { timesBlocks } from "../../../tensor/ops/blocks.ts";
 import { linear } from "../../../tensor/ops/linear.ts";
 import { adapterType } from "../declared.ts";
-import { cayley, cayleyOnHost, entriesAbove, neumannCayley, neumannOnHost, skew, skewOnHost } from "../rotations.ts";
+import {
+  cayley,
+  cayleyOnHost,
+  entriesAbove,
+  neumannCayley,
+  neumannOnHost,
+  skew,
+  skewOnHost,
+  withinLength,
+} from "../rotations.ts";
 import { refuseSet } from "../settings.ts";
 
 const OPTIONS = {
@@ -28,6 +43,13 @@ const OPTIONS = {
   },
   oft_block_share: { type: "boolean", default: false, help: "all blocks of a layer turn alike" },
   oft_terms: { type: "number.integer >= 1", default: 5, help: "terms of the power series", value: "N" },
+  oft_constrained: { type: "boolean", default: false, help: "keep every block near no turn at all (COFT)" },
+  oft_eps: {
+    type: "number > 0",
+    default: 6e-5,
+    help: "how far, over the root of the number of blocks; with --oft-constrained",
+    value: "E",
+  },
 } as const;
 
 /** The divisor of `size` nearest to a number, the lower of two. */
@@ -53,6 +75,10 @@ function blocksOf(into: number, values: Values<typeof OPTIONS>, where: string) {
   return { blocks: own, side: into / own };
 }
 
+/** The longest that a block's Q may be; undefined where it may be of any length. */
+const limitOf = (values: Values<typeof OPTIONS>, blocks: number): number | undefined =>
+  values.oft_constrained ? values.oft_eps / Math.sqrt(blocks) : undefined;
+
 const isExact = (json: Readonly<Record<string, unknown>> | undefined) => json?.use_cayley_neumann === false;
 
 export const method = adapterType({
@@ -65,13 +91,13 @@ export const method = adapterType({
   takes: ["linear"],
   fanInFanOut: true,
   parts: ["oft_R.weight"],
-  keys: { oft_blocks: "r", oft_block_share: "block_share", oft_terms: "num_cayley_neumann_terms" },
-  config: () => ({
-    ...{ bias: "none", coft: false, eps: 6e-5, init_weights: true, module_dropout: 0 },
-    use_cayley_neumann: true,
-  }),
+  keys: {
+    ...{ oft_blocks: "r", oft_block_share: "block_share", oft_terms: "num_cayley_neumann_terms" },
+    ...{ oft_constrained: "coft", oft_eps: "eps" },
+  },
+  config: () => ({ bias: "none", init_weights: true, module_dropout: 0, use_cayley_neumann: true }),
   check(json, where) {
-    refuseSet(json, where, ["coft", "rank_pattern", "alpha_pattern"]);
+    refuseSet(json, where, ["rank_pattern", "alpha_pattern"]);
     if (typeof json.use_cayley_neumann !== "boolean")
       throw new UserError(
         `${where} does not say how its rotations are made (use_cayley_neumann), as older versions of PEFT did not`,
@@ -86,7 +112,9 @@ export const method = adapterType({
   linear(layer, x) {
     const { rec, target, values } = layer;
     const { blocks, side } = blocksOf(target.into, values, target.module);
-    const q = skew(rec, layer.tensor("oft_R.weight"), side);
+    const entries = layer.tensor("oft_R.weight");
+    const limit = limitOf(values, entries.shape[0]!);
+    const q = skew(rec, limit === undefined ? entries : withinLength(rec, entries, limit), side);
     const turns = isExact(layer.json) ? cayley(rec, q) : neumannCayley(rec, q, values.oft_terms);
     if (!values.oft_block_share) return layer.whole(timesBlocks(rec, x, turns));
     const rows = rec.reshape(x, [x.shape[0]! * blocks, side]);
@@ -97,8 +125,9 @@ export const method = adapterType({
     const { blocks, side } = blocksOf(into, values, module);
     const entries = tensor("oft_R.weight").values;
     const own = entriesAbove(side);
-    const turns = Array.from({ length: values.oft_block_share ? 1 : blocks }, (_, e) => {
-      const q = skewOnHost(entries.subarray(e * own, (e + 1) * own), side);
+    const learnt = values.oft_block_share ? 1 : blocks;
+    const turns = Array.from({ length: learnt }, (_, e) => {
+      const q = skewOnHost(entries.subarray(e * own, (e + 1) * own), side, limitOf(values, learnt));
       return isExact(json) ? cayleyOnHost(q, side) : neumannOnHost(q, side, values.oft_terms);
     });
     const change = (rows: Float32Array) => {

@@ -4,15 +4,17 @@
  *
  * Kopiczko et al., ICLR 2024, https://arxiv.org/abs/2310.11454, equation 2; in PEFT's form (peft/tuners/vera): A (r,
  * widest input) and B (widest output, r), of which a layer takes the first columns and rows. They are saved, so that no
- * generator has to be the same.
+ * generator has to be the same; for files of PEFT that hold only the key they are drawn as PyTorch does.
  */
 import { UserError } from "../../../errors.ts";
+import type { JsonObject } from "../../../json.ts";
 import { splitColumns } from "../../../tensor/ops/columns.ts";
 import { add, mul } from "../../../tensor/ops/elementwise.ts";
 import { linear } from "../../../tensor/ops/linear.ts";
 import type { Setup } from "../declaration.ts";
 import { adapterType } from "../declared.ts";
 import { refuseSet } from "../settings.ts";
+import { kaimingFrom, mersenneTwister } from "../torch-random.ts";
 
 const [A, B] = ["base_model.vera_A", "base_model.vera_B"] as const;
 
@@ -26,6 +28,16 @@ const widest = ({ targets }: Setup<typeof OPTIONS>) => ({
   into: Math.max(...targets.map(({ into }) => into)),
   out: Math.max(...targets.map(({ out }) => out)),
 });
+
+/** The seed of projections that a file does not hold. Throws UserError where it says none. */
+function keyOf(json: JsonObject, where: string): number {
+  const key = json.projection_prng_key ?? 0;
+  if (typeof key === "number" && Number.isSafeInteger(key) && key >= 0) return key;
+  throw new UserError(
+    `${where}: projection_prng_key is ${JSON.stringify(key)}, expected a whole number from 0`,
+    "the file holds no projections (save_projection false), which hang on it",
+  );
+}
 
 export const method = adapterType({
   name: "vera",
@@ -41,16 +53,21 @@ export const method = adapterType({
   keys: { adapter_rank: "r" },
   config: () => ({ bias: "none", projection_prng_key: 0, save_projection: true, vera_dropout: 0 }),
   check(json, where) {
-    if (json.save_projection === false)
-      throw new UserError(
-        `${where} was saved without its projections (save_projection), which PEFT draws with PyTorch's generator`,
-        "save it again with save_projection true",
-      );
+    if (json.save_projection === false) keyOf(json, where);
     refuseSet(json, where, ["rank_pattern"]);
   },
   shared(setup) {
     const { adapter_rank: rank } = setup.values;
     const { into, out } = widest(setup);
+    if (setup.json?.save_projection === false) {
+      const word = mersenneTwister(keyOf(setup.json, setup.where));
+      const a = kaimingFrom(word, rank, into);
+      const held = { fixed: true, optional: true };
+      return {
+        [A]: { shape: [rank, into], begins: { values: a }, ...held },
+        [B]: { shape: [out, rank], begins: { values: kaimingFrom(word, out, rank) }, ...held },
+      };
+    }
     return {
       [A]: { shape: [rank, into], begins: { uniform: Math.sqrt(6 / into) }, fixed: true },
       [B]: { shape: [out, rank], begins: { uniform: Math.sqrt(6 / rank) }, fixed: true },

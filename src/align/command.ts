@@ -1,0 +1,38 @@
+/** What the `align` script does: training by preferences between answers. */
+import type { Context, Outcome } from "../cli/context.ts";
+import { UserError } from "../errors.ts";
+import { type Bound, bind } from "../method/bind.ts";
+import { runTraining } from "../run/training/run-training.ts";
+import type { ALIGN } from "./options.ts";
+import type { PreferenceBatch } from "./preferences/batches.ts";
+import type { PreferenceMethod } from "./preferences/contract.ts";
+import { choosePairLosses, type PreferenceData, readPreferences, setUpPreferences } from "./preferences/training.ts";
+
+type AlignContext = Context<typeof ALIGN, "align">;
+
+export async function align(context: AlignContext): Promise<Outcome> {
+  const { method, options } = context;
+  if (options.eval_split !== undefined)
+    throw new UserError(
+      "--eval-split holds out rows whose loss is that of one text each, and rows of preferences have two",
+      "give --eval-data rows of completions, or measure the result by bun run evaluate",
+    );
+  if (options.overflow === "split")
+    throw new UserError(
+      "--overflow split makes several rows of one, and an answer is compared as a whole",
+      "leave it out",
+    );
+  return preferences(context, bind<PreferenceMethod>(method!, context.settings));
+}
+
+/** Trains by preferences. */
+async function preferences(context: AlignContext, chosen: Bound<PreferenceMethod>): Promise<Outcome> {
+  await choosePairLosses(context, chosen); // refused before anything is read
+  return runTraining<PreferenceBatch, PreferenceData>(context, {
+    script: "align",
+    method: chosen.method.name,
+    model: context.args[0] ?? "-",
+    data: (opened) => readPreferences(context, chosen, opened),
+    work: (built, data) => setUpPreferences(context, chosen, data, built),
+  });
+}

@@ -1,0 +1,10 @@
+/** What a method of `align` is. Each family has a contract and a frame of its own. */
+import type { PreferenceMethod } from "./preferences/contract.ts";
+
+export type AlignMethod = PreferenceMethod;
+
+declare module "../method/registry.ts" {
+  interface Contracts {
+    align: AlignMethod;
+  }
+}
