@@ -1,12 +1,16 @@
-/** What the `align` script does: training by preferences between answers. */
+/** What the `align` script does: training by preferences between answers, or by rewards of sampled ones. */
 import type { Context, Outcome } from "../cli/context.ts";
 import { UserError } from "../errors.ts";
 import { type Bound, bind } from "../method/bind.ts";
 import { runTraining } from "../run/training/run-training.ts";
 import type { ALIGN } from "./options.ts";
+import type { PolicyMethod, SharedValues } from "./policies/contract.ts";
+import type { PolicyBatch } from "./policies/objective.ts";
+import { type PolicyData, readPolicies, setUpPolicies } from "./policies/training.ts";
 import type { PreferenceBatch } from "./preferences/batches.ts";
 import type { PreferenceMethod } from "./preferences/contract.ts";
 import { choosePairLosses, type PreferenceData, readPreferences, setUpPreferences } from "./preferences/training.ts";
+import { freeRewards, rewardTerms } from "./verifying/rewards.ts";
 
 type AlignContext = Context<typeof ALIGN, "align">;
 
@@ -22,7 +26,23 @@ export async function align(context: AlignContext): Promise<Outcome> {
       "--overflow split makes several rows of one, and an answer is compared as a whole",
       "leave it out",
     );
-  return preferences(context, bind<PreferenceMethod>(method!, context.settings));
+  return method!.kind === "policy"
+    ? policies(context, bind<PolicyMethod>(method!, context.settings))
+    : preferences(context, bind<PreferenceMethod>(method!, context.settings));
+}
+
+/** Trains by rewards of answers that the model samples. */
+async function policies(context: AlignContext, chosen: Bound<PolicyMethod>): Promise<Outcome> {
+  const values: SharedValues = chosen.values;
+  const terms = await rewardTerms(values, values.max_new_tokens); // refused before anything is read
+  context.onExit(() => freeRewards(terms));
+  return runTraining<PolicyBatch, PolicyData>(context, {
+    script: "align",
+    method: chosen.method.name,
+    model: context.args[0] ?? "-",
+    data: (opened) => readPolicies(context, chosen, opened),
+    work: (built, data) => setUpPolicies(context, chosen, terms, data, built),
+  });
 }
 
 /** Trains by preferences. */

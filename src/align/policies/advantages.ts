@@ -73,7 +73,8 @@ export function groupRelative(given: Rewarded): Float64Array {
 /** Rewards less the mean of the others of their list; alone, as they are. */
 export function leaveOneOut(rewards: Float64Array): Float64Array {
   const [n, sum] = [rewards.length, sumOf(rewards)];
-  return n < 2 ? rewards.slice() : rewards.map((reward) => reward - (sum - reward) / (n - 1));
+  if (n < 2) return rewards.slice();
+  return differs(rewards) ? rewards.map((reward) => reward - (sum - reward) / (n - 1)) : new Float64Array(n);
 }
 
 /** Advantages, whitened over the rollout where --whiten says so: over answers, or over all tokens. */

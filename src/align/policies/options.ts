@@ -1,12 +1,9 @@
 /** Options of every policy-gradient method: rollouts, rewards, the surrogate and how its terms are averaged. */
 import type { Options } from "../../method/options.ts";
+import { REWARDS } from "../verifying/options.ts";
 
 export const POLICY = {
-  reward: {
-    type: "string[]",
-    help: "what an answer is worth: a verifier, or WEIGHT*VERIFIER:ARGUMENT; several add up",
-    value: "TERM",
-  },
+  ...REWARDS,
   group: { type: "number.integer >= 1", default: 8, help: "answers to each prompt", value: "G" },
   prompts_per_step: {
     type: "number.integer >= 1",

@@ -6,11 +6,11 @@ import type { Sequence } from "../../data/sequences.ts";
 import type { Bound } from "../../method/bind.ts";
 import { answered } from "../../run/generating/answers.ts";
 import type { Rollout, RolloutOptions, Rollouts } from "../../run/generating/rollouts.ts";
+import { type RewardTerm, scoreAll } from "../verifying/rewards.ts";
 import { deviationOf, differs, finished, groupRelative, meanOf } from "./advantages.ts";
 import type { Advantages, PolicyMethod, Rewarded, SharedValues } from "./contract.ts";
 import type { Likelihoods } from "./likelihoods.ts";
 import type { PolicyPrompt } from "./prompts.ts";
-import { type RewardTerm, scoreAll } from "./rewards.ts";
 
 /** A prompt that was drawn for a rollout. */
 export interface DrawnPrompt {

@@ -6,10 +6,11 @@
 import type { PolicyMethod, SharedValues } from "../../../src/align/policies/contract.ts";
 import { Likelihoods } from "../../../src/align/policies/likelihoods.ts";
 import { type PolicyBatch, policyObjective } from "../../../src/align/policies/objective.ts";
-import type { Answered, RewardTerm } from "../../../src/align/policies/rewards.ts";
 import { RolloutMaker } from "../../../src/align/policies/rollout.ts";
 import { planRollouts, sizesOf } from "../../../src/align/policies/rollout-plan.ts";
 import { RolloutSource } from "../../../src/align/policies/rollout-source.ts";
+import type { Answered } from "../../../src/align/verifying/contract.ts";
+import type { RewardTerm } from "../../../src/align/verifying/rewards.ts";
 import { BatchOrder } from "../../../src/data/order.ts";
 import type { Tokenizer } from "../../../src/data/tokenizer.ts";
 import type { Gpu } from "../../../src/gpu/gpu.ts";
