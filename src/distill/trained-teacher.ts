@@ -1,6 +1,5 @@
 /** The capability of a method that says how the teacher learns beside the student. */
-import type { LineageEntry } from "../checkpoint/checkpoint.ts";
-import { runId } from "../checkpoint/lineage/lineage.ts";
+import { ofSecondResult } from "../checkpoint/lineage/lineage.ts";
 import { UserError } from "../errors.ts";
 import type { Options, Values } from "../method/options.ts";
 import { saveModel } from "../model/save.ts";
@@ -45,18 +44,8 @@ export const trainedTeacher = <V>(
       teacherRows: (rec, rows) => loss(rec, { ...rows, values }),
       async end({ models: [model], checkpoints: [checkpoint], lineage }) {
         if (!model || !checkpoint) return;
-        await saveModel(model, target, { files: checkpoint.files, lineage: ofTeacher(lineage) });
+        await saveModel(model, target, { files: checkpoint.files, lineage: ofSecondResult(lineage, "teacher_out") });
       },
     };
   },
 });
-
-/**
- * The history of the run as that of what --teacher-out names: the option is true there, since no step records where its
- * result lies.
- */
-function ofTeacher(lineage: readonly LineageEntry[]): LineageEntry[] {
-  const { run: _, time, ...step } = lineage.at(-1)!;
-  const taught = { ...step, options: { ...step.options, teacher_out: true } };
-  return [...lineage.slice(0, -1), { ...taught, run: runId(taught), time }];
-}

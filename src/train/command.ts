@@ -2,6 +2,7 @@
  * What the `train` script does: cross-entropy on rows of text, tokens or labelled examples, or InfoNCE on pairs of
  * texts, which is cross-entropy among the texts of a batch (model/embedder.ts).
  */
+import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import type { Context, Outcome } from "../cli/context.ts";
 import type { Batch } from "../data/batch.ts";
 import { UserError } from "../errors.ts";
@@ -13,6 +14,7 @@ import type { Controller } from "../run/training/controller.ts";
 import { crossEntropyObjective, type RowWeigher } from "../run/training/cross-entropy.ts";
 import type { Objective } from "../run/training/objective.ts";
 import { runTraining } from "../run/training/run-training.ts";
+import type { TrainingData } from "../run/training/technique.ts";
 import { adversarialWork } from "./adversarial.ts";
 import { correctnessObjective } from "./correctness.ts";
 import { fixedHeadObjective } from "./fixed-head.ts";
@@ -20,9 +22,16 @@ import { chosenMask, withPromptsChanged } from "./increments.ts";
 import { lossBalance } from "./loss-balance.ts";
 import type { TRAIN } from "./options.ts";
 import { checkPrequential, Prequential } from "./prequential.ts";
+import { openPrivate, PrivateHead } from "./private-head.ts";
 import { shiftWarning } from "./shift-warning.ts";
 
 export type TrainContext = Context<typeof TRAIN>;
+
+/** What was read: rows, and with --private-from an earlier model. */
+interface Read extends TrainingData<Batch> {
+  readonly source: Awaited<ReturnType<typeof readBatches>>;
+  readonly privateFrom: Checkpoint | undefined;
+}
 
 export function train(context: TrainContext): Promise<Outcome> {
   const { options, seed } = context;
@@ -40,13 +49,17 @@ export function train(context: TrainContext): Promise<Outcome> {
     );
   if (options.prequential) checkPrequential(options);
   const asked = options.prequential ? { ...context, options: { ...options, shuffle: false, epochs: 1 } } : context;
-  return runTraining<Batch>(asked, {
+  return runTraining<Batch, Read>(asked, {
     script: "train",
     balances: true,
     embeds: contrasts ? { temperature: options.temperature } : undefined,
     model: context.args[0] ?? (options.init === undefined ? "-" : undefined),
-    data: async (opened) => ({ source: await readBatches(options, opened) }),
-    work: async (built, { source }) => {
+    data: async (opened) => ({
+      source: await readBatches(options, opened),
+      privateFrom: await openPrivate(options.private_from),
+    }),
+    read: ({ privateFrom: checkpoint }) => (checkpoint ? [{ checkpoint, role: "private_from" }] : []),
+    work: async (built, { source, privateFrom }) => {
       const { model, tools } = built;
       const balance =
         options.loss_balance === "awl"
@@ -58,16 +71,20 @@ export function train(context: TrainContext): Promise<Outcome> {
           "leave one of them out",
         );
       const moved = await adversarialWork(model, source, options, seed);
+      const target = options.private_head;
+      const second = target === undefined ? undefined : await PrivateHead.make(built, target, privateFrom);
       return {
-        objective: objectiveOf(model, source, options, seed, balance?.weigher),
+        objective: objectiveOf(model, source, options, seed, { weigher: balance?.weigher, second }),
         ...followed(shiftWarning(options, context), options.prequential ? new Prequential() : undefined),
-        ...(balance ? { extra: balance.extra } : {}),
+        extra: [...(balance?.extra ?? []), ...(second?.parameters ?? [])],
+        ...(second && target !== undefined ? { end: (lineage) => second.save(target, built.files, lineage) } : {}),
         ...withPromptsChanged(source, options, { seed, pad: tools?.tokenizer?.pad }),
         ...moved,
         memory: { ...balance?.memory, ...moved?.memory },
         free() {
           balance?.free();
           moved?.free();
+          second?.free();
         },
       };
     },
@@ -84,7 +101,7 @@ function objectiveOf(
   source: Source,
   options: TrainContext["options"],
   seed: number,
-  weigher: RowWeigher | undefined,
+  { weigher, second }: { readonly weigher: RowWeigher | undefined; readonly second: PrivateHead | undefined },
 ): Objective<Batch> {
   const { smoothing, z_loss: zLoss, recompute, etf_sparsity: sparsity, etf_steps: steps } = options;
   const classes = classLosses(model, options, seed);
@@ -105,5 +122,5 @@ function objectiveOf(
     throw new UserError("--mixup and --contrastive do not go with --head sparse-etf", "leave one of them out");
   if (increments)
     throw new UserError("--increment-mask and --head sparse-etf are two objectives", "leave one of them out");
-  return fixedHeadObjective(model, { sparsity, steps, seed, smoothing, zLoss, recompute });
+  return fixedHeadObjective(model, { sparsity, steps, seed, smoothing, zLoss, recompute, private: second });
 }

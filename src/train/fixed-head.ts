@@ -15,6 +15,7 @@ import { stopGradient } from "../tensor/ops/elementwise.ts";
 import { headLoss } from "../tensor/ops/head-loss.ts";
 import { linear } from "../tensor/ops/linear.ts";
 import { dot } from "../tensor/ops/reduce.ts";
+import type { PrivateHead } from "./private-head.ts";
 import { sparseEtf } from "./sparse-etf.ts";
 
 export interface FixedHeadOptions {
@@ -24,11 +25,13 @@ export interface FixedHeadOptions {
   readonly smoothing: number;
   readonly zLoss: number;
   readonly recompute: boolean;
+  /** Trained as the own head is. */
+  readonly private?: PrivateHead | undefined;
 }
 
 /** Throws UserError for a model that is no classifier. */
 export function fixedHeadObjective(model: Model, options: FixedHeadOptions): Objective<Batch> {
-  const { sparsity, steps, seed, smoothing, zLoss, recompute } = options;
+  const { sparsity, steps, seed, smoothing, zLoss, recompute, private: second } = options;
   if (model.task !== "classifier")
     throw new UserError(
       `--head sparse-etf is for classifiers, and ${model.architecture.name} is a ${model.task}`,
@@ -49,13 +52,17 @@ export function fixedHeadObjective(model: Model, options: FixedHeadOptions): Obj
       const weights = rec.input("weights", [batch.rows * batch.length]); // 1 / total where a row counts
       const given = { width: classes, targets, smoothing, zLoss };
       const body = headLoss(rec, { ...given, hidden, head: (x) => linear(rec, x, fixed) }); // (N)
-      const own = headLoss(rec, { ...given, hidden: stopGradient(rec, hidden), head }); // (N)
+      const features = stopGradient(rec, hidden);
+      const own = headLoss(rec, { ...given, hidden: features, head }); // (N)
+      const behind = second && headLoss(rec, { ...given, hidden: features, head: (x) => second.logits(rec, head, x) });
+      const losses = [body, own, ...(behind ? [behind] : [])];
       return {
-        backward: [
-          [body, weights],
-          [own, weights],
-        ],
-        metrics: { loss: dot(rec, own, weights), fixed_head_loss: dot(rec, body, weights) },
+        backward: losses.map((loss) => [loss, weights] as const),
+        metrics: {
+          loss: dot(rec, own, weights),
+          fixed_head_loss: dot(rec, body, weights),
+          ...(behind ? { private_loss: dot(rec, behind, weights) } : {}),
+        },
       };
     },
 

@@ -91,6 +91,19 @@ export const TRAIN = {
     help: "steps of descent, before training, that spread the fixed head's classes again; on the host",
     value: "N",
   },
+  private_head: {
+    type: "string",
+    writes: "checkpoint",
+    with: { head: "sparse-etf" },
+    help: "train a second head on the same features, and write the model with it in place of its own here",
+    value: "OUT",
+  },
+  private_from: {
+    type: "string",
+    needs: "private_head",
+    help: "what --private-head of an earlier run wrote: its head goes on; the own head's values when left out",
+    value: "MODEL",
+  },
   ...CLASS_LOSSES,
   adversarial: {
     type: "boolean",

@@ -114,6 +114,8 @@ export interface Term {
   record(rec: Recorder, given: TermGiven): RecordedTerm;
   /** Fills what `record` declared. */
   fill?(program: Program, batch: PartBatch): void;
+  /** Whether it takes part in a batch, by its place among those of the stage; in all when left out. */
+  active?(place: number): boolean;
 }
 
 /** A pass of the objective beside that of the new rows, with rows of its own. */
@@ -157,8 +159,8 @@ export interface StageWork {
    */
   readonly updates?: readonly UpdateRule[];
   readonly controllers?: readonly Controller[];
-  /** Hears how many steps the stage makes, before the first one. */
-  planned?(steps: number): void;
+  /** Hears how many steps the stage makes, of how many batches each, before the first one. */
+  planned?(steps: number, accumulate: number): void;
   /** Trained beside the model in this stage alone. */
   readonly extra?: readonly Parameter[];
   /** Sees each batch of new rows before the step that learns it, and may change the weights. */

@@ -45,23 +45,30 @@ export function stageObjective(setup: StreamObjective, work: StageWork): Objecti
   const { model, views, recompute = false } = setup;
   const experts = routerBalance(model);
   const parts = [{ name: NEW, ...work }, ...(work.parts ?? [])].map(activeTerms);
-  const partOf = (name: string) => parts.find((part) => part.name === name)!;
+  const partOf = (name: string, batch: PartBatch) => {
+    const part = parts.find((part) => part.name === name)!;
+    return { ...part, terms: part.terms.filter((term) => takesPart(term, batch)) };
+  };
   const all = (batch: StreamBatch): PartBatch[] => parts.map(({ name }) => batch[name]!);
 
   return {
     name: "continual",
     parts: parts.map(({ name }) => name),
     key: (batch) =>
-      all(batch)
-        .map((own) => batchKey(own.batch))
+      parts
+        .map(({ name, terms }) => {
+          const own = batch[name]!;
+          const out = terms.filter((term) => !takesPart(term, own)).map((term) => ` without ${term.name}`);
+          return `${batchKey(own.batch)}${out.join("")}`;
+        })
         .join(" "),
     counted: (batch, part) => batch[part]!.batch.counted,
     size: (batch) => all(batch).reduce((sum, { batch: { rows, length } }) => sum + rows * length, 0),
     describe: (batch) => placesOf(batch[NEW]!.batch),
 
     record(rec, all, name): RecordedLoss {
-      const { labels = 1, terms } = partOf(name);
       const own = all[name]!;
+      const { labels = 1, terms } = partOf(name, own);
       const { rows, length } = own.batch;
       const inputs = recordInputs(rec, own.batch);
       const recorded = model.record(rec, inputs, { recompute, statistics: "batch" });
@@ -103,7 +110,7 @@ export function stageObjective(setup: StreamObjective, work: StageWork): Objecti
       fillInputs(program, own.batch);
       program.write("weights", meanWeights(fillTargets(program, own.batch), total));
       views?.fill(program, own.refs);
-      for (const term of partOf(name).terms) term.fill?.(program, own);
+      for (const term of partOf(name, own).terms) term.fill?.(program, own);
       if (setup.normGap && program.takes(NORM_SHARE))
         program.write(NORM_SHARE, Float32Array.of((setup.normGap * own.batch.counted) / total));
       if (name === NEW) experts?.fill(program, own.batch, own.batch.counted / total);
@@ -119,6 +126,9 @@ function normGap(rec: Recorder, { notes }: Recorded): readonly [Tensor, Tensor] 
   if (gaps.length === 0) return undefined;
   return [gaps.reduce((a, b) => add(rec, a, b)), rec.input(NORM_SHARE, [1])];
 }
+
+const takesPart = ({ active }: Term, { place }: PartBatch): boolean =>
+  active === undefined || place === undefined || active(place);
 
 /** A part without its terms of weight 0. */
 const activeTerms = ({ name, labels, terms = [] }: PartTerms): PartTerms & { readonly terms: readonly Term[] } => ({

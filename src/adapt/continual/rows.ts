@@ -18,6 +18,8 @@ export interface PartBatch {
   readonly refs: readonly RowRef[];
   /** Of a training: which batch of the stage it is, for what is drawn at random. */
   readonly draw?: string;
+  /** Of a training: its place among the batches of the stage, from 0. */
+  readonly place?: number;
 }
 
 /** The rows of one task, read for a language model or for a classifier. */

@@ -131,8 +131,9 @@ export function stageSource(options: SourceOptions): BatchSource<StreamBatch> {
     async next() {
       const { bins, epoch, batch } = plan.next();
       const draw = `${name} ${epoch} ${batch}`;
-      const beside = parts.map((part) => [part.name, rows.plain(part.draw(epoch, batch))] as const);
-      const news = { ...rows.batch(bins), draw };
+      const place = epoch * plan.batchesPerEpoch + batch;
+      const beside = parts.map((part) => [part.name, { ...rows.plain(part.draw(epoch, batch)), place }] as const);
+      const news = { ...rows.batch(bins), draw, place };
       await options.meet?.(news);
       return { batch: { [NEW]: news, ...Object.fromEntries(beside) }, epoch };
     },

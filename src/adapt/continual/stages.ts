@@ -113,7 +113,7 @@ export async function setUpStage(run: StreamRun, stage: Stage): Promise<StageTra
   const perEpoch = Math.ceil(source.batchesPerEpoch / options.accumulate);
   const asked = options.steps ?? Math.max(1, Math.round((options.epochs ?? 1) * perEpoch));
   const steps = work.still ? 0 : asked;
-  work.planned?.(steps);
+  work.planned?.(steps, options.accumulate);
   const setup = {
     model,
     views: work.classes

@@ -23,6 +23,7 @@ import { readParts } from "./parts.ts";
 import { changeRows, patchOf, patchRange, stackPatches } from "./patch.ts";
 import { patchStacks } from "./patch-stacks.ts";
 import { editConfig, findTie, type Tie } from "./tie.ts";
+import { translated } from "./translated.ts";
 import { foldTyped, partsOf, readTyped, typedConfig } from "./typed.ts";
 
 /** Files that say what the rows of embeddings stand for. */
@@ -37,19 +38,20 @@ export function isAdapter(checkpoint: Checkpoint): boolean {
 }
 
 /**
- * The base with the adapter applied, as a checkpoint of the base's dtypes; apply several in turn. The adapter's factors
- * are read now and held in f32; everything else is read when asked for, so both stay open until the result is closed.
- * With `live`, one that does not fold stays beside the base.
+ * The base with the adapter in `file` applied, as a checkpoint of the base's dtypes; apply several in turn. The
+ * adapter's factors are read now and held in f32; everything else is read when asked for, so both stay open until the
+ * result is closed. With `live`, one that does not fold stays beside the base.
  * `warn` gets what is odd but harmless. Throws UserError when the adapter does not fit the base, whole or in part.
  *
  *     const tuned = await applyAdapter(await openPlain("base/"), await openPlain("adapter/"), { warn: console.warn });
  */
 export async function applyAdapter(
   base: Checkpoint,
-  adapter: Checkpoint,
+  file: Checkpoint,
   { warn = () => {}, live = false }: { warn?: (message: string) => void; live?: boolean } = {},
 ): Promise<Checkpoint> {
-  refuseUnread(adapter);
+  refuseUnread(file);
+  const adapter = await translated(file);
   const format = await formatOf(adapter);
   if (format && !format.fold && live) return besideBase(base, adapter);
   if (base.live) throw twoAtOnce(base, adapter);

@@ -2,7 +2,7 @@
 import { UserError } from "../../errors.ts";
 import { isObject, parseJson, show } from "../../json.ts";
 import type { Checkpoint } from "../checkpoint.ts";
-import { isKnownType, peftTypeOf } from "./format.ts";
+import { isKnownType, isTranslated, peftTypeOf } from "./format.ts";
 
 /** `peft_type` of PEFT 0.18 and what its papers and users call it. */
 const PEFT_TYPES: Readonly<Record<string, string>> = {
@@ -56,6 +56,8 @@ const TENSORS: readonly (readonly [pattern: RegExp, kind: string])[] = [
   [/\.miss_block(\.|$)/, "MiSS"],
   [/\.shira_weight(\.|$)/, "SHiRA"],
   [/\.lora_E(\.|$)/, "AdaLoRA"],
+  [/\.ln_tuning_layers\./, "LayerNorm tuning"],
+  [/(?<!\.token_adapter)\.trainable_tokens_delta(\.|$)/, "trainable tokens"],
   [/(^|\.)internal_xlora_classifier\./, "X-LoRA"],
   [/^prompt_embeddings$/, "prompt tuning"],
   [/\.adaption_(prompt|gate)$/, "LLaMA-Adapter (adaption prompt)"],
@@ -90,7 +92,7 @@ export function refuseForeignConfig(config: Readonly<Record<string, unknown>>, w
 /** Throws UserError for an adapter of a type that is read here neither as LoRA nor by a file of its own. */
 export function refuseUnread(adapter: Pick<Checkpoint, "ref" | "files" | "tensors">): void {
   const type = peftTypeOf(adapter);
-  if (type !== "LORA" && isKnownType(type)) return;
+  if (type !== "LORA" && (isKnownType(type) || isTranslated(type))) return;
   if (!adapter.files.has("adapter_config.json")) refuseBare(adapter);
   refuseForeign(adapter);
 }
@@ -100,7 +102,7 @@ function refuseBare({ ref, tensors }: Pick<Checkpoint, "ref" | "tensors">): void
   for (const name of tensors.keys()) {
     const kind = kindOf(name);
     const type = Object.keys(PEFT_TYPES).find((key) => PEFT_TYPES[key] === kind);
-    if (kind !== undefined && type !== undefined && isKnownType(type))
+    if (kind !== undefined && type !== undefined && (isKnownType(type) || isTranslated(type)))
       throw new UserError(
         `${ref} has tensors of ${kind} but no adapter_config.json`,
         "copy adapter_config.json beside them; its settings are only there",

@@ -72,6 +72,12 @@ const fileOf = (peftType: string): string => peftType.toLowerCase().replaceAll("
 /** Whether a file of this `peft_type` is read here. */
 export const isKnownType = (peftType: string): boolean => methodFiles("adapter").has(fileOf(peftType));
 
+/** Types whose files are read as those of another one (translated.ts). */
+export type Translated = (typeof TRANSLATED)[number];
+const TRANSLATED = ["ADALORA", "LN_TUNING", "P_TUNING", "TRAINABLE_TOKENS"] as const;
+
+export const isTranslated = (peftType: string): peftType is Translated => TRANSLATED.some((type) => type === peftType);
+
 /** `peft_type` of adapter_config.json in capitals; LORA where it says none. */
 export function peftTypeOf({ files }: Pick<Checkpoint, "files">): string {
   const bytes = files.get("adapter_config.json");

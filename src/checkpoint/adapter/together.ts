@@ -7,6 +7,7 @@ import type { TensorEntry } from "../checkpoint.ts";
 import { openPlain, splitAdapter } from "../open.ts";
 import { sameBytes } from "../same-bytes.ts";
 import { isTokenTable } from "./tie.ts";
+import { translated } from "./translated.ts";
 import type { AdapterValue, LowRankModule } from "./value.ts";
 import { readAdapter } from "./value.ts";
 import type { WrittenAdapter } from "./written.ts";
@@ -26,7 +27,7 @@ export async function openAdapters(
       );
     const checkpoint = await openPlain(ref, { warn });
     onExit(() => checkpoint.close());
-    const value = readAdapter(checkpoint);
+    const value = readAdapter(await translated(checkpoint));
     if (value.config.alpha === 0) warn(`${ref}: lora_alpha is 0: its changes are multiplied by 0`);
     opened.push(value);
   }

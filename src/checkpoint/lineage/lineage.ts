@@ -211,3 +211,13 @@ export function lineageTime(environment: Record<string, string | undefined> = pr
   }
   return date.toISOString();
 }
+
+/**
+ * The history of a run as that of a second result, which an option names: the option is true there, since no step
+ * records where its result lies.
+ */
+export function ofSecondResult(lineage: readonly LineageEntry[], option: string): LineageEntry[] {
+  const { run: _, time, ...step } = lineage.at(-1)!;
+  const kept = { ...step, options: { ...step.options, [option]: true } };
+  return [...lineage.slice(0, -1), { ...kept, run: runId(kept), time }];
+}

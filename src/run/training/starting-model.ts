@@ -2,6 +2,7 @@
 import fs from "node:fs";
 import path from "node:path";
 import { refuseUnread } from "../../checkpoint/adapter/foreign.ts";
+import { translated } from "../../checkpoint/adapter/translated.ts";
 import type { Checkpoint, LineageEntry, TensorEntry } from "../../checkpoint/checkpoint.ts";
 import type { Read } from "../../checkpoint/lineage/input.ts";
 import { open, openPlain, splitAdapter } from "../../checkpoint/open.ts";
@@ -184,8 +185,9 @@ async function adapterParts(
 ): Promise<{ base: Checkpoint; adapter: Checkpoint }> {
   const parts = splitAdapter(ref);
   if (parts) {
-    const adapter = await openPlain(parts.adapter);
-    refuseUnread(adapter);
+    const file = await openPlain(parts.adapter);
+    refuseUnread(file);
+    const adapter = await translated(file);
     return { base: await open(parts.base, { warn }), adapter };
   }
   throw new UserError(

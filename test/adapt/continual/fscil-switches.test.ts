@@ -116,3 +116,50 @@ test("what does not go together is refused", async () => {
   expect(await refused("--pseudo mix --no-train-base")).toContain("--no-train-base leaves it out");
   expect(await refused("--rotation-weight 1")).toContain("--rotation-weight is for images");
 });
+
+const VIEWS = `${IMAGES} --self-supervised 0.5 --view-shift 1 --view-noise 0.2 --rotation-weight 0.5`;
+
+test("a phase without labels comes first, has its loss alone, and a run goes on bit for bit from either side", async () => {
+  const line = `${VIEWS} --save-every 1`;
+  const whole = await lab.run(`${line} -o @seen`);
+  const steps = whole.events.filter(({ event, task }) => event === "step" && task === "first");
+  const told = steps.map((step) =>
+    ["self_supervised_loss", "cosine_loss", "rotation_loss"].map((name) => name in step),
+  );
+  const half = steps.length / 2;
+  expect(told).toEqual(steps.map((_, i) => (i < half ? [true, false, false] : [false, true, true])));
+  const later = whole.events.filter(({ event, task }) => event === "step" && task === "second");
+  expect(later.some((step) => "self_supervised_loss" in step)).toBe(false);
+  for (const step of [half - 1, half + 1]) {
+    await lab.run(`${line} -o @seen-${step} --resume`, { task: "first", step });
+    expect((await lab.run(`${line} -o @seen-${step} --resume`)).json).toEqual(whole.json);
+    expect(await weights(`seen-${step}`)).toEqual(await weights("seen"));
+  }
+});
+
+test("the phase looks at no label: with others its steps are the same", async () => {
+  const other = image(1, 0, 40).map((row) => ({ ...row, label: 1 - row.label }));
+  lab.write("other-labels.jsonl", other);
+  const run = `${VIEWS.replace(",@second.jsonl", "").replace("0.5", "0.99")} --save-every 0`;
+  const losses = async (line: string, out: string) =>
+    (await lab.run(`${line} -o @${out}`)).events
+      .filter(({ event }) => event === "step")
+      .map((step) => step.self_supervised_loss);
+  const [own, others] = [
+    await losses(run, "own-labels"),
+    await losses(run.replace("@first.jsonl", "first=@other-labels.jsonl"), "other-labels"),
+  ];
+  expect(own).toEqual(others);
+  expect(own.length).toBeGreaterThan(4);
+  expect(own.at(-1) as number).toBeLessThan(own[0] as number);
+});
+
+test("the phase needs views, and a first task that is trained", async () => {
+  const refused = (more: string) => lab.run(`${NUMBERS} ${more} -o @no`).catch(String);
+  expect(await refused("--self-supervised 0.5")).toContain("nothing says how they change");
+  expect(await refused("--view-noise 0.5")).toContain("--self-supervised");
+  expect(await refused("--self-supervised 0.5 --view-shift 1")).toContain("--self-supervised is for images");
+  expect(await refused("--self-supervised 0.5 --view-noise 1 --no-train-base")).toContain(
+    "--no-train-base leaves it out",
+  );
+});

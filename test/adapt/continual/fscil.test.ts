@@ -61,7 +61,7 @@ test("with all switches off prototypes are means of features of length 1, and th
   const values = {
     ...{ prototypes: "mean" as const, train_base: false, contrast_weight: 0, contrast: 0.1 },
     ...{ increment_rate: 0, cosine_scale: 16, pseudo: "none" as const, rotation_weight: 0 },
-    ...{ subnet: 1, subnet_rows: 200 },
+    ...{ subnet: 1, subnet_rows: 200, self_supervised: 0, view_shift: 0, view_noise: 0 },
   };
   const net = { ...NET, num_labels: 4 };
   const { stream, stage } = await streamFor([12, 6], values, { labels: [0, 2], net });

@@ -121,7 +121,7 @@ async function learnt(values: typeof VALUES) {
   const parameters = kept.filter((p): p is Parameter => !("values" in p));
   for (const index of [0, 1]) {
     const work = (await learner.stage!(stage(index)))!;
-    work.planned!(120);
+    work.planned!(120, 1);
     const source = stageSource({
       name: "t",
       rows: stream.rows,

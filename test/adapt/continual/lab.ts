@@ -1,4 +1,4 @@
-/** Runs streams of tasks inside the test's process, in a folder of small tasks, and cuts them off at any step. */
+/** Runs training inside the test's process, in a folder of small tasks, and cuts it off at any step. */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -8,9 +8,11 @@ import { command } from "../../../src/cli/commands.ts";
 import type { Outcome } from "../../../src/cli/context.ts";
 import { resolve } from "../../../src/cli/resolve.ts";
 import { makeContext } from "../../../src/cli/run-context.ts";
+import { train } from "../../../src/train/command.ts";
+import { TRAIN } from "../../../src/train/options.ts";
 import { normals } from "../../support/random.ts";
 
-const DEFINITION = {
+const ADAPTS = {
   name: "adapt",
   ...command({
     about: "",
@@ -24,6 +26,12 @@ const DEFINITION = {
   }),
 };
 
+/** The script `train`. */
+export const TRAINS = {
+  name: "train",
+  ...command({ about: "", args: "[model]", examples: [], output: "checkpoint", options: TRAIN, run: train }),
+};
+
 export interface Ran {
   readonly outcome: Outcome | undefined;
   // biome-ignore lint/suspicious/noExplicitAny: the figures that the command gives as JSON
@@ -32,14 +40,19 @@ export interface Ran {
   readonly printed: string;
 }
 
-/** Stops a run as the first Ctrl-C does, once this step of this task is logged. */
+/** Stops a run as the first Ctrl-C does, once this step, of this task where there are several, is logged. */
 export interface Cut {
-  readonly task: string;
+  readonly task?: string;
   readonly step: number;
 }
 
 export class StreamLab {
+  readonly #definition: typeof ADAPTS | typeof TRAINS;
   readonly folder = mkdtempSync(join(tmpdir(), "ingot-stream-"));
+
+  constructor(definition: typeof ADAPTS | typeof TRAINS = ADAPTS) {
+    this.#definition = definition;
+  }
 
   at(name: string): string {
     return join(this.folder, name);
@@ -62,7 +75,7 @@ export class StreamLab {
   /** A run of a line of options, in which @name is a file of the lab. */
   async run(line: string, cut?: Cut): Promise<Ran> {
     const argv = line.split(/\s+/).map((word) => word.replaceAll(/@([\w./-]+)/g, (_, name) => this.at(name)));
-    const resolved = await resolve(DEFINITION, [...argv, "--quiet"]);
+    const resolved = await resolve(this.#definition, [...argv, "--quiet"]);
     const abort = new AbortController();
     const events: Record<string, unknown>[] = [];
     let json: unknown;
@@ -78,7 +91,7 @@ export class StreamLab {
         if (cut && name === "step" && fields.task === cut.task && fields.step === cut.step) abort.abort();
       },
     };
-    const { context, finish } = makeContext(DEFINITION, resolved, "none", true, log, signals);
+    const { context, finish } = makeContext(this.#definition, resolved, "none", true, log, signals);
     let ok = false;
     try {
       const told = {
@@ -89,7 +102,7 @@ export class StreamLab {
           printed += text;
         },
       };
-      const outcome = (await DEFINITION.run({ ...context, ...told })) ?? undefined;
+      const outcome = (await this.#definition.run({ ...context, ...told })) ?? undefined;
       ok = true;
       return { outcome, json, events, printed };
     } catch (error) {

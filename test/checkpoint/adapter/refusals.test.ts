@@ -31,7 +31,7 @@ test("tensors without a config are refused", async () => {
 });
 
 test("other kinds of adapters and variants are refused by name", async () => {
-  const kinds = { HRA: "HRA", XLORA: "X-LoRA", LN_TUNING: "LayerNorm tuning", NEW_ONE: "NEW_ONE" };
+  const kinds = { HRA: "HRA", XLORA: "X-LoRA", C3A: "C3A", NEW_ONE: "NEW_ONE" };
   for (const [peft_type, kind] of Object.entries(kinds)) {
     expect(await refusal(good, { peft_type })).toBe(
       `adapter is an adapter of the kind ${kind}, which is not read here; expected LoRA`,
@@ -76,9 +76,8 @@ test("adapters of other tools and kinds are refused by name, with a config or wi
     hra_u: "HRA",
     c3a_kernel: "C3A",
     "shira_weight.default": "SHiRA",
-    "lora_E.weight": "AdaLoRA",
   };
-  const read = { ia3_l: "IA3", hada_w1_a: "LoHa", "lokr_w2.default": "LoKr", vera_lambda_b: "VeRA" };
+  const read = { ia3_l: "IA3", hada_w1_a: "LoHa", "lokr_w2.default": "LoKr", vera_lambda_b: "VeRA", lora_E: "AdaLoRA" };
   for (const [name, kind] of Object.entries(names)) {
     const adapter = held("m", { [`base_model.model.${Q0}.${name}`]: { shape: [3] } });
     expect(isAdapter(adapter)).toBeTrue();

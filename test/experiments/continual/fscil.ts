@@ -16,6 +16,8 @@ const SWITCHES = {
   increments: "--increment-rate 0.1",
   "sub-net": "--increment-rate 1 --subnet 0.05",
   "chosen prototypes": "--prototypes etf --increment-rate 0.1",
+  "without labels first": "--self-supervised 0.5 --view-shift 1 --view-noise 0.5 --epochs 16",
+  "more epochs": "--epochs 16",
   larger: "",
 } as const;
 
@@ -29,9 +31,14 @@ async function learnt(lab: Lab, seed: number, width: number, options: string): P
     initializer_range: 0.2,
   };
   const data = "--tasks base.jsonl,new.jsonl --eval-tasks base=base-held.jsonl,new=new-held.jsonl --scenario class";
-  const run = `--method fscil --epochs 8 --batch-size 20 --lr 5e-3 --seed ${seed} --save-every 0 --json -q --overwrite`;
-  const line = `${lab.fresh(config)} ${data} ${run} -o out.safetensors ${options}`;
-  const { code, text, err } = await runScript("adapt", line.trim().split(" "), lab.folder);
+  const run = `--method fscil --batch-size 20 --lr 5e-3 --seed ${seed} --save-every 0 --json -q --overwrite`;
+  const epochs = options.includes("--epochs") ? "" : "--epochs 8";
+  const line = `${lab.fresh(config)} ${data} ${run} -o out.safetensors ${epochs} ${options}`;
+  const { code, text, err } = await runScript(
+    "adapt",
+    line.split(" ").filter((word) => word !== ""),
+    lab.folder,
+  );
   if (code !== 0) throw new Error(`adapt ${line}\n${err}`);
   const { after } = JSON.parse(text) as { after: { accuracy: [number, number][] } };
   return after.accuracy[1]!;
@@ -44,7 +51,8 @@ export const experiment = experimentOf({
   about: `${BASE} base classes of 40 rows and ${NEW} new ones of 5 rows: nine squares of 3 x 3 pixels with greys of their own, from -1 to 1, moved
 by up to a pixel, with noise of deviation 1/2. A vision transformer of one layer, 32 wide, *larger* 64; eight epochs of 20 rows a step. Accuracy on 10
 other rows of each class among all ${BASE + NEW} after both tasks: of base classes (stability), of new ones (adaptability), and their harmonic
-mean. *Frozen* is the encoder as it was drawn, *plain* one that learns the base classes; all others are *plain* with one switch.`,
+mean. *Frozen* is the encoder as it was drawn, *plain* one that learns the base classes; all others are *plain* with one switch. *Without
+labels first* is eight epochs by views that are moved by a pixel, with noise of 1/2, and then the eight; *more epochs* has sixteen with labels.`,
   columns: COLUMNS,
   seeds: [1, 2, 3],
   tested: 1,

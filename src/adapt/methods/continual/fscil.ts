@@ -6,9 +6,10 @@
  *
  * Switches of Roy et al., TMLR 2024, https://arxiv.org/abs/2403.14392: on the first task a supervised contrastive loss,
  * pseudo-classes and a rotation head; prototypes that are as far apart as can be and given to classes before they are
- * learnt; on the rows of later tasks slow steps, of all weights or of a part that matters little so far. Its
- * self-supervised phase before the first task is left out. With all of them off and a first task that is not trained,
- * the encoder stays as it came.
+ * learnt; on the rows of later tasks slow steps, of all weights or of a part that matters little so far. The first
+ * task may begin with a phase without labels, in which a row and a changed view of it are drawn together and all others
+ * apart (Chen et al., ICML 2020, https://arxiv.org/abs/2002.05709, without its projection). With all of them off and a
+ * first task that is not trained, the encoder stays as it came.
  *
  * Prototypes become the rows of the head after each task, without a bias; so the result is a plain classifier, whose
  * argmax is that of the cosines. A class that comes again keeps its prototype; the rows of classes to come are 0.
@@ -32,6 +33,7 @@ import {
   type Stream,
   type Term,
 } from "../../continual/contract.ts";
+import { alike, expectWhole, withPhase } from "../../continual/first-phase.ts";
 import { type Head, lastLayer } from "../../continual/last-layer.ts";
 import { stacked } from "../../continual/prototype-losses.ts";
 import { Prototypes } from "../../continual/prototypes.ts";
@@ -52,6 +54,9 @@ interface Values {
   readonly rotation_weight: number;
   readonly subnet: number;
   readonly subnet_rows: number;
+  readonly self_supervised: number;
+  readonly view_shift: number;
+  readonly view_noise: number;
 }
 
 /** Outputs that a row of the stage may be given in training. */
@@ -92,13 +97,9 @@ const contrasts = ({ rows, values }: Stream<Values>): Term => ({
   weight: values.contrast_weight,
   record: (rec, { batch: { refs } }) => ({
     along: [rec.input("fscil positives", [refs.length, refs.length])],
-    rows(rec, { hidden, along: [positives] }) {
-      if (hidden.shape[0] !== refs.length)
-        throw new UserError(
-          `fscil compares all ${refs.length} rows of a batch, which are too many`,
-          "lower --batch-size",
-        );
-      return contrastive(rec, unitRows(rec, hidden), positives!, values.contrast);
+    rows(rec, given) {
+      expectWhole(given, refs.length, "fscil");
+      return contrastive(rec, unitRows(rec, given.hidden), given.along[0]!, values.contrast);
     },
   }),
   fill: (program, { refs }) => program.write("fscil positives", positivesOf(refs.map((ref) => rows.labelOf(ref)!))),
@@ -128,7 +129,10 @@ function firstWork(stream: Stream<Values>, stage: Stage, prototypes: (rec: Recor
   const terms = [cosineTerm(rows), contrasts(stream)];
   if (kind !== "none") terms.push(pseudoTerm(stream, { kind, classes, rows }));
   if (turns) terms.push(turnTerm(stream, turns, rotation_weight));
-  return { labels: 0, terms, extra: [more, turns].flatMap((parameter) => parameter ?? []) };
+  const work = { labels: 0, terms, extra: [more, turns].flatMap((parameter) => parameter ?? []) };
+  if (values.self_supervised === 0) return work;
+  const changes = { shift: values.view_shift, noise: values.view_noise };
+  return withPhase(work, values.self_supervised, alike(stream, { changes, tau: values.contrast }));
 }
 
 /** The step of each weight in later stages: slow, of the part that may move. */
@@ -162,12 +166,19 @@ async function workOf(
 
 /** Throws UserError for switches of a training that is not there, and for rows that cannot be changed so. */
 function checkSwitches({ values, rows }: Stream<Values>): void {
-  const { pseudo, rotation_weight, train_base } = values;
-  const flag = pseudo !== "none" ? `--pseudo ${pseudo}` : rotation_weight > 0 ? "--rotation-weight" : undefined;
-  if (flag === undefined) return;
-  if (!train_base)
-    throw new UserError(`${flag} trains on the first task, and --no-train-base leaves it out`, "leave one of them out");
-  checkChangeable(rows, flag, pseudo === "rotate" || rotation_weight > 0);
+  const asked = [
+    { flag: `--pseudo ${values.pseudo}`, is: values.pseudo !== "none", ofImages: values.pseudo === "rotate" },
+    { flag: "--rotation-weight", is: values.rotation_weight > 0, ofImages: true },
+    { flag: "--self-supervised", is: values.self_supervised > 0, ofImages: values.view_shift > 0 },
+  ].filter(({ is }) => is);
+  for (const { flag, ofImages } of asked) {
+    if (!values.train_base)
+      throw new UserError(
+        `${flag} trains on the first task, and --no-train-base leaves it out`,
+        "leave one of them out",
+      );
+    checkChangeable(rows, flag, ofImages);
+  }
 }
 
 export const method = continualMethod({
@@ -223,8 +234,33 @@ export const method = continualMethod({
       value: "N",
       help: "rows of the first task on which that is measured",
     },
+    self_supervised: {
+      type: "0 <= number < 1",
+      default: 0,
+      value: "F",
+      help: "share of the first task's steps, its first ones, that learn without labels: a row is like a changed view of it",
+    },
+    view_shift: {
+      type: "number.integer >= 0",
+      default: 0,
+      needs: "self_supervised",
+      value: "N",
+      help: "the view is an image that is moved by up to N pixels each way",
+    },
+    view_noise: {
+      type: "number >= 0",
+      default: 0,
+      needs: "self_supervised",
+      value: "STD",
+      help: "the view has normal noise of this standard deviation",
+    },
   },
-  check({ subnet, increment_rate }) {
+  check({ subnet, increment_rate, self_supervised, view_shift, view_noise }) {
+    if (self_supervised > 0 && view_shift === 0 && view_noise === 0)
+      throw new UserError(
+        "--self-supervised learns by changed views of rows, and nothing says how they change",
+        "give --view-noise, or of images --view-shift",
+      );
     if (subnet < 1 && increment_rate === 0)
       throw new UserError(
         "--subnet says what moves in later tasks, and nothing does at an --increment-rate of 0",

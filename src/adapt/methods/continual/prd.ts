@@ -19,7 +19,8 @@ import type { Parameter } from "../../../tensor/parameter.ts";
 import type { Recorder } from "../../../tensor/recorder.ts";
 import type { Tensor } from "../../../tensor/tensor.ts";
 import { checkChangeable, fillChanged, otherView, recordChanged } from "../../continual/changed-rows.ts";
-import { continualMethod, type Stage, type Stream, type Term, type TermRows } from "../../continual/contract.ts";
+import { continualMethod, type Stage, type Stream, type Term } from "../../continual/contract.ts";
+import { expectWhole } from "../../continual/first-phase.ts";
 import { OldWeights } from "../../continual/old-weights.ts";
 import { contrastiveViews, onEveryRow, prototypePull, relationDrift } from "../../continual/prototype-losses.ts";
 
@@ -54,15 +55,6 @@ async function settle(model: Model, { weight, bias }: ReturnType<typeof headOf>)
   bias?.write(new Float32Array(bias.size));
 }
 
-/** Throws UserError where a loss of the batch would be one of a part of it. */
-function expectWhole({ hidden }: TermRows, rows: number): void {
-  if (hidden.shape[0] !== rows)
-    throw new UserError(
-      `prd compares all ${rows} rows of a batch with each other, which are too many`,
-      "lower --batch-size",
-    );
-}
-
 interface Values {
   readonly alpha: number;
   readonly beta: number;
@@ -88,7 +80,7 @@ function contrastOf({ values, rows, model, seed }: Stream<Values>): Term {
       return {
         along: views === 2 ? [recordChanged(rec, model, batch, SECOND)] : [],
         rows(rec, given) {
-          expectWhole(given, n);
+          expectWhole(given, n, "prd");
           const z = unitRows(rec, given.hidden);
           const [second] = given.along;
           if (!second) return contrastive(rec, z, positives, values.contrast);
@@ -126,7 +118,7 @@ function termsOf(stream: Stream<Values>, stage: Stage, head: Parameter, old: Old
     record: (rec, { inputs, batch }) => ({
       along: [old.record(rec, inputs).hidden],
       rows(rec, given) {
-        expectWhole(given, batch.refs.length);
+        expectWhole(given, batch.refs.length, "prd");
         const now = { z: unitRows(rec, given.hidden), prototypes: prototypes(rec) };
         const before = {
           z: unitRows(rec, given.along[0]!),
