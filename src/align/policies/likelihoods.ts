@@ -1,9 +1,10 @@
 /** Log-probabilities of sampled answers under the model as it is, or under the model as it was. */
-import { batchKey, collate } from "../../data/batch.ts";
+import { batchKey, collate, type TokenBatch } from "../../data/batch.ts";
 import type { Sequence } from "../../data/sequences.ts";
 import type { Model } from "../../model/model.ts";
 import { fillInputs, fillTargets } from "../../run/batch-programs.ts";
 import { Programs } from "../../run/programs.ts";
+import type { Program } from "../../tensor/program.ts";
 import { logProbsOf } from "./log-probs.ts";
 
 /** Scores answers with one model, at one temperature. */
@@ -17,6 +18,18 @@ export class Likelihoods {
     this.#model = model;
     this.#how = { adapter: true, ...how };
     this.#programs = new Programs(model.gpu);
+  }
+
+  async #program(batch: TokenBatch): Promise<Program> {
+    const { program } = await this.#programs.get(batchKey(batch), (rec) => {
+      rec.output("log-probabilities", logProbsOf(rec, this.#model, batch, this.#how).logProbs);
+    });
+    return program;
+  }
+
+  /** Takes the memory for batches of this shape, and runs nothing. */
+  async plan(batch: TokenBatch): Promise<void> {
+    await this.#program(batch);
   }
 
   /** Of every sequence the log-probabilities of its tokens after the first `from`; `rows` are run at once. */
@@ -33,9 +46,7 @@ export class Likelihoods {
         part.map((sequence) => [sequence]),
         { pad },
       );
-      const { program } = await this.#programs.get(batchKey(batch), (rec) => {
-        rec.output("log-probabilities", logProbsOf(rec, this.#model, batch, this.#how).logProbs);
-      });
+      const program = await this.#program(batch);
       fillInputs(program, batch);
       fillTargets(program, batch);
       await program.start();

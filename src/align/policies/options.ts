@@ -42,7 +42,7 @@ export const POLICY = {
   aggregate: {
     type: "'seq-mean' | 'token-mean' | 'seq-sum-norm' | 'global-token' | 'seq-sum'",
     default: "seq-mean",
-    help: "what the loss is a mean over: answers, each the mean of its tokens; tokens of a micro-batch; answers x --max-new-tokens; tokens of the update; answers, each the sum of its tokens",
+    help: "mean of answers' means, of a micro-batch's tokens, of sums / --max-new-tokens, of an update's tokens, or of answers' sums",
   },
   scale_rewards: {
     type: "'group' | 'batch' | 'none'",

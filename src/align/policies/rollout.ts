@@ -274,7 +274,7 @@ export class RolloutMaker {
     const parts = all.flatMap((group) => group.parts);
     const byTerm = terms.map(({ name }, k): [string, number] => {
       const scored = parts.map((row) => row[k]!).filter((value) => value !== null);
-      return [`reward.${name}`, meanOf(scored)];
+      return [`reward.${name.replaceAll("-", "_")}`, meanOf(scored)];
     });
     const sampled = kept.flatMap((group) => group.answers);
     const gaps = held.flatMap(({ old }, i) => old?.map((p, t) => Math.abs(p - sampled[i]!.logProbs[t]!)) ?? []);

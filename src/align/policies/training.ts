@@ -101,6 +101,9 @@ export async function setUpPolicies(
   const held = reference?.held;
   const bytes = held ? [...held.parameters.values()].reduce((sum, parameter) => sum + parameter.bytes, 0) : 0;
   const policy = plan.asksOld ? new Likelihoods(model, { temperature: values.temperature }) : undefined;
+  const { tokens: largest } = plan.largest();
+  await policy?.plan(largest);
+  await reference?.scores.plan(largest);
   const [weight] = model.parameters.values();
   const maker = new RolloutMaker({
     ...{ chosen, terms, rollouts, policy, seed, signal, pad, prompts: read.prompts },

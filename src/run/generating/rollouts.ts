@@ -131,7 +131,7 @@ export class Rollouts {
     });
   }
 
-  /** Takes the memory for rollouts of this many prompts, and runs nothing. `longest` is the longest prompt in tokens. */
+  /** Takes the memory for rollouts of so many prompts, and runs nothing. `longest` is the longest one in tokens. */
   async plan(
     prompts: number,
     longest: number,

@@ -2,7 +2,6 @@
 import { describe, expect, test } from "bun:test";
 import type { SharedValues } from "../../../src/align/policies/contract.ts";
 import { overlongPenalty } from "../../../src/align/policies/rollout.ts";
-import type { Answered } from "../../../src/align/verifying/contract.ts";
 import { collate } from "../../../src/data/batch.ts";
 import { bindDefaults } from "../../../src/method/bind.ts";
 import type { Model } from "../../../src/model/model.ts";
