@@ -39,6 +39,7 @@ function advantagesOf(method: PolicyMethod, rewards: readonly number[], greedy =
     ...{ ...scored, rewards: weightedSums(scored), group: GROUP, values },
     lengths: rewards.map((_, i) => 1 + (i % 3)),
     penalties: undefined,
+    estimates: rewards.map((_, i) => new Float64Array(1 + (i % 3)).fill(0.25)),
     greedy: new Float64Array(rewards.length / GROUP).fill(greedy),
   };
   const raw: Advantages = method.advantages?.(given) ?? [...groupRelative(given)];

@@ -82,7 +82,7 @@ export function batchAt(
         all[row * tokens.length + rows[row]!.from - 1 + t] = of(row, t);
     return all;
   };
-  const numbers = (name: "old" | "reference") =>
+  const numbers = (name: "old" | "reference" | "estimates" | "returns") =>
     answers[0]![name] ? placed((row, t) => answers[row]![name]![t]!) : undefined;
   return {
     tokens,
@@ -96,6 +96,8 @@ export function batchAt(
     // The model is the one that sampled until the first update is done.
     old: update === 0 ? undefined : numbers("old"),
     reference: numbers("reference"),
+    estimates: numbers("estimates"),
+    returns: numbers("returns"),
     told: held.told,
   };
 }

@@ -45,8 +45,21 @@ export interface Rewarded<V extends SharedValues = SharedValues> {
   readonly lengths: readonly number[];
   /** With --kl-in reward: --kl times k1 of every token, row by row. */
   readonly penalties: readonly Float64Array[] | undefined;
+  /** What the value head foretold at every token, row by row; for a method with `value`. */
+  readonly estimates: readonly Float64Array[] | undefined;
   /** Reward of the most likely answer to the prompt of each group; for a method that says `greedy`. */
   readonly greedy: Float64Array | undefined;
+  readonly values: V;
+}
+
+/** What a value head says of the tokens of answers. */
+export interface ValueTerms<V extends SharedValues = SharedValues> {
+  /** (B, T) what is foretold before every token. */
+  readonly estimates: Tensor;
+  /** (B, T) the same when the answers were sampled. */
+  readonly old: Tensor;
+  /** (B, T) what followed: the advantage and the old estimate. */
+  readonly returns: Tensor;
   readonly values: V;
 }
 
@@ -76,6 +89,11 @@ export interface PolicyMethod<O extends Options = Options> extends MethodInfo<O>
   advantages?(given: Rewarded<PolicyValues<O>>): Advantages;
   /** Loss of every token (B, T); the clipped surrogate when left out. */
   tokens?(rec: Recorder, given: TokenTerms<PolicyValues<O>>): Tensor;
+  /**
+   * Loss of every token's estimate (B, T), with its weight. A method that has it is given a value head, and returns are
+   * its advantages and what the head foretold; the mean is over all tokens of an update.
+   */
+  value?(rec: Recorder, given: ValueTerms<PolicyValues<O>>): Tensor;
   /** Refuses options that do not fit together. Throws UserError. */
   check?(values: PolicyValues<O>): void;
 }

@@ -1,4 +1,4 @@
-/** Log-probabilities of sampled answers under the model as it is, or under the model as it was. */
+/** Log-probabilities of sampled answers under the model as it is, or as it was, and what a value head foretells. */
 import { batchKey, collate, type TokenBatch } from "../../data/batch.ts";
 import type { Sequence } from "../../data/sequences.ts";
 import type { Model } from "../../model/model.ts";
@@ -6,23 +6,35 @@ import { fillInputs, fillTargets } from "../../run/batch-programs.ts";
 import { Programs } from "../../run/programs.ts";
 import type { Program } from "../../tensor/program.ts";
 import { logProbsOf } from "./log-probs.ts";
+import type { ValueHead } from "./value-head.ts";
+
+/** Of each token of an answer. */
+export interface TokenScores {
+  readonly logProbs: Float32Array;
+  /** Where there is a value head. */
+  readonly estimates: Float32Array | undefined;
+}
 
 /** Scores answers with one model, at one temperature. */
 export class Likelihoods {
   readonly #model: Model;
   readonly #programs: Programs;
   readonly #how: { readonly temperature: number; readonly adapter: boolean };
+  readonly #head: ValueHead | undefined;
 
   /** `adapter` false: of the base under the model's adapter. */
-  constructor(model: Model, how: { readonly temperature: number; readonly adapter?: boolean }) {
+  constructor(model: Model, how: { readonly temperature: number; readonly adapter?: boolean }, head?: ValueHead) {
     this.#model = model;
     this.#how = { adapter: true, ...how };
+    this.#head = head;
     this.#programs = new Programs(model.gpu);
   }
 
   async #program(batch: TokenBatch): Promise<Program> {
     const { program } = await this.#programs.get(batchKey(batch), (rec) => {
-      rec.output("log-probabilities", logProbsOf(rec, this.#model, batch, this.#how).logProbs);
+      const { logProbs, hidden } = logProbsOf(rec, this.#model, batch, this.#how);
+      rec.output("log-probabilities", logProbs);
+      if (this.#head) rec.output("estimates", this.#head.record(rec, hidden, logProbs.shape));
     });
     return program;
   }
@@ -32,14 +44,9 @@ export class Likelihoods {
     await this.#program(batch);
   }
 
-  /** Of every sequence the log-probabilities of its tokens after the first `from`; `rows` are run at once. */
-  async of(
-    sequences: readonly Sequence[],
-    from: readonly number[],
-    rows: number,
-    pad: number,
-  ): Promise<Float32Array[]> {
-    const found: Float32Array[] = [];
+  /** Of every sequence its tokens after the first `from`; `rows` are run at once. */
+  async of(sequences: readonly Sequence[], from: readonly number[], rows: number, pad: number): Promise<TokenScores[]> {
+    const found: TokenScores[] = [];
     for (let at = 0; at < sequences.length; at += rows) {
       const part = sequences.slice(at, at + rows);
       const batch = collate(
@@ -50,10 +57,14 @@ export class Likelihoods {
       fillInputs(program, batch);
       fillTargets(program, batch);
       await program.start();
-      const all = await program.read("log-probabilities");
+      const [all, estimates] = await Promise.all([
+        program.read("log-probabilities"),
+        this.#head ? program.read("estimates") : undefined,
+      ]);
       for (const [row, { ids }] of part.entries()) {
         const start = row * batch.length + from[at + row]! - 1;
-        found.push(all.slice(start, start + ids.length - from[at + row]!));
+        const end = start + ids.length - from[at + row]!;
+        found.push({ logProbs: all.slice(start, end), estimates: estimates?.slice(start, end) });
       }
     }
     return found;

@@ -16,7 +16,7 @@ export function logProbsOf(
   model: Model,
   batch: TokenBatch,
   how: { readonly temperature: number; readonly recompute?: boolean; readonly adapter?: boolean },
-): { readonly logProbs: Tensor; readonly notes: RowMetrics } {
+): { readonly logProbs: Tensor; readonly hidden: Tensor; readonly notes: RowMetrics } {
   const { temperature, ...options } = how;
   const { hidden, head } = model.record(rec, recordInputs(rec, batch), options);
   const notes = new RowMetrics(rec);
@@ -32,5 +32,5 @@ export function logProbsOf(
       return crossEntropy(rec, cooled, targets!);
     },
   });
-  return { logProbs: neg(rec, rec.reshape(nll, [batch.rows, batch.length])), notes };
+  return { logProbs: neg(rec, rec.reshape(nll, [batch.rows, batch.length])), hidden, notes };
 }

@@ -7,13 +7,14 @@ import type { Bound } from "../../method/bind.ts";
 import type { Model } from "../../model/model.ts";
 import { fillInputs, fillTargets } from "../../run/batch-programs.ts";
 import type { Objective, RecordedLoss } from "../../run/training/objective.ts";
-import { add, mul, scale, stopGradient, sub } from "../../tensor/ops/elementwise.ts";
+import { add, mul, scale, square, stopGradient, sub } from "../../tensor/ops/elementwise.ts";
 import { dot } from "../../tensor/ops/reduce.ts";
 import { dynamic, type Recorder } from "../../tensor/recorder.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { PolicyMethod, SharedValues } from "./contract.ts";
 import { logProbsOf } from "./log-probs.ts";
 import { clippedSurrogate, clipShares, divergenceOf, importance } from "./surrogate.ts";
+import type { ValueHead } from "./value-head.ts";
 
 /** A micro-batch of answers. What is (B, T) has the number of a token where the token before it stands. */
 export interface PolicyBatch {
@@ -30,6 +31,9 @@ export interface PolicyBatch {
   readonly old: Float32Array | undefined;
   /** (B, T) those of the model as it was, where the loss asks for them. */
   readonly reference: Float32Array | undefined;
+  /** (B, T) what the value head foretold, and what followed; of a method that has one. */
+  readonly estimates: Float32Array | undefined;
+  readonly returns: Float32Array | undefined;
   /** What is told of the rollout, with its steps. */
   readonly told: Readonly<Record<string, number>>;
 }
@@ -38,6 +42,8 @@ export interface PolicySetup {
   readonly model: Model;
   readonly chosen: Bound<PolicyMethod>;
   readonly recompute: boolean;
+  /** Of a method that has `value`. */
+  readonly head?: ValueHead | undefined;
 }
 
 /** Whether the loss has the divergence from the model as it was. */
@@ -48,7 +54,7 @@ export function policyLoss(
   rec: Recorder,
   { method, values: own }: Bound<PolicyMethod>,
   logProbs: Tensor,
-  { fresh, rows }: { readonly fresh: boolean; readonly rows: number },
+  { fresh, rows, estimates }: { readonly fresh: boolean; readonly rows: number; readonly estimates?: Tensor },
 ): RecordedLoss {
   const values: SharedValues = own;
   const { shape } = logProbs; // (B, T)
@@ -74,11 +80,19 @@ export function policyLoss(
     loss = add(rec, loss, dot(rec, weighed, weights));
     told.kl = divergenceOf(rec, "k3", now, reference);
   }
+  if (estimates) {
+    const heard = { old: rec.input("estimates", shape), returns: rec.input("returns", shape) };
+    const losses = method.value!(rec, { estimates, ...heard, values: own });
+    backward.push([losses, shares]);
+    loss = add(rec, loss, dot(rec, losses, shares));
+    told.value_loss = losses;
+    told.value_error = square(rec, sub(rec, stopGradient(rec, estimates), heard.returns));
+  }
   const metrics = Object.fromEntries(Object.entries(told).map(([name, x]) => [name, dot(rec, x, shares)]));
   return { backward, metrics: { loss, ...metrics } };
 }
 
-export function policyObjective({ model, chosen, recompute }: PolicySetup): Objective<PolicyBatch> {
+export function policyObjective({ model, chosen, recompute, head }: PolicySetup): Objective<PolicyBatch> {
   const values: SharedValues = chosen.values;
   return {
     name: chosen.method.name,
@@ -89,16 +103,19 @@ export function policyObjective({ model, chosen, recompute }: PolicySetup): Obje
 
     record(rec, { tokens, old }) {
       const { temperature } = values;
-      const { logProbs, notes } = logProbsOf(rec, model, tokens, { temperature, recompute });
-      const recorded = policyLoss(rec, chosen, logProbs, { fresh: old === undefined, rows: tokens.rows });
+      const { logProbs, hidden, notes } = logProbsOf(rec, model, tokens, { temperature, recompute });
+      const recorded = policyLoss(rec, chosen, logProbs, {
+        fresh: old === undefined,
+        rows: tokens.rows,
+        ...(head ? { estimates: head.record(rec, hidden, logProbs.shape) } : {}),
+      });
       const shares = rec.reshape(rec.input("shares", logProbs.shape), [tokens.rows * tokens.length]);
       return { ...recorded, metrics: { ...recorded.metrics, ...Object.fromEntries(notes.means(shares)) } };
     },
 
-    fill(program, { tokens, weights, shares, lengths, advantages, old, reference }) {
+    fill(program, { tokens, told: _, ...given }) {
       fillInputs(program, tokens);
       fillTargets(program, tokens);
-      const given = { weights, shares, lengths, advantages, old, reference };
       for (const [name, data] of Object.entries(given)) if (data && program.takes(name)) program.write(name, data);
     },
 

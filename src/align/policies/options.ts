@@ -57,6 +57,18 @@ export const POLICY = {
   advantage_eps: { type: "number > 0", default: 1e-6, help: "added to standard deviations", value: "X" },
   whiten: { type: "boolean", default: false, help: "advantages of a rollout with mean 0 and variance 1" },
   kl: { type: "number >= 0", default: 0, help: "weight of the divergence from the model as it was", value: "BETA" },
+  kl_target: {
+    type: "number > 0",
+    help: "adapt --kl so that answers diverge by so many nats; fixed when left out",
+    value: "NATS",
+  },
+  kl_horizon: {
+    type: "number > 0",
+    default: 10_000,
+    needs: "kl_target",
+    help: "answers in which --kl may change by a fifth",
+    value: "N",
+  },
   kl_estimator: {
     type: "'k1' | 'k2' | 'k3'",
     default: "k3",

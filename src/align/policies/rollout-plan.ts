@@ -1,9 +1,10 @@
 /** What is known of the batches of a run before any answer is sampled. */
 import { collate } from "../../data/batch.ts";
 import { UserError } from "../../errors.ts";
+import type { Bound } from "../../method/bind.ts";
 import type { BatchSource } from "../../run/training/batch-source.ts";
 import { type BatchSizes, batchesOf, updatesOfPass } from "./batches.ts";
-import type { SharedValues } from "./contract.ts";
+import type { PolicyMethod, SharedValues } from "./contract.ts";
 import { asksReference, type PolicyBatch } from "./objective.ts";
 import type { PolicyPrompts } from "./prompts.ts";
 
@@ -14,7 +15,7 @@ export interface RolloutPlan extends Pick<BatchSource<PolicyBatch>, "groups" | "
   readonly seed: number;
   /** Id that fills up batches. */
   readonly pad: number;
-  /** Whether the policy that sampled is asked for log-probabilities: its own weights will have changed. */
+  /** Whether the policy that sampled is asked for its log-probabilities, before its weights change. */
   readonly asksOld: boolean;
 }
 
@@ -36,12 +37,20 @@ export function sizesOf(
 }
 
 /** Plans the batches of a run. */
-export function planRollouts(given: Pick<RolloutPlan, "read" | "sizes" | "values" | "seed" | "pad">): RolloutPlan {
-  const { read, sizes, values, pad } = given;
-  const asksOld = sizes.passes * updatesOfPass(sizes) > 1 || (values.kl > 0 && values.kl_in === "reward");
+export function planRollouts(
+  { method, values: own }: Bound<PolicyMethod>,
+  given: Pick<RolloutPlan, "read" | "sizes" | "seed" | "pad">,
+): RolloutPlan {
+  const { read, sizes, pad } = given;
+  const values: SharedValues = own;
+  const { kl, kl_in: where, kl_target: target } = values;
+  const hasHead = method.value !== undefined;
+  const updates = sizes.passes * updatesOfPass(sizes);
+  const asksOld = updates > 1 || hasHead || (kl > 0 && (where === "reward" || target !== undefined));
   const rollouts = (read.prompts.length * values.group) / sizes.answers;
   return {
     ...given,
+    values,
     asksOld,
     groups: read.groups.map(({ name, lengths }) => {
       return { name, rows: lengths.length, tokens: lengths.reduce((a, b) => a + b, 0) };
@@ -61,8 +70,10 @@ export function planRollouts(given: Pick<RolloutPlan, "read" | "sizes" | "values
         shares: zeros(),
         lengths: new Float32Array(tokens.rows).fill(1),
         advantages: zeros(),
-        old: asksOld ? zeros() : undefined,
+        old: updates > 1 ? zeros() : undefined,
         reference: asksReference(values) ? zeros() : undefined,
+        estimates: hasHead ? zeros() : undefined,
+        returns: hasHead ? zeros() : undefined,
         told: {},
       };
     },

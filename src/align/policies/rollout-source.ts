@@ -37,6 +37,17 @@ interface RolloutState {
   /** Micro-batches of the present one that were given. */
   readonly at: number;
   readonly held: HeldRollout | null;
+  /** Weight of the divergence from the model as it was. */
+  readonly kl: number;
+}
+
+/**
+ * The weight of the divergence after a rollout that diverged by `drift` nats: it follows the error against the target,
+ * of which a fifth counts at most. Ziegler et al. 2019, https://arxiv.org/abs/1909.08593
+ */
+export function adaptedWeight(kl: number, drift: number, answers: number, target: number, horizon: number): number {
+  const error = Math.max(-0.2, Math.min(0.2, drift / target - 1));
+  return kl * (1 + (error * answers) / horizon);
 }
 
 export class RolloutSource implements BatchSource<PolicyBatch> {
@@ -45,9 +56,11 @@ export class RolloutSource implements BatchSource<PolicyBatch> {
   #at = 0;
   #held: HeldRollout | undefined;
   #speed: RolloutSpeed | undefined;
+  #kl: number;
 
   constructor(options: RolloutSourceOptions) {
     this.#options = options;
+    this.#kl = options.plan.values.kl;
   }
 
   get groups() {
@@ -73,7 +86,11 @@ export class RolloutSource implements BatchSource<PolicyBatch> {
     let away = 0;
     if (!this.#held || this.#at === batchesOf(sizes)) {
       const number = this.#made + 1;
-      const { held, lines, speed } = await maker.make(number, () => this.#draw());
+      const { held, lines, speed } = await maker.make(number, () => this.#draw(), this.#kl);
+      const { kl_target: target, kl_horizon: horizon } = plan.values;
+      const { drift } = held.told;
+      if (target !== undefined && drift !== undefined)
+        this.#kl = adaptedWeight(this.#kl, drift, held.answers.length, target, horizon);
       [this.#held, this.#at, this.#made, this.#speed] = [held, 0, number, speed];
       away = 1000 * (speed.seconds + speed.judging);
       heard?.(number, lines, speed, held.told);
@@ -96,30 +113,28 @@ export class RolloutSource implements BatchSource<PolicyBatch> {
   }
 
   /** Keeps the present rollout in the state of the training, and says how rollouts go. */
-  controller(values: () => Readonly<Record<string, number>>): Controller {
+  controller(): Controller {
     return {
       name: "rollout",
-      values,
+      logged: this.#options.plan.values.kl_target !== undefined,
+      values: () => ({ kl_weight: this.#kl }),
       said: () => {
         const reward = this.#held?.told.reward;
         const { tokens = 0, seconds = 0 } = this.#speed ?? {};
         const speed = seconds > 0 ? `, rollouts ${Math.round(tokens / seconds)} tokens/s` : "";
         return reward === undefined ? "" : `reward ${reward.toFixed(3)}${speed}`;
       },
-      state: () => ({ made: this.#made, at: this.#at, held: this.#held ?? null }) as unknown as Json,
+      state: () => ({ made: this.#made, at: this.#at, held: this.#held ?? null, kl: this.#kl }) as unknown as Json,
       load: (state) => {
-        const { made, at, held } = (state ?? {}) as unknown as Partial<RolloutState>;
+        const { made, at, held, kl } = (state ?? {}) as unknown as Partial<RolloutState>;
         const { plan, resumed } = this.#options;
-        if (
-          !Number.isSafeInteger(made) ||
-          !Number.isSafeInteger(at) ||
-          (held && held.answers.length !== plan.sizes.answers)
-        )
+        const isCounted = [made, at].every((count) => Number.isSafeInteger(count)) && typeof kl === "number";
+        if (!isCounted || (held && held.answers.length !== plan.sizes.answers))
           throw new UserError(
             "the saved state does not say which rollout comes next",
             "it is damaged, or was written by another version",
           );
-        [this.#made, this.#at, this.#held] = [made!, at!, held ?? undefined];
+        [this.#made, this.#at, this.#held, this.#kl] = [made!, at!, held ?? undefined, kl];
         resumed?.(made!);
       },
     };

@@ -29,6 +29,9 @@ export interface HeldAnswer {
   readonly old?: readonly number[];
   /** Those of the model as it was. */
   readonly reference?: readonly number[];
+  /** What the value head foretold at each token, and what followed. */
+  readonly estimates?: readonly number[];
+  readonly returns?: readonly number[];
   /** Of a truncated answer that is masked, and of one that fills up the rollout alone. */
   readonly uncounted?: true;
   readonly isFiller?: true;
@@ -127,10 +130,11 @@ export class RolloutMaker {
     return uncounted ? { ...sequence, labels: new Int32Array(sequence.ids.length).fill(-100) } : sequence;
   }
 
-  /** The rollout of a number; `draw` gives the next prompt. */
+  /** The rollout of a number; `draw` gives the next prompt, `kl` weighs the divergence in rewards. */
   async make(
     number: number,
     draw: () => DrawnPrompt,
+    kl = this.#values.kl,
   ): Promise<{ readonly held: HeldRollout; readonly lines: RolloutLine[]; readonly speed: RolloutSpeed }> {
     const { size } = this.#setup;
     const { dynamic_sampling: dynamic, dynamic_rounds: most } = this.#values;
@@ -144,12 +148,12 @@ export class RolloutMaker {
       kept.push(...groups.filter(({ rewards }) => !dynamic || differs(rewards)).slice(0, size - kept.length));
     }
     const fillers = all.filter((group) => !kept.includes(group)).slice(0, size - kept.length);
-    const { answers, advantages } = await this.#credited(kept);
+    const { answers, advantages, drift } = await this.#credited(kept, kl);
     const held = {
       number,
       epoch: all[0]!.drawn.epoch,
       answers: [...answers, ...fillers.flatMap((group) => this.#fillers(group))],
-      told: this.#told(all, kept, answers, advantages),
+      told: { ...this.#told(all, kept, answers, advantages), ...(drift === undefined ? {} : { drift }) },
     };
     return { held, lines: this.#lines(number, all, kept, advantages), speed: this.#speed };
   }
@@ -212,18 +216,22 @@ export class RolloutMaker {
   }
 
   /** The answers of groups, with advantages and the log-probabilities that the loss asks for. */
-  async #credited(groups: readonly Group[]): Promise<{ answers: HeldAnswer[]; advantages: Advantages }> {
+  async #credited(
+    groups: readonly Group[],
+    kl: number,
+  ): Promise<{ answers: HeldAnswer[]; advantages: Advantages; drift: number | undefined }> {
     const { policy, reference, chosen, terms, rows, pad } = this.#setup;
-    const { group, mask_truncated: masks, kl, kl_in: where } = this.#values;
+    const { group, mask_truncated: masks, kl_in: where } = this.#values;
     const plain = groups.flatMap(({ drawn: { prompt }, answers }) => answers.map(({ ids }) => ({ prompt, ids })));
     const sequences = plain.map((answer) => this.sequence(answer));
     const from = plain.map(({ prompt }) => this.#setup.prompts[prompt]!.ids.length);
-    const old = await policy?.of(sequences, from, rows, pad);
-    const theirs = await reference?.of(sequences, from, rows, pad);
-    const penalties =
-      where === "reward" && old && theirs
-        ? old.map((own, i) => Float64Array.from(own, (p, t) => kl * (p - theirs[i]![t]!)))
-        : undefined;
+    const scores = await policy?.of(sequences, from, rows, pad);
+    const old = scores?.map(({ logProbs }) => logProbs);
+    const theirs = (await reference?.of(sequences, from, rows, pad))?.map(({ logProbs }) => logProbs);
+    // k1 of every token.
+    const apart = theirs && old?.map((own, i) => Float64Array.from(own, (p, t) => p - theirs[i]![t]!));
+    const penalties = where === "reward" ? apart?.map((own) => own.map((d) => kl * d)) : undefined;
+    const estimates = scores?.flatMap((own) => (own.estimates ? [Float64Array.from(own.estimates)] : []));
     const given: Rewarded<never> = {
       rewards: Float64Array.from(groups.flatMap(({ rewards }) => [...rewards])),
       terms: groups.flatMap(({ parts }) => parts),
@@ -231,11 +239,14 @@ export class RolloutMaker {
       group,
       lengths: plain.map(({ ids }) => ids.length),
       penalties,
+      estimates: estimates?.length ? estimates : undefined,
       greedy: chosen.method.greedy ? Float64Array.from(groups, ({ greedy }) => greedy!) : undefined,
       values: chosen.values,
     };
     const raw: Advantages = chosen.method.advantages?.(given) ?? [...groupRelative(given)];
     const advantages = finished(raw, given.values);
+    const at = (own: number | Float64Array, t: number) => (typeof own === "number" ? own : own[t]!);
+    const returnsOf = (i: number) => [...given.estimates![i]!].map((estimate, t) => estimate + at(raw[i]!, t));
     const cut = groups.flatMap(({ answers }) => answers.map(({ truncated }) => truncated));
     const answers = plain.map(({ prompt, ids }, i): HeldAnswer => {
       const own = advantages[i]!;
@@ -245,10 +256,11 @@ export class RolloutMaker {
         advantage: typeof own === "number" ? own : [...own],
         ...(old ? { old: [...old[i]!] } : {}),
         ...(theirs && where === "loss" ? { reference: [...theirs[i]!] } : {}),
+        ...(given.estimates ? { estimates: [...given.estimates[i]!], returns: returnsOf(i) } : {}),
         ...(masks && cut[i] ? { uncounted: true } : {}),
       };
     });
-    return { answers, advantages };
+    return { answers, advantages, drift: apart && meanOf(apart.map((own) => own.reduce((a, b) => a + b, 0))) };
   }
 
   /** Answers that count nothing, where dynamic sampling found too few groups. */
@@ -257,6 +269,7 @@ export class RolloutMaker {
     return answers.map(({ ids }) => ({
       ...{ prompt, ids, advantage: 0, uncounted: true, isFiller: true },
       ...(this.#setup.policy ? { old: zeros(ids) } : {}),
+      ...(this.#setup.chosen.method.value ? { estimates: zeros(ids), returns: zeros(ids) } : {}),
       ...(this.#setup.reference && this.#values.kl_in === "loss" ? { reference: zeros(ids) } : {}),
     }));
   }

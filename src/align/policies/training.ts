@@ -18,6 +18,7 @@ import { RolloutMaker } from "./rollout.ts";
 import { RolloutFile } from "./rollout-file.ts";
 import { planRollouts, type RolloutPlan, sizesOf } from "./rollout-plan.ts";
 import { RolloutSource } from "./rollout-source.ts";
+import { ValueHead } from "./value-head.ts";
 
 export type PolicyRun = Pick<RunContext, "options" | "seed" | "dryRun" | "signal" | "log">;
 
@@ -56,7 +57,12 @@ export async function readPolicies(
   const values: SharedValues = chosen.values;
   const all = groupsOf(options.data, "--data", options.columns);
   const read = await readPolicyPrompts(split?.rest(all) ?? all, { tools, sizes, ref }, values.max_new_tokens);
-  const plan = planRollouts({ read, sizes: sizesOf(options, values), values, seed, pad: tools.tokenizer?.pad ?? 0 });
+  const plan = planRollouts(chosen, {
+    read,
+    sizes: sizesOf(options, values),
+    seed,
+    pad: tools.tokenizer?.pad ?? 0,
+  });
   const later = (): never => {
     throw new Error("the model writes the batches");
   };
@@ -100,7 +106,8 @@ export async function setUpPolicies(
   if (chosen.method.greedy) await rollouts.plan(sizes.answers / group, longest, { group: 1, maxTokens, ...atOnce });
   const held = reference?.held;
   const bytes = held ? [...held.parameters.values()].reduce((sum, parameter) => sum + parameter.bytes, 0) : 0;
-  const policy = plan.asksOld ? new Likelihoods(model, { temperature: values.temperature }) : undefined;
+  const head = chosen.method.value && new ValueHead(model);
+  const policy = plan.asksOld ? new Likelihoods(model, { temperature: values.temperature }, head) : undefined;
   const { tokens: largest } = plan.largest();
   await policy?.plan(largest);
   await reference?.scores.plan(largest);
@@ -142,9 +149,10 @@ export async function setUpPolicies(
     },
   });
   return {
-    objective: policyObjective({ model, chosen, recompute: options.recompute }),
+    objective: policyObjective({ model, chosen, recompute: options.recompute, head }),
     source,
-    controllers: [source.controller(() => ({ kl_weight: values.kl }))],
+    extra: head?.parameters() ?? [],
+    controllers: [source.controller()],
     memory: {
       rollouts: gpu.pool.allocated - before,
       ...(bytes > 0 ? { original: bytes } : {}),
@@ -154,6 +162,7 @@ export async function setUpPolicies(
       policy?.free();
       reference?.scores.free();
       held?.free();
+      head?.free();
     },
   };
 }

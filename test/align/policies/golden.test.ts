@@ -149,7 +149,16 @@ describe.each(["advantages-1", "advantages-2"])("%s", (name) => {
     const terms = { terms: rewards, weights: reward_weights };
     const lengths = rewards.map(() => 1);
     const given: Rewarded<never> = {
-      ...{ ...terms, rewards: weightedSums(terms), group, lengths, penalties: undefined, greedy: undefined, values },
+      ...{
+        ...terms,
+        rewards: weightedSums(terms),
+        group,
+        lengths,
+        penalties: undefined,
+        estimates: undefined,
+        greedy: undefined,
+        values,
+      },
     };
     const found: Advantages = finished(
       (method.advantages ?? ((all) => [...groupRelative(all as Rewarded)]))(given),

@@ -49,6 +49,7 @@ async function train(asked: Asked, to: number, from?: Place, lr = 1e-2) {
     source: world.source,
     objective: world.objective,
     controllers: [world.controller],
+    extra: world.head?.parameters() ?? [],
     optimizer: bindDefaults(adamw),
     rate: () => lr,
     steps: to,
@@ -82,6 +83,21 @@ describe("resuming", () => {
       expect(rest.place.weights).toEqual(whole.place.weights);
       expect(rest.steps.map(({ metrics }) => metrics)).toEqual(whole.steps.slice(at).map(({ metrics }) => metrics));
     }
+  });
+
+  test("with a value head and an adaptive divergence gives the same bytes", async () => {
+    const ppo = async (): Promise<Asked> => ({
+      ...(await asked()),
+      method: "ppo",
+      settings: { updates: 2, kl: 0.1, kl_target: 0.5, kl_horizon: 50 },
+    });
+    const whole = await train(await ppo(), 9);
+    const first = await train(await ppo(), 6);
+    const rest = await train(await ppo(), 9, first.place);
+    expect(rest.place.weights).toEqual(whole.place.weights);
+    const weight = ({ training }: Place) => (training.progress.states.rollout as { kl: number }).kl;
+    expect(weight(rest.place)).toBe(weight(whole.place));
+    expect(weight(whole.place)).not.toBe(0.1);
   });
 
   test("after a rollout that was under way draws it again", async () => {

@@ -9,6 +9,7 @@ import { type PolicyBatch, policyObjective } from "../../../src/align/policies/o
 import { RolloutMaker } from "../../../src/align/policies/rollout.ts";
 import { planRollouts, sizesOf } from "../../../src/align/policies/rollout-plan.ts";
 import { RolloutSource } from "../../../src/align/policies/rollout-source.ts";
+import { ValueHead } from "../../../src/align/policies/value-head.ts";
 import type { Answered } from "../../../src/align/verifying/contract.ts";
 import type { RewardTerm } from "../../../src/align/verifying/rewards.ts";
 import { BatchOrder } from "../../../src/data/order.ts";
@@ -89,10 +90,11 @@ export function policyWorld({
   });
   const read = { prompts, groups: [{ name: "world", lengths: Int32Array.from(asked, ({ length }) => length) }] };
   const sizes = sizesOf({ batch_size: rows, accumulate }, values);
-  const plan = planRollouts({ read, sizes, values, seed, pad: END });
+  const plan = planRollouts(chosen, { read, sizes, seed, pad: END });
   const { temperature } = values;
   const rollouts = new Rollouts(model, letters);
-  const policy = plan.asksOld ? new Likelihoods(model, { temperature }) : undefined;
+  const head = chosen.method.value && new ValueHead(model);
+  const policy = plan.asksOld ? new Likelihoods(model, { temperature }, head) : undefined;
   const theirs = reference && new Likelihoods(reference, { temperature });
   const maker = new RolloutMaker({
     ...{ chosen, prompts, terms, rollouts, policy, reference: theirs, seed, signal },
@@ -105,13 +107,15 @@ export function policyWorld({
   return {
     source,
     maker,
-    objective: policyObjective({ model, chosen, recompute: false }),
-    controller: source.controller(() => ({ kl_weight: values.kl })),
+    head,
+    objective: policyObjective({ model, chosen, recompute: false, head }),
+    controller: source.controller(),
     told,
     free() {
       rollouts.free();
       policy?.free();
       theirs?.free();
+      head?.free();
     },
   };
 }
