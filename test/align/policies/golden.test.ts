@@ -38,7 +38,7 @@ interface LossCase {
 }
 
 const files: Record<string, { prompt_length: number; cases: LossCase[] }> = JSON.parse(
-  readFileSync(join(folder, "policy-cases.json"), "utf8"),
+  readFileSync(join(folder, "cases.json"), "utf8"),
 );
 
 /** The options that mean what a case says. */
@@ -52,7 +52,8 @@ const settingsOf = (one: LossCase) => ({
   temperature: one.temperature ?? 1,
 });
 
-for (const [name, { prompt_length: p, cases }] of Object.entries(files)) {
+for (const name of ["policy-1", "policy-2"]) {
+  const { prompt_length: p, cases } = files[name]!;
   const tensors = await readTensors(join(folder, `${name}.safetensors`));
   const read = (tensor: string) => tensors.get(tensor)!.data;
   const [rows, length, v] = tensors.get("logits")!.shape as [number, number, number];
