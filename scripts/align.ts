@@ -2,7 +2,7 @@
 /**
  * Train a model by preferences between answers.
  *
- *   bun run align model/ --method dpo --data pairs.jsonl --epochs 1 -o aligned/
+ *   bun run align model/ --method dpo --data preferences.jsonl --epochs 1 -o aligned/
  */
 import { ALIGN } from "../src/align/options.ts";
 import { script } from "../src/cli/script.ts";
@@ -12,8 +12,9 @@ await script({
   about: "Train a model by preferences between answers.",
   args: "[model]",
   examples: [
-    "bun run align model/ --method dpo --data pairs.jsonl --epochs 1 -o aligned/",
-    "bun run align model/ --method dpo --pair-loss ipo --lora --lr 1e-4 --data pairs.jsonl -o adapter/",
+    "bun run align model/ --method dpo --data preferences.jsonl --epochs 1 -o aligned/",
+    "bun run align model/ --method dpo --pair-loss ipo --lora --lr 1e-4 --data preferences.jsonl -o preferring/",
+    "bun run align model/ --method kto --data judged.jsonl --epochs 1 -o wanted/",
   ],
   methods: "align",
   defaultMethod: "dpo",

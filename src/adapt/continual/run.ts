@@ -281,16 +281,14 @@ async function planned(context: StreamContext, method: ContinualMethod): Promise
   await planStream(run);
 }
 
-/** Memory of the first stage and of the last, on a device that computes nothing. */
+/** Memory of every stage, on a device that computes nothing. */
 async function planStream(run: StreamRun): Promise<void> {
   const { stages, learner } = run;
   const planned = [];
   for (const stage of stages) {
-    if (stage.index === 0 || stage.isLast) {
-      const { training, steps } = await setUpStage(run, stage);
-      planned.push({ stage, steps, memory: training.memory(learner.memory?.() ?? {}) });
-      await training.free();
-    }
+    const { training, steps } = await setUpStage(run, stage);
+    planned.push({ stage, steps, memory: training.memory(learner.memory?.() ?? {}) });
+    await training.free();
     await learner.learned?.(stage);
   }
   describeStream(run, planned);

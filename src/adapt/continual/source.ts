@@ -5,6 +5,7 @@
  */
 import { arraysIn } from "../../data/batch.ts";
 import { BatchOrder, type OrderState } from "../../data/order.ts";
+import { packFirstFit } from "../../data/pack.ts";
 import { UserError } from "../../errors.ts";
 import { type BatchSource, digestOf, type OrderChoice } from "../../run/training/batch-source.ts";
 import type { Mix, Part, StageWork } from "./contract.ts";
@@ -65,11 +66,26 @@ function freshPlan({ name, rows, fresh, order }: SourceOptions): Plan {
 /** Which of `total` rows in a row, from row `at` on, are old: `old` of them, spread evenly. */
 export const oldBefore = (at: number, old: number, total: number): number => Math.floor((at * old) / total);
 
+/** Where a plan with old rows stands. Throws UserError for a state that says nothing of it, or of other settings. */
+function savedPlace(state: unknown, made_with: OrderState["made_with"], what: string) {
+  const saved = state as Partial<OrderState> | null;
+  if (!Number.isSafeInteger(saved?.epoch) || !Number.isSafeInteger(saved?.batch))
+    throw new UserError(
+      `${what} does not say which batch comes next`,
+      "it is damaged, or was written by another version",
+    );
+  for (const [setting, now] of Object.entries(made_with))
+    if (saved!.made_with?.[setting] !== now)
+      throw new UserError(
+        `${what} was saved with another ${setting}`,
+        "resume with the data and the settings that the run began with",
+      );
+  return { epoch: saved!.epoch!, batch: saved!.batch! };
+}
+
 /** New rows with old ones among them: the new ones come in the order that they would have alone. */
 function mixedPlan({ name, rows, fresh, order, mix }: SourceOptions): Plan {
   const { perPass, draw } = mix!;
-  if (order.pack !== undefined)
-    throw new UserError("--pack does not go with old rows among the new ones", "leave it out");
   const total = fresh.length + perPass;
   const batches = Math.ceil(total / order.batchSize);
   // The order of the new rows is that of a run without old ones; it gives them one by one.
@@ -90,19 +106,7 @@ function mixedPlan({ name, rows, fresh, order, mix }: SourceOptions): Plan {
     },
     state: () => ({ made_with, ...at, drawn: [] }),
     load(state, what) {
-      const saved = state as Partial<OrderState> | null;
-      if (!Number.isSafeInteger(saved?.epoch) || !Number.isSafeInteger(saved?.batch))
-        throw new UserError(
-          `${what} does not say which batch comes next`,
-          "it is damaged, or was written by another version",
-        );
-      for (const [setting, now] of Object.entries(made_with))
-        if (saved!.made_with?.[setting] !== now)
-          throw new UserError(
-            `${what} was saved with another ${setting}`,
-            "resume with the data and the settings that the run began with",
-          );
-      at = { epoch: saved!.epoch!, batch: saved!.batch! };
+      at = savedPlace(state, made_with, what);
       const done = at.batch * order.batchSize;
       const news = at.batch === batches ? fresh.length : done - oldBefore(done, perPass, total);
       single.load({ ...single.state(), epoch: at.epoch, batch: news }, what);
@@ -110,10 +114,56 @@ function mixedPlan({ name, rows, fresh, order, mix }: SourceOptions): Plan {
   };
 }
 
-/** The batches of a stage. Throws UserError for a task without rows, and for packed rows among which old ones come. */
+/** The same with several rows packed as one: those of a pass are laid one after the other, new and old. */
+function packedPlan({ name, rows, fresh, order, mix }: SourceOptions, pack: number): Plan {
+  const { perPass, draw } = mix!;
+  const total = fresh.length + perPass;
+  const single = freshPlan({ name, rows, fresh, order: { ...order, batchSize: 1, pack: undefined } });
+  const binsOf = (epoch: number) => {
+    single.load({ ...single.state(), epoch, batch: 0 }, name);
+    const olds = draw(epoch);
+    const refs = Array.from({ length: total }, (_, at) => {
+      const place = oldBefore(at, perPass, total);
+      return oldBefore(at + 1, perPass, total) > place ? olds[place]! : single.next().bins[0]![0]!;
+    });
+    const lengths = refs.map((ref) => rows.lengthOf(ref));
+    return packFirstFit(lengths, pack).map((bin) => bin.map((i) => refs[i]!));
+  };
+  let [at, bins] = [{ epoch: 0, batch: 0 }, binsOf(0)];
+  const batches = () => Math.ceil(bins.length / order.batchSize);
+  const settings = { "batch size": `${order.batchSize}`, "old rows": `${perPass}`, packing: `to ${pack}` };
+  const made_with = { ...single.state().made_with, ...settings };
+  return {
+    get batchesPerEpoch() {
+      return batches();
+    },
+    next() {
+      if (at.batch === batches()) {
+        at = { epoch: at.epoch + 1, batch: 0 };
+        bins = binsOf(at.epoch);
+      }
+      const { epoch, batch } = at;
+      at = { epoch, batch: batch + 1 };
+      return { bins: bins.slice(batch * order.batchSize, (batch + 1) * order.batchSize), epoch, batch };
+    },
+    state: () => ({ made_with, ...at, drawn: [] }),
+    load(state, what) {
+      at = savedPlace(state, made_with, what);
+      bins = binsOf(at.epoch);
+    },
+  };
+}
+
+function planOf(options: SourceOptions): Plan {
+  const { mix, order } = options;
+  if (!mix || mix.perPass === 0) return freshPlan(options);
+  return order.pack === undefined ? mixedPlan(options) : packedPlan(options, order.pack);
+}
+
+/** The batches of a stage. Throws UserError for a task without rows. */
 export function stageSource(options: SourceOptions): BatchSource<StreamBatch> {
   const { name, rows, fresh, order, mix, parts = [] } = options;
-  const plan = mix && mix.perPass > 0 ? mixedPlan(options) : freshPlan(options);
+  const plan = planOf(options);
   const tokens = fresh.reduce((sum, ref) => sum + rows.lengthOf(ref), 0);
   const isText = rows.tasks[fresh[0]!.task]!.kind === "text";
   return {
