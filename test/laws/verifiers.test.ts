@@ -21,9 +21,14 @@ const verifiers = await loadMethods("verifier");
 /** Rows of the tasks that hold their answers, each with its own completion. */
 async function truths(): Promise<Answered[]> {
   const found: Answered[] = [];
-  for (const name of ["addition", "modular", "knights"]) {
+  for (const [name, given] of [
+    ["addition"],
+    ["modular"],
+    ["knights"],
+    ["preferences", { form: "unpaired" }],
+  ] as const) {
     const task = (await loadMethod("task", name)) as Task;
-    const source = task.open({ seed: 3, split: "train" }, bindDefaults(task).values);
+    const source = task.open({ seed: 3, split: "train" }, bindDefaults(task, given).values);
     for (let i = 0; i < 4; i++) {
       const row = JSON.parse(JSON.stringify(source.row(i)));
       found.push(answered(row, row.completion, { place: `${name}.jsonl:${i + 1}` }));
@@ -38,7 +43,8 @@ const HOSTILE = [
   "\0\ufffd\u2028",
   "9".repeat(5000),
   "a is ".repeat(3000),
-  "<think>".repeat(500), "<think>so</think><answer>4</answer>",
+  "<think>".repeat(500),
+  "<think>so</think><answer>4</answer>",
   "-1 ".repeat(4000),
 ];
 

@@ -2,8 +2,9 @@
  * What a verifier is: a function from answers to rewards. A file of methods/verifiers/ is one; `--reward
  * "overlong:512,64"` is overlong.ts with its options max and cache.
  *
- * What stands behind the colon is read by the options of the verifier, in their order or by name (`number:tolerance=0.1`),
- * unless the verifier declares `argument`: then the text is its own, such as a regular expression or a command.
+ * What stands behind the colon is read by the options of the verifier, in their order or by name
+ * (`number:tolerance=0.1`), unless the verifier declares `argument`: then the text is its own, such as a regular
+ * expression or a command.
  */
 import type { Row } from "../../data/rows.ts";
 import type { Laws } from "../../method/laws.ts";
@@ -15,8 +16,8 @@ import type { CommandLimits } from "./command/limits.ts";
 export interface Answered {
   readonly prompt: string;
   readonly answer: string;
-  /** Tokens of the answer. */
-  readonly tokens: number;
+  /** Tokens of the answer; undefined of one from a file that does not say. */
+  readonly tokens: number | undefined;
   /** Whether the limit of tokens ended the answer. */
   readonly truncated: boolean;
   /** As read: its completion, and other keys such as `answer` in `extra`. */

@@ -1,6 +1,6 @@
 /**
- * The value of the arithmetic in a prompt: "12+345=", "What is 3 * (4 - 1)?", "5/3 mod 97 =". Exact; a quotient modulo a
- * number is the product with the inverse.
+ * The value of the arithmetic in a prompt: "12+345=", "What is 3 * (4 - 1)?", "5/3 mod 97 =". Exact; a quotient modulo
+ * a number is the product with the inverse.
  */
 import { type Rational, rational, rationalOf } from "./rational.ts";
 
@@ -144,8 +144,8 @@ export function evaluated(text: string): Rational | undefined {
 }
 
 /**
- * The expression in a text. Undefined where there is none, and where a number stands outside it: "1+1=2, 3+4=" asks for
- * neither sum alone.
+ * The expression in a text. Undefined where there is none, and where a number stands outside it: "1+1=2, 3+4=" asks
+ * for neither sum alone.
  */
 export function expressionIn(text: string): string | undefined {
   const runs = [...text.matchAll(RUN)].map(([run]) => run.trim()).filter((run) => /\d/.test(run));

@@ -1,4 +1,6 @@
 /** How long answers are, for rewards that depend on it. */
+
+import { UserError } from "../../errors.ts";
 import type { OptionSpec } from "../../method/options.ts";
 import type { Answered, VerifierSetup } from "./contract.ts";
 
@@ -16,8 +18,15 @@ export const MAX = {
 
 export type Unit = "tokens" | "characters";
 
-export const lengthOf = ({ tokens, answer }: Answered, unit: Unit): number =>
-  unit === "tokens" ? tokens : [...answer].length;
+/** The length of an answer. Throws UserError where its tokens are to be counted and are not known. */
+export function lengthOf({ tokens, answer, place }: Answered, unit: Unit): number {
+  if (unit === "characters") return [...answer].length;
+  if (tokens !== undefined) return tokens;
+  throw new UserError(
+    `${place}: tokens is not there, and a reward counts the tokens of the answer`,
+    'write it beside the answer, {"tokens": 12}, or count characters: length:512,unit=characters',
+  );
+}
 
 /** The longest length, from the option or else the limit of tokens. Refuses where neither is known. */
 export function mostOf(

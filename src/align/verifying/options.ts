@@ -5,6 +5,7 @@ import { USUAL_LIMITS } from "./command/limits.ts";
 export const REWARDS = {
   reward: {
     type: "string[]",
+    lists: "verifier",
     value: "TERM",
     help: 'verifier with a weight: exact, "0.1*format:REGEX", overlong:512,64, or a sum of them; several add up',
   },
@@ -29,5 +30,16 @@ export const REWARDS = {
     type: "boolean",
     default: USUAL_LIMITS.keep,
     help: "start a command once for all batches; it has to write each line at once",
+  },
+} as const satisfies Options;
+
+/** Of `align score`. */
+export const SCORE = {
+  ...REWARDS,
+  field: { type: "string", default: "answer", value: "KEY", help: "key that has what the model says" },
+  max_tokens: {
+    type: "number.integer >= 1",
+    value: "N",
+    help: "most tokens of an answer, for rewards that fall with length; they name it where this is left out",
   },
 } as const satisfies Options;

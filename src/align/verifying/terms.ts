@@ -5,8 +5,8 @@
  *   term  = [sign] [weight "*"] name [":" argument | "(" argument ")"]
  *
  * An argument in brackets ends at the bracket that closes it. Behind a colon it ends at the next sign that stands
- * between spaces, unless the verifier reads it as a text of its own (an expression, a command): then it goes to the end,
- * and a sum that seems to go on behind it is refused as ambiguous.
+ * between spaces, unless the verifier reads it as a text of its own (an expression, a command): then it goes to the
+ * end, and a sum that seems to go on behind it is refused as ambiguous.
  */
 import { UserError } from "../../errors.ts";
 import { show } from "../../json.ts";

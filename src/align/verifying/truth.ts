@@ -30,7 +30,7 @@ export function truthsOf({ row }: Pick<Answered, "row">, key?: string): string[]
 const valueAt = (row: Row, key: string): string | undefined =>
   Object.hasOwn(row.extra, key) ? textOf(row.extra[key]) : key === "completion" ? completionOf(row) : undefined;
 
-/** What stands behind the last place where the marker is; the whole text without a marker, undefined where it is not. */
+/** What stands behind the last marker; the whole text where no marker is asked for, undefined where it is not there. */
 export function behind(text: string, marker: string | undefined): string | undefined {
   if (marker === undefined) return text;
   const at = text.lastIndexOf(marker);

@@ -1,4 +1,4 @@
-/** Commands that verify: what they read and write, and that a bad one is refused by the row and ended with all it started. */
+/** Commands that verify: what they read and write; a bad one is refused by the row, and ended with all it started. */
 import { afterAll, expect, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

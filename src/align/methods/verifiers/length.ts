@@ -1,6 +1,6 @@
 /**
- * A soft preference for short answers: 1 for none, falling to 0 at a length, on a line or as half a cosine. The share of
- * a budget that is left, as in Team et al. 2025 (Kimi k1.5), https://arxiv.org/abs/2501.12599, whose own form is
+ * A soft preference for short answers: 1 for none, falling to 0 at a length, on a line or as half a cosine. The share
+ * of a budget that is left, as in Team et al. 2025 (Kimi k1.5), https://arxiv.org/abs/2501.12599, whose own form is
  * `group-length`.
  */
 import { defineVerifier, each } from "../../verifying/contract.ts";

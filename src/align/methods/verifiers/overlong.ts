@@ -3,7 +3,7 @@
  * Yu et al. 2025 (DAPO), https://arxiv.org/abs/2503.14476
  */
 import { defineVerifier, each } from "../../verifying/contract.ts";
-import { MAX, mostOf } from "../../verifying/lengths.ts";
+import { lengthOf, MAX, mostOf } from "../../verifying/lengths.ts";
 
 export const method = defineVerifier({
   name: "overlong",
@@ -26,6 +26,9 @@ export const method = defineVerifier({
     const most = mostOf(setup, { max: setup.values.max });
     const cache = setup.values.cache ?? Math.max(1, Math.round(most / 5));
     if (cache > most) setup.refuse(`cache is ${cache}, more than max, which is ${most}`, "it is a part of max");
-    return each(({ tokens }) => Math.max(-1, Math.min(0, (most - cache - tokens) / cache)));
+    return each((answered) => {
+      const left = most - cache - lengthOf(answered, "tokens");
+      return Math.max(-1, Math.min(0, left / cache));
+    });
   },
 });

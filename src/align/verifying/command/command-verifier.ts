@@ -8,12 +8,13 @@ import { failed, questionOf, rewardIn } from "./protocol.ts";
 export function commandVerifier(command: string, { seconds, batch, keep }: CommandLimits): Judging {
   let kept: Exchange | undefined;
   const askAll = async (answers: readonly Answered[], signal: AbortSignal): Promise<(number | null)[]> => {
+    const questions = answers.map(questionOf);
     kept ??= new Exchange(command, keep);
     const exchange = kept;
     if (!keep) kept = undefined;
     let lines: readonly string[];
     try {
-      lines = await exchange.ask(answers.map(questionOf), seconds, signal);
+      lines = await exchange.ask(questions, seconds, signal);
     } catch (error) {
       kept = undefined;
       if (!(error instanceof ExchangeError)) throw error;
