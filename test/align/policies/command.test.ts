@@ -1,4 +1,4 @@
-/** `align` with a policy from the shell: what it writes and tells, its memory, and a run that is killed while judging. */
+/** `align` with a policy from the shell: what it writes and tells, its memory, and a run that is killed. */
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -38,7 +38,7 @@ beforeAll(async () => {
   expect([made.err, made.code]).toEqual([expect.anything(), 0]);
 });
 
-/** Rewards answers for their letters; counts how often it is started, and kills the run that starts it once too often. */
+/** Rewards answers for their letters; kills the run that starts it more than `most` times. */
 const judge = (most: number) => `
 const { appendFileSync, readFileSync } = require("node:fs");
 appendFileSync("started", "x");
