@@ -4,9 +4,8 @@
  */
 import { describe, expect, test } from "bun:test";
 import { join } from "node:path";
-import type { PreferenceMethod } from "../../src/align/preferences/contract.ts";
 import { preferenceBatch } from "../../src/align/preferences/batches.ts";
-import type { PreferenceGiven } from "../../src/align/preferences/contract.ts";
+import type { PreferenceGiven, PreferenceMethod } from "../../src/align/preferences/contract.ts";
 import { preferenceObjective } from "../../src/align/preferences/objective.ts";
 import type { Item } from "../../src/align/preferences/rows.ts";
 import { openPlain } from "../../src/checkpoint/open.ts";
