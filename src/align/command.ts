@@ -3,6 +3,8 @@ import type { Context, Outcome } from "../cli/context.ts";
 import { UserError } from "../errors.ts";
 import { type Bound, bind } from "../method/bind.ts";
 import { runTraining } from "../run/training/run-training.ts";
+import type { LoggedMethod } from "./logged/contract.ts";
+import { type LoggedBatch, loggedObjective, readDecisions } from "./logged/training.ts";
 import type { ALIGN } from "./options.ts";
 import type { PreferenceBatch } from "./preferences/batches.ts";
 import type { PreferenceMethod } from "./preferences/contract.ts";
@@ -22,7 +24,21 @@ export async function align(context: AlignContext): Promise<Outcome> {
       "--overflow split makes several rows of one, and an answer is compared as a whole",
       "leave it out",
     );
-  return preferences(context, bind<PreferenceMethod>(method!, context.settings));
+  const { settings } = context;
+  return method!.kind === "logged"
+    ? logged(context, bind<LoggedMethod>(method!, settings))
+    : preferences(context, bind<PreferenceMethod>(method!, settings));
+}
+
+/** Trains a policy from logged decisions. */
+function logged(context: AlignContext, chosen: Bound<LoggedMethod>): Promise<Outcome> {
+  return runTraining<LoggedBatch>(context, {
+    script: "align",
+    method: chosen.method.name,
+    model: context.args[0] ?? "-",
+    data: (opened) => readDecisions(context, chosen, opened),
+    work: async ({ model }) => ({ objective: loggedObjective(model, chosen) }),
+  });
 }
 
 /** Trains by preferences. */
