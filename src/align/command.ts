@@ -1,7 +1,8 @@
-/** What the `align` script does: training by preferences between answers. */
+/** What the `align` script does: a family of methods each. */
 import type { Context, Outcome } from "../cli/context.ts";
 import { UserError } from "../errors.ts";
 import { type Bound, bind } from "../method/bind.ts";
+import { flagOf } from "../method/options.ts";
 import { runTraining } from "../run/training/run-training.ts";
 import type { LoggedMethod } from "./logged/contract.ts";
 import { type LoggedBatch, loggedObjective, readDecisions } from "./logged/training.ts";
@@ -9,6 +10,8 @@ import type { ALIGN } from "./options.ts";
 import type { PreferenceBatch } from "./preferences/batches.ts";
 import type { PreferenceMethod } from "./preferences/contract.ts";
 import { choosePairLosses, type PreferenceData, readPreferences, setUpPreferences } from "./preferences/training.ts";
+import type { RewardMethod } from "./reward-models/contract.ts";
+import { rewardTechnique } from "./reward-models/training.ts";
 
 type AlignContext = Context<typeof ALIGN, "align">;
 
@@ -25,9 +28,14 @@ export async function align(context: AlignContext): Promise<Outcome> {
       "leave it out",
     );
   const { settings } = context;
-  return method!.kind === "logged"
-    ? logged(context, bind<LoggedMethod>(method!, settings))
-    : preferences(context, bind<PreferenceMethod>(method!, settings));
+  switch (method!.kind) {
+    case "logged":
+      return logged(context, bind<LoggedMethod>(method!, settings));
+    case "preference":
+      return preferences(context, bind<PreferenceMethod>(method!, settings));
+    case "reward-model":
+      return rewardModel(context, bind<RewardMethod>(method!, settings));
+  }
 }
 
 /** Trains a policy from logged decisions. */
@@ -39,6 +47,18 @@ function logged(context: AlignContext, chosen: Bound<LoggedMethod>): Promise<Out
     data: (opened) => readDecisions(context, chosen, opened),
     work: async ({ model }) => ({ objective: loggedObjective(model, chosen) }),
   });
+}
+
+/** Trains a reward model. */
+async function rewardModel(context: AlignContext, chosen: Bound<RewardMethod>): Promise<Outcome> {
+  const { options } = context;
+  const odd = (["eval_data", "sample_prompts", "pair_loss", "reference_cache"] as const).find((name) => options[name]);
+  if (odd)
+    throw new UserError(
+      `${flagOf(odd)} has no effect on a reward model`,
+      odd === "eval_data" ? "measure the result: bun run evaluate, --metric preference" : "leave it out",
+    );
+  return runTraining(context, rewardTechnique(context, context.args[0] ?? "-", chosen));
 }
 
 /** Trains by preferences. */

@@ -1,8 +1,12 @@
 /** What a method of `align` is. Each family has a contract and a frame of its own. */
 import type { LoggedMethod } from "./logged/contract.ts";
 import type { PreferenceMethod } from "./preferences/contract.ts";
+import type { RewardMethod } from "./reward-models/contract.ts";
 
-export type AlignMethod = PreferenceMethod | LoggedMethod;
+export type AlignMethod =
+  | LoggedMethod //
+  | PreferenceMethod
+  | RewardMethod;
 
 declare module "../method/registry.ts" {
   interface Contracts {
