@@ -63,6 +63,7 @@ Lines go out in the order of the answers: {"reward": 0, "parts": {"exact": 0}}. 
       about: "Take what confounders explain off the outcomes of logged texts, and make rewards or pairs of the rest.",
       args: "<rows>",
       examples: ["bun run align prepare outcomes.jsonl --deconfound author --to pairs --folds 2 -o fair.jsonl"],
+      output: "none",
       options: PREPARE,
       run: async (context) => (await import("../src/align/commands/prepare.ts")).prepare(context),
     }),

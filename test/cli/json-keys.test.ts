@@ -42,6 +42,7 @@ const LINES = [
   `train --init chooser.json --data decided.jsonl ${FEW} -o chooser/`,
   "align estimate chooser --data decided.jsonl",
   "align estimate chooser --data decided.jsonl -n",
+  "align score answers.jsonl --reward exact",
   "align prepare outcomes.jsonl --folds 1 -o rewards.jsonl",
   `unlearn tiny/ --forget ids.jsonl --retain more.jsonl --method npo ${FEW} -o unlearned/`,
   `unlearn tiny/ --forget ids.jsonl --retain more.jsonl --method npo ${FEW} -n`,
@@ -141,6 +142,8 @@ beforeAll(() => {
   );
   const decided = numbers.map((i) => ({ x: [i, 1], label: i % 2, propensity: 0.5, reward: i }));
   writeFileSync(at("decided.jsonl"), lines(decided));
+  const answers = numbers.map((i) => ({ prompt: `${i}`, answer: `${i}`, completion: `${i}` }));
+  writeFileSync(at("answers.jsonl"), lines(answers));
   writeFileSync(at("outcomes.jsonl"), lines(numbers.map((i) => ({ completion: `a ${i}`, reward: i }))));
   writeFileSync(
     at("preferred.jsonl"),
