@@ -1,4 +1,4 @@
-/** What the `align` script does: a family of methods each. */
+/** What the `align` script does: a training of each family of methods. */
 import type { Context, Outcome } from "../cli/context.ts";
 import { UserError } from "../errors.ts";
 import { type Bound, bind } from "../method/bind.ts";
@@ -7,11 +7,15 @@ import { runTraining } from "../run/training/run-training.ts";
 import type { LoggedMethod } from "./logged/contract.ts";
 import { type LoggedBatch, loggedObjective, readDecisions } from "./logged/training.ts";
 import type { ALIGN } from "./options.ts";
+import type { PolicyMethod, SharedValues } from "./policies/contract.ts";
+import type { PolicyBatch } from "./policies/objective.ts";
+import { type PolicyData, readPolicies, setUpPolicies } from "./policies/training.ts";
 import type { PreferenceBatch } from "./preferences/batches.ts";
 import type { PreferenceMethod } from "./preferences/contract.ts";
 import { choosePairLosses, type PreferenceData, readPreferences, setUpPreferences } from "./preferences/training.ts";
 import type { RewardMethod } from "./reward-models/contract.ts";
 import { rewardTechnique } from "./reward-models/training.ts";
+import { freeRewards, rewardTerms } from "./verifying/rewards.ts";
 
 type AlignContext = Context<typeof ALIGN, "align">;
 
@@ -29,12 +33,14 @@ export async function align(context: AlignContext): Promise<Outcome> {
     );
   const { settings } = context;
   switch (method!.kind) {
-    case "logged":
-      return logged(context, bind<LoggedMethod>(method!, settings));
     case "preference":
       return preferences(context, bind<PreferenceMethod>(method!, settings));
+    case "policy":
+      return policies(context, bind<PolicyMethod>(method!, settings));
     case "reward-model":
       return rewardModel(context, bind<RewardMethod>(method!, settings));
+    case "logged":
+      return logged(context, bind<LoggedMethod>(method!, settings));
   }
 }
 
@@ -46,6 +52,24 @@ function logged(context: AlignContext, chosen: Bound<LoggedMethod>): Promise<Out
     model: context.args[0] ?? "-",
     data: (opened) => readDecisions(context, chosen, opened),
     work: async ({ model }) => ({ objective: loggedObjective(model, chosen) }),
+  });
+}
+
+/** Trains by rewards of answers that the model samples. */
+async function policies(context: AlignContext, chosen: Bound<PolicyMethod>): Promise<Outcome> {
+  const { options } = context;
+  const odd = (["pair_loss", "reference_cache"] as const).find((name) => options[name]);
+  if (odd)
+    throw new UserError(`${flagOf(odd)} is for methods of preferences; this is ${chosen.method.name}`, "leave it out");
+  const values: SharedValues = chosen.values;
+  const terms = await rewardTerms(values, values.max_new_tokens); // refused before anything is read
+  context.onExit(() => freeRewards(terms));
+  return runTraining<PolicyBatch, PolicyData>(context, {
+    script: "align",
+    method: chosen.method.name,
+    model: context.args[0] ?? "-",
+    data: (opened) => readPolicies(context, chosen, opened),
+    work: (built, data) => setUpPolicies(context, chosen, terms, data, built),
   });
 }
 
