@@ -1,6 +1,6 @@
 /**
- * What a method is that learns a policy from logged decisions: a loss of the policy's probabilities, given how likely the
- * logged actions were and what they brought. The policy is a classifier of numbers whose classes are the actions.
+ * What a method is that learns a policy from logged decisions: a loss of the policy's probabilities, given how likely
+ * the logged actions were and what they brought. The policy is a classifier of numbers whose classes are the actions.
  */
 import type { Options, Values } from "../../method/options.ts";
 import type { MethodInfo } from "../../method/registry.ts";

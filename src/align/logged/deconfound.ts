@@ -1,7 +1,8 @@
 /**
  * Outcomes of texts without the part that known confounders explain. Outcome, confounders and the words of a text are
- * fitted together, so that what words do is not put down to confounders that go with them; then the confounders' part is
- * taken off, as fitted on rows of other folds. Chernozhukov et al. 2018 (cross-fitting), https://arxiv.org/abs/1608.00060
+ * fitted together, so that what words do is not put down to confounders that go with them; then the confounders' part
+ * is taken off, as fitted on rows of other folds. Chernozhukov et al. 2018 (cross-fitting),
+ * https://arxiv.org/abs/1608.00060
  */
 import { foldsOf } from "./folds.ts";
 import { inner, ridge } from "./ridge.ts";

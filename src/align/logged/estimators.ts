@@ -1,6 +1,6 @@
 /**
- * What a policy would bring, from decisions that another one took: inverse propensities, the same self-normalised, a model
- * of rewards, and both together, which is unbiased where either is right. Dudik et al. 2011,
+ * What a policy would bring, from decisions that another one took: inverse propensities, the same self-normalised, a
+ * model of rewards, and both together, which is unbiased where either is right. Dudik et al. 2011,
  * https://arxiv.org/abs/1103.4601; Swaminathan and Joachims 2015 (self-normalised).
  */
 

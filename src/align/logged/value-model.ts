@@ -14,8 +14,8 @@ export interface ValueModelOptions {
 const withOne = (x: Float32Array): Float64Array => Float64Array.of(1, ...x);
 
 /**
- * (rows, actions): expected rewards. Each action has a ridge regression of its own, fitted on the rows of the other folds
- * in which it was taken; the mean reward of those folds where it never was.
+ * (rows, actions): expected rewards. Each action has a ridge regression of its own, fitted on the rows of the other
+ * folds in which it was taken; the mean reward of those folds where it never was.
  */
 export function expectedRewards(rows: readonly LoggedRow[], options: ValueModelOptions): Float64Array[] {
   const { actions, folds, penalty, seed } = options;

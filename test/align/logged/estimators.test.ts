@@ -1,6 +1,6 @@
 /**
- * Estimates of a policy from decisions of another one, on a world whose true values are known: no bias, and the variance
- * that each is to have; and outcomes without what confounders explain.
+ * Estimates of a policy from decisions of another one, on a world whose true values are known: no bias, and the
+ * variance that each is to have; and outcomes without what confounders explain.
  */
 import { describe, expect, test } from "bun:test";
 import { deconfounded, type Observed } from "../../../src/align/logged/deconfound.ts";

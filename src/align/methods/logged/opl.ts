@@ -1,8 +1,8 @@
 /**
  * Off-policy learning: a policy that would have brought most on logged decisions, as inverse propensities, a model of
- * rewards, or both (doubly robust) estimate it. Weights of rows are cut at a bound; entropy and the spread of the estimate
- * (counterfactual risk minimisation, Swaminathan and Joachims 2015, https://arxiv.org/abs/1502.02362) may be weighed in.
- * Several rewards trade off as in ad-load balancing: https://arxiv.org/abs/2309.11518
+ * rewards, or both (doubly robust) estimate it. Weights of rows are cut at a bound; entropy and the spread of the
+ * estimate (counterfactual risk minimisation, Swaminathan and Joachims 2015, https://arxiv.org/abs/1502.02362) may be
+ * weighed in. Several rewards trade off as in ad-load balancing: https://arxiv.org/abs/2309.11518
  */
 import { add, addScalar, clamp, mul, neg, scale, sqrt, square, sub } from "../../../tensor/ops/elementwise.ts";
 import { mean, rowSum } from "../../../tensor/ops/reduce.ts";
