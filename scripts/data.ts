@@ -49,7 +49,7 @@ too. Without a table of synonyms words are swapped and left out. Copies that cam
       args: "[rows]",
       examples: [
         "bun run data decontaminate train.jsonl --against test.jsonl -o clean.jsonl",
-        "bun run data decontaminate train.jsonl --against maths=test.jsonl --against chat=asked.jsonl --check",
+        "bun run data decontaminate train.jsonl --against sums=test.jsonl --against chats=chats.jsonl --check",
       ],
       output: "none",
       options: DECONTAMINATE,
