@@ -1,12 +1,15 @@
-/** What the `align` script does: training by preferences between answers. */
+/** What the `align` script does: training by preferences between answers, and of reward models. */
 import type { Context, Outcome } from "../cli/context.ts";
 import { UserError } from "../errors.ts";
 import { type Bound, bind } from "../method/bind.ts";
+import { flagOf } from "../method/options.ts";
 import { runTraining } from "../run/training/run-training.ts";
 import type { ALIGN } from "./options.ts";
 import type { PreferenceBatch } from "./preferences/batches.ts";
 import type { PreferenceMethod } from "./preferences/contract.ts";
 import { choosePairLosses, type PreferenceData, readPreferences, setUpPreferences } from "./preferences/training.ts";
+import type { RewardMethod } from "./reward-models/contract.ts";
+import { rewardTechnique } from "./reward-models/training.ts";
 
 type AlignContext = Context<typeof ALIGN, "align">;
 
@@ -22,7 +25,20 @@ export async function align(context: AlignContext): Promise<Outcome> {
       "--overflow split makes several rows of one, and an answer is compared as a whole",
       "leave it out",
     );
+  if (method!.kind === "reward-model") return rewardModel(context, bind<RewardMethod>(method!, context.settings));
   return preferences(context, bind<PreferenceMethod>(method!, context.settings));
+}
+
+/** Trains a reward model. */
+async function rewardModel(context: AlignContext, chosen: Bound<RewardMethod>): Promise<Outcome> {
+  const { options } = context;
+  const odd = (["eval_data", "sample_prompts", "pair_loss", "reference_cache"] as const).find((name) => options[name]);
+  if (odd)
+    throw new UserError(
+      `${flagOf(odd)} has no effect on a reward model`,
+      odd === "eval_data" ? "measure the result: bun run evaluate, --metric preference" : "leave it out",
+    );
+  return runTraining(context, rewardTechnique(context, context.args[0] ?? "-", chosen));
 }
 
 /** Trains by preferences. */

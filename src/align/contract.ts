@@ -1,7 +1,8 @@
 /** What a method of `align` is. Each family has a contract and a frame of its own. */
 import type { PreferenceMethod } from "./preferences/contract.ts";
+import type { RewardMethod } from "./reward-models/contract.ts";
 
-export type AlignMethod = PreferenceMethod;
+export type AlignMethod = PreferenceMethod | RewardMethod;
 
 declare module "../method/registry.ts" {
   interface Contracts {
