@@ -216,10 +216,12 @@ export async function fuse(context: FuseContext): Promise<Outcome> {
 
   const modules = layout.map((module) => ({ ...module }));
   const dtype = DTYPES[options.dtype]!;
+  const { adapters: folder, ...chosen } = context.chosen as Readonly<Record<string, unknown>>;
   const lineage = lineageOf(
-    { script: "adapt fuse", version, options: { ...context.chosen }, seed },
-    [{ checkpoint, role: "model" }, ...last.map(({ checkpoint }) => ({ checkpoint, role: "snapshot" }))],
+    { script: "adapt fuse", version, options: chosen, seed },
+    [{ checkpoint, role: "model" }],
     (text) => context.warn(text),
+    [{ ref: String(folder), role: "adapters" }],
   );
   const carried = carriedConfig(
     last,

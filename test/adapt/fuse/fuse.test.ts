@@ -90,6 +90,10 @@ test("the same seed gives the same bytes, another one others; one task's share a
   for (const [name, entry] of first) expect([name, await sameBytes(entry, again.get(name)!)]).toEqual([name, true]);
   expect(bytes("other")).not.toBe(bytes("first"));
 
+  const command = await done("inspect first/ --command");
+  expect(command).toMatch(/adapt fuse .* --adapters snapshots\/ .*--data zero=zero.jsonl/);
+  expect(command).not.toContain("--snapshot ");
+
   const text = await done(`${FUSE} ${FEW} --fuse-steps 0 --weight 0,2,0 --json -o alone/`);
   const { losses, gpu } = JSON.parse(text) as { losses: Told[]; gpu: number };
   const one = losses[1]!;
