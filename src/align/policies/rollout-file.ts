@@ -1,7 +1,22 @@
 /** The file of all answers of a run: JSON lines, rollout after rollout. */
 import { appendFileSync, existsSync, readFileSync, writeFileSync } from "node:fs";
 import { UserError } from "../../errors.ts";
-import type { RolloutLine } from "./rollout.ts";
+
+/** One line of the file of all answers. */
+export interface RolloutLine {
+  readonly rollout: number;
+  readonly place: string;
+  readonly prompt: string;
+  readonly answer: string;
+  readonly tokens: number;
+  readonly truncated: boolean;
+  readonly reward: number;
+  readonly rewards: Readonly<Record<string, number | null>>;
+  readonly advantage: number | readonly number[];
+  readonly log_prob: number;
+  /** Whether it was trained on. */
+  readonly used: boolean;
+}
 
 export class RolloutFile {
   readonly #path: string;

@@ -8,9 +8,12 @@ import { answered } from "../../run/generating/answers.ts";
 import type { Rollout, RolloutOptions, Rollouts } from "../../run/generating/rollouts.ts";
 import { type RewardTerm, scoreAll } from "../verifying/rewards.ts";
 import { deviationOf, differs, finished, groupRelative, meanOf } from "./advantages.ts";
-import type { Advantages, PolicyMethod, Rewarded, SharedValues } from "./contract.ts";
+import { pick } from "./choice.ts";
+import type { Advantages, Choosable, PolicyMethod, SharedValues } from "./contract.ts";
 import type { Likelihoods } from "./likelihoods.ts";
+import { asksReference } from "./objective.ts";
 import type { PolicyPrompt } from "./prompts.ts";
+import type { RolloutLine } from "./rollout-file.ts";
 
 /** A prompt that was drawn for a rollout. */
 export interface DrawnPrompt {
@@ -53,22 +56,6 @@ export interface RolloutSpeed {
   readonly seconds: number;
   /** Of verifiers. */
   readonly judging: number;
-}
-
-/** One line of the file of all answers. */
-export interface RolloutLine {
-  readonly rollout: number;
-  readonly place: string;
-  readonly prompt: string;
-  readonly answer: string;
-  readonly tokens: number;
-  readonly truncated: boolean;
-  readonly reward: number;
-  readonly rewards: Readonly<Record<string, number | null>>;
-  readonly advantage: number | readonly number[];
-  readonly log_prob: number;
-  /** Whether it was trained on. */
-  readonly used: boolean;
 }
 
 export interface RolloutSetup {
@@ -148,14 +135,20 @@ export class RolloutMaker {
       kept.push(...groups.filter(({ rewards }) => !dynamic || differs(rewards)).slice(0, size - kept.length));
     }
     const fillers = all.filter((group) => !kept.includes(group)).slice(0, size - kept.length);
-    const { answers, advantages, drift } = await this.#credited(kept, kl);
+    const { answers, advantages, drift, given } = await this.#credited(kept, kl);
+    const picked = pick(this.#setup.chosen, answers, given);
     const held = {
       number,
       epoch: all[0]!.drawn.epoch,
-      answers: [...answers, ...fillers.flatMap((group) => this.#fillers(group))],
-      told: { ...this.#told(all, kept, answers, advantages), ...(drift === undefined ? {} : { drift }) },
+      answers: [...picked.kept, ...fillers.flatMap((group) => this.#fillers(group))],
+      told: {
+        ...this.#told(all, kept, answers, advantages),
+        ...picked.told,
+        ...(drift === undefined ? {} : { drift }),
+      },
     };
-    return { held, lines: this.#lines(number, all, kept, advantages), speed: this.#speed };
+    const isUsed = (place: number) => picked.used.has(place);
+    return { held, lines: this.#lines(number, all, kept, advantages, isUsed), speed: this.#speed };
   }
 
   /** Answers prompts and has the answers judged. */
@@ -219,7 +212,7 @@ export class RolloutMaker {
   async #credited(
     groups: readonly Group[],
     kl: number,
-  ): Promise<{ answers: HeldAnswer[]; advantages: Advantages; drift: number | undefined }> {
+  ): Promise<{ answers: HeldAnswer[]; advantages: Advantages; drift: number | undefined; given: Choosable<never> }> {
     const { policy, reference, chosen, terms, rows, pad } = this.#setup;
     const { group, mask_truncated: masks, kl_in: where } = this.#values;
     const plain = groups.flatMap(({ drawn: { prompt }, answers }) => answers.map(({ ids }) => ({ prompt, ids })));
@@ -232,12 +225,15 @@ export class RolloutMaker {
     const apart = theirs && old?.map((own, i) => Float64Array.from(own, (p, t) => p - theirs[i]![t]!));
     const penalties = where === "reward" ? apart?.map((own) => own.map((d) => kl * d)) : undefined;
     const estimates = scores?.flatMap((own) => (own.estimates ? [Float64Array.from(own.estimates)] : []));
-    const given: Rewarded<never> = {
+    const given: Choosable<never> = {
       rewards: Float64Array.from(groups.flatMap(({ rewards }) => [...rewards])),
       terms: groups.flatMap(({ parts }) => parts),
       weights: terms.map(({ weight }) => weight),
       group,
       lengths: plain.map(({ ids }) => ids.length),
+      ids: plain.map(({ ids }) => ids),
+      sampled: groups.flatMap((own) => own.answers.map(({ logProbs }) => logProbs)),
+      reference: theirs,
       penalties,
       estimates: estimates?.length ? estimates : undefined,
       greedy: chosen.method.greedy ? Float64Array.from(groups, ({ greedy }) => greedy!) : undefined,
@@ -255,22 +251,25 @@ export class RolloutMaker {
         ids,
         advantage: typeof own === "number" ? own : [...own],
         ...(old ? { old: [...old[i]!] } : {}),
-        ...(theirs && where === "loss" ? { reference: [...theirs[i]!] } : {}),
+        ...(theirs && asksReference(chosen) ? { reference: [...theirs[i]!] } : {}),
         ...(given.estimates ? { estimates: [...given.estimates[i]!], returns: returnsOf(i) } : {}),
         ...(masks && cut[i] ? { uncounted: true } : {}),
       };
     });
-    return { answers, advantages, drift: apart && meanOf(apart.map((own) => own.reduce((a, b) => a + b, 0))) };
+    const drift = apart && meanOf(apart.map((own) => own.reduce((a, b) => a + b, 0)));
+    return { answers, advantages, drift, given };
   }
 
   /** Answers that count nothing, where dynamic sampling found too few groups. */
   #fillers({ drawn: { prompt }, answers }: Group): HeldAnswer[] {
     const zeros = (ids: readonly number[]) => ids.map(() => 0);
-    return answers.map(({ ids }) => ({
+    const { choice } = this.#setup.chosen.method;
+    const most = choice?.most(this.#values) ?? answers.length;
+    return answers.slice(0, most).map(({ ids }) => ({
       ...{ prompt, ids, advantage: 0, uncounted: true, isFiller: true },
       ...(this.#setup.policy ? { old: zeros(ids) } : {}),
       ...(this.#setup.chosen.method.value ? { estimates: zeros(ids), returns: zeros(ids) } : {}),
-      ...(this.#setup.reference && this.#values.kl_in === "loss" ? { reference: zeros(ids) } : {}),
+      ...(this.#setup.reference && asksReference(this.#setup.chosen) ? { reference: zeros(ids) } : {}),
     }));
   }
 
@@ -305,7 +304,13 @@ export class RolloutMaker {
     };
   }
 
-  #lines(number: number, all: readonly Group[], kept: readonly Group[], advantages: Advantages): RolloutLine[] {
+  #lines(
+    number: number,
+    all: readonly Group[],
+    kept: readonly Group[],
+    advantages: Advantages,
+    isUsed: (place: number) => boolean,
+  ): RolloutLine[] {
     const { prompts, terms } = this.#setup;
     const { group } = this.#values;
     const lines: RolloutLine[] = [];
@@ -324,7 +329,7 @@ export class RolloutMaker {
           rewards: Object.fromEntries(terms.map(({ name }, k) => [name, parts[i]![k]!])),
           advantage: typeof credit === "number" ? credit : [...credit],
           log_prob: logProbs.reduce((a, b) => a + b, 0),
-          used: place >= 0,
+          used: place >= 0 && isUsed(place * group + i),
           ...(own.greedy === undefined ? {} : { greedy_reward: own.greedy }),
         });
       }

@@ -12,7 +12,7 @@ import type { Built, Opened, RunContext, TrainingData, Work } from "../../run/tr
 import type { RewardTerm } from "../verifying/rewards.ts";
 import type { PolicyMethod, SharedValues } from "./contract.ts";
 import { Likelihoods } from "./likelihoods.ts";
-import { type PolicyBatch, policyObjective } from "./objective.ts";
+import { asksReference, type PolicyBatch, policyObjective, temperatureOf } from "./objective.ts";
 import { readPolicyPrompts } from "./prompts.ts";
 import { RolloutMaker } from "./rollout.ts";
 import { RolloutFile } from "./rollout-file.ts";
@@ -59,7 +59,7 @@ export async function readPolicies(
   const read = await readPolicyPrompts(split?.rest(all) ?? all, { tools, sizes, ref }, values.max_new_tokens);
   const plan = planRollouts(chosen, {
     read,
-    sizes: sizesOf(options, values),
+    sizes: sizesOf(options, chosen),
     seed,
     pad: tools.tokenizer?.pad ?? 0,
   });
@@ -72,17 +72,22 @@ export async function readPolicies(
 /** The model as it was, where its likelihoods are asked for: the base under a new adapter, or a second model. */
 async function referenceOf(
   { options }: PolicyRun,
-  { kl, temperature }: SharedValues,
+  chosen: Bound<PolicyMethod>,
   { model, original }: Built,
 ): Promise<{ readonly scores: Likelihoods; readonly held: Model | undefined } | undefined> {
-  if (kl === 0) return undefined;
+  const { kl }: SharedValues = chosen.values;
+  const { method, values } = chosen;
+  if (kl === 0 && !asksReference(chosen) && !method.choice?.readsOriginal?.(values)) return undefined;
   if (options.lora_continue)
     throw new UserError(
       "the model as it was is the base with its adapter, which --lora-continue changes",
-      "merge the adapter into the base first, or leave out --kl",
+      `merge the adapter into the base first${kl === 0 ? "" : ", or leave out --kl"}`,
     );
   const held = makesAdapter(options) ? undefined : await original();
-  return { scores: new Likelihoods(held ?? model, { temperature, adapter: held !== undefined }), held };
+  return {
+    scores: new Likelihoods(held ?? model, { temperature: temperatureOf(chosen), adapter: held !== undefined }),
+    held,
+  };
 }
 
 export async function setUpPolicies(
@@ -96,18 +101,18 @@ export async function setUpPolicies(
   const { gpu, model, tools } = built;
   const { read, sizes, values, pad } = plan;
   const { tokenizer } = tools!;
-  const reference = await referenceOf(run, values, built);
+  const reference = await referenceOf(run, chosen, built);
   const before = gpu.pool.allocated;
   const rollouts = new Rollouts(model, tokenizer);
   const longest = read.prompts.reduce((most, { ids }) => Math.max(most, ids.length), 1);
   const { group, max_new_tokens: maxTokens, rollout_rows: rows } = values;
   const atOnce = rows === undefined ? {} : { rows };
-  await rollouts.plan(sizes.answers / group, longest, { group, maxTokens, ...atOnce });
-  if (chosen.method.greedy) await rollouts.plan(sizes.answers / group, longest, { group: 1, maxTokens, ...atOnce });
+  await rollouts.plan(sizes.prompts, longest, { group, maxTokens, ...atOnce });
+  if (chosen.method.greedy) await rollouts.plan(sizes.prompts, longest, { group: 1, maxTokens, ...atOnce });
   const held = reference?.held;
   const bytes = held ? [...held.parameters.values()].reduce((sum, parameter) => sum + parameter.bytes, 0) : 0;
   const head = chosen.method.value && new ValueHead(model);
-  const policy = plan.asksOld ? new Likelihoods(model, { temperature: values.temperature }, head) : undefined;
+  const policy = plan.asksOld ? new Likelihoods(model, { temperature: temperatureOf(chosen) }, head) : undefined;
   const { tokens: largest } = plan.largest();
   await policy?.plan(largest);
   await reference?.scores.plan(largest);
@@ -115,7 +120,7 @@ export async function setUpPolicies(
   const maker = new RolloutMaker({
     ...{ chosen, terms, rollouts, policy, seed, signal, pad, prompts: read.prompts },
     reference: reference?.scores,
-    size: sizes.answers / group,
+    size: sizes.prompts,
     rows: sizes.rows,
     ends: tokenizer?.ends ?? [],
     settled: () => gpu.readWords(weight!.buffer, 1),

@@ -5,7 +5,7 @@
 
 import type { PolicyMethod, SharedValues } from "../../../src/align/policies/contract.ts";
 import { Likelihoods } from "../../../src/align/policies/likelihoods.ts";
-import { type PolicyBatch, policyObjective } from "../../../src/align/policies/objective.ts";
+import { type PolicyBatch, policyObjective, temperatureOf } from "../../../src/align/policies/objective.ts";
 import { RolloutMaker } from "../../../src/align/policies/rollout.ts";
 import { planRollouts, sizesOf } from "../../../src/align/policies/rollout-plan.ts";
 import { RolloutSource } from "../../../src/align/policies/rollout-source.ts";
@@ -82,23 +82,22 @@ export function policyWorld({
   seed = 0,
   signal = new AbortController().signal,
 }: World) {
-  const values: SharedValues = chosen.values;
   const prompts = asked.map((ids, i) => {
     const text = letters.decode(ids);
     const row = { form: "prompt", prompt: text, extra: {} } as const;
     return { ids, text, row, place: `world:${i + 1}`, group: 0 };
   });
   const read = { prompts, groups: [{ name: "world", lengths: Int32Array.from(asked, ({ length }) => length) }] };
-  const sizes = sizesOf({ batch_size: rows, accumulate }, values);
+  const sizes = sizesOf({ batch_size: rows, accumulate }, chosen);
   const plan = planRollouts(chosen, { read, sizes, seed, pad: END });
-  const { temperature } = values;
+  const temperature = temperatureOf(chosen);
   const rollouts = new Rollouts(model, letters);
   const head = chosen.method.value && new ValueHead(model);
   const policy = plan.asksOld ? new Likelihoods(model, { temperature }, head) : undefined;
   const theirs = reference && new Likelihoods(reference, { temperature });
   const maker = new RolloutMaker({
     ...{ chosen, prompts, terms, rollouts, policy, reference: theirs, seed, signal },
-    size: sizes.answers / values.group,
+    size: sizes.prompts,
     ...{ rows, ends: [END], pad: END, settled: () => Promise.resolve() },
   });
   const told: Readonly<Record<string, number>>[] = [];
