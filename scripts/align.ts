@@ -2,18 +2,20 @@
 /**
  * Train a model by preferences between answers.
  *
- *   bun run align model/ --method dpo --data pairs.jsonl --epochs 1 -o aligned/
+ *   bun run align model/ --method dpo --data preferences.jsonl --epochs 1 -o aligned/
  */
 import { ALIGN } from "../src/align/options.ts";
-import { script } from "../src/cli/script.ts";
+import { SCORE } from "../src/align/verifying/options.ts";
+import { command, script } from "../src/cli/script.ts";
 
 await script({
   name: "align",
   about: "Train a model by preferences between answers.",
   args: "[model]",
   examples: [
-    "bun run align model/ --method dpo --data pairs.jsonl --epochs 1 -o aligned/",
-    "bun run align model/ --method dpo --pair-loss ipo --lora --lr 1e-4 --data pairs.jsonl -o adapter/",
+    "bun run align model/ --method dpo --data preferences.jsonl --epochs 1 -o aligned/",
+    "bun run align model/ --method dpo --pair-loss ipo --lora --lr 1e-4 --data preferences.jsonl -o preferring/",
+    "bun run align model/ --method kto --data judged.jsonl --epochs 1 -o wanted/",
   ],
   methods: "align",
   defaultMethod: "dpo",
@@ -31,6 +33,25 @@ await script({
     "lora",
     "resume",
   ],
+  commands: {
+    score: command({
+      about: "Judge answers in a file as a run with rewards would.",
+      args: "[answers]",
+      examples: [
+        "bun run align score answers.jsonl --reward exact --reward '0.1*format:<a>.*</a>'",
+        "bun run align score answers.jsonl --verify 'python check.py' --verify-time 5 -o rewards.jsonl",
+      ],
+      output: "none",
+      options: SCORE,
+      notes: `A line of answers holds prompt, answer, and the row with the right answer, under row or beside them:
+  {"prompt": "2+2=", "answer": "5", "tokens": 1, "row": {"prompt": "2+2=", "completion": "4"}}
+Such lines are what a command of --verify reads from stdin; it writes a line for each, a number or {"reward": 0.5}, or null where it
+cannot judge. Each batch has a process of its own, whose input ends behind it; with --verify-keep one process serves all. A command
+that takes longer than --verify-time, ends early or writes anything else is ended, with all that it started, and refused by the row.
+Lines go out in the order of the answers: {"reward": 0, "parts": {"exact": 0}}. --json prints the means instead.`,
+      run: async (context) => (await import("../src/align/commands/score.ts")).score(context),
+    }),
+  },
   notes: `The reference is the model as it was; its likelihoods are computed once, before the first step, so no second model is in memory.
 --batch-size counts pairs, or single answers. Resuming and the other options of train work here too.`,
   run: async (context) => (await import("../src/align/command.ts")).align(context),

@@ -52,7 +52,10 @@ function listedSources({ name, script: parent, methods, options, commands }: Any
   const below = Object.values(commands ?? {}).flatMap((each) =>
     typeof each.methods === "string" ? [each.methods] : [],
   );
-  const kinds = [...below, ...tables.flatMap((table) => Object.values(table)).flatMap(({ kind }) => kind ?? [])];
+  const kinds = [
+    ...below,
+    ...tables.flatMap((table) => Object.values(table)).flatMap(({ kind, lists }) => kind ?? lists ?? []),
+  ];
   const isOwn = (kind: Kind) =>
     roomOf(kind) === room || (roomOf(kind) === "model" && ["train", "adapt"].includes(room));
   const own = kinds.filter(isOwn);

@@ -22,6 +22,7 @@ export const FOLDERS = {
   "adapter-init": ["model/adapters/inits"],
   optimizer: ["train/methods/optimizers"],
   schedule: ["train/methods/schedules"],
+  verifier: ["align/methods/verifiers"],
   task: ["data/tasks"],
   architecture: ["model/architectures"],
 } as const satisfies Record<string, readonly string[]>;

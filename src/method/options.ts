@@ -32,6 +32,11 @@ export interface OptionSpec {
    */
   readonly kind?: Kind;
   /**
+   * The value names methods of this kind in a form that the script reads itself, such as sums of them; `--list` shows
+   * them, and their options are no flags.
+   */
+  readonly lists?: Kind;
+  /**
    * With `kind`: the option after which those of the chosen methods stand in logs and lineage; this one when left out.
    */
   readonly optionsAfter?: string;

@@ -38,9 +38,9 @@ const SILENT: Readonly<Record<string, readonly string[]>> = {
   "src/model/adapters/lora/lora.ts": ["evaluate", "sample", "merge"], // they make no adapter
   "src/model/adapters/lora/taken-out.ts": ["evaluate", "sample", "merge"],
   "src/run/measuring/metric-checks.ts": ["merge"], // a search refuses metrics of gold models itself, and offloads nothing
-  "src/run/generating/prompts.ts": ["train", "distill", "unlearn", "curriculum", "adapt"],
+  "src/run/generating/prompts.ts": ["train", "distill", "unlearn", "curriculum", "adapt", "align"],
   "src/run/batch-programs.ts": ["curriculum", "evaluate", "merge", "sample", "unlearn"], // they pack nothing
-  "src/run/training/starting-model.ts": ["unlearn"], // which says that no model is new
+  "src/run/training/starting-model.ts": ["unlearn", "align"], // which say that no model is new
 };
 
 /** Kinds that a script of another name chooses from with --method. */
@@ -99,7 +99,9 @@ async function readScript(name: string): Promise<Script> {
     if (listing?.includes("|")) values.set(`--${flag}`, [...(values.get(`--${flag}`) ?? []), ...listing.split("|")]);
   }
   const chosen = kinds().filter(
-    (kind) => FOLDERS[kind].some((folder) => folder.startsWith(`${name}/`)) || flags.has(`--${kind}`),
+    (kind) =>
+      FOLDERS[kind].some((folder) => folder.startsWith(`${name}/`)) ||
+      (flags.has(`--${kind}`) && !NAMES.includes(kind)), // merge has an option --align of its own
   );
   for (const kind of chosen) {
     const methods = await loadMethods(kind);

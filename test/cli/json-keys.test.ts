@@ -37,6 +37,8 @@ const LINES = [
   `distill --teacher tiny/ --student tiny/ --label-weight 1 --data said.jsonl ${FEW} -n`,
   "distill cache --teacher tiny/ --data said.jsonl -o cache.safetensors",
   "distill cache --teacher tiny/ --data said.jsonl -n",
+  `align tiny/ --data preferred.jsonl ${FEW} -o aligned/`,
+  `align tiny/ --data preferred.jsonl ${FEW} -n`,
   `unlearn tiny/ --forget ids.jsonl --retain more.jsonl --method npo ${FEW} -o unlearned/`,
   `unlearn tiny/ --forget ids.jsonl --retain more.jsonl --method npo ${FEW} -n`,
   "unlearn tiny/ --forget ids.jsonl --retain more.jsonl --method ssd -o edited/",
@@ -125,6 +127,10 @@ beforeAll(() => {
   const lines = (rows: readonly unknown[]) => rows.map((row) => `${JSON.stringify(row)}\n`).join("");
   const numbers = Array.from({ length: 6 }, (_, i) => i);
   writeFileSync(at("said.jsonl"), lines(numbers.map((i) => ({ prompt: `is ${i}`, completion: ` ${i}` }))));
+  writeFileSync(
+    at("preferred.jsonl"),
+    lines(numbers.map((i) => ({ prompt: `is ${i}`, chosen: ` ${i}`, rejected: ` ${i + 1}` }))),
+  );
   writeFileSync(at("ids.jsonl"), lines(numbers.map((i) => ({ input_ids: [i, 7, 8, 9] }))));
   const tests = [0.1, 0.2].map((performance, i) => ({ block: 2 * i, type: "test", task: "b", performance }));
   writeFileSync(at("life.jsonl"), lines([...tests, { block: 1, type: "train", task: "a", performance: 1 }]));

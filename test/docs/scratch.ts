@@ -116,6 +116,10 @@ const FILES: Readonly<Record<string, string>> = {
   }),
   "pairs.jsonl": jsonl([{ ask: "2+2=", reply: "4", text: "2+2=4" }]),
   "preferences.jsonl": jsonl([{ prompt: "2+2=", chosen: "4", rejected: "5" }]),
+  "judged.jsonl": jsonl([
+    { prompt: "2+2=", completion: "4", label: true },
+    { prompt: "2+3=", completion: "6", label: false },
+  ]),
   "chats.jsonl": jsonl([
     {
       messages: [

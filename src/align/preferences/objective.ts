@@ -11,11 +11,12 @@ import { fillInputs, recordInputs, recordTargets } from "../../run/batch-program
 import type { Objective, RecordedLoss } from "../../run/training/objective.ts";
 import { crossEntropy } from "../../tensor/ops/cross-entropy.ts";
 import { clamp, div, mul, neg, scale, stopGradient, sub } from "../../tensor/ops/elementwise.ts";
+import { embedding } from "../../tensor/ops/embedding.ts";
 import { chunkedHead, headLoss } from "../../tensor/ops/head-loss.ts";
 import { dot, rowSum } from "../../tensor/ops/reduce.ts";
 import type { Program } from "../../tensor/program.ts";
 import type { Recorder } from "../../tensor/recorder.ts";
-import type { Tensor } from "../../tensor/tensor.ts";
+import { sizeOf, type Tensor } from "../../tensor/tensor.ts";
 import type { PreferenceBatch } from "./batches.ts";
 import type { PreferenceGiven, PreferenceMethod } from "./contract.ts";
 import type { Answers, Likelihoods } from "./likelihoods.ts";
@@ -41,9 +42,16 @@ interface Said {
 
 /** Both halves of a tensor of 2P rows. */
 function halves(rec: Recorder, x: Tensor): readonly [Tensor, Tensor] {
-  const [first, second] = rec.split(x, x.shape[0]! / 2);
-  return [first!, second!];
+  const [rows, ...rest] = x.shape as [number, ...number[]];
+  const both = rec.reshape(x, [2, sizeOf(x.shape) / 2]);
+  const half = (i: number) => {
+    const place = rec.constant(Int32Array.of(i), [1], `half ${i}`);
+    return rec.reshape(embedding(rec, place, both), [rows / 2, ...rest]);
+  };
+  return [half(0), half(1)];
 }
+
+const SIDES = ["chosen", "rejected"] as const;
 
 const likelihoods = (rec: Recorder, nll: Tensor, lengths: Tensor): Likelihoods => {
   const sums = neg(rec, rowSum(rec, nll));
@@ -57,16 +65,15 @@ export function givenOf(
   said: Said,
   { wholeNll, ...rest }: Pick<PreferenceGiven, "values" | "pairLosses" | "wholeNll">,
 ): PreferenceGiven {
-  const lengths = halves(rec, rec.input("lengths", [2 * pairs]));
   const nlls = halves(rec, said.nll);
-  const sides = [0, 1].map((i): Answers => {
+  const sides = SIDES.map((side, i): Answers => {
+    const lengths = rec.input(`${side} lengths`, [pairs]);
     let reference: Likelihoods | undefined;
     return {
-      lengths: lengths[i]!,
-      ...likelihoods(rec, nlls[i]!, lengths[i]!),
+      lengths,
+      ...likelihoods(rec, nlls[i]!, lengths),
       get reference() {
-        const known = halves(rec, rec.input("reference", [2 * pairs, length]));
-        reference ??= likelihoods(rec, known[i]!, lengths[i]!);
+        reference ??= likelihoods(rec, rec.input(`${side} reference`, [pairs, length]), lengths);
         return reference;
       },
       squaredNll: () => halves(rec, squaredNll(rec, said, [2 * pairs, length]))[i]!,
@@ -188,7 +195,10 @@ export function preferenceObjective(setup: PreferenceSetup): Objective<Preferenc
     fill(program, batch, total) {
       fillInputs(program, batch.tokens);
       fillPreferences(program, batch, { total, whole: method.reads === "whole pairs" });
-      if (program.takes("reference")) program.write("reference", reference!.of(batch));
+      const known = program.takes("chosen reference") ? reference!.of(batch) : new Float32Array();
+      for (const [i, side] of SIDES.entries())
+        if (program.takes(`${side} reference`))
+          program.write(`${side} reference`, known.subarray((i * known.length) / 2, ((i + 1) * known.length) / 2));
     },
   };
 }
@@ -210,13 +220,15 @@ export function fillPreferences(
   };
   const all = whole ? targetsOf({ ...tokens, labels: wholeLabels(tokens) }) : answers;
   program.write("targets", all);
-  write("lengths", () => countedByRow(answers, 2 * pairs).map((n) => Math.max(1, n)));
+  const lengths = countedByRow(answers, 2 * pairs).map((n) => Math.max(1, n));
   write("weights", () => new Float32Array(pairs).fill(1 / total));
   write("share", () => Float32Array.of(pairs / total));
   write("wanted", () => Float32Array.from(wanted, Number));
   write("answers", () => Float32Array.from(answers, (target) => Number(target >= 0)));
-  for (const [side, name] of ["chosen counts", "rejected counts"].entries())
-    write(name, () => countedSoFar(answers.subarray(side * half, (side + 1) * half), tokens.length));
+  for (const [i, side] of SIDES.entries()) {
+    write(`${side} lengths`, () => lengths.subarray(i * pairs, (i + 1) * pairs));
+    write(`${side} counts`, () => countedSoFar(answers.subarray(i * half, (i + 1) * half), tokens.length));
+  }
   write("answer shares", () => shares(answers));
   write("whole shares", () => shares(all));
 }

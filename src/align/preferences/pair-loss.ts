@@ -33,6 +33,8 @@ export interface PairLossGiven<O extends Options = Options> {
 
 export interface PairLoss<O extends Options = Options> extends MethodInfo<O> {
   readonly kind: "pair-loss";
+  /** Whether it takes the number `REWARD_MEAN`. */
+  readonly follows?: true;
   /** (P): the loss of every pair. */
   loss(rec: Recorder, given: PairLossGiven<O>): Tensor;
 }
@@ -41,6 +43,9 @@ export const definePairLoss = <const O extends Options>(loss: Omit<PairLoss<O>, 
   kind: "pair-loss",
   ...loss,
 });
+
+/** The number of a step that is the mean reward of all answers in the steps before; 0 in the first. */
+export const REWARD_MEAN = "reward_mean";
 
 /** Share of preferences that are taken to be the wrong way round. */
 export const LABEL_SMOOTHING = (value: number) =>

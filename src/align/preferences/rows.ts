@@ -132,7 +132,7 @@ export async function readItems(
 ): Promise<ItemGroup[]> {
   const found: ItemGroup[] = [];
   for (const [group, source] of groups.entries()) {
-    const options = { ...encode, turns: "last" as const, group };
+    const options = { ...encode, turns: "all" as const, group };
     const items: Item[] = [];
     const answers: Answered[] = [];
     for await (const row of readRows(source)) {

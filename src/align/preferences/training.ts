@@ -14,6 +14,7 @@ import { fallWarning } from "./fall-warning.ts";
 import { preferenceObjective } from "./objective.ts";
 import { ReferenceLikelihoods } from "./reference.ts";
 import { cacheKey, readReference, writeReference } from "./reference-cache.ts";
+import { rewardMean } from "./reward-mean.ts";
 import { type Item, readItems } from "./rows.ts";
 
 export interface PreferenceData extends TrainingData<PreferenceBatch> {
@@ -96,16 +97,18 @@ export async function setUpPreferences(
   const reference = method.reference ? new ReferenceLikelihoods(data.items) : undefined;
   if (reference && !run.dryRun && !built.resumed) await askReference(run, data, reference, built);
   const hint = `the model learns to say neither; --method rpo, or ${method.pairLosses ? "--pair-loss sigmoid,sft" : "a term of cross-entropy"}, holds the chosen ones`;
+  const pairLosses = await choosePairLosses(run, chosen);
   return {
     objective: preferenceObjective({
       model: built.model,
       chosen,
-      pairLosses: await choosePairLosses(run, chosen),
+      pairLosses,
       reference,
       recompute: run.options.recompute,
     }),
     controllers: [
       ...(reference ? [controllerOf("reference", reference)] : []),
+      ...(pairLosses.some(({ method: { follows } }) => follows) ? [rewardMean()] : []),
       ...(method.reads === "answers" ? [] : [fallWarning((text) => run.warn(text), hint)]),
     ],
   };

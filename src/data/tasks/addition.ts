@@ -1,9 +1,11 @@
 /**
  * Addition of whole numbers: the whole sum, or one digit of it as a separate skill.
  *
- * `sum` rows are prompt "12+345=" and completion "357", reversed (ones first) on request, which lets a decoder carry as
- * it writes (Lee et al. 2023). `digit` rows ask for one digit of the sum, the skills of Chen et al. 2023 (Skill-it,
- * arXiv:2307.14430), where the digit to the left depends on the carry from the right.
+ * `sum` rows are prompt "12+345=" and completion "357", reversed (ones first) on request, which lets a decoder carry
+ * as it writes (Lee et al. 2023), or with its columns before it, as on scratch paper (Nye et al. 2021,
+ * arXiv:2112.00114): "12+9=" is "2+9+0=11;1+0+1=2;=21", where the third number of a column is what the column before
+ * it carries. `digit` rows ask for one digit of the sum, the skills of Chen et al. 2023 (Skill-it, arXiv:2307.14430),
+ * where the digit to the left depends on the carry from the right.
  */
 import { UserError } from "../../errors.ts";
 import { Random } from "../random.ts";
@@ -30,6 +32,18 @@ function carriesOf(a: number, b: number): number {
   return carries;
 }
 
+/** The columns of a + b from the ones on, each digit + digit + carry, as many as the longer operand has digits. */
+function columnsOf(a: number, b: number): string {
+  const digits = [a, b].map((value) => [...String(value)].reverse().map(Number));
+  const lines: string[] = [];
+  for (let place = 0, carry = 0; place < Math.max(digits[0]!.length, digits[1]!.length); place++) {
+    const [x, y] = [digits[0]![place] ?? 0, digits[1]![place] ?? 0];
+    lines.push(`${x}+${y}+${carry}=${x + y + carry};`);
+    carry = x + y + carry > 9 ? 1 : 0;
+  }
+  return lines.join("");
+}
+
 const reversed = (text: string): string => [...text].reverse().join("");
 
 export const method = task({
@@ -47,6 +61,11 @@ export const method = task({
       help: "write operands and sum with leading zeros, so that columns line up; --form sum only",
     },
     reversed: { type: "boolean", default: false, help: "write the sum ones first; --form sum only" },
+    scratchpad: {
+      type: "0 <= number <= 1",
+      default: 0,
+      help: "share of rows whose completion has the columns with their carries before the sum; --form sum only",
+    },
     form: { type: "'sum' | 'digit'", default: "sum", help: "ask for the sum, or for one of its digits" },
     skill: {
       type: "-1 <= number.integer <= 15",
@@ -68,9 +87,15 @@ export const method = task({
       .map((n) => Number(n.replaceAll(" ", "")))
       .sort((a, b) => a - b)
       .join(),
-  trials: [{}, { digits: 1 }, { digits: 6, vary: true, pad: true, reversed: true }, { form: "digit" }],
+  trials: [
+    {},
+    { digits: 1 },
+    { digits: 6, vary: true, pad: true, reversed: true },
+    { scratchpad: 0.5 },
+    { form: "digit" },
+  ],
 
-  open({ seed, split }, { digits, vary, pad, reversed: backwards, form, skill }) {
+  open({ seed, split }, { digits, vary, pad, reversed: backwards, scratchpad, form, skill }) {
     if (skill > digits)
       throw new UserError(
         `--skill ${skill}: sums of ${digits} digits have digits 0 to ${digits}`,
@@ -97,12 +122,15 @@ export const method = task({
         }
         const width = (value: number, most: number) => (pad ? String(value).padStart(most, "0") : String(value));
         const written = width(a + b, digits + 1);
+        const total = backwards ? reversed(written) : written;
+        const isLong = new Random(seed, "addition-scratchpad", split, index).uniform() < scratchpad;
         return {
           prompt: `${width(a, digits)}+${width(b, digits)}=`,
-          completion: backwards ? reversed(written) : written,
+          completion: isLong ? `${columnsOf(a, b)}=${total}` : total,
           answer: sum,
           group: `${Math.max(String(a).length, String(b).length)} digits`,
           difficulty,
+          ...(scratchpad > 0 ? { mode: isLong ? "long" : "short" } : {}),
         };
       },
     };

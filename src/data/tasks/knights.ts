@@ -3,7 +3,8 @@
  * says one thing; who is what? Only puzzles with exactly one solution are kept; all 2^n are tried.
  *
  * Xie et al. 2024, with the statements as nested lists in their notation: ["telling-truth", i], ["lying", i], ["not",
- * s], ["and" | "or", s, t], ["->" | "<=>", s, t].
+ * s], ["and" | "or", s, t], ["->" | "<=>", s, t]. With a trace the answer comes behind a search that supposes, meets
+ * contradictions and turns back, which models learn to reason from before they meet other tasks (arXiv:2505.13718).
  */
 import { Random } from "../random.ts";
 import { drawInSplit, task } from "../task.ts";
@@ -62,6 +63,47 @@ function onlySolution(statements: readonly Statement[]): number | undefined {
   return found;
 }
 
+/** Kleene's or and not: undefined where the known sides do not decide. */
+const or = (a: boolean | undefined, b: boolean | undefined) =>
+  a || b ? true : a === false && b === false ? false : undefined;
+const not = (a: boolean | undefined) => (a === undefined ? undefined : !a);
+
+/** Whether a statement holds while some roles are open; undefined where that hangs on one of them. */
+function holdsSoFar(statement: Statement, roles: readonly boolean[]): boolean | undefined {
+  switch (statement[0]) {
+    case "telling-truth":
+      return roles[statement[1]];
+    case "lying":
+      return not(roles[statement[1]]);
+    case "not":
+      return not(holdsSoFar(statement[1], roles));
+  }
+  const [a, b] = [holdsSoFar(statement[1], roles), holdsSoFar(statement[2], roles)];
+  if (statement[0] === "or") return or(a, b);
+  if (statement[0] === "and") return not(or(not(a), not(b)));
+  if (statement[0] === "->") return or(not(a), b);
+  return a === undefined || b === undefined ? undefined : a === b;
+}
+
+/**
+ * The search for the roles in words: one person after the other is supposed a knight, then a knave; what somebody says
+ * against his role takes the last supposition back.
+ */
+function traceOf(statements: readonly Statement[], names: readonly string[]): string {
+  const said: string[] = [];
+  const extend = (roles: readonly boolean[]): boolean => {
+    const liar = roles.findIndex((role, i) => (holdsSoFar(statements[i]!, roles) ?? role) !== role);
+    if (liar >= 0) said.push(`No, ${names[liar]} would not say that.`);
+    if (liar >= 0 || roles.length === names.length) return liar < 0;
+    return [true, false].some((role) => {
+      said.push(`Suppose ${names[roles.length]} is a ${role ? "knight" : "knave"}.`);
+      return extend([...roles, role]);
+    });
+  };
+  extend([]);
+  return said.join(" ");
+}
+
 /** A statement in words, without capital or full stop. */
 function inWords(statement: Statement, names: readonly string[]): string {
   switch (statement[0]) {
@@ -97,6 +139,11 @@ export const method = task({
       default: 2,
       help: "how deep statements are nested; 1: about one person each",
     },
+    trace: {
+      type: "boolean",
+      default: false,
+      help: "write the search with its suppositions and contradictions before the answer",
+    },
   },
 
   laws: {
@@ -106,9 +153,9 @@ export const method = task({
     endless: true,
   },
   content: ({ statements }) => JSON.stringify(statements),
-  trials: [{}, { people: 2 }, { people: 5, depth: 3 }],
+  trials: [{}, { people: 2 }, { people: 5, depth: 3 }, { trace: true }],
 
-  open({ seed, split }, { people, depth }) {
+  open({ seed, split }, { people, depth, trace }) {
     return {
       rows: Number.POSITIVE_INFINITY,
       facts: { people, depth, chance: 2 ** -people },
@@ -129,7 +176,7 @@ export const method = task({
         const answer = names.map((name, i) => `${name} is a ${solution[i] ? "knight" : "knave"}`).join(", ");
         return {
           prompt: `Knights always tell the truth and knaves always lie. ${said.join(" ")} Who is a knight and who is a knave? Answer:`,
-          completion: ` ${answer}`,
+          completion: trace ? ` ${traceOf(statements, names)} So ${answer}` : ` ${answer}`,
           answer,
           group: `${people} people`,
           difficulty: people,

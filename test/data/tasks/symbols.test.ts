@@ -23,6 +23,27 @@ describe("addition", () => {
     }
   });
 
+  test("a scratch pad has every column with its carry, and then the sum, in as many rows as asked for", async () => {
+    const rows = rowsOf(await openTask("addition", { digits: 4, vary: true, scratchpad: 0.25 }), 1000);
+    const long = rows.filter(({ mode }) => mode === "long");
+    expect(Math.abs(long.length - 250)).toBeLessThan(5 * Math.sqrt(1000 * 0.25 * 0.75));
+    for (const { mode, completion, answer } of rows) if (mode === "short") expect(completion).toBe(answer);
+    for (const { prompt, completion, answer } of long) {
+      const [a, b] = String(prompt).slice(0, -1).split("+").map(Number) as [number, number];
+      const columns = String(completion).split(";");
+      expect(columns.pop()).toBe(`=${answer}`);
+      expect(columns.length).toBe(Math.max(String(a).length, String(b).length));
+      for (const [place, column] of columns.entries()) {
+        const [, x, y, carry, sum] = /^(\d)\+(\d)\+([01])=(\d+)$/.exec(column)!.map(Number);
+        expect([x, y]).toEqual([a, b].map((n) => Math.floor(n / 10 ** place) % 10) as [number, number]);
+        expect(carry).toBe((a % 10 ** place) + (b % 10 ** place) >= 10 ** place ? 1 : 0);
+        expect(sum).toBe(x! + y! + carry!);
+      }
+    }
+    const other = rowsOf(await openTask("addition", { digits: 4, vary: true }), 1000);
+    expect(rows.map(({ prompt }) => prompt)).toEqual(other.map(({ prompt }) => prompt));
+  });
+
   test("digit rows ask for each digit in turn, and carries are counted", async () => {
     const rows = rowsOf(await openTask("addition", { form: "digit" }), 90);
     for (const [i, row] of rows.entries()) {
@@ -177,19 +198,18 @@ function holdsInWords(words: string, knights: ReadonlySet<string>): boolean {
   return value;
 }
 
+/** Who says what in a puzzle. Names keep their capital, other words lose it. */
+const sayings = (prompt: string) =>
+  [...prompt.matchAll(/(\w+) says: "(\w)([^"]*)\."/g)].map(([, speaker, first, rest]) => {
+    const whole = `${first}${rest}`;
+    const isName = !/^(It|Both|Either|If)\b/.test(whole);
+    return { speaker: speaker!, words: isName ? whole : whole[0]!.toLowerCase() + whole.slice(1) };
+  });
+
 describe("knights", () => {
   test.each([2, 3, 5])("%d people: the words have exactly one solution, the stated one", async (people) => {
     for (const row of rowsOf(await openTask("knights", { people }), 150)) {
-      const said = [...(row.prompt as string).matchAll(/(\w+) says: "(\w)([^"]*)\."/g)].map(
-        ([, speaker, first, rest]) => {
-          const whole = `${first}${rest}`;
-          // Names keep their capital, other words lose it.
-          return {
-            speaker: speaker!,
-            words: /^(It|Both|Either|If)\b/.test(whole) ? whole[0]!.toLowerCase() + whole.slice(1) : whole,
-          };
-        },
-      );
+      const said = sayings(row.prompt as string);
       const names = said.map(({ speaker }) => speaker);
       expect(names.length).toBe(people);
       const solutions: string[] = [];
@@ -201,6 +221,38 @@ describe("knights", () => {
       expect(solutions).toEqual([row.answer as string]);
       expect(row.completion).toBe(` ${row.answer}`);
       expect(row.solution).toEqual(names.map((name) => (row.answer as string).includes(`${name} is a knight`)));
+    }
+  });
+
+  test("a trace takes back what no way to go on would save, and ends with the answer", async () => {
+    for (const row of rowsOf(await openTask("knights", { people: 4, trace: true }), 60)) {
+      const said = sayings(row.prompt as string);
+      const [search, answer] = (row.completion as string).split(" So ");
+      const supposed: [string, boolean][] = [];
+      for (const [, name, role, liar] of search!.matchAll(
+        /Suppose (\w+) is a (knight|knave)\.|No, (\w+) would not say that\./g,
+      )) {
+        if (liar === undefined) {
+          const before = supposed.findIndex(([other]) => other === name);
+          if (before >= 0) {
+            expect([supposed[before]![1], role]).toEqual([true, "knave"]);
+            supposed.splice(before);
+          }
+          supposed.push([name!, role === "knight"]);
+          continue;
+        }
+        const { words } = said.find(({ speaker }) => speaker === liar)!;
+        const open = said.map(({ speaker }) => speaker).slice(supposed.length);
+        for (let roles = 0; roles < 2 ** open.length; roles++) {
+          const rest = open.map((speaker, i): [string, boolean] => [speaker, ((roles >> i) & 1) === 1]);
+          const knights = new Set(
+            [...supposed, ...rest].filter(([, isKnight]) => isKnight).map(([speaker]) => speaker),
+          );
+          expect(holdsInWords(words, knights)).toBe(!knights.has(liar));
+        }
+      }
+      expect(answer).toBe(row.answer as string);
+      expect(supposed.map(([, isKnight]) => isKnight)).toEqual(row.solution as boolean[]);
     }
   });
 });

@@ -35,7 +35,7 @@ function legoRows(skill: number, count: number, split: Split, seed: number): Row
 
 /** "Input: A = 8 + 5 , A 1 = ? Output:" is 8 5 DIGIT+1. */
 function additionRows(skill: number, count: number, split: Split, seed: number): Row[] {
-  const values = { digits: 1, vary: false, pad: false, reversed: false, form: "digit", skill } as const;
+  const values = { digits: 1, vary: false, pad: false, reversed: false, scratchpad: 0, form: "digit", skill } as const;
   return drawn(addition.open({ seed, split }, values), count).map(({ prompt, answer }) => {
     const [, a, b] = /= (\d) \+ (\d) ,/.exec(prompt)!;
     return answered([Number(a), Number(b), DIGIT + skill, Number(answer)]);

@@ -1,0 +1,26 @@
+/** The mean reward of all answers, chosen and rejected, in the steps before: a threshold that losses take. */
+import type { Controller } from "../../run/training/controller.ts";
+import { REWARD_MEAN } from "./pair-loss.ts";
+
+interface State {
+  readonly mean: number;
+  readonly pairs: number;
+}
+
+export function rewardMean(): Controller {
+  let { mean, pairs }: State = { mean: 0, pairs: 0 };
+  return {
+    name: "reward mean",
+    logged: true,
+    values: () => ({ [REWARD_MEAN]: mean }),
+    heard({ metrics, counted }) {
+      const { reward_chosen: up = 0, reward_rejected: down = 0 } = metrics;
+      pairs += counted;
+      mean += (((up + down) / 2 - mean) * counted) / pairs;
+    },
+    state: () => ({ mean, pairs }),
+    load(saved) {
+      ({ mean, pairs } = saved as unknown as State);
+    },
+  };
+}
