@@ -6,7 +6,7 @@
  *   bun run adapt extract math/ --base base/ --rank 16 -o math-lora/
  *   bun run adapt combine math-lora/ code-lora/ --method ties-svd --weight 0.6,0.4 -o both-lora/
  */
-import { ADAPT, ASSIGN, COMBINE, EXTRACT, FLATTEN, GAIN, RESIZE } from "../src/adapt/options.ts";
+import { ADAPT, ASSIGN, COMBINE, EXTRACT, FLATTEN, FUSE, GAIN, RESIZE } from "../src/adapt/options.ts";
 import { command, script } from "../src/cli/script.ts";
 
 await script({
@@ -55,6 +55,17 @@ LoRA unless another is named.`,
       output: "checkpoint",
       options: COMBINE,
       run: async (context) => (await import("../src/adapt/commands/combine.ts")).combine(context),
+    }),
+    fuse: command({
+      about: "Fuse adapters of several tasks through a latent space that is learnt of their snapshots.",
+      args: "[base]",
+      examples: [
+        "bun run adapt fuse base/ --adapters snapshots/ --data sums=rows.jsonl --data code=other.jsonl --latent 16 --steps 50 --meta-steps 2 -o fused-lora/",
+      ],
+      output: "checkpoint",
+      options: FUSE,
+      essentials: ["adapters", "data", "eval_data", "weight", "latent", "steps", "meta_steps", "fuse_steps"],
+      run: async (context) => (await import("../src/adapt/commands/fuse.ts")).fuse(context),
     }),
     flatten: command({
       about: "Write the plain LoRA that comes nearest to an adapter whose ranks count by the input (mora).",

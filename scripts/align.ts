@@ -1,8 +1,9 @@
 #!/usr/bin/env bun
 /**
- * Train a model by preferences between answers.
+ * Train a model by preferences between answers, or by rewards of its own ones.
  *
  *   bun run align model/ --method dpo --data preferences.jsonl --epochs 1 -o aligned/
+ *   bun run align model/ --method grpo --reward exact --data rows.jsonl --steps 200 -o solving/
  */
 import { ALIGN } from "../src/align/options.ts";
 import { SCORE } from "../src/align/verifying/options.ts";
@@ -10,12 +11,13 @@ import { command, script } from "../src/cli/script.ts";
 
 await script({
   name: "align",
-  about: "Train a model by preferences between answers.",
+  about: "Train a model by preferences between answers, or by rewards of its own ones.",
   args: "[model]",
   examples: [
     "bun run align model/ --method dpo --data preferences.jsonl --epochs 1 -o aligned/",
     "bun run align model/ --method dpo --pair-loss ipo --lora --lr 1e-4 --data preferences.jsonl -o preferring/",
     "bun run align model/ --method kto --data judged.jsonl --epochs 1 -o wanted/",
+    "bun run align model/ --method grpo --data rows.jsonl --reward exact --group 4 --batch-size 8 --max-new-tokens 4 --steps 2 -o solving/",
   ],
   methods: "align",
   defaultMethod: "dpo",

@@ -57,6 +57,67 @@ export const GAIN = {
   ...READING,
 } as const satisfies Options;
 
+/** Of `adapt fuse`. */
+export const FUSE = {
+  adapters: {
+    type: "string",
+    required: true,
+    help: "folder with a folder of each task, in which its snapshots are: adapters of one training, in order",
+    value: "DIR",
+  },
+  data: {
+    type: "string[]",
+    required: true,
+    help: "rows of each task, NAME=FILE by the names of the folders",
+    value: "FILE",
+  },
+  eval_data: {
+    type: "string[]",
+    help: "rows that the table at the end is of, by the same names; those of --data when left out",
+    value: "FILE",
+  },
+  weight: {
+    type: "number[]",
+    value: "W",
+    help: "shares of the tasks that a mixture begins with, divided by their sum; equal when left out",
+  },
+  latent: { type: "number.integer >= 1", default: 128, help: "latent numbers of an adapter", value: "N" },
+  channels: {
+    type: "number[]",
+    default: [8, 16, 32],
+    value: "N",
+    help: "channels of each convolution of the encoder, which halves the length",
+  },
+  steps: { type: "number.integer >= 0", default: 2000, help: "steps of the network on snapshots alone", value: "N" },
+  lr: { type: "number > 0", default: 1e-3, help: "rate of the network, which falls to a tenth" },
+  snapshot_batch: { type: "number.integer >= 1", default: 16, help: "snapshots of a step", value: "N" },
+  kl_weight: { type: "number >= 0", default: 0.005, help: "weight of the latent numbers' divergence from normal ones" },
+  meta_steps: {
+    type: "number.integer >= 0",
+    default: 100,
+    help: "further steps of the network, by what mixtures of it lose after --inner-steps",
+    value: "N",
+  },
+  meta_lr: { type: "number > 0", default: 5e-4, help: "rate of the network in --meta-steps" },
+  inner_steps: { type: "number.integer >= 0", default: 3, help: "steps of a mixture in each of --meta-steps" },
+  mix_lr: { type: "number > 0", default: 0.1, help: "rate of a mixture's steps" },
+  fuse_steps: {
+    type: "number.integer >= 0",
+    default: 20,
+    help: "steps of the mixture that is decoded; 0: the shares as given",
+    value: "N",
+  },
+  prompts: {
+    type: "number.integer >= 1",
+    default: 32,
+    help: "rows of each task, the first ones, that say what its prompts are like",
+    value: "N",
+  },
+  batch_size: { type: "number.integer >= 1", default: 16, help: "rows of each task in a step", value: "N" },
+  ...READING,
+  ...DTYPE,
+} as const satisfies Options;
+
 export const RESIZE = {
   rank: { type: "number.integer >= 1", value: "N", help: "rank of every module; a larger one is filled up with zeros" },
   energy: {

@@ -1,12 +1,19 @@
-/** What the `align` script does: training by preferences between answers. */
+/** What the `align` script does: training by preferences between answers or rewards of sampled ones, reward models. */
 import type { Context, Outcome } from "../cli/context.ts";
 import { UserError } from "../errors.ts";
 import { type Bound, bind } from "../method/bind.ts";
+import { flagOf } from "../method/options.ts";
 import { runTraining } from "../run/training/run-training.ts";
 import type { ALIGN } from "./options.ts";
+import type { PolicyMethod, SharedValues } from "./policies/contract.ts";
+import type { PolicyBatch } from "./policies/objective.ts";
+import { type PolicyData, readPolicies, setUpPolicies } from "./policies/training.ts";
 import type { PreferenceBatch } from "./preferences/batches.ts";
 import type { PreferenceMethod } from "./preferences/contract.ts";
 import { choosePairLosses, type PreferenceData, readPreferences, setUpPreferences } from "./preferences/training.ts";
+import type { RewardMethod } from "./reward-models/contract.ts";
+import { rewardTechnique } from "./reward-models/training.ts";
+import { freeRewards, rewardTerms } from "./verifying/rewards.ts";
 
 type AlignContext = Context<typeof ALIGN, "align">;
 
@@ -22,7 +29,39 @@ export async function align(context: AlignContext): Promise<Outcome> {
       "--overflow split makes several rows of one, and an answer is compared as a whole",
       "leave it out",
     );
+  if (method!.kind === "reward-model") return rewardModel(context, bind<RewardMethod>(method!, context.settings));
+  if (method!.kind === "policy") return policies(context, bind<PolicyMethod>(method!, context.settings));
   return preferences(context, bind<PreferenceMethod>(method!, context.settings));
+}
+
+/** Trains by rewards of answers that the model samples. */
+async function policies(context: AlignContext, chosen: Bound<PolicyMethod>): Promise<Outcome> {
+  const { options } = context;
+  const odd = (["pair_loss", "reference_cache"] as const).find((name) => options[name]);
+  if (odd)
+    throw new UserError(`${flagOf(odd)} is for methods of preferences; this is ${chosen.method.name}`, "leave it out");
+  const values: SharedValues = chosen.values;
+  const terms = await rewardTerms(values, values.max_new_tokens); // refused before anything is read
+  context.onExit(() => freeRewards(terms));
+  return runTraining<PolicyBatch, PolicyData>(context, {
+    script: "align",
+    method: chosen.method.name,
+    model: context.args[0] ?? "-",
+    data: (opened) => readPolicies(context, chosen, opened),
+    work: (built, data) => setUpPolicies(context, chosen, terms, data, built),
+  });
+}
+
+/** Trains a reward model. */
+async function rewardModel(context: AlignContext, chosen: Bound<RewardMethod>): Promise<Outcome> {
+  const { options } = context;
+  const odd = (["eval_data", "sample_prompts", "pair_loss", "reference_cache"] as const).find((name) => options[name]);
+  if (odd)
+    throw new UserError(
+      `${flagOf(odd)} has no effect on a reward model`,
+      odd === "eval_data" ? "measure the result: bun run evaluate, --metric preference" : "leave it out",
+    );
+  return runTraining(context, rewardTechnique(context, context.args[0] ?? "-", chosen));
 }
 
 /** Trains by preferences. */

@@ -1,7 +1,9 @@
 /** What a method of `align` is. Each family has a contract and a frame of its own. */
+import type { PolicyMethod } from "./policies/contract.ts";
 import type { PreferenceMethod } from "./preferences/contract.ts";
+import type { RewardMethod } from "./reward-models/contract.ts";
 
-export type AlignMethod = PreferenceMethod;
+export type AlignMethod = PreferenceMethod | PolicyMethod | RewardMethod;
 
 declare module "../method/registry.ts" {
   interface Contracts {

@@ -58,7 +58,7 @@ export async function loadExamples(
   if (reader.everyToken)
     throw new UserError(
       "the model gives every token a class, and such rows give one to a whole text",
-      "a model of steps is trained by align --method process",
+      "a model of steps is trained by align --method reward-process",
     );
   let shape: readonly number[] | undefined;
   for (const [group, source] of groups.entries()) {

@@ -234,6 +234,8 @@ export interface Architecture<C = unknown> extends MethodInfo {
   readonly basePrefix?: string;
   /** Other names that files may have for a tensor, the likeliest first. */
   olderNames?(name: string): readonly string[];
+  /** Of a decoder with a head for classes: what that reads (decoder-classifier.ts). */
+  readonly classHead?: "sequence" | "tokens";
   /** Of a decoder: the head of its class for tokens where that is not `score`. */
   readonly tokenHead?: string;
   /** Modules of the head alone, which the file of a pretrained encoder lacks and an adapter trains whole. */

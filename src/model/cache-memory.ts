@@ -8,6 +8,8 @@ export class CacheMemory {
   readonly capacity: number;
   readonly #layers = new Map<number, { keys: PooledBuffer; values: PooledBuffer }>();
   readonly #kept = new Map<string, PooledBuffer>();
+  /** Bytes of a row, by label. */
+  readonly #rowBytes = new Map<string, number>();
   #bytes = 0;
 
   constructor(batch: number, capacity: number) {
@@ -35,7 +37,35 @@ export class CacheMemory {
   #buffer(gpu: Gpu, label: string, values: number): PooledBuffer {
     const bytes = Math.max(16, 4 * values);
     this.#bytes += bytes;
+    this.#rowBytes.set(label, (4 * values) / this.batch);
     return gpu.buffer(bytes, label);
+  }
+
+  /**
+   * Records that every row goes into `group` rows of another memory, one after the other. That one has as many
+   * positions, `group` times the rows, and layers that a program has asked for. Throws RangeError.
+   */
+  spread(gpu: Gpu, into: CacheMemory, group: number): void {
+    if (into.capacity !== this.capacity || into.batch !== group * this.batch)
+      throw new RangeError(
+        `a cache of ${this.batch} rows of ${this.capacity} does not spread to ${into.batch} of ${into.capacity}`,
+      );
+    for (const [label, from] of this.#held()) {
+      const to = into.#held().get(label);
+      if (!to) throw new RangeError(`the cache has no ${label}`);
+      const bytes = this.#rowBytes.get(label)!;
+      for (let row = 0; row < into.batch; row++)
+        gpu.copy(from.buffer, Math.floor(row / group) * bytes, to.buffer, row * bytes, bytes);
+    }
+  }
+
+  /** All buffers by label. */
+  #held(): Map<string, PooledBuffer> {
+    const layers = [...this.#layers].flatMap(([index, { keys, values }]): [string, PooledBuffer][] => [
+      [`keys.${index}`, keys],
+      [`values.${index}`, values],
+    ]);
+    return new Map([...layers, ...this.#kept]);
   }
 
   /** Bytes of all layers that were asked for. */

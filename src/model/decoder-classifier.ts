@@ -79,6 +79,7 @@ export function asClassifier(architecture: Architecture, head: ClassHead): Archi
     task: head === "sequence" ? "classifier" : "token-classifier",
     className: classNameOf(architecture, head),
     headModules: [module],
+    classHead: head,
 
     config(json, where): Config {
       const c = new ConfigReader(json, where);

@@ -19,6 +19,8 @@ export interface DescribedModel extends ModelDescription {
   readonly tools: TextTools | undefined;
   /** What a classifier takes. */
   readonly examples: ExampleReader;
+  /** Of a decoder with a head for classes: what reads prompts and answers, as `tools` of a language model does. */
+  readonly answers?: TextTools | undefined;
   /** Files to save beside weights: the model's own, with those of a tokenizer that was chosen for it. */
   readonly files: ReadonlyMap<string, Uint8Array>;
 }
@@ -59,6 +61,14 @@ function limited({ embeds, ref, files }: ModelFiles, { maxPositions }: ModelSize
   return most === undefined ? options : { ...options, max_length: Math.min(most, maxPositions) };
 }
 
+/** What reads prompts and answers for a head on a decoder; rows of classes have told of the length already. */
+const answerTools = (
+  { ref, files }: ModelFiles,
+  sizes: ModelSizes,
+  options: TextOptions,
+  warn?: (message: string) => void,
+) => textTools(files, ref, { ...sizes, outputs: sizes.text!.vocabulary }, options, warn);
+
 /** Reads config and tokenizer of what is open. Throws UserError when they do not fit. */
 export async function describeModel(
   source: ModelFiles,
@@ -86,7 +96,8 @@ export async function describeModel(
         : task === "token-classifier"
           ? { ...reader, everyToken: true }
           : reader;
-    return { ...description, sizes, ref, task, tools, examples, files: whole };
+    const answers = architecture.classHead && (await answerTools(source, sizes, options, warn));
+    return { ...description, sizes, ref, task, tools, examples, answers, files: whole };
   }
   const named = source.isNew && tools.tokenizer ? withTokenIds(tools.files, tools.tokenizer) : tools.files;
   return { ...description, sizes, ref, task, tools, examples: { classes: sizes.outputs }, files: named };

@@ -45,7 +45,7 @@ export class Recorder {
   readonly constants: { readonly tensor: Tensor; readonly data: Float32Array | Int32Array | Uint32Array }[] = [];
   readonly #parameters = new Map<Parameter, Tensor>();
   readonly #gradients: Gradients;
-  #standIns: ReadonlyMap<Parameter, Parameter> | undefined;
+  #standIns: ReadonlyMap<Parameter, Parameter | Tensor> | undefined;
   #tape: TapeEntry[] = [];
   #taping: boolean;
 
@@ -117,9 +117,9 @@ export class Recorder {
 
   /**
    * Records with other weights in the place of some: the same model as it was before, for a teacher that shares all
-   * that is not trained.
+   * that is not trained; or with tensors of their shapes, for weights that a network makes.
    */
-  standingIn<T>(others: ReadonlyMap<Parameter, Parameter>, record: () => T): T {
+  standingIn<T>(others: ReadonlyMap<Parameter, Parameter | Tensor>, record: () => T): T {
     const before = this.#standIns;
     this.#standIns = others;
     try {
@@ -132,6 +132,7 @@ export class Recorder {
   /** The weights of a parameter. They need a gradient when the parameter is trainable. */
   parameter(given: Parameter): Tensor {
     const parameter = this.#standIns?.get(given) ?? given;
+    if ("storage" in parameter) return parameter;
     let tensor = this.#parameters.get(parameter);
     if (!tensor) {
       tensor = this.#tensor(parameter.shape, parameter.dtype, parameter.name, "parameter", parameter.place);

@@ -1,11 +1,13 @@
 /** `adapt resize`: smaller ranks keep the most that they can, larger ones keep all. */
 import { afterAll, expect, test } from "bun:test";
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { openPlain } from "../../src/checkpoint/open.ts";
+import { sameBytes } from "../../src/checkpoint/same-bytes.ts";
 import { svd } from "../../src/tensor/linear-algebra/svd.ts";
 import { runScript } from "../support/command.ts";
+import { TINY_TEXT } from "../support/tiny-models.ts";
 import { changesIn, configIn, factors, writeAdapter } from "./adapter-files.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "ingot-resize-"));
@@ -85,4 +87,51 @@ test("a command that is none is refused with the nearest", async () => {
     2,
     "adapt: resiez is no command of adapt, and no file\n  hint: did you mean adapt resize?\n",
   ]);
+});
+
+test("DoRA keeps its lengths: a larger rank changes no weight, a smaller one the directions alone", async () => {
+  const tiny = { ...TINY_TEXT.llama, vocab_size: 264, hidden_size: 12, head_dim: 4 };
+  writeFileSync(at("tiny.json"), JSON.stringify(tiny));
+  writeFileSync(at("rows.jsonl"), `${JSON.stringify({ text: "one and two and three" })}\n`);
+  const done = async (line: string) => {
+    const [script, ...argv] = line.split(" ");
+    const { code, err, text } = await runScript(script!, argv, folder);
+    expect([code, err]).toEqual([0, ""]);
+    return text;
+  };
+  const train = "--data rows.jsonl --batch-size 1 --lr 3e-2 --save-every 0 -q";
+  await done(`train --init tiny.json --tokenizer byte ${train} --steps 1 -o base/`);
+  await done(`train base/ ${train} --lora --lora-rank 2 --dora --steps 4 -o dora/`);
+  const loss = async (model: string) => {
+    const text = await done(`evaluate ${model} --data rows.jsonl --metric loss --json --bootstrap 0 -q`);
+    return (JSON.parse(text) as { loss: number }).loss;
+  };
+  const own = await loss("base/+dora/");
+  expect(Math.abs(own - (await loss("base/")))).toBeGreaterThan(1e-2);
+  await done("adapt resize dora --rank 4 -q -o more/");
+  expect(configIn(at("more"))).toMatchObject({ use_dora: true, r: 4, lora_alpha: 4 });
+  expect(await loss("base/+more/")).toBeCloseTo(own, 5);
+  await done("adapt resize more --rank 2 -q -o back/");
+  expect(await loss("base/+back/")).toBeCloseTo(own, 5);
+  const { error } = JSON.parse(await done("adapt resize dora --rank 1 --json -q -o less/")) as { error: number };
+  expect(error).toBeGreaterThan(0);
+  const [dora, less] = [(await openPlain(at("dora"))).tensors, (await openPlain(at("less"))).tensors];
+  const lengths = [...dora.keys()].filter((name) => name.includes("lora_magnitude_vector"));
+  expect(lengths).toHaveLength(14);
+  for (const name of lengths) expect([name, await sameBytes(dora.get(name)!, less.get(name)!)]).toEqual([name, true]);
+});
+
+test("lengths that do not go with their module are refused by name", async () => {
+  const targets = { r: 4, lora_alpha: 2, target_modules: ["q_proj"], use_dora: true };
+  const name = `${Q}.lora_magnitude_vector`;
+  const refused = async (folderName: string) => {
+    const { code, err } = await runScript("adapt", ["resize", folderName, "--rank", "2", "-o", "no/"], folder);
+    expect(code).toBe(2);
+    return err;
+  };
+  writeAdapter(at("without"), factors({ [Q]: [6, 9] }, 4, 1), targets);
+  expect(await refused("without")).toContain(`${Q} in without has no lora_magnitude_vector, but use_dora is set`);
+  const short = { [name]: { shape: [5], values: new Float32Array(5) } };
+  writeAdapter(at("short"), { ...factors({ [Q]: [6, 9] }, 4, 1), ...short }, targets);
+  expect(await refused("short")).toContain("in short is (5), expected 6 lengths");
 });

@@ -4,9 +4,8 @@
  */
 import { describe, expect, test } from "bun:test";
 import { join } from "node:path";
-import type { AlignMethod } from "../../src/align/contract.ts";
 import { preferenceBatch } from "../../src/align/preferences/batches.ts";
-import type { PreferenceGiven } from "../../src/align/preferences/contract.ts";
+import type { PreferenceGiven, PreferenceMethod } from "../../src/align/preferences/contract.ts";
 import { preferenceObjective } from "../../src/align/preferences/objective.ts";
 import type { Item } from "../../src/align/preferences/rows.ts";
 import { openPlain } from "../../src/checkpoint/open.ts";
@@ -110,10 +109,10 @@ const nllOf = (logits: Float32Array, targets: Int32Array, width: number): Float3
 /** Our method and settings for a case of TRL's. */
 async function chosenFor(
   one: Case,
-): Promise<{ chosen: Bound<AlignMethod>; pairLosses: PreferenceGiven["pairLosses"] }> {
+): Promise<{ chosen: Bound<PreferenceMethod>; pairLosses: PreferenceGiven["pairLosses"] }> {
   const { loss_type: type, beta } = one;
   const bound = async (name: string, given: Record<string, unknown>) =>
-    bindDefaults(await loadMethod("align", name), { beta, ...given }) as Bound<AlignMethod>;
+    bindDefaults(await loadMethod("align", name), { beta, ...given }) as Bound<PreferenceMethod>;
   if (type === "kto")
     return { chosen: await bound("kto", pick(one, ["desirable_weight", "undesirable_weight"])), pairLosses: [] };
   if (type === "apo_zero_unpaired") return { chosen: await bound("kto", { kto_anchor: "zero" }), pairLosses: [] };

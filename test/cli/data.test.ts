@@ -124,11 +124,11 @@ test.each([
   [["adition"], "data: unknown task adition\n  hint: did you mean addition?\n"],
   [
     ["zzz"],
-    "data: unknown task zzz\n  hint: the tasks are addition, blobs, facts, glyphs, knights, lego, markov, modular\n",
+    "data: unknown task zzz\n  hint: the tasks are addition, bandit, blobs, facts, glyphs, gridworld, knights, lego, markov, modular, pointmass, preferences\n",
   ],
   [
     [],
-    "data: no task was named\n  hint: the tasks are addition, blobs, facts, glyphs, knights, lego, markov, modular\n",
+    "data: no task was named\n  hint: the tasks are addition, bandit, blobs, facts, glyphs, gridworld, knights, lego, markov, modular, pointmass, preferences\n",
   ],
   [
     ["--size", "2", "addition"],

@@ -194,3 +194,21 @@ test("steps whose results nobody needs are left out", async () => {
   expect(rec.steps.length).toBe(4);
   program.free();
 });
+
+test("a tensor that stands in for a weight takes its gradient, and the weight none", async () => {
+  const weight = new Parameter(gpu, "weight", [3]);
+  weight.write(floats(5, 5, 5));
+  const { outputs, gradients } = await runOp(gpu, {
+    inputs: { x: { shape: [3], data: floats(1, 2, 3), grad: true } },
+    build: (rec, { x }) => {
+      const own = rec.standingIn(new Map([[weight, scale(rec, x!, 2)]]), () => scale(rec, rec.parameter(weight), 10));
+      return { own, before: scale(rec, rec.parameter(weight), 1) };
+    },
+    seeds: { own: floats(1, 0, -1) },
+  });
+  expect([...outputs.own!]).toEqual([20, 40, 60]);
+  expect([...outputs.before!]).toEqual([5, 5, 5]);
+  expect([...gradients.x!]).toEqual([20, 0, -20]);
+  expect(weight.hasGradient).toBe(false);
+  weight.free();
+});

@@ -35,7 +35,7 @@ export async function resize(context: Context<typeof RESIZE>): Promise<Outcome> 
     );
   checkPlace(context);
   const wanted = wantedBy(context);
-  const [adapter] = await openAdapters([ref], context);
+  const [adapter] = await openAdapters([ref], context, { dora: true });
   const changes = [...adapter!.modules.values()];
   const planned: (Resized & { told: Told })[] = [];
   for (const module of changes) {
@@ -57,7 +57,8 @@ export async function resize(context: Context<typeof RESIZE>): Promise<Outcome> 
     [adapter!],
     modules.map(({ module }) => module),
   );
-  const plan = adapterPlan({ modules, dtype, whole: adapter!.whole, ...carried }, lineage);
+  const { magnitudes, whole } = adapter!;
+  const plan = adapterPlan({ modules, dtype, magnitudes, whole, ...carried }, lineage);
   const told = new Map(planned.map((one) => [one.told.module, one.told]));
   const figures = () => ({ error: totalError([...told.values()]), modules: [...told.values()] });
   if (context.dryRun) {
@@ -71,7 +72,13 @@ export async function resize(context: Context<typeof RESIZE>): Promise<Outcome> 
     return {};
   }
   const size = await writeAdapter(out, plan, {
-    ...{ modules, whole: adapter!.whole, dtype, options: writeOptions(context), odd: oddWhole(context) },
+    ...{
+      modules,
+      whole: new Map([...magnitudes, ...whole]),
+      dtype,
+      options: writeOptions(context),
+      odd: oddWhole(context),
+    },
     factors: async ({ one }) => {
       context.signal.throwIfAborted();
       const made = await resized(one);

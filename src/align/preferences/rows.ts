@@ -2,10 +2,11 @@
  * Rows of preferences to sequences of tokens. Every item is two sequences: the chosen and the rejected answer to one
  * prompt, or an answer and, to tell how far the model has moved, the next row's answer to the same prompt.
  */
+import { encodeAnswer } from "../../data/answered.ts";
 import type { GroupReference } from "../../data/groups.ts";
 import { readRows } from "../../data/read-rows.ts";
-import type { LocatedRow, Message, Row, Said } from "../../data/rows.ts";
-import { type EncodeOptions, encodeRow, type Sequence } from "../../data/sequences.ts";
+import type { LocatedRow, Said } from "../../data/rows.ts";
+import type { EncodeOptions, Sequence } from "../../data/sequences.ts";
 import { UserError } from "../../errors.ts";
 import type { Json } from "../../json.ts";
 
@@ -36,31 +37,15 @@ interface Answered {
   readonly place: string;
 }
 
-const asMessages = (said: Said, role: string): readonly Message[] =>
-  typeof said === "string" ? [{ role, content: said }] : said;
-
-/** The row of a prompt and an answer to it. */
-function answeredRow({ prompt, answer, extra }: Pick<Answered, "prompt" | "answer" | "extra">): Row {
-  if (typeof prompt === "string" && typeof answer === "string")
-    return { form: "completion", prompt, completion: answer, extra };
-  const before = asMessages(prompt, "user");
-  return {
-    form: "messages",
-    messages: [...before, ...asMessages(answer, "assistant")],
-    countsFrom: before.length,
-    extra,
-  };
-}
-
 /** The sequence of an answer. Throws UserError where nothing of it counts. */
 function encoded(row: Pick<Answered, "prompt" | "answer" | "extra" | "place">, options: EncodeOptions): Sequence {
-  const [sequence] = encodeRow({ row: answeredRow(row), place: row.place }, options);
-  if (!sequence!.labels.some((label, i) => i > 0 && label >= 0))
+  const sequence = encodeAnswer(row, options);
+  if (!sequence.labels.some((label, i) => i > 0 && label >= 0))
     throw new UserError(
-      `${row.place}: an answer has no token that counts${sequence!.isCut ? ": its prompt fills --max-length" : ""}`,
-      sequence!.isCut ? "raise --max-length, or leave the row out" : "leave the row out",
+      `${row.place}: an answer has no token that counts${sequence.isCut ? ": its prompt fills --max-length" : ""}`,
+      sequence.isCut ? "raise --max-length, or leave the row out" : "leave the row out",
     );
-  return sequence!;
+  return sequence;
 }
 
 /** The two answers of a row. Throws UserError for a row of another form. */
@@ -132,7 +117,7 @@ export async function readItems(
 ): Promise<ItemGroup[]> {
   const found: ItemGroup[] = [];
   for (const [group, source] of groups.entries()) {
-    const options = { ...encode, turns: "all" as const, group };
+    const options = { ...encode, group };
     const items: Item[] = [];
     const answers: Answered[] = [];
     for await (const row of readRows(source)) {

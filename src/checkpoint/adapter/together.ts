@@ -8,7 +8,7 @@ import { openPlain, splitAdapter } from "../open.ts";
 import { sameBytes } from "../same-bytes.ts";
 import { isTokenTable } from "./tie.ts";
 import { translated } from "./translated.ts";
-import type { AdapterValue, LowRankModule } from "./value.ts";
+import type { Accepted, AdapterValue, LowRankModule } from "./value.ts";
 import { readAdapter } from "./value.ts";
 import type { WrittenAdapter } from "./written.ts";
 
@@ -16,6 +16,7 @@ import type { WrittenAdapter } from "./written.ts";
 export async function openAdapters(
   refs: readonly string[],
   { warn, onExit }: { warn(text: string): void; onExit(cleanup: () => void): unknown },
+  accepted: Accepted = {},
 ): Promise<AdapterValue[]> {
   const opened: AdapterValue[] = [];
   for (const ref of refs) {
@@ -27,7 +28,7 @@ export async function openAdapters(
       );
     const checkpoint = await openPlain(ref, { warn });
     onExit(() => checkpoint.close());
-    const value = readAdapter(await translated(checkpoint));
+    const value = readAdapter(await translated(checkpoint), accepted);
     if (value.config.alpha === 0) warn(`${ref}: lora_alpha is 0: its changes are multiplied by 0`);
     opened.push(value);
   }

@@ -37,6 +37,13 @@ export interface AdapterValue {
   readonly modules: ReadonlyMap<string, LowRankModule>;
   /** Saved modules, vocabularies and biases, by name in the base. */
   readonly whole: ReadonlyMap<string, TensorEntry>;
+  /** Of DoRA, by module: the lengths (out) that rows of W + scale B A are brought to. */
+  readonly magnitudes: ReadonlyMap<string, TensorEntry>;
+}
+
+/** What a reader can deal with beside sums of low-rank changes and whole tensors. */
+export interface Accepted {
+  readonly dora?: boolean;
 }
 
 const MERGE_FIRST = (what: string): string =>
@@ -47,9 +54,10 @@ const text = (shape: readonly number[]): string => `(${shape.join(", ")})`;
 
 /**
  * Reads what an opened adapter changes. Throws UserError for what is no adapter, for another kind than LoRA, and for
- * what is more than a sum of low-rank changes and whole tensors: DoRA, biases of lora_B, token rows, stacked experts.
+ * what is more than a sum of low-rank changes and whole tensors: DoRA unless it is accepted, biases of lora_B, token
+ * rows, stacked experts.
  */
-export function readAdapter(checkpoint: Checkpoint): AdapterValue {
+export function readAdapter(checkpoint: Checkpoint, { dora = false }: Accepted = {}): AdapterValue {
   const { ref } = checkpoint;
   if (!isAdapter(checkpoint))
     throw new UserError(
@@ -60,7 +68,8 @@ export function readAdapter(checkpoint: Checkpoint): AdapterValue {
   const bytes = checkpoint.files.get("adapter_config.json");
   const config = readAdapterConfig(bytes, ref);
   const json = parseObject(bytes!, `${ref}: adapter_config.json`);
-  if (config.dora) throw new UserError(`${ref} is DoRA: its change depends on the base's weights`, MERGE_FIRST(ref));
+  if (config.dora && !dora)
+    throw new UserError(`${ref} is DoRA: its change depends on the base's weights`, MERGE_FIRST(ref));
   if (config.targetParameters.length > 0)
     throw new UserError(
       `${ref} adapts stacked parameters (target_parameters), which is not done here`,
@@ -72,7 +81,7 @@ export function readAdapter(checkpoint: Checkpoint): AdapterValue {
     const part = classify(entry.name, config, ref);
     if (!isFloat(entry.dtype)) throw new UserError(`${ref}: ${show(entry.name)} is ${entry.dtype}, expected floats`);
     if (part.kind === "replace") whole.set(part.tensor, once(whole.has(part.tensor), entry, ref));
-    else if (part.kind === "factor") addFactor(found, part, entry, ref);
+    else if (part.kind === "factor") addFactor(found, part, entry, config.dora, ref);
     else
       throw new UserError(
         `${ref} has trained token rows for ${part.module}, which are not read here`,
@@ -82,7 +91,31 @@ export function readAdapter(checkpoint: Checkpoint): AdapterValue {
   }
   const modules = new Map([...found].map(([module, factors]) => [module, moduleOf(module, factors, config, ref)]));
   if (modules.size === 0 && whole.size === 0) throw new UserError(`${ref} has no tensors`, "the adapter is empty");
-  return { checkpoint, config, json, modules, whole };
+  const magnitudes = config.dora ? magnitudesOf(modules, found, ref) : new Map<string, TensorEntry>();
+  return { checkpoint, config, json, modules, whole, magnitudes };
+}
+
+/** The lengths of every module. Throws UserError for one without, and for other modules than linear layers. */
+function magnitudesOf(
+  modules: ReadonlyMap<string, LowRankModule>,
+  found: ReadonlyMap<string, Partial<Record<Factor, TensorEntry>>>,
+  ref: string,
+): Map<string, TensorEntry> {
+  return new Map(
+    [...modules].map(([module, { kind, inputs, out }]) => {
+      const magnitude = found.get(module)!.magnitude;
+      if (kind !== "linear" || inputs.length > 1)
+        throw new UserError(`${ref} is DoRA, and ${module} is no linear layer`, MERGE_FIRST(ref));
+      if (magnitude === undefined || product(magnitude.shape) !== out)
+        throw new UserError(
+          magnitude === undefined
+            ? `${module} in ${ref} has no lora_magnitude_vector, but use_dora is set`
+            : `${show(magnitude.name)} in ${ref} is ${text(magnitude.shape)}, expected ${out} lengths`,
+          "the adapter file is damaged",
+        );
+      return [module, magnitude] as const;
+    }),
+  );
 }
 
 function once(there: boolean, entry: TensorEntry, ref: string): TensorEntry {
@@ -94,9 +127,10 @@ function addFactor(
   found: Map<string, Partial<Record<Factor, TensorEntry>>>,
   { module, part }: Extract<AdapterPart, { kind: "factor" }>,
   entry: TensorEntry,
+  dora: boolean,
   ref: string,
 ): void {
-  if (part === "magnitude") throw new UserError(`${ref} is DoRA: ${show(entry.name)}`, MERGE_FIRST(ref));
+  if (part === "magnitude" && !dora) throw new UserError(`${ref} is DoRA: ${show(entry.name)}`, MERGE_FIRST(ref));
   if (part === "bBias")
     throw new UserError(`${ref} has a bias of lora_B for ${module}, which is not read here`, MERGE_FIRST(ref));
   const factors = found.get(module) ?? {};

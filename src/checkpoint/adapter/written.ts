@@ -16,6 +16,8 @@ export interface WrittenAdapter {
   readonly dtype: Dtype;
   /** Tensors that are held whole, by name in the base. */
   readonly whole: ReadonlyMap<string, Pick<TensorInfo, "dtype" | "shape" | "bytes">>;
+  /** Of DoRA: the lengths of every module, which are copied. */
+  readonly magnitudes?: ReadonlyMap<string, Pick<TensorInfo, "dtype" | "shape" | "bytes">>;
   readonly base: string | null;
   /** What selects the modules in the base. */
   readonly targets: readonly string[] | string;
@@ -58,14 +60,14 @@ function configOf(adapter: WrittenAdapter): JsonObject {
     rank_pattern: Object.fromEntries(odd),
     target_modules: typeof targets === "string" ? targets : [...targets],
     task_type: taskType,
-    use_dora: false,
+    use_dora: (adapter.magnitudes?.size ?? 0) > 0,
     use_rslora: false,
   };
 }
 
-/** A and B of every module, then what is held whole. */
+/** A and B of every module, then lengths, then what is held whole. */
 export function adapterPlan(adapter: WrittenAdapter, lineage: readonly LineageEntry[]): OutputPlan {
-  const { modules, dtype, whole, files = new Map() } = adapter;
+  const { modules, dtype, whole, magnitudes = new Map(), files = new Map() } = adapter;
   const info = (name: string, shape: readonly number[]): TensorInfo => ({
     ...{ name, dtype, shape },
     bytes: shape.reduce((all, side) => all * side, 1) * DTYPE_BYTES[dtype],
@@ -80,8 +82,15 @@ export function adapterPlan(adapter: WrittenAdapter, lineage: readonly LineageEn
     ...{ name: wholeName(adapted.has(name.replace(/\.bias$/, "")) ? name.replace(/bias$/, "base_layer.bias") : name) },
     ...{ dtype, shape, bytes },
   }));
+  const lengths = [...magnitudes].map(([module, { dtype, shape, bytes }]) => ({
+    ...{ name: tensorName(module, "lora_magnitude_vector"), dtype, shape, bytes },
+  }));
   const config = new TextEncoder().encode(`${JSON.stringify(configOf(adapter), null, 2)}\n`);
-  return { tensors: [...factors, ...others], files: new Map([...files, ["adapter_config.json", config]]), lineage };
+  return {
+    tensors: [...factors, ...lengths, ...others],
+    files: new Map([...files, ["adapter_config.json", config]]),
+    lineage,
+  };
 }
 
 /** Bytes of one rank more of a module. */

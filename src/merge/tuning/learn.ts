@@ -12,7 +12,7 @@ import type { Objective } from "../../run/training/objective.ts";
 import { paretoGradient } from "../../run/training/pareto-weights.ts";
 import type { Parameter } from "../../tensor/parameter.ts";
 import type { FreeNumbers } from "./contract.ts";
-import { adam, type Descent, sgd } from "./descent.ts";
+import { adam, type Descent, sgd } from "../../tensor/descent.ts";
 import type { TuneLoss } from "./loss.ts";
 import type { MergedWeights } from "./merged-weights.ts";
 import { taskObjective } from "./objective.ts";

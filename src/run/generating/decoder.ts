@@ -200,6 +200,26 @@ export class Decoder implements LogitSource {
     return this.#logits(program, running);
   }
 
+  /**
+   * Takes over what another decoder of the same model has read, every sequence of it `group` times, in a cache of as
+   * many positions. What follows is `next`.
+   */
+  async takeOver(from: Decoder, group: number): Promise<void> {
+    const { memory } = from.#cached!;
+    this.#names = from.#names.flatMap((name) => Array<string>(group).fill(name));
+    const [batch, tokens] = [group * memory.batch, memory.capacity];
+    if (this.#cached?.memory.batch !== batch || this.#cached.memory.capacity !== tokens) {
+      this.#freeCache();
+      this.#cached = {
+        memory: new CacheMemory(batch, tokens),
+        programs: new Programs(this.model.gpu, { slots: this.#slots }),
+      };
+    }
+    await this.#program(1); // its recording asks for every layer
+    this.#cached!.begun = true;
+    memory.spread(this.model.gpu, this.#cached!.memory, group);
+  }
+
   async plan(batch: number, longest: number, maxTokens: number): Promise<number> {
     this.#cache(batch, Math.min(this.model.sizes.maxPositions, longest + maxTokens), false);
     const { memory } = this.#cached!;

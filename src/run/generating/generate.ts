@@ -19,6 +19,8 @@ export interface GenerateOptions extends SamplingOptions {
    * are still there; the memory for them grows by doubling.
    */
   readonly goesOn?: boolean;
+  /** Takes every token that is added to a row; true ends the row with it. */
+  readonly ends?: (row: number, id: number) => boolean;
 }
 
 /** A token of one of the prompts. The last one of a sequence has `done`, and `id` -1 where a stop token ended it. */
@@ -26,6 +28,10 @@ export interface Generated {
   readonly row: number;
   readonly id: number;
   readonly done: boolean;
+  /** The token that was chosen: a stop token too. */
+  readonly chosen: number;
+  /** (V) what it was chosen from; of this moment alone. */
+  readonly logits: Float32Array;
 }
 
 /**
@@ -71,9 +77,10 @@ export class Generator {
         const id = choosers[row]!.choose(own, sequence);
         const stopped = stop.includes(id);
         if (!stopped) sequence.push(id);
-        const done = stopped || made === maxTokens || sequence.length >= most;
+        const ended = stopped || options.ends?.(row, id) === true;
+        const done = ended || made === maxTokens || sequence.length >= most;
         if (done) running.delete(row);
-        yield { row, id: stopped ? -1 : id, done };
+        yield { row, id: stopped ? -1 : id, done, chosen: id, logits: own };
       }
       if (running.size === 0 || signal?.aborted) return;
       logits = await this.#source.next(sequences, running);

@@ -10,6 +10,7 @@ import { Model } from "../../model/model.ts";
 import type { Recorder } from "../../tensor/recorder.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { Gate } from "../mixing/gate.ts";
+import { scorePreferences } from "../rewarding/preferences.ts";
 import { type Reader, readForScoring, type ScoringData } from "../scoring/read-rows.ts";
 import { recordOutputs } from "../scoring/recorded-outputs.ts";
 import { scorePairs } from "../scoring/score-pairs.ts";
@@ -162,7 +163,8 @@ export class ModelLoader {
       if (read.kind === "text") for (const remark of read.remarks ?? []) warn(remark);
       if (read.kind === "examples" && model.task === "embedder") return scorePairs(model, read.examples, common);
       if (read.kind === "examples") return scoreExamples(model, read.examples, common);
-      return scoreText(model, read, tools!, { ...common, needs, maxTokens, stop });
+      if (!tools) return scorePreferences(model, read, source.answers!, common);
+      return scoreText(model, read, tools, { ...common, needs, maxTokens, stop });
     };
     return {
       ref,
@@ -173,7 +175,8 @@ export class ModelLoader {
       score: async (groups, scoring = {}) => {
         const found = await score(groups, scoring);
         const scored = (await task?.finish(found)) ?? found;
-        for (const text of unknownScores(ref, scored, groups, needs.has("choice"))) warn(text);
+        for (const text of unknownScores(ref, scored, groups, needs.has("choice") || needs.has("preference")))
+          warn(text);
         return scored;
       },
       async free() {

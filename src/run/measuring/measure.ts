@@ -12,7 +12,7 @@ const BESIDES = new Set<Need>(["generated", "continued", "truth", "options", "pa
 function isMeasured({ needs = [] }: Metric, row: ScoredRow): boolean {
   const list = [needs].flat();
   if (list.includes("pair")) return row.pair !== undefined;
-  if (list.includes("choice")) return row.choice !== undefined;
+  if (list.includes("choice") || list.includes("preference")) return row.choice !== undefined;
   return tokens(row) > 0 || list.some((need) => BESIDES.has(need));
 }
 

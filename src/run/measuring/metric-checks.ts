@@ -47,6 +47,13 @@ export function checkMetrics(
       `--metric ${chooser.method.name} scores the choices of a row, ${other.method.name} its own answer`,
       `run them apart, one evaluate with --metric ${chooser.method.name} and one with --metric ${other.method.name}`,
     );
+  const judge = metrics.find((metric) => needsOf([metric]).has("preference"));
+  const single = judge && metrics.find((metric) => !needsOf([metric]).has("preference"));
+  if (single)
+    throw new UserError(
+      `--metric ${judge.method.name} reads two answers a row, ${single.method.name} a row's own answer`,
+      `run them apart, one evaluate with --metric ${judge.method.name} and one with --metric ${single.method.name}`,
+    );
 }
 
 /** Throws UserError where a group that the metric looks at is missing, or the groups that it compares are the same. */

@@ -13,8 +13,10 @@ import { plainTemplate, renderedAt, templateValues } from "../../data/template.t
 import { NAME_TOKENIZER } from "../../data/tokenizer.ts";
 import { UserError } from "../../errors.ts";
 import type { ModelSizes } from "../../model/architecture.ts";
+import { readPreferences } from "../rewarding/preferences.ts";
 import type { TextTools } from "../text-tools.ts";
 import { type Alternatives, questionOf, readAlternatives } from "./alternatives.ts";
+import type { ChoiceQuestion } from "./choice-question.ts";
 import { encodeContinuation } from "./continuations.ts";
 import type { Need } from "./scored-row.ts";
 
@@ -24,18 +26,6 @@ export interface Question {
   readonly expected: string;
   readonly group: number;
   readonly place: string;
-}
-
-/** A row of several choices: `count` sequences from the `first` on, and the place of the right one among them. */
-export interface ChoiceQuestion {
-  readonly group: number;
-  readonly first: number;
-  readonly count: number;
-  readonly answer: number;
-  /** Bytes of each choice in UTF-8. */
-  readonly bytes: readonly number[];
-  /** Whether all choices fit into what the model reads. */
-  readonly isWhole: boolean;
 }
 
 export interface TextData {
@@ -63,6 +53,8 @@ export type ScoringData = TextData | ExampleData;
 export interface Reader {
   readonly sizes: ModelSizes;
   readonly tools: TextTools | undefined;
+  /** Of a reward model: what reads prompts and answers. */
+  readonly answers?: TextTools | undefined;
   /** What a classifier takes. */
   readonly examples: ExampleReader;
   /** Names the model in messages. */
@@ -77,9 +69,18 @@ export interface Reader {
  */
 export async function readForScoring(
   groups: readonly GroupReference[],
-  { sizes, tools, examples: reader }: Reader,
+  { sizes, tools, answers, examples: reader, ref }: Reader,
   needs: ReadonlySet<Need>,
 ): Promise<ScoringData> {
+  if (needs.has("preference")) {
+    const isReward = answers !== undefined && !reader.everyToken && sizes.outputs === 1;
+    if (!tools && !isReward)
+      throw new UserError(
+        `--metric preference is not for ${ref}, which gives an answer neither a likelihood nor a reward`,
+        "it is for language models and for reward models of one label",
+      );
+    return { kind: "text", ...(await readPreferences(groups, (tools ?? answers)!)) };
+  }
   if (!tools) {
     const examples = await loadExamples(groups, reader);
     if (needs.has("pair-score")) requireScores(examples);

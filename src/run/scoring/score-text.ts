@@ -9,8 +9,9 @@ import { GREEDY } from "../generating/sampling.ts";
 import { notFinite } from "../not-finite.ts";
 import type { TextTools } from "../text-tools.ts";
 import { withAlternatives } from "./alternatives.ts";
+import type { ChoiceQuestion } from "./choice-question.ts";
 import { gradientNorms } from "./gradient-norms.ts";
-import type { ChoiceQuestion, Question, ScoringData, TextData } from "./read-rows.ts";
+import type { Question, ScoringData, TextData } from "./read-rows.ts";
 import { type ScoreOptions, scoreSequences } from "./score-rows.ts";
 import { bodyTokens, type Need, rightTokens, type ScoredRow, summedLoss, tokens } from "./scored-row.ts";
 

@@ -84,6 +84,7 @@ export type Need =
   | "generated"
   | "continued"
   | "choice"
+  | "preference"
   | "moments"
   | "gradient"
   | "packed-bytes"

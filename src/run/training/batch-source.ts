@@ -17,6 +17,13 @@ import type { EncodeOptions } from "../../data/sequences.ts";
 import type { Split } from "../../data/split.ts";
 import type { TextTools } from "../text-tools.ts";
 
+export interface DrawnBatch<B> {
+  readonly batch: B;
+  readonly epoch: number;
+  /** Milliseconds in which it was written, by a model on an idle GPU: they are no part of training's speed. */
+  readonly away?: number;
+}
+
 /** An endless source of batches whose place can be saved. */
 export interface BatchSource<B> {
   readonly groups: readonly { readonly name: string; readonly rows: number; readonly tokens?: number }[];
@@ -24,7 +31,7 @@ export interface BatchSource<B> {
   /** A batch of the largest shape there is, for planning. Its contents do not matter. */
   largest(): B;
   /** The next batch; a promise where a model must write it first. */
-  next(): { readonly batch: B; readonly epoch: number } | Promise<{ readonly batch: B; readonly epoch: number }>;
+  next(): DrawnBatch<B> | Promise<DrawnBatch<B>>;
   state(): OrderState;
   load(state: unknown, what: string): void;
 }

@@ -4,7 +4,7 @@
  */
 import { UserError } from "../../errors.ts";
 import type { Log } from "../command-context.ts";
-import type { BatchSource } from "./batch-source.ts";
+import type { BatchSource, DrawnBatch } from "./batch-source.ts";
 import type { Controllers } from "./controller.ts";
 import { type GroupLoss, type HeldOutLosses, meanOfGroups } from "./held-out.ts";
 import type { Objective } from "./objective.ts";
@@ -139,8 +139,10 @@ export class TrainingLoop<B> {
 
   async #start(step: number): Promise<void> {
     const { trainer, source, rate, accumulate, controllers } = this.#parts;
-    const drawn: { batch: B; epoch: number }[] = [];
+    const drawn: DrawnBatch<B>[] = [];
     for (let i = 0; i < accumulate; i++) drawn.push(await source.next());
+    const away = drawn.reduce((sum, one) => sum + (one.away ?? 0), 0);
+    if (away > 0) this.#recent = this.#recent.map(({ time, size }) => ({ time: time + away, size }));
     const batches = drawn.map(({ batch }) => batch);
     const values = controllers.values(step);
     const { result } = await trainer.step(step, rate(step), batches, values.all);

@@ -24,6 +24,7 @@ import { withConfig } from "../../model/with-config.ts";
 import { quote } from "../../text/quote.ts";
 import { type AdapterOptions, adapterChoice, adapterFlag, refuseTwoAdapters, trainsAdapter } from "./adapter-choice.ts";
 import type { MeasureInputs } from "./adapter-inputs.ts";
+import type { ConfigChange } from "./config-change.ts";
 
 export interface StartOptions extends AdapterOptions {
   /** Reference of the model; undefined with `init`. */
@@ -46,7 +47,7 @@ export interface StartOptions extends AdapterOptions {
   /** What the model is called in lineage; "model" when left out. */
   readonly role?: string | undefined;
   /** The config of the model that is trained, made of that which is named. */
-  readonly changed?: ((json: Json) => Json) | undefined;
+  readonly changed?: ConfigChange | undefined;
   readonly warn: (message: string) => void;
   /** Whether the script adds the load-balancing loss of mixtures of experts. */
   readonly balances?: boolean | undefined;
@@ -122,7 +123,9 @@ interface Parts {
 async function startFrom(parts: Parts, options: StartOptions): Promise<Start> {
   const { whole, opened, adapter, resumed } = parts;
   const { warn } = options;
-  const base = options.changed ? await withConfig(whole, options.changed(configOf(whole)), options.seed) : whole;
+  const base = options.changed
+    ? await withConfig(whole, await options.changed(configOf(whole), whole), options.seed)
+    : whole;
   const used = [opened, ...(adapter ? [adapter] : []), ...(resumed ? [resumed] : [])];
   const chosen = await modelOptions(options, adapter, base.ref);
   const json = configOf(base);
@@ -217,7 +220,7 @@ async function fresh(init: string, options: StartOptions): Promise<Start> {
       "name a checkpoint instead of --init, or leave out what makes an adapter",
     );
   const { embeds, changed = (json) => json } = options;
-  const named = changed(json as Json);
+  const named = await changed(json as Json, { ref: init, files: new Map() });
   const described = await describeConfig(named, init, undefined, { files: new Map(), embeds });
   const given = described.json;
   if (given !== named)

@@ -11,13 +11,14 @@ import type { Split } from "../../data/split.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
 import type { Values } from "../../method/options.ts";
 import type { Picks } from "../../method/picks.ts";
-import type { Json } from "../../model/architecture.ts";
+
 import type { Embedding } from "../../model/embedder.ts";
 import type { Model } from "../../model/model.ts";
 import type { Parameter } from "../../tensor/parameter.ts";
 import type { CommandContext } from "../command-context.ts";
 import type { DescribedModel } from "../open-model.ts";
 import type { BatchSource, OrderChoice } from "./batch-source.ts";
+import type { ConfigChange } from "./config-change.ts";
 import type { Controller } from "./controller.ts";
 import type { Objective } from "./objective.ts";
 import type { RUN } from "./options.ts";
@@ -100,7 +101,7 @@ export interface Technique<B, D extends TrainingData<B> = TrainingData<B>> {
   /** Whether its objective has the load-balancing loss of mixtures of experts. */
   readonly balances?: boolean;
   /** The config of the model that is trained, made of that which is named. */
-  readonly changed?: ((json: Json) => Json) | undefined;
+  readonly changed?: ConfigChange | undefined;
   /** Where the model is trained as an embedder, on pairs of texts. */
   readonly embeds?: Embedding | undefined;
   /** Reference of the model that is trained; undefined with --init. */

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import type { FreeNumbers } from "../../../src/merge/tuning/contract.ts";
-import { adam, sgd } from "../../../src/merge/tuning/descent.ts";
 import { normalized, plain, scaledSimplex } from "../../../src/merge/tuning/free-numbers.ts";
+import { adam, sgd } from "../../../src/tensor/descent.ts";
 
 const START = { models: 3, start: Float64Array.of(0.3, 0.5, 0.4, 0.2, 0.9, 0.1) };
 const OUTER = Float64Array.of(0.7, -1.1, 0.4, 2, 0.3, -0.6);

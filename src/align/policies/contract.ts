@@ -1,0 +1,115 @@
+/**
+ * What a policy-gradient method is: advantages from the rewards of a rollout, and a loss of every token from new and
+ * old log-probabilities. Each file of methods/policies is one: `--method grpo` is grpo.ts.
+ *
+ * The frame samples answers, asks the verifiers, keeps the log-probabilities of the policy that sampled, averages as
+ * --aggregate says and adds the divergence from the model as it was. Gradients flow through the new log-probabilities
+ * alone. A method that differs from GRPO in settings alone names them as `defaults`.
+ */
+import { type Laws, sameClaim } from "../../method/laws.ts";
+import type { Options, Values } from "../../method/options.ts";
+import type { MethodInfo } from "../../method/registry.ts";
+import type { Recorder } from "../../tensor/recorder.ts";
+import type { Tensor } from "../../tensor/tensor.ts";
+import { POLICY } from "./options.ts";
+
+/** Values of the options that all methods have. */
+export type SharedValues = Values<typeof POLICY>;
+
+export type PolicyValues<O extends Options> = SharedValues & Values<O>;
+
+/** The tokens of answers in a micro-batch. What the model does not change takes no gradient. */
+export interface TokenTerms<V extends SharedValues = SharedValues> {
+  /** (B, T) log-probability of every token that counts under the model as it is; 0 elsewhere. */
+  readonly logProbs: Tensor;
+  /** (B, T) the same less those of the policy that sampled. */
+  readonly logRatio: Tensor;
+  /** (B, T) or (B, 1): the importance that --ratio names. */
+  readonly ratio: Tensor;
+  /** (B, T) */
+  readonly advantages: Tensor;
+  readonly values: V;
+}
+
+/** The rewards of a rollout: rows are answers, and the groups follow one another. */
+export interface Rewarded<V extends SharedValues = SharedValues> {
+  /** Sums of the terms times their weights, with penalties of length. */
+  readonly rewards: Float64Array;
+  /** (rows, terms): null where a verifier did not score. */
+  readonly terms: readonly (readonly (number | null)[])[];
+  /** Of the terms. */
+  readonly weights: readonly number[];
+  /** Rows of a group. */
+  readonly group: number;
+  /** Tokens of every answer. */
+  readonly lengths: readonly number[];
+  /** With --kl-in reward: --kl times k1 of every token, row by row. */
+  readonly penalties: readonly Float64Array[] | undefined;
+  /** What the value head foretold at every token, row by row; for a method with `value`. */
+  readonly estimates: readonly Float64Array[] | undefined;
+  /** Reward of the most likely answer to the prompt of each group; for a method that says `greedy`. */
+  readonly greedy: Float64Array | undefined;
+  readonly values: V;
+}
+
+/** What a value head says of the tokens of answers. */
+export interface ValueTerms<V extends SharedValues = SharedValues> {
+  /** (B, T) what is foretold before every token. */
+  readonly estimates: Tensor;
+  /** (B, T) the same when the answers were sampled. */
+  readonly old: Tensor;
+  /** (B, T) what followed: the advantage and the old estimate. */
+  readonly returns: Tensor;
+  readonly values: V;
+}
+
+/** Of every answer: one number, or one for each token. */
+export type Advantages = readonly (number | Float64Array)[];
+
+/** What holds for every rollout and every batch. */
+export const POLICY_LAWS = {
+  policyGradient: "where the model is the one that sampled, the gradient is that of -A log p of every token",
+  clipped: "a token whose ratio has left the range on the side of its advantage has no gradient",
+  zeroSum: "the advantages of a group add up to 0",
+  equalRewards: "a group of equal rewards has no gradient",
+  shiftFree: "a number added to all rewards changes no advantage",
+} as const;
+
+export type PolicyLaw = keyof typeof POLICY_LAWS;
+
+/** Claims all laws of a method. A method names its exceptions after it. */
+export const EVERY_POLICY_LAW = sameClaim(POLICY_LAWS, true);
+
+export interface PolicyMethod<O extends Options = Options> extends MethodInfo<O> {
+  readonly kind: "policy";
+  readonly laws: Laws<PolicyLaw>;
+  /** Whether it is told the reward of the most likely answer to each prompt. */
+  readonly greedy?: boolean;
+  /** Advantages of the answers of a rollout; those of GRPO when left out. */
+  advantages?(given: Rewarded<PolicyValues<O>>): Advantages;
+  /** Loss of every token (B, T); the clipped surrogate when left out. */
+  tokens?(rec: Recorder, given: TokenTerms<PolicyValues<O>>): Tensor;
+  /**
+   * Loss of every token's estimate (B, T), with its weight. A method that has it is given a value head, and returns are
+   * its advantages and what the head foretold; the mean is over all tokens of an update.
+   */
+  value?(rec: Recorder, given: ValueTerms<PolicyValues<O>>): Tensor;
+  /** Refuses options that do not fit together. Throws UserError. */
+  check?(values: PolicyValues<O>): void;
+}
+
+type Defaults = Partial<SharedValues>;
+
+/** Makes a method: the options of all methods, with its own defaults for some of them, and its own. */
+export function definePolicy<const O extends Options>({
+  defaults = {},
+  ...method
+}: Omit<PolicyMethod<O>, "kind"> & { readonly defaults?: Defaults }): PolicyMethod<O> {
+  const shared = Object.fromEntries(
+    Object.entries(POLICY).map(([name, spec]) => {
+      const own = defaults[name as keyof typeof POLICY];
+      return [name, own === undefined ? spec : { ...spec, default: own }];
+    }),
+  );
+  return { kind: "policy", ...method, options: { ...method.options, ...shared } };
+}

@@ -1,0 +1,36 @@
+/** Log-probabilities of answers as recorded steps: the same ones for training, for the old policy and the reference. */
+import type { TokenBatch } from "../../data/batch.ts";
+import type { Model } from "../../model/model.ts";
+import { recordInputs, recordTargets } from "../../run/batch-programs.ts";
+import { RowMetrics } from "../../run/training/row-metrics.ts";
+import { crossEntropy } from "../../tensor/ops/cross-entropy.ts";
+import { rowEntropy } from "../../tensor/ops/distribution.ts";
+import { neg, scale } from "../../tensor/ops/elementwise.ts";
+import { chunkedHead } from "../../tensor/ops/head-loss.ts";
+import type { Recorder } from "../../tensor/recorder.ts";
+import type { Tensor } from "../../tensor/tensor.ts";
+
+/** Log-probabilities of the targets (B, T) at a temperature; tells the mean entropy, in nats, beside them. */
+export function logProbsOf(
+  rec: Recorder,
+  model: Model,
+  batch: TokenBatch,
+  how: { readonly temperature: number; readonly recompute?: boolean; readonly adapter?: boolean },
+): { readonly logProbs: Tensor; readonly hidden: Tensor; readonly notes: RowMetrics } {
+  const { temperature, ...options } = how;
+  const { hidden, head } = model.record(rec, recordInputs(rec, batch), options);
+  const notes = new RowMetrics(rec);
+  const nll = chunkedHead(rec, {
+    hidden,
+    head,
+    width: model.sizes.outputs,
+    along: [recordTargets(rec, batch)],
+    loss(logits, [targets]) {
+      const cooled = temperature === 1 ? logits : scale(rec, logits, 1 / temperature);
+      notes.chunk(targets!);
+      notes.add("entropy", rowEntropy(rec, cooled));
+      return crossEntropy(rec, cooled, targets!);
+    },
+  });
+  return { logProbs: neg(rec, rec.reshape(nll, [batch.rows, batch.length])), hidden, notes };
+}

@@ -1,0 +1,124 @@
+/**
+ * The objective of policy gradients: a method's loss of every token of sampled answers, times the token's weight, and
+ * the divergence from the model as it was.
+ */
+import { batchKey, placesOf, type TokenBatch } from "../../data/batch.ts";
+import type { Bound } from "../../method/bind.ts";
+import type { Model } from "../../model/model.ts";
+import { fillInputs, fillTargets } from "../../run/batch-programs.ts";
+import type { Objective, RecordedLoss } from "../../run/training/objective.ts";
+import { add, mul, scale, square, stopGradient, sub } from "../../tensor/ops/elementwise.ts";
+import { dot } from "../../tensor/ops/reduce.ts";
+import { dynamic, type Recorder } from "../../tensor/recorder.ts";
+import type { Tensor } from "../../tensor/tensor.ts";
+import type { PolicyMethod, SharedValues } from "./contract.ts";
+import { logProbsOf } from "./log-probs.ts";
+import { clippedSurrogate, clipShares, divergenceOf, importance } from "./surrogate.ts";
+import type { ValueHead } from "./value-head.ts";
+
+/** A micro-batch of answers. What is (B, T) has the number of a token where the token before it stands. */
+export interface PolicyBatch {
+  readonly tokens: TokenBatch;
+  /** (B, T) what a token weighs in the loss; 0 where none counts. */
+  readonly weights: Float32Array;
+  /** (B, T) 1 / tokens of the update where one counts. */
+  readonly shares: Float32Array;
+  /** (B) tokens of each answer that count, at least 1. */
+  readonly lengths: Float32Array;
+  /** (B, T) */
+  readonly advantages: Float32Array;
+  /** (B, T) log-probabilities under the policy that sampled; undefined while the model still is that policy. */
+  readonly old: Float32Array | undefined;
+  /** (B, T) those of the model as it was, where the loss asks for them. */
+  readonly reference: Float32Array | undefined;
+  /** (B, T) what the value head foretold, and what followed; of a method that has one. */
+  readonly estimates: Float32Array | undefined;
+  readonly returns: Float32Array | undefined;
+  /** What is told of the rollout, with its steps. */
+  readonly told: Readonly<Record<string, number>>;
+}
+
+export interface PolicySetup {
+  readonly model: Model;
+  readonly chosen: Bound<PolicyMethod>;
+  readonly recompute: boolean;
+  /** Of a method that has `value`. */
+  readonly head?: ValueHead | undefined;
+}
+
+/** Whether the loss has the divergence from the model as it was. */
+export const asksReference = ({ kl, kl_in }: Pick<SharedValues, "kl" | "kl_in">): boolean => kl > 0 && kl_in === "loss";
+
+/** From log-probabilities to the loss of an update and what is told of it. Inputs are declared by name. */
+export function policyLoss(
+  rec: Recorder,
+  { method, values: own }: Bound<PolicyMethod>,
+  logProbs: Tensor,
+  { fresh, rows, estimates }: { readonly fresh: boolean; readonly rows: number; readonly estimates?: Tensor },
+): RecordedLoss {
+  const values: SharedValues = own;
+  const { shape } = logProbs; // (B, T)
+  const now = stopGradient(rec, logProbs);
+  const old = fresh ? now : rec.input("old", shape);
+  const weights = rec.input("weights", shape);
+  const shares = rec.input("shares", shape);
+  const logRatio = sub(rec, logProbs, old);
+  const ratio = importance(rec, values.ratio, logRatio, rec.input("lengths", [rows, 1]));
+  const terms = { logProbs, logRatio, ratio, advantages: rec.input("advantages", shape), values };
+  const policy = (method.tokens ?? clippedSurrogate)(rec, { ...terms, values: own });
+  const told: Record<string, Tensor> = {
+    ...clipShares(rec, { ...terms, ratio: stopGradient(rec, ratio) }),
+    old_kl: divergenceOf(rec, "k3", now, old),
+  };
+  const backward: [Tensor, Tensor][] = [[policy, weights]];
+  let loss = dot(rec, policy, weights);
+  if (asksReference(values)) {
+    const reference = rec.input("reference", shape);
+    const kl = divergenceOf(rec, values.kl_estimator, logProbs, reference);
+    const weighed = scale(rec, values.kl_unbiased ? mul(rec, kl, ratio) : kl, dynamic("kl_weight"));
+    backward.push([weighed, weights]);
+    loss = add(rec, loss, dot(rec, weighed, weights));
+    told.kl = divergenceOf(rec, "k3", now, reference);
+  }
+  if (estimates) {
+    const heard = { old: rec.input("estimates", shape), returns: rec.input("returns", shape) };
+    const losses = method.value!(rec, { estimates, ...heard, values: own });
+    backward.push([losses, shares]);
+    loss = add(rec, loss, dot(rec, losses, shares));
+    told.value_loss = losses;
+    told.value_error = square(rec, sub(rec, stopGradient(rec, estimates), heard.returns));
+  }
+  const metrics = Object.fromEntries(Object.entries(told).map(([name, x]) => [name, dot(rec, x, shares)]));
+  return { backward, metrics: { loss, ...metrics } };
+}
+
+export function policyObjective({ model, chosen, recompute, head }: PolicySetup): Objective<PolicyBatch> {
+  const values: SharedValues = chosen.values;
+  return {
+    name: chosen.method.name,
+    key: ({ tokens, old }) => `${batchKey(tokens)}${old ? "" : " fresh"}`,
+    counted: ({ tokens }) => tokens.counted,
+    size: ({ tokens }) => tokens.rows * tokens.length,
+    describe: ({ tokens }) => placesOf(tokens),
+
+    record(rec, { tokens, old }) {
+      const { temperature } = values;
+      const { logProbs, hidden, notes } = logProbsOf(rec, model, tokens, { temperature, recompute });
+      const recorded = policyLoss(rec, chosen, logProbs, {
+        fresh: old === undefined,
+        rows: tokens.rows,
+        ...(head ? { estimates: head.record(rec, hidden, logProbs.shape) } : {}),
+      });
+      const shares = rec.reshape(rec.input("shares", logProbs.shape), [tokens.rows * tokens.length]);
+      return { ...recorded, metrics: { ...recorded.metrics, ...Object.fromEntries(notes.means(shares)) } };
+    },
+
+    fill(program, { tokens, told: _, ...given }) {
+      fillInputs(program, tokens);
+      fillTargets(program, tokens);
+      for (const [name, data] of Object.entries(given)) if (data && program.takes(name)) program.write(name, data);
+    },
+
+    report: (metrics, batches) => ({ ...metrics, ...batches[0]!.told }),
+  };
+}

@@ -1,0 +1,81 @@
+/** What is known of the batches of a run before any answer is sampled. */
+import { collate } from "../../data/batch.ts";
+import { UserError } from "../../errors.ts";
+import type { Bound } from "../../method/bind.ts";
+import type { BatchSource } from "../../run/training/batch-source.ts";
+import { type BatchSizes, batchesOf, updatesOfPass } from "./batches.ts";
+import type { PolicyMethod, SharedValues } from "./contract.ts";
+import { asksReference, type PolicyBatch } from "./objective.ts";
+import type { PolicyPrompts } from "./prompts.ts";
+
+export interface RolloutPlan extends Pick<BatchSource<PolicyBatch>, "groups" | "batchesPerEpoch" | "largest"> {
+  readonly read: PolicyPrompts;
+  readonly sizes: BatchSizes;
+  readonly values: SharedValues;
+  readonly seed: number;
+  /** Id that fills up batches. */
+  readonly pad: number;
+  /** Whether the policy that sampled is asked for its log-probabilities, before its weights change. */
+  readonly asksOld: boolean;
+}
+
+/** How answers become updates. Throws UserError where a rollout does not divide into them. */
+export function sizesOf(
+  { batch_size: rows, accumulate }: { readonly batch_size: number; readonly accumulate: number },
+  { group, prompts_per_step: prompts, updates: passes }: SharedValues,
+): BatchSizes {
+  const perUpdate = rows * accumulate;
+  const answers = prompts === undefined ? perUpdate : prompts * group;
+  if (answers % perUpdate !== 0 || answers % group !== 0)
+    throw new UserError(
+      prompts === undefined
+        ? `an update of ${perUpdate} answers (--batch-size x --accumulate) is no whole number of groups of ${group}`
+        : `${answers} answers of a rollout (--prompts-per-step x --group) are no whole number of updates of ${perUpdate}`,
+      "--batch-size x --accumulate answers make an update: choose a multiple of --group, and a rollout of as many or more",
+    );
+  return { rows, accumulate, answers, passes };
+}
+
+/** Plans the batches of a run. */
+export function planRollouts(
+  { method, values: own }: Bound<PolicyMethod>,
+  given: Pick<RolloutPlan, "read" | "sizes" | "seed" | "pad">,
+): RolloutPlan {
+  const { read, sizes, pad } = given;
+  const values: SharedValues = own;
+  const { kl, kl_in: where, kl_target: target } = values;
+  const hasHead = method.value !== undefined;
+  const updates = sizes.passes * updatesOfPass(sizes);
+  const asksOld = updates > 1 || hasHead || (kl > 0 && (where === "reward" || target !== undefined));
+  const rollouts = (read.prompts.length * values.group) / sizes.answers;
+  return {
+    ...given,
+    values,
+    asksOld,
+    groups: read.groups.map(({ name, lengths }) => {
+      return { name, rows: lengths.length, tokens: lengths.reduce((a, b) => a + b, 0) };
+    }),
+    batchesPerEpoch: Math.max(1, Math.round(rollouts * batchesOf(sizes))),
+    largest(): PolicyBatch {
+      const longest = read.prompts.reduce((most, { ids }) => Math.max(most, ids.length), 1);
+      const ids = new Int32Array(longest + values.max_new_tokens);
+      const tokens = collate(
+        Array.from({ length: sizes.rows }, () => [{ ids, labels: ids, group: 0, place: "" }]),
+        { pad },
+      );
+      const zeros = () => new Float32Array(tokens.rows * tokens.length);
+      return {
+        tokens,
+        weights: zeros(),
+        shares: zeros(),
+        lengths: new Float32Array(tokens.rows).fill(1),
+        advantages: zeros(),
+        old: updates > 1 ? zeros() : undefined,
+        reference: asksReference(values) ? zeros() : undefined,
+        estimates: hasHead ? zeros() : undefined,
+        returns: hasHead ? zeros() : undefined,
+        told: {},
+      };
+    },
+  };
+}

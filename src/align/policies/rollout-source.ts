@@ -1,0 +1,142 @@
+/**
+ * Batches of a training by policy gradients: a rollout when one is asked for, then the micro-batches of its updates.
+ *
+ * The present rollout is part of the state, with its old log-probabilities and advantages. A rollout that was under way
+ * is not: it is drawn again from the prompts' order and the weights that were saved.
+ */
+import type { BatchOrder, OrderState } from "../../data/order.ts";
+import { UserError } from "../../errors.ts";
+import type { Json } from "../../json.ts";
+import type { BatchSource, DrawnBatch } from "../../run/training/batch-source.ts";
+import type { Controller } from "../../run/training/controller.ts";
+import { batchAt, batchesOf } from "./batches.ts";
+import type { PolicyBatch } from "./objective.ts";
+import type { DrawnPrompt, HeldAnswer, HeldRollout, RolloutLine, RolloutMaker, RolloutSpeed } from "./rollout.ts";
+import type { RolloutPlan } from "./rollout-plan.ts";
+
+export interface RolloutSourceOptions {
+  readonly plan: RolloutPlan;
+  readonly maker: RolloutMaker;
+  /** One prompt at a time. */
+  readonly order: BatchOrder;
+  /** Hears every rollout. */
+  readonly heard?: (
+    number: number,
+    lines: readonly RolloutLine[],
+    speed: RolloutSpeed,
+    told: HeldRollout["told"],
+  ) => void;
+  /** Hears, of a run that resumes, how many rollouts it has. */
+  readonly resumed?: (rollouts: number) => void;
+}
+
+/** The state of the source beside the order of its prompts. */
+interface RolloutState {
+  /** Rollouts that were made. */
+  readonly made: number;
+  /** Micro-batches of the present one that were given. */
+  readonly at: number;
+  readonly held: HeldRollout | null;
+  /** Weight of the divergence from the model as it was. */
+  readonly kl: number;
+}
+
+/**
+ * The weight of the divergence after a rollout that diverged by `drift` nats: it follows the error against the target,
+ * of which a fifth counts at most. Ziegler et al. 2019, https://arxiv.org/abs/1909.08593
+ */
+export function adaptedWeight(kl: number, drift: number, answers: number, target: number, horizon: number): number {
+  const error = Math.max(-0.2, Math.min(0.2, drift / target - 1));
+  return kl * (1 + (error * answers) / horizon);
+}
+
+export class RolloutSource implements BatchSource<PolicyBatch> {
+  readonly #options: RolloutSourceOptions;
+  #made = 0;
+  #at = 0;
+  #held: HeldRollout | undefined;
+  #speed: RolloutSpeed | undefined;
+  #kl: number;
+
+  constructor(options: RolloutSourceOptions) {
+    this.#options = options;
+    this.#kl = options.plan.values.kl;
+  }
+
+  get groups() {
+    return this.#options.plan.groups;
+  }
+
+  get batchesPerEpoch(): number {
+    return this.#options.plan.batchesPerEpoch;
+  }
+
+  largest(): PolicyBatch {
+    return this.#options.plan.largest();
+  }
+
+  #draw(): DrawnPrompt {
+    const { bins, epoch } = this.#options.order.next();
+    return { prompt: bins[0]![0]!, epoch };
+  }
+
+  async next(): Promise<DrawnBatch<PolicyBatch>> {
+    const { maker, plan, heard } = this.#options;
+    const { read, sizes } = plan;
+    let away = 0;
+    if (!this.#held || this.#at === batchesOf(sizes)) {
+      const number = this.#made + 1;
+      const { held, lines, speed } = await maker.make(number, () => this.#draw(), this.#kl);
+      const { kl_target: target, kl_horizon: horizon } = plan.values;
+      const { drift } = held.told;
+      if (target !== undefined && drift !== undefined)
+        this.#kl = adaptedWeight(this.#kl, drift, held.answers.length, target, horizon);
+      [this.#held, this.#at, this.#made, this.#speed] = [held, 0, number, speed];
+      away = 1000 * (speed.seconds + speed.judging);
+      heard?.(number, lines, speed, held.told);
+    }
+    const held = this.#held;
+    const sequence = (answer: HeldAnswer) => ({
+      sequence: maker.sequence(answer),
+      from: read.prompts[answer.prompt]!.ids.length,
+    });
+    const batch = batchAt(held, this.#at++, { ...plan, sequence });
+    return { batch, epoch: held.epoch, ...(away > 0 ? { away } : {}) };
+  }
+
+  state(): OrderState {
+    return this.#options.order.state();
+  }
+
+  load(state: unknown, what: string): void {
+    this.#options.order.load(state, what);
+  }
+
+  /** Keeps the present rollout in the state of the training, and says how rollouts go. */
+  controller(): Controller {
+    return {
+      name: "rollout",
+      logged: this.#options.plan.values.kl_target !== undefined,
+      values: () => ({ kl_weight: this.#kl }),
+      said: () => {
+        const reward = this.#held?.told.reward;
+        const { tokens = 0, seconds = 0 } = this.#speed ?? {};
+        const speed = seconds > 0 ? `, rollouts ${Math.round(tokens / seconds)} tokens/s` : "";
+        return reward === undefined ? "" : `reward ${reward.toFixed(3)}${speed}`;
+      },
+      state: () => ({ made: this.#made, at: this.#at, held: this.#held ?? null, kl: this.#kl }) as unknown as Json,
+      load: (state) => {
+        const { made, at, held, kl } = (state ?? {}) as unknown as Partial<RolloutState>;
+        const { plan, resumed } = this.#options;
+        const isCounted = [made, at].every((count) => Number.isSafeInteger(count)) && typeof kl === "number";
+        if (!isCounted || (held && held.answers.length !== plan.sizes.answers))
+          throw new UserError(
+            "the saved state does not say which rollout comes next",
+            "it is damaged, or was written by another version",
+          );
+        [this.#made, this.#at, this.#held, this.#kl] = [made!, at!, held ?? undefined, kl];
+        resumed?.(made!);
+      },
+    };
+  }
+}

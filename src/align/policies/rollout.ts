@@ -1,0 +1,334 @@
+/**
+ * One rollout: prompts are answered by the model as it is, verifiers judge the answers, and rewards become advantages.
+ * Everything follows from (seed, prompts, weights), so that a rollout that was interrupted is drawn again as it was.
+ */
+import type { Sequence } from "../../data/sequences.ts";
+import type { Bound } from "../../method/bind.ts";
+import { answered } from "../../run/generating/answers.ts";
+import type { Rollout, RolloutOptions, Rollouts } from "../../run/generating/rollouts.ts";
+import { type RewardTerm, scoreAll } from "../verifying/rewards.ts";
+import { deviationOf, differs, finished, groupRelative, meanOf } from "./advantages.ts";
+import type { Advantages, PolicyMethod, Rewarded, SharedValues } from "./contract.ts";
+import type { Likelihoods } from "./likelihoods.ts";
+import type { PolicyPrompt } from "./prompts.ts";
+
+/** A prompt that was drawn for a rollout. */
+export interface DrawnPrompt {
+  /** Position among all prompts. */
+  readonly prompt: number;
+  readonly epoch: number;
+}
+
+/** An answer of a rollout, as JSON. */
+export interface HeldAnswer {
+  readonly prompt: number;
+  readonly ids: readonly number[];
+  /** One for the answer, or one for each token. */
+  readonly advantage: number | readonly number[];
+  /** Log-probabilities under the policy that sampled, where they are asked for. */
+  readonly old?: readonly number[];
+  /** Those of the model as it was. */
+  readonly reference?: readonly number[];
+  /** What the value head foretold at each token, and what followed. */
+  readonly estimates?: readonly number[];
+  readonly returns?: readonly number[];
+  /** Of a truncated answer that is masked, and of one that fills up the rollout alone. */
+  readonly uncounted?: true;
+  readonly isFiller?: true;
+}
+
+/** A rollout, as JSON. */
+export interface HeldRollout {
+  /** From 1. */
+  readonly number: number;
+  readonly epoch: number;
+  readonly answers: readonly HeldAnswer[];
+  /** What is told of it with every step that it is used in. */
+  readonly told: Readonly<Record<string, number>>;
+}
+
+/** How fast it was made: no part of the rollout. */
+export interface RolloutSpeed {
+  readonly tokens: number;
+  readonly seconds: number;
+  /** Of verifiers. */
+  readonly judging: number;
+}
+
+/** One line of the file of all answers. */
+export interface RolloutLine {
+  readonly rollout: number;
+  readonly place: string;
+  readonly prompt: string;
+  readonly answer: string;
+  readonly tokens: number;
+  readonly truncated: boolean;
+  readonly reward: number;
+  readonly rewards: Readonly<Record<string, number | null>>;
+  readonly advantage: number | readonly number[];
+  readonly log_prob: number;
+  /** Whether it was trained on. */
+  readonly used: boolean;
+}
+
+export interface RolloutSetup {
+  readonly chosen: Bound<PolicyMethod>;
+  readonly prompts: readonly PolicyPrompt[];
+  readonly terms: readonly RewardTerm[];
+  readonly rollouts: Rollouts;
+  /** Scores with the policy that samples, where its log-probabilities are asked for. */
+  readonly policy: Likelihoods | undefined;
+  /** The model as it was, where the divergence from it counts. */
+  readonly reference: Likelihoods | undefined;
+  /** Prompts of a rollout. */
+  readonly size: number;
+  /** Rows that are scored at once. */
+  readonly rows: number;
+  readonly ends: readonly number[];
+  readonly pad: number;
+  readonly seed: number;
+  readonly signal: AbortSignal;
+  /** Resolves once the GPU has done what was asked of it before. */
+  readonly settled: () => Promise<unknown>;
+}
+
+/** A group of answers to one prompt. */
+interface Group {
+  readonly drawn: DrawnPrompt;
+  readonly answers: readonly Rollout[];
+  readonly rewards: Float64Array;
+  readonly parts: readonly (readonly (number | null)[])[];
+  /** Reward of the most likely answer, where the method asks for it. */
+  readonly greedy: number | undefined;
+}
+
+/**
+ * What is taken off the reward of an answer that comes near the largest length: 0 up to `cache` tokens before it, then
+ * growing evenly to 1. Yu et al. 2025, https://arxiv.org/abs/2503.14476
+ */
+export function overlongPenalty(tokens: number, longest: number, cache: number): number {
+  if (cache === 0) return 0;
+  return Math.min(1, Math.max(0, (tokens - (longest - cache)) / cache));
+}
+
+/** Makes rollouts, one after the other. */
+export class RolloutMaker {
+  readonly #setup: RolloutSetup;
+  readonly #values: SharedValues;
+  #speed: RolloutSpeed = { tokens: 0, seconds: 0, judging: 0 };
+
+  constructor(setup: RolloutSetup) {
+    this.#setup = setup;
+    this.#values = setup.chosen.values;
+  }
+
+  /** A prompt and an answer of it, of which the answer counts. */
+  sequence({ prompt, ids, uncounted }: Pick<HeldAnswer, "prompt" | "ids" | "uncounted">): Sequence {
+    const { ids: asked, group, place } = this.#setup.prompts[prompt]!;
+    const none = { ids: new Int32Array(), labels: new Int32Array(), group, place };
+    const sequence = answered(none, asked, ids);
+    return uncounted ? { ...sequence, labels: new Int32Array(sequence.ids.length).fill(-100) } : sequence;
+  }
+
+  /** The rollout of a number; `draw` gives the next prompt, `kl` weighs the divergence in rewards. */
+  async make(
+    number: number,
+    draw: () => DrawnPrompt,
+    kl = this.#values.kl,
+  ): Promise<{ readonly held: HeldRollout; readonly lines: RolloutLine[]; readonly speed: RolloutSpeed }> {
+    const { size } = this.#setup;
+    const { dynamic_sampling: dynamic, dynamic_rounds: most } = this.#values;
+    await this.#setup.settled();
+    this.#speed = { tokens: 0, seconds: 0, judging: 0 };
+    const all: Group[] = [];
+    const kept: Group[] = [];
+    for (let round = 0; round <= (dynamic ? most : 0) && kept.length < size; round++) {
+      const groups = await this.#answer(Array.from({ length: size }, draw));
+      all.push(...groups);
+      kept.push(...groups.filter(({ rewards }) => !dynamic || differs(rewards)).slice(0, size - kept.length));
+    }
+    const fillers = all.filter((group) => !kept.includes(group)).slice(0, size - kept.length);
+    const { answers, advantages, drift } = await this.#credited(kept, kl);
+    const held = {
+      number,
+      epoch: all[0]!.drawn.epoch,
+      answers: [...answers, ...fillers.flatMap((group) => this.#fillers(group))],
+      told: { ...this.#told(all, kept, answers, advantages), ...(drift === undefined ? {} : { drift }) },
+    };
+    return { held, lines: this.#lines(number, all, kept, advantages), speed: this.#speed };
+  }
+
+  /** Answers prompts and has the answers judged. */
+  async #answer(drawn: readonly DrawnPrompt[]): Promise<Group[]> {
+    const { prompts, rollouts, ends, seed, signal, chosen } = this.#setup;
+    const { group, temperature, max_new_tokens: maxTokens, stop = [], rollout_rows: rows } = this.#values;
+    const asked = drawn.map(({ prompt, epoch }) => {
+      const { ids, place } = prompts[prompt]!;
+      return { ids, key: `${epoch}.${prompt}`, name: place };
+    });
+    const how: RolloutOptions = {
+      group,
+      temperature,
+      maxTokens,
+      ends,
+      stops: stop,
+      seed,
+      signal,
+      ...(rows ? { rows } : {}),
+    };
+    const began = performance.now();
+    const answers = await rollouts.sample(asked, how);
+    const greedy = chosen.method.greedy
+      ? await rollouts.sample(asked, { ...how, group: 1, temperature: 0 })
+      : undefined;
+    const written = performance.now();
+    const scored = await this.#judged(drawn, answers, group);
+    const best = greedy && (await this.#judged(drawn, greedy, 1)).rewards;
+    const { tokens, seconds, judging } = this.#speed;
+    this.#speed = {
+      tokens: tokens + [...answers, ...(greedy ?? [])].reduce((sum, { ids }) => sum + ids.length, 0),
+      seconds: seconds + (written - began) / 1000,
+      judging: judging + (performance.now() - written) / 1000,
+    };
+    return drawn.map((one, i) => ({
+      drawn: one,
+      answers: answers.slice(i * group, (i + 1) * group),
+      rewards: scored.rewards.slice(i * group, (i + 1) * group),
+      parts: scored.parts.slice(i * group, (i + 1) * group),
+      greedy: best?.[i],
+    }));
+  }
+
+  /** Rewards of answers, `group` to each prompt, with the penalty of long ones. */
+  async #judged(drawn: readonly DrawnPrompt[], answers: readonly Rollout[], group: number) {
+    const { prompts, terms, signal } = this.#setup;
+    const { max_new_tokens: longest, overlong } = this.#values;
+    const asked = answers.map(({ text: answer, ids, truncated }, i) => {
+      const { text: prompt, row, place } = prompts[drawn[Math.floor(i / group)]!.prompt]!;
+      return { prompt, answer, tokens: ids.length, truncated, row, place };
+    });
+    const { parts, rewards } = await scoreAll(terms, asked, signal);
+    const lengths = answers.map(({ ids }) => ids.length);
+    return {
+      parts,
+      rewards: Float64Array.from(rewards, (reward, i) => reward - overlongPenalty(lengths[i]!, longest, overlong)),
+    };
+  }
+
+  /** The answers of groups, with advantages and the log-probabilities that the loss asks for. */
+  async #credited(
+    groups: readonly Group[],
+    kl: number,
+  ): Promise<{ answers: HeldAnswer[]; advantages: Advantages; drift: number | undefined }> {
+    const { policy, reference, chosen, terms, rows, pad } = this.#setup;
+    const { group, mask_truncated: masks, kl_in: where } = this.#values;
+    const plain = groups.flatMap(({ drawn: { prompt }, answers }) => answers.map(({ ids }) => ({ prompt, ids })));
+    const sequences = plain.map((answer) => this.sequence(answer));
+    const from = plain.map(({ prompt }) => this.#setup.prompts[prompt]!.ids.length);
+    const scores = await policy?.of(sequences, from, rows, pad);
+    const old = scores?.map(({ logProbs }) => logProbs);
+    const theirs = (await reference?.of(sequences, from, rows, pad))?.map(({ logProbs }) => logProbs);
+    // k1 of every token.
+    const apart = theirs && old?.map((own, i) => Float64Array.from(own, (p, t) => p - theirs[i]![t]!));
+    const penalties = where === "reward" ? apart?.map((own) => own.map((d) => kl * d)) : undefined;
+    const estimates = scores?.flatMap((own) => (own.estimates ? [Float64Array.from(own.estimates)] : []));
+    const given: Rewarded<never> = {
+      rewards: Float64Array.from(groups.flatMap(({ rewards }) => [...rewards])),
+      terms: groups.flatMap(({ parts }) => parts),
+      weights: terms.map(({ weight }) => weight),
+      group,
+      lengths: plain.map(({ ids }) => ids.length),
+      penalties,
+      estimates: estimates?.length ? estimates : undefined,
+      greedy: chosen.method.greedy ? Float64Array.from(groups, ({ greedy }) => greedy!) : undefined,
+      values: chosen.values,
+    };
+    const raw: Advantages = chosen.method.advantages?.(given) ?? [...groupRelative(given)];
+    const advantages = finished(raw, given.values);
+    const at = (own: number | Float64Array, t: number) => (typeof own === "number" ? own : own[t]!);
+    const returnsOf = (i: number) => [...given.estimates![i]!].map((estimate, t) => estimate + at(raw[i]!, t));
+    const cut = groups.flatMap(({ answers }) => answers.map(({ truncated }) => truncated));
+    const answers = plain.map(({ prompt, ids }, i): HeldAnswer => {
+      const own = advantages[i]!;
+      return {
+        prompt,
+        ids,
+        advantage: typeof own === "number" ? own : [...own],
+        ...(old ? { old: [...old[i]!] } : {}),
+        ...(theirs && where === "loss" ? { reference: [...theirs[i]!] } : {}),
+        ...(given.estimates ? { estimates: [...given.estimates[i]!], returns: returnsOf(i) } : {}),
+        ...(masks && cut[i] ? { uncounted: true } : {}),
+      };
+    });
+    return { answers, advantages, drift: apart && meanOf(apart.map((own) => own.reduce((a, b) => a + b, 0))) };
+  }
+
+  /** Answers that count nothing, where dynamic sampling found too few groups. */
+  #fillers({ drawn: { prompt }, answers }: Group): HeldAnswer[] {
+    const zeros = (ids: readonly number[]) => ids.map(() => 0);
+    return answers.map(({ ids }) => ({
+      ...{ prompt, ids, advantage: 0, uncounted: true, isFiller: true },
+      ...(this.#setup.policy ? { old: zeros(ids) } : {}),
+      ...(this.#setup.chosen.method.value ? { estimates: zeros(ids), returns: zeros(ids) } : {}),
+      ...(this.#setup.reference && this.#values.kl_in === "loss" ? { reference: zeros(ids) } : {}),
+    }));
+  }
+
+  /** What a rollout was like. Rewards are those of all answers, those of groups that are left out, too. */
+  #told(
+    all: readonly Group[],
+    kept: readonly Group[],
+    held: readonly HeldAnswer[],
+    advantages: Advantages,
+  ): Record<string, number> {
+    const { terms } = this.#setup;
+    const rewards = all.flatMap((group) => [...group.rewards]);
+    const answers = all.flatMap((group) => group.answers);
+    const parts = all.flatMap((group) => group.parts);
+    const byTerm = terms.map(({ name }, k): [string, number] => {
+      const scored = parts.map((row) => row[k]!).filter((value) => value !== null);
+      return [`reward.${name.replaceAll("-", "_")}`, meanOf(scored)];
+    });
+    const sampled = kept.flatMap((group) => group.answers);
+    const gaps = held.flatMap(({ old }, i) => old?.map((p, t) => Math.abs(p - sampled[i]!.logProbs[t]!)) ?? []);
+    const credits = advantages.flatMap((own) => (typeof own === "number" ? [own] : [...own]));
+    return {
+      reward: meanOf(rewards),
+      reward_std: deviationOf(rewards),
+      ...(byTerm.length > 1 ? Object.fromEntries(byTerm) : {}),
+      differing_groups: meanOf(all.map((group) => (differs(group.rewards) ? 1 : 0))),
+      ...(this.#values.dynamic_sampling ? { kept_groups: kept.length, drawn_groups: all.length } : {}),
+      advantage: meanOf(credits.map(Math.abs)),
+      length: meanOf(answers.map(({ ids }) => ids.length)),
+      truncated: meanOf(answers.map((answer) => (answer.truncated ? 1 : 0))),
+      ...(gaps.length > 0 ? { sampling_gap: meanOf(gaps) } : {}),
+    };
+  }
+
+  #lines(number: number, all: readonly Group[], kept: readonly Group[], advantages: Advantages): RolloutLine[] {
+    const { prompts, terms } = this.#setup;
+    const { group } = this.#values;
+    const lines: RolloutLine[] = [];
+    for (const { drawn, answers, rewards, parts, ...own } of all) {
+      const place = kept.findIndex((other) => other.answers === answers);
+      for (const [i, { text, ids, truncated, logProbs }] of answers.entries()) {
+        const credit = place < 0 ? 0 : advantages[place * group + i]!;
+        lines.push({
+          rollout: number,
+          place: prompts[drawn.prompt]!.place,
+          prompt: prompts[drawn.prompt]!.text,
+          answer: text,
+          tokens: ids.length,
+          truncated,
+          reward: rewards[i]!,
+          rewards: Object.fromEntries(terms.map(({ name }, k) => [name, parts[i]![k]!])),
+          advantage: typeof credit === "number" ? credit : [...credit],
+          log_prob: logProbs.reduce((a, b) => a + b, 0),
+          used: place >= 0,
+          ...(own.greedy === undefined ? {} : { greedy_reward: own.greedy }),
+        });
+      }
+    }
+    return lines;
+  }
+}

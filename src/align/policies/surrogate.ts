@@ -1,0 +1,82 @@
+/** The parts of losses of tokens that policy-gradient methods share. */
+import {
+  add,
+  addScalar,
+  clamp,
+  div,
+  exp,
+  minimum,
+  mul,
+  neg,
+  scale,
+  square,
+  stopGradient,
+  sub,
+} from "../../tensor/ops/elementwise.ts";
+import { rowSum } from "../../tensor/ops/reduce.ts";
+import type { Recorder } from "../../tensor/recorder.ts";
+import type { Tensor } from "../../tensor/tensor.ts";
+import type { SharedValues, TokenTerms } from "./contract.ts";
+
+/** Largest log-ratio that is made a ratio: e^20 is beyond every range, and finite. */
+const MOST = 20;
+/** Largest divergence of one token that counts. */
+const MOST_KL = 10;
+
+/** Importance of tokens (B, T), or of whole answers (B, 1): log-ratios (B, T), tokens of the answers (B, 1). */
+export function importance(rec: Recorder, kind: SharedValues["ratio"], logRatio: Tensor, lengths: Tensor): Tensor {
+  const power = (x: Tensor) => exp(rec, clamp(rec, x, -MOST, MOST));
+  if (kind === "token") return power(logRatio);
+  const whole = rec.reshape(rowSum(rec, logRatio), lengths.shape);
+  return power(kind === "product" ? whole : div(rec, whole, lengths));
+}
+
+/** Ratios between 1 - low and 1 + high, without gradient beyond. */
+export const clipped = (rec: Recorder, ratio: Tensor, { clip_low: low, clip_high: high }: SharedValues): Tensor =>
+  clamp(rec, ratio, 1 - low, 1 + high);
+
+/**
+ * PPO's surrogate, -min(ratio A, clip(ratio) A), the ratio no larger than --clip-delta in the first: (B, T).
+ * Schulman et al. 2017, https://arxiv.org/abs/1707.06347
+ */
+export function clippedSurrogate(rec: Recorder, { ratio, advantages, values }: TokenTerms): Tensor {
+  const { clip_delta: delta } = values;
+  const bounded = delta === undefined ? ratio : clamp(rec, ratio, 0, delta);
+  const free = mul(rec, bounded, advantages);
+  return neg(rec, minimum(rec, free, mul(rec, clipped(rec, ratio, values), advantages)));
+}
+
+/** 1 where x is above 0, else 0; no gradient goes through it. */
+export const above = (rec: Recorder, x: Tensor): Tensor => clamp(rec, scale(rec, stopGradient(rec, x), 1e9), 0, 1);
+
+/**
+ * Shares of tokens that the surrogate clips: below the range with a negative advantage, above it with a positive one.
+ * (B, T) of 0 and 1 each.
+ */
+export function clipShares(
+  rec: Recorder,
+  { ratio, advantages, values }: TokenTerms,
+): { readonly clip_low: Tensor; readonly clip_high: Tensor } {
+  const { clip_low: low, clip_high: high } = values;
+  return {
+    clip_low: mul(rec, above(rec, addScalar(rec, neg(rec, ratio), 1 - low)), above(rec, neg(rec, advantages))),
+    clip_high: mul(rec, above(rec, addScalar(rec, ratio, -1 - high)), above(rec, advantages)),
+  };
+}
+
+/**
+ * The divergence from another policy at every token, estimated from new and other log-probabilities (B, T). k3 counts
+ * at most 10. Schulman 2020, http://joschu.net/blog/kl-approx.html
+ */
+export function divergenceOf(
+  rec: Recorder,
+  estimator: SharedValues["kl_estimator"],
+  logProbs: Tensor,
+  others: Tensor,
+): Tensor {
+  const d = sub(rec, logProbs, others);
+  if (estimator === "k1") return d;
+  if (estimator === "k2") return scale(rec, square(rec, d), 0.5);
+  const k3 = addScalar(rec, add(rec, exp(rec, clamp(rec, neg(rec, d), -MOST, MOST)), d), -1);
+  return clamp(rec, k3, -MOST_KL, MOST_KL);
+}

@@ -1,0 +1,34 @@
+/**
+ * A head that foretells the reward: a number for every token, a linear function of what the model's own head reads.
+ * It is trained beside the model and left out of the result.
+ */
+import type { Model } from "../../model/model.ts";
+import { linear } from "../../tensor/ops/linear.ts";
+import { Parameter } from "../../tensor/parameter.ts";
+import type { Recorder } from "../../tensor/recorder.ts";
+import type { Tensor } from "../../tensor/tensor.ts";
+
+export class ValueHead {
+  readonly #weight: Parameter;
+  readonly #bias: Parameter;
+
+  /** Begins with 0 for every token. */
+  constructor({ gpu, sizes: { width } }: Model) {
+    this.#weight = new Parameter(gpu, "align.value.weight", [1, width]);
+    this.#bias = new Parameter(gpu, "align.value.bias", [1]);
+    for (const parameter of this.parameters()) parameter.write(new Float32Array(parameter.size));
+  }
+
+  parameters(): Parameter[] {
+    return [this.#weight, this.#bias];
+  }
+
+  /** hidden (B * T, C) -> (B, T): what follows the tokens up to each. */
+  record(rec: Recorder, hidden: Tensor, shape: readonly number[]): Tensor {
+    return rec.reshape(linear(rec, hidden, rec.parameter(this.#weight), { bias: rec.parameter(this.#bias) }), shape);
+  }
+
+  free(): void {
+    for (const parameter of this.parameters()) parameter.free();
+  }
+}

@@ -1,0 +1,131 @@
+/**
+ * A tiny world for policy gradients: letters for tokens, a model of a few thousand weights, and verifiers that are
+ * functions.
+ */
+
+import type { PolicyMethod, SharedValues } from "../../../src/align/policies/contract.ts";
+import { Likelihoods } from "../../../src/align/policies/likelihoods.ts";
+import { type PolicyBatch, policyObjective } from "../../../src/align/policies/objective.ts";
+import { RolloutMaker } from "../../../src/align/policies/rollout.ts";
+import { planRollouts, sizesOf } from "../../../src/align/policies/rollout-plan.ts";
+import { RolloutSource } from "../../../src/align/policies/rollout-source.ts";
+import { ValueHead } from "../../../src/align/policies/value-head.ts";
+import type { Answered } from "../../../src/align/verifying/contract.ts";
+import type { RewardTerm } from "../../../src/align/verifying/rewards.ts";
+import { BatchOrder } from "../../../src/data/order.ts";
+import type { Tokenizer } from "../../../src/data/tokenizer.ts";
+import type { Gpu } from "../../../src/gpu/gpu.ts";
+import { type Bound, bindDefaults } from "../../../src/method/bind.ts";
+import { loadMethod } from "../../../src/method/registry.ts";
+import { Model } from "../../../src/model/model.ts";
+import { Rollouts } from "../../../src/run/generating/rollouts.ts";
+
+/** Tokens: an end, and letters. */
+export const END = 0;
+const LETTERS = "_abcdefg";
+
+export const letters = {
+  name: "letters",
+  vocabSize: LETTERS.length,
+  pad: END,
+  eos: END,
+  ends: [END],
+  decode: (ids: Iterable<number>) => Array.from(ids, (id) => (id === END ? "" : LETTERS[id])).join(""),
+  decoder: () => ({ push: (id: number) => (id === END ? "" : LETTERS[id]!), end: () => "" }),
+} as unknown as Tokenizer;
+
+export const tinyModel = (gpu: Gpu, vocabulary = LETTERS.length, seed = 3): Promise<Model> =>
+  Model.fresh(
+    gpu,
+    {
+      ...{ model_type: "llama", hidden_size: 16, intermediate_size: 24, num_hidden_layers: 1, num_attention_heads: 2 },
+      ...{ vocab_size: vocabulary, max_position_embeddings: 64, initializer_range: 0.4 },
+    },
+    "tiny",
+    { seed },
+  );
+
+export const term = (name: string, reward: (answer: Answered) => number | null, weight = 1): RewardTerm => ({
+  name,
+  weight,
+  verifier: { name, score: async (answers) => answers.map(reward) },
+});
+
+const METHODS = new URL("../../../src/align/methods/policies/", import.meta.url);
+
+/** A method with its defaults and what is given besides. */
+export const bound = async (name: string, settings: Partial<SharedValues> & Record<string, unknown> = {}) =>
+  bindDefaults((await loadMethod(METHODS, name)) as unknown as PolicyMethod, settings);
+
+export interface World {
+  readonly model: Model;
+  readonly chosen: Bound<PolicyMethod>;
+  readonly prompts: readonly (readonly number[])[];
+  readonly terms: readonly RewardTerm[];
+  /** Answers of a micro-batch, and micro-batches of an update. */
+  readonly rows?: number;
+  readonly accumulate?: number;
+  readonly reference?: Model;
+  readonly seed?: number;
+  readonly signal?: AbortSignal;
+}
+
+/** Source and objective of a world, as the script sets them up. */
+export function policyWorld({
+  model,
+  chosen,
+  prompts: asked,
+  terms,
+  rows = 4,
+  accumulate = 1,
+  reference,
+  seed = 0,
+  signal = new AbortController().signal,
+}: World) {
+  const values: SharedValues = chosen.values;
+  const prompts = asked.map((ids, i) => {
+    const text = letters.decode(ids);
+    const row = { form: "prompt", prompt: text, extra: {} } as const;
+    return { ids, text, row, place: `world:${i + 1}`, group: 0 };
+  });
+  const read = { prompts, groups: [{ name: "world", lengths: Int32Array.from(asked, ({ length }) => length) }] };
+  const sizes = sizesOf({ batch_size: rows, accumulate }, values);
+  const plan = planRollouts(chosen, { read, sizes, seed, pad: END });
+  const { temperature } = values;
+  const rollouts = new Rollouts(model, letters);
+  const head = chosen.method.value && new ValueHead(model);
+  const policy = plan.asksOld ? new Likelihoods(model, { temperature }, head) : undefined;
+  const theirs = reference && new Likelihoods(reference, { temperature });
+  const maker = new RolloutMaker({
+    ...{ chosen, prompts, terms, rollouts, policy, reference: theirs, seed, signal },
+    size: sizes.answers / values.group,
+    ...{ rows, ends: [END], pad: END, settled: () => Promise.resolve() },
+  });
+  const told: Readonly<Record<string, number>>[] = [];
+  const order = new BatchOrder({ groups: read.groups, batchSize: 1, seed });
+  const source = new RolloutSource({ plan, maker, order, heard: (_, __, ___, facts) => told.push(facts) });
+  return {
+    source,
+    maker,
+    head,
+    objective: policyObjective({ model, chosen, recompute: false, head }),
+    controller: source.controller(),
+    told,
+    free() {
+      rollouts.free();
+      policy?.free();
+      theirs?.free();
+      head?.free();
+    },
+  };
+}
+
+/** Every counted token of a batch with what batches say of it: row, place in the answer, and its numbers. */
+export function tokensOf({ tokens, weights, advantages, old }: PolicyBatch) {
+  return Array.from(weights, (weight, i) => ({
+    row: Math.floor(i / tokens.length),
+    weight,
+    advantage: advantages[i]!,
+    old: old?.[i],
+  })).filter(({ weight }) => weight !== 0);
+}
