@@ -16,7 +16,7 @@ import { firstBatches, measuring } from "../../run/training/adapter-inputs.ts";
 import { prepareOutput, type RunOutput } from "../../run/training/build-run.ts";
 import { readHeldOut } from "../../run/training/held-out.ts";
 import { type OpenedRun, openRun, withClasses } from "../../run/training/open-run.ts";
-import { refuseUnmatched, warnOfSchedule } from "../../run/training/option-checks.ts";
+import { refuseGroups, refuseUnmatched, warnOfSchedule } from "../../run/training/option-checks.ts";
 import { stepLoss } from "../../run/training/run-loop.ts";
 import { type SavedRun, saveState, VERSION, withSavedTraining } from "../../run/training/saved-state.ts";
 import { removeState } from "../../run/training/state-folder.ts";
@@ -130,6 +130,10 @@ async function open(context: StreamContext, method: ContinualMethod): Promise<St
   const model = await opened.start.load(gpu, measuringFirst(context, opened, read, stages[0]!));
   refuseUnmatched(options, [...model.parameters.keys()], opened.start.ref);
   if (model.trainable().length === 0) throw new UserError("every weight is frozen", "change --freeze or --train-only");
+  refuseGroups(
+    model,
+    read.tasks.map(({ name }) => name),
+  );
   const joint =
     options.joint_scores === undefined ? undefined : await readJointScores(options.joint_scores, read.tasks);
   const begun = { context, opened, read, scenario: options.scenario, model, joint };

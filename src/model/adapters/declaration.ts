@@ -14,6 +14,7 @@ import type { Tensor } from "../../tensor/tensor.ts";
 import type { ModelSizes, ParameterSpec } from "../architecture.ts";
 import type {
   AdaptedPlace,
+  AdapterGroups,
   EmbeddingPlace,
   ExpertsPlace,
   KeysValues,
@@ -121,6 +122,8 @@ export interface AdapterDeclaration<O extends Options> extends MethodInfo<O> {
     focus?(values: Values<O>): number;
     trained(part: string, stage: number, values: Values<O>, shape: readonly number[]): Omit<TrainedPart, "parameter">;
   };
+  /** What it takes groups of the data for, where it tells them apart. */
+  groups?(values: Values<O>): AdapterGroups | undefined;
   /** A type whose result is another one: its parts, and the config of these modules. */
   readonly exports?: {
     readonly parts: readonly string[];

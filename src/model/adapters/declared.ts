@@ -48,6 +48,7 @@ export function adapterType<const O extends Options>(declared: AdapterDeclaratio
   const peftType = peftTypeOf(declared);
   const format: AdapterFormat = {
     ...{ title, parts, sharedParts },
+    ahead: ahead !== undefined,
     fold: fold && ((json, where, modules) => foldModules(declared, json, where, modules)),
     flat: declared.flat && ((json, where, modules) => flatModules(declared, json, where, modules)),
   };

@@ -122,6 +122,7 @@ export const skillsType = (
     takes: ["linear"],
     taskKey: "poly_task",
     parts: [A, B, GATES],
+    groups: ({ poly_task, poly_tasks: most }) => (poly_task === undefined ? { option: "poly_tasks", most } : undefined),
     keys: { adapter_rank: "r", poly_tasks: "n_tasks", poly_skills: "n_skills", poly_splits: "n_splits" },
     // PEFT knows no such key: it is written where it says something.
     config: ({ values }) => ({ init_weights: true, poly_type: "poly", poly_task: values.poly_task }),
