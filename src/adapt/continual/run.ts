@@ -22,6 +22,7 @@ import { type SavedRun, saveState, VERSION, withSavedTraining } from "../../run/
 import { removeState } from "../../run/training/state-folder.ts";
 import { humanBytes } from "../../text/format.ts";
 import { quote } from "../../text/quote.ts";
+import { refuseBuffer, saveBuffer } from "./buffer-file.ts";
 import type { ContinualMethod, Stage } from "./contract.ts";
 import { refuseFurther, saveFurther } from "./further.ts";
 import { refreshed } from "./refresh.ts";
@@ -172,6 +173,7 @@ export async function runStream(context: StreamContext, method: ContinualMethod)
   if (run.read.measuresLearned)
     context.info("every task is measured on the rows that are learnt; --eval-tasks or --eval-split holds rows out");
   refuseFurther(run);
+  refuseBuffer(run);
   const output = await prepareOutput(context, techniqueOf(context, method, run.chosen.values), opened, {}, model);
   const { folder } = opened;
   if (folder !== undefined) context.grace(SAVING_SECONDS);
@@ -304,6 +306,7 @@ async function end(run: StreamRun, output: RunOutput, { steps, state }: Place): 
   const { saving, writer } = output;
   const bytes = await saveResult(model, writer ?? context.out, saving, context.log.run);
   await saveFurther(run, output);
+  saveBuffer(run);
   if (opened.folder !== undefined) removeState(opened.folder);
   const metrics = streamMetrics(state.scores, stages.length, run.joint);
   tellOtherScores(run);

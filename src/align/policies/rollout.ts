@@ -225,6 +225,7 @@ export class RolloutMaker {
     const apart = theirs && old?.map((own, i) => Float64Array.from(own, (p, t) => p - theirs[i]![t]!));
     const penalties = where === "reward" ? apart?.map((own) => own.map((d) => kl * d)) : undefined;
     const estimates = scores?.flatMap((own) => (own.estimates ? [Float64Array.from(own.estimates)] : []));
+    const truncated = groups.flatMap(({ answers }) => answers.map((answer) => answer.truncated));
     const given: Choosable<never> = {
       rewards: Float64Array.from(groups.flatMap(({ rewards }) => [...rewards])),
       terms: groups.flatMap(({ parts }) => parts),
@@ -234,6 +235,7 @@ export class RolloutMaker {
       ids: plain.map(({ ids }) => ids),
       sampled: groups.flatMap((own) => own.answers.map(({ logProbs }) => logProbs)),
       reference: theirs,
+      truncated,
       penalties,
       estimates: estimates?.length ? estimates : undefined,
       greedy: chosen.method.greedy ? Float64Array.from(groups, ({ greedy }) => greedy!) : undefined,
@@ -243,7 +245,6 @@ export class RolloutMaker {
     const advantages = finished(raw, given.values);
     const at = (own: number | Float64Array, t: number) => (typeof own === "number" ? own : own[t]!);
     const returnsOf = (i: number) => [...given.estimates![i]!].map((estimate, t) => estimate + at(raw[i]!, t));
-    const cut = groups.flatMap(({ answers }) => answers.map(({ truncated }) => truncated));
     const answers = plain.map(({ prompt, ids }, i): HeldAnswer => {
       const own = advantages[i]!;
       return {
@@ -253,7 +254,7 @@ export class RolloutMaker {
         ...(old ? { old: [...old[i]!] } : {}),
         ...(theirs && asksReference(chosen) ? { reference: [...theirs[i]!] } : {}),
         ...(given.estimates ? { estimates: [...given.estimates[i]!], returns: returnsOf(i) } : {}),
-        ...(masks && cut[i] ? { uncounted: true } : {}),
+        ...(masks && truncated[i] ? { uncounted: true } : {}),
       };
     });
     const drift = apart && meanOf(apart.map((own) => own.reduce((a, b) => a + b, 0)));

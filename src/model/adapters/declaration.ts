@@ -103,6 +103,8 @@ export interface AdapterDeclaration<O extends Options> extends MethodInfo<O> {
   readonly peftType?: string;
   /** Kinds of targets that it can change; none of a type that changes only inner tensors. */
   readonly takes: readonly Target["kind"][];
+  /** Key of the config that says of which task all rows are, where parts are mixed by tasks. */
+  readonly taskKey?: string;
   /** Whether PEFT's config says `fan_in_fan_out`; else weights stored (in, out) are refused. */
   readonly fanInFanOut?: boolean;
   /** What is changed when nothing is asked for; every linear layer but head, routers and experts when left out. */

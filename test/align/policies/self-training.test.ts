@@ -8,6 +8,7 @@ import type { PolicyMethod } from "../../../src/align/policies/contract.ts";
 import { bindDefaults } from "../../../src/method/bind.ts";
 import { sharedGpu } from "../../support/gpu.ts";
 import { randomUnits } from "../../support/random.ts";
+import { rewarded } from "./rewarded.ts";
 import { tokenLoss } from "./token-loss.ts";
 import { bound, policyWorld, term, tinyModel, tokensOf } from "./world.ts";
 
@@ -22,14 +23,13 @@ const ANSWERS = Array.from({ length: 8 * GROUP }, () => ({
 /** What a method chooses, group by group, with settings. */
 function chosenBy(method: unknown, settings: Readonly<Record<string, unknown>> = {}): readonly (readonly number[])[] {
   const { choice } = method as PolicyMethod;
-  const { values } = bindDefaults(method as PolicyMethod, { group: GROUP, ...settings });
   const ids = ANSWERS.map((answer) => answer.ids);
   const logProbs = ids.map((own) => own.map((id, t) => -0.3 * id - 0.2 * t));
+  const given = rewarded(method as PolicyMethod, settings, {
+    ...{ rewards: ANSWERS.map(({ reward }) => reward), group: GROUP, lengths: ids.map(({ length }) => length) },
+  });
   return choice!.of({
-    ...{ rewards: Float64Array.from(ANSWERS, ({ reward }) => reward), ids, group: GROUP, values },
-    ...{ terms: ANSWERS.map(({ reward }) => [reward]), weights: [1], lengths: ids.map(({ length }) => length) },
-    ...{ penalties: undefined, estimates: undefined, greedy: undefined },
-    ...{ sampled: logProbs, reference: logProbs.map((own) => own.map((p) => -p)) },
+    ...{ ...given, ids, sampled: logProbs, reference: logProbs.map((own) => own.map((p) => -p)) },
   });
 }
 
