@@ -88,7 +88,7 @@ async function rewardModel(context: AlignContext, chosen: Bound<RewardMethod>): 
   if (odd)
     throw new UserError(
       `${flagOf(odd)} has no effect on a reward model`,
-      odd === "eval_data" ? "measure the result: bun run evaluate, --metric preference" : "leave it out",
+      odd === "eval_data" ? "bun run evaluate --metric preference measures the result" : "leave it out",
     );
   return runTraining(context, rewardTechnique(context, context.args[0] ?? "-", chosen));
 }
