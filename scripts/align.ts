@@ -5,6 +5,7 @@
  *   bun run align model/ --method dpo --data preferences.jsonl --epochs 1 -o aligned/
  *   bun run align model/ --method grpo --reward exact --data rows.jsonl --steps 200 -o solving/
  */
+import { FILTER, STEPS } from "../src/align/attempts/options.ts";
 import { ALIGN, ESTIMATE, PREPARE } from "../src/align/options.ts";
 import { SCORE } from "../src/align/verifying/options.ts";
 import { command, script } from "../src/cli/script.ts";
@@ -52,6 +53,31 @@ cannot judge. Each batch has a process of its own, whose input ends behind it; w
 that takes longer than --verify-time, ends early or writes anything else is ended, with all that it started, and refused by the row.
 Lines go out in the order of the answers: {"reward": 0, "parts": {"exact": 0}}. --json prints the means instead.`,
       run: async (context) => (await import("../src/align/commands/score.ts")).score(context),
+    }),
+    filter: command({
+      about: "Keep the rows that a model can learn from by rewards: those it solves in some of several attempts.",
+      args: "[model]",
+      examples: [
+        "bun run align filter model/ --data rows.jsonl --reward regex:[0-9] --attempts 4 --max-new-tokens 4 -o learnable.jsonl",
+      ],
+      output: "none",
+      options: FILTER,
+      essentials: ["data", "reward", "verify", "attempts", "keep", "success", "max_new_tokens", "temperature"],
+      run: async (context) => (await import("../src/align/commands/filter.ts")).filter(context),
+    }),
+    "prepare-steps": command({
+      about: "Make pairs for --method dpo from the steps at which a model's own wrong solutions are lost.",
+      args: "[model]",
+      examples: [
+        "bun run align prepare-steps model/ --data rows.jsonl --reward regex:[0-9] --max-new-tokens 8 -o steps.jsonl",
+      ],
+      output: "none",
+      options: STEPS,
+      essentials: ["data", "reward", "verify", "solutions", "continuations", "pit", "success", "max_new_tokens"],
+      notes: `Solutions are divided at their line breaks. From every step of a wrong one the model goes on --continuations times; the first step
+after which at most --pit of them come out right is the critical one. The prompt of a pair ends before it:
+  {"prompt": "…", "chosen": "a right way on", "rejected": "the rest of the wrong solution", "step": 2, "chances": [0.4, 0.5, 0]}`,
+      run: async (context) => (await import("../src/align/commands/prepare-steps.ts")).prepareSteps(context),
     }),
     estimate: command({
       about: "Say what a policy would bring, from decisions that another one took.",

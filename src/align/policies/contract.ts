@@ -130,7 +130,9 @@ export interface PolicyMethod<O extends Options = Options> extends MethodInfo<O>
   advantages?(given: Rewarded<PolicyValues<O>>): Advantages;
   /** Loss of every token (B, T); the clipped surrogate when left out. */
   tokens?(rec: Recorder, given: TokenTerms<PolicyValues<O>>): Tensor;
-  /** Losses of pairs of answers, instead of `tokens`: `choice` takes two of a group, and the loss is a mean of pairs. */
+  /**
+   * Losses of pairs of answers, instead of `tokens`: `choice` takes two of a group, and the loss is a mean of pairs.
+   */
   pairs?(rec: Recorder, given: PairTerms<PolicyValues<O>>): PairLosses;
   /**
    * Loss of every token's estimate (B, T), with its weight. A method that has it is given a value head, and returns are

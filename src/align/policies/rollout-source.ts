@@ -10,8 +10,9 @@ import type { Json } from "../../json.ts";
 import type { BatchSource, DrawnBatch } from "../../run/training/batch-source.ts";
 import type { Controller } from "../../run/training/controller.ts";
 import { batchAt, batchesOf } from "./batches.ts";
+import type { HeldAnswer, HeldRollout } from "./held.ts";
 import type { PolicyBatch } from "./objective.ts";
-import type { DrawnPrompt, HeldAnswer, HeldRollout, RolloutMaker, RolloutSpeed } from "./rollout.ts";
+import type { DrawnPrompt, RolloutMaker, RolloutSpeed } from "./rollout.ts";
 import type { RolloutLine } from "./rollout-file.ts";
 import type { RolloutPlan } from "./rollout-plan.ts";
 
