@@ -66,7 +66,7 @@ function marksOf({ rec, inputs, values, module }: Layer): Tensor {
   if (fixed === undefined && tasks > 1)
     throw new UserError(
       `the adapter of ${module} mixes its skills by task, and nothing says of which of its ${tasks} tasks these rows are`,
-      "say it with sample --task, or by poly_task in its adapter_config.json",
+      "bun run sample --task N says it, or poly_task in its adapter_config.json",
     );
   const task = fixed ?? 0;
   return rec.constant(
