@@ -12,12 +12,17 @@ import type { MethodInfo } from "../../method/registry.ts";
 import type { Recorder } from "../../tensor/recorder.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { POLICY } from "./options.ts";
-import type { TokenRange } from "./surrogate.ts";
 
 /** Values of the options that all methods have. */
 export type SharedValues = Values<typeof POLICY>;
 
 export type PolicyValues<O extends Options> = SharedValues & Values<O>;
+
+/** The ends of the ratios of tokens, (B, T) each. */
+export interface TokenRange {
+  readonly low: Tensor;
+  readonly high: Tensor;
+}
 
 /** The tokens of answers in a micro-batch. What the model does not change takes no gradient. */
 export interface TokenTerms<V extends SharedValues = SharedValues> {
@@ -54,7 +59,7 @@ export interface Rewarded<V extends SharedValues = SharedValues> {
   readonly penalties: readonly Float64Array[] | undefined;
   /** What the value head foretold at every token, row by row; for a method with `value`. */
   readonly estimates: readonly Float64Array[] | undefined;
-  /** Entropy, in nats, of the policy that sampled before every token, row by row; for a method that says `entropies`. */
+  /** Entropy before every token, nats, of the policy that sampled, row by row; for a method that says `entropies`. */
   readonly entropies: readonly Float64Array[] | undefined;
   /** Reward of the most likely answer to the prompt of each group; for a method that says `greedy`. */
   readonly greedy: Float64Array | undefined;

@@ -17,7 +17,7 @@ import {
 import { rowSum } from "../../tensor/ops/reduce.ts";
 import type { Recorder } from "../../tensor/recorder.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
-import type { SharedValues, TokenTerms } from "./contract.ts";
+import type { SharedValues, TokenRange, TokenTerms } from "./contract.ts";
 
 /** Largest log-ratio that is made a ratio: e^20 is beyond every range, and finite. */
 const MOST = 20;
@@ -30,12 +30,6 @@ export function importance(rec: Recorder, kind: SharedValues["ratio"], logRatio:
   if (kind === "token") return power(logRatio);
   const whole = rec.reshape(rowSum(rec, logRatio), lengths.shape);
   return power(kind === "product" ? whole : div(rec, whole, lengths));
-}
-
-/** The ends of the ratios of tokens, (B, T) each. */
-export interface TokenRange {
-  readonly low: Tensor;
-  readonly high: Tensor;
 }
 
 /** Ratios between 1 - low and 1 + high, or the ends of a range, without gradient beyond. */
