@@ -12,6 +12,7 @@ export const FOLDERS = {
   unlearn: ["unlearn/methods/objectives", "unlearn/methods/edits"],
   smoothing: ["unlearn/methods/smoothings"],
   align: ["align/methods/preferences", "align/methods/policies", "align/methods/reward-models"],
+  control: ["align/methods/control"],
   "pair-loss": ["align/methods/pair-losses"],
   curriculum: ["curriculum/methods/samplers", "curriculum/methods/orderings"],
   selector: ["curriculum/methods/selectors"],
