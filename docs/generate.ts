@@ -1,6 +1,7 @@
 /** The tables of methods in docs/, made from the method files; `bun docs/generate.ts` brings them up to date. */
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import type { VerifierMethod } from "../src/align/verifying/contract.ts";
 import { architectureOfType } from "../src/checkpoint/gguf/architectures.ts";
 import { kinds, loadMethods, type MethodInfo } from "../src/method/registry.ts";
 import type { Architecture } from "../src/model/architecture.ts";
@@ -53,11 +54,19 @@ function architecturesTable(found: readonly Architecture[]): string {
   return [head, "|---|---|---|---|---|---|---|---|---|", ...lines].join("\n");
 }
 
+/** One row per verifier, with how a term of `--reward` is written. */
+function verifiersTable(found: readonly VerifierMethod[]): string {
+  const written = ({ explained = [] }: VerifierMethod) => explained.find(([label]) => label === "written")![1];
+  const lines = found.map((one) => `| \`${written(one).replaceAll("|", "\\|")}\` | ${one.about} | ${link(one.cite)} |`);
+  return ["| written | what it gives | source |", "|---|---|---|", ...lines].join("\n");
+}
+
 /** One row per method of a kind: name, what it does, source. */
 async function methodsTable(kind: string): Promise<string> {
   const known = kinds().find((one) => one === kind);
   if (!known) throw new Error(`docs: there is no kind of method called ${kind}`);
   if (known === "architecture") return architecturesTable(await loadMethods(known));
+  if (known === "verifier") return verifiersTable(await loadMethods(known));
   const found: MethodInfo[] = await loadMethods(known);
   const lines = found.map(({ name, about, cite }) => `| \`${name}\` | ${about} | ${link(cite)} |`);
   return ["| name | what it does | source |", "|---|---|---|", ...lines].join("\n");

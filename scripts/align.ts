@@ -6,7 +6,7 @@ import { CONTROL } from "../src/align/control/options.ts";
  *   bun run align model/ --method dpo --data preferences.jsonl --epochs 1 -o aligned/
  *   bun run align model/ --method grpo --reward exact --data rows.jsonl --steps 200 -o solving/
  */
-import { ALIGN } from "../src/align/options.ts";
+import { ALIGN, ESTIMATE, PREPARE } from "../src/align/options.ts";
 import { SCORE } from "../src/align/verifying/options.ts";
 import { command, script } from "../src/cli/script.ts";
 
@@ -57,7 +57,7 @@ rows in as many updates, and the best there is.`,
       args: "[answers]",
       examples: [
         "bun run align score answers.jsonl --reward exact --reward '0.1*format:<a>.*</a>'",
-        "bun run align score answers.jsonl --verify 'python check.py' --verify-time 5 -o rewards.jsonl",
+        "bun run align score answers.jsonl --verify 'sh check.sh' --verify-time 5 -o rewards.jsonl",
       ],
       output: "none",
       options: SCORE,
@@ -68,6 +68,22 @@ cannot judge. Each batch has a process of its own, whose input ends behind it; w
 that takes longer than --verify-time, ends early or writes anything else is ended, with all that it started, and refused by the row.
 Lines go out in the order of the answers: {"reward": 0, "parts": {"exact": 0}}. --json prints the means instead.`,
       run: async (context) => (await import("../src/align/commands/score.ts")).score(context),
+    }),
+    estimate: command({
+      about: "Say what a policy would bring, from decisions that another one took.",
+      args: "[model]",
+      examples: ["bun run align estimate policy/ --data decisions.jsonl"],
+      output: "none",
+      options: ESTIMATE,
+      run: async (context) => (await import("../src/align/commands/estimate.ts")).estimate(context),
+    }),
+    prepare: command({
+      about: "Take what confounders explain off the outcomes of logged texts, and make rewards or pairs of the rest.",
+      args: "<rows>",
+      examples: ["bun run align prepare outcomes.jsonl --deconfound author --to pairs --folds 2 -o fair.jsonl"],
+      output: "none",
+      options: PREPARE,
+      run: async (context) => (await import("../src/align/commands/prepare.ts")).prepare(context),
     }),
   },
   notes: `The reference is the model as it was; its likelihoods are computed once, before the first step, so no second model is in memory.

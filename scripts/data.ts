@@ -9,6 +9,7 @@
 import { command, script } from "../src/cli/script.ts";
 import { AUGMENT } from "../src/data/augmenting/options.ts";
 import { DATA_OPTIONS, runData } from "../src/data/command.ts";
+import { DECONTAMINATE } from "../src/data/decontamination/options.ts";
 import { SHOW } from "../src/run/show-options.ts";
 
 await script({
@@ -42,6 +43,19 @@ await script({
       notes: `Easy data augmentation: each copy is made by one operation, drawn by --seed. A copy keeps all other keys of its row, its label
 too. Without a table of synonyms words are swapped and left out. Copies that came out like their row are left out.`,
       run: async (context) => (await import("../src/data/commands/augment.ts")).augment(context),
+    }),
+    decontaminate: command({
+      about: "Drop training rows that hold rows of a test set.",
+      args: "[rows]",
+      examples: [
+        "bun run data decontaminate train.jsonl --against test.jsonl -o clean.jsonl",
+        "bun run data decontaminate train.jsonl --against sums=test.jsonl --against chats=chats.jsonl --check",
+      ],
+      output: "none",
+      options: DECONTAMINATE,
+      notes: `Tokens are words and signs, whatever their case. A test row is matched where n-grams of --ngram tokens that it shares with one
+training row hold more than --covered of its tokens; one of fewer tokens has to be there whole. Rows go out as they came in.`,
+      run: async (context) => (await import("../src/data/commands/decontaminate.ts")).decontaminate(context),
     }),
     show: command({
       about: "Show rows as a model reads them, with the tokens marked that count.",

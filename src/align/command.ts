@@ -1,9 +1,11 @@
-/** What the `align` script does: training by preferences between answers or rewards of sampled ones, reward models. */
+/** What the `align` script does: a training of each family of methods. */
 import type { Context, Outcome } from "../cli/context.ts";
 import { UserError } from "../errors.ts";
 import { type Bound, bind } from "../method/bind.ts";
 import { flagOf } from "../method/options.ts";
 import { runTraining } from "../run/training/run-training.ts";
+import type { LoggedMethod } from "./logged/contract.ts";
+import { type LoggedBatch, loggedObjective, readDecisions } from "./logged/training.ts";
 import type { ALIGN } from "./options.ts";
 import type { PolicyMethod, SharedValues } from "./policies/contract.ts";
 import type { PolicyBatch } from "./policies/objective.ts";
@@ -29,9 +31,28 @@ export async function align(context: AlignContext): Promise<Outcome> {
       "--overflow split makes several rows of one, and an answer is compared as a whole",
       "leave it out",
     );
-  if (method!.kind === "reward-model") return rewardModel(context, bind<RewardMethod>(method!, context.settings));
-  if (method!.kind === "policy") return policies(context, bind<PolicyMethod>(method!, context.settings));
-  return preferences(context, bind<PreferenceMethod>(method!, context.settings));
+  const { settings } = context;
+  switch (method!.kind) {
+    case "preference":
+      return preferences(context, bind<PreferenceMethod>(method!, settings));
+    case "policy":
+      return policies(context, bind<PolicyMethod>(method!, settings));
+    case "reward-model":
+      return rewardModel(context, bind<RewardMethod>(method!, settings));
+    case "logged":
+      return logged(context, bind<LoggedMethod>(method!, settings));
+  }
+}
+
+/** Trains a policy from logged decisions. */
+function logged(context: AlignContext, chosen: Bound<LoggedMethod>): Promise<Outcome> {
+  return runTraining<LoggedBatch>(context, {
+    script: "align",
+    method: chosen.method.name,
+    model: context.args[0] ?? "-",
+    data: (opened) => readDecisions(context, chosen, opened),
+    work: async ({ model }) => ({ objective: loggedObjective(model, chosen) }),
+  });
 }
 
 /** Trains by rewards of answers that the model samples. */
@@ -59,7 +80,7 @@ async function rewardModel(context: AlignContext, chosen: Bound<RewardMethod>): 
   if (odd)
     throw new UserError(
       `${flagOf(odd)} has no effect on a reward model`,
-      odd === "eval_data" ? "measure the result: bun run evaluate, --metric preference" : "leave it out",
+      odd === "eval_data" ? "bun run evaluate --metric preference measures the result" : "leave it out",
     );
   return runTraining(context, rewardTechnique(context, context.args[0] ?? "-", chosen));
 }

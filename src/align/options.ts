@@ -1,6 +1,9 @@
 /** Options of `align`, besides those of a method. */
+
+import { READING } from "../data/options.ts";
 import type { Options } from "../method/options.ts";
 import { DATA, OPTIMIZATION, RUN } from "../run/training/options.ts";
+import { LOGGED } from "./logged/contract.ts";
 
 const { init: _init, pack: _pack, smoothing: _smoothing, z_loss: _zLoss, ...run } = RUN;
 
@@ -26,4 +29,44 @@ export const ALIGN = {
     help: "file for the reference's likelihoods, read where there is one, else written",
     value: "FILE",
   },
+} as const satisfies Options;
+
+const FITTED = {
+  logged_weights: LOGGED.logged_weights,
+  value_folds: LOGGED.value_folds,
+  value_ridge: LOGGED.value_ridge,
+} as const;
+
+/** Options of `align estimate`. */
+export const ESTIMATE = {
+  data: { ...DATA.data, help: "rows of x, label, propensity and reward, name=path for each group" },
+  columns: READING.columns,
+  batch_size: { ...DATA.batch_size, default: 256, decides: "nothing", help: "contexts that are run at once" },
+  clip_weights: { type: "number > 0", default: 100, help: "largest weight of a row", value: "C" },
+  ...FITTED,
+} as const satisfies Options;
+
+/** Options of `align prepare`. */
+export const PREPARE = {
+  outcome: { type: "string", default: "reward", help: "column that holds what became of a text", value: "NAME" },
+  deconfound: {
+    type: "string[]",
+    help: "columns, numbers or names, whose part of the outcome is taken off",
+    value: "NAME",
+  },
+  to: {
+    type: "'rewards' | 'pairs'",
+    default: "rewards",
+    help: "rows with a reward, or the best and the worst of a prompt",
+  },
+  least: {
+    type: "number >= 0",
+    default: 0,
+    with: { to: "pairs" },
+    help: "how far apart two texts of a pair are",
+    value: "X",
+  },
+  folds: { type: "number.integer >= 1", default: 5, help: "folds of cross-fitting; 1: all rows at once", value: "K" },
+  ridge: { type: "number > 0", default: 1, help: "penalty of the fit", value: "X" },
+  words: { type: "number.integer >= 0", default: 500, help: "most frequent words that are told apart", value: "N" },
 } as const satisfies Options;

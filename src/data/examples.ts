@@ -58,7 +58,7 @@ export async function loadExamples(
   if (reader.everyToken)
     throw new UserError(
       "the model gives every token a class, and such rows give one to a whole text",
-      "a model of steps is trained by align --method reward-process",
+      "bun run align --method reward-process trains a model of steps",
     );
   let shape: readonly number[] | undefined;
   for (const [group, source] of groups.entries()) {
@@ -119,7 +119,7 @@ function textLabel({ row, place }: LocatedRow, reader: ExampleReader, { labels }
   if (classes === 1)
     throw new UserError(
       `${place}: the model gives a text one number (num_labels 1), which is no class`,
-      "a reward model is trained by align and measured by evaluate --metric preference",
+      "bun run align trains reward models, and bun run evaluate --metric preference measures them",
     );
   const { label } = row.extra;
   if (typeof label === "string" && Object.hasOwn(labels, label)) return labels[label]!;

@@ -28,6 +28,8 @@ export interface Sequence {
   readonly place: string;
   /** Whether the row's end is missing, because it was too long. */
   readonly isCut?: boolean;
+  /** How much its tokens weigh in the mean of a training's loss; 1 when left out. */
+  readonly weight?: number;
 }
 
 /** What keeps the tokens of large files between runs; token-cache.ts does. */

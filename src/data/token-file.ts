@@ -19,9 +19,9 @@ const CUT = 2 ** 30;
 
 /**
  * All that a sequence is. A field that this file did not keep would be lost, so it is an error here; rows with marks
- * are not kept at all (dataset.ts).
+ * are not kept at all (dataset.ts), and no row that is read has a weight.
  */
-type Kept = "ids" | "labels" | "group" | "place" | "isCut" | "marks";
+type Kept = "ids" | "labels" | "group" | "place" | "isCut" | "marks" | "weight";
 const KEPT: Record<Exclude<keyof Sequence, Kept>, never> = {};
 
 /** What is known of the rows beside their sequences. */

@@ -7,7 +7,7 @@ import { readBatches } from "../run/training/batch-source.ts";
 import { runTraining } from "../run/training/run-training.ts";
 import { chooseRoles } from "./choices.ts";
 import type { DISTILL } from "./options.ts";
-import { checkSamples } from "./teachers.ts";
+import { checkSamples, longestRow } from "./teachers.ts";
 import { type DistillData, openTeachers, setUpTraining } from "./training.ts";
 
 export async function distill(context: Context<typeof DISTILL, "distill">): Promise<Outcome> {
@@ -25,6 +25,7 @@ export async function distill(context: Context<typeof DISTILL, "distill">): Prom
       checkSamples(choices.shares, teachers, { pack: options.pack, isText: opened.tools !== undefined });
       const source = await readBatches(options, opened);
       if ("data" in source) teachers.check?.(source.data.sequences);
+      teachers.checkLength?.(longestRow(source));
       return { source, teachers };
     },
     work: (built, data) => setUpTraining(context, choices, data, built),

@@ -1,13 +1,15 @@
 /** The teachers of a run: from what options name, through headers that are checked, to models beside the student. */
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import type { Read } from "../checkpoint/lineage/input.ts";
-import type { Batch } from "../data/batch.ts";
+import { type Batch, isTokens } from "../data/batch.ts";
+import type { SequenceData } from "../data/dataset.ts";
 import type { Sequence } from "../data/sequences.ts";
 import { UserError } from "../errors.ts";
 import { Model } from "../model/model.ts";
 import { openModel } from "../run/open-model.ts";
 import { baseTeacher, liveTeacher, type Teacher } from "../run/teachers/teacher.ts";
 import { trainsAdapter } from "../run/training/adapter-choice.ts";
+import type { BatchSource } from "../run/training/batch-source.ts";
 import type { Built, Opened } from "../run/training/technique.ts";
 import type { DistillRun } from "./run.ts";
 import type { SampleShares } from "./sampled.ts";
@@ -23,6 +25,8 @@ export interface OpenTeachers {
   readonly refuses: Readonly<Partial<Record<"pack" | "own samples" | "samples", Refusal>>>;
   /** Throws UserError for rows that they cannot answer. */
   check?(sequences: readonly Sequence[]): void;
+  /** Throws UserError where rows of so many tokens have more than a teacher has positions for. */
+  checkLength?(tokens: number): void;
   /** Called for every batch before it is trained on. */
   prepare?(batch: Batch): Promise<void>;
   load(setup: Pick<Built, "gpu" | "model" | "original">): Promise<LoadedTeachers>;
@@ -91,6 +95,16 @@ export async function openNamed(
   return {
     read: checkpoints.map((checkpoint) => ({ checkpoint, role: "teacher" })),
     refuses: silent ? { samples: silent } : {},
+    checkLength(tokens) {
+      // A teacher of another tokenizer cuts its own texts.
+      const short = reading.silent ? undefined : headers.find(({ sizes }) => sizes.maxPositions < tokens);
+      if (!short) return;
+      const most = short.sizes.maxPositions;
+      throw new UserError(
+        `the longest row has ${tokens} tokens, and the teacher ${short.ref} has ${most} positions`,
+        `give --max-length ${most}, or shorter rows`,
+      );
+    },
     async load({ gpu, model, original }) {
       const models: Model[] = [];
       const teachers: Teacher[] = [];
@@ -113,6 +127,15 @@ export async function openNamed(
       return { teachers, models, checkpoints, outputs };
     },
   };
+}
+
+/** Tokens of the longest row of a source; 0 where rows are numbers. */
+export function longestRow(source: Pick<BatchSource<Batch>, "largest"> | { readonly data: SequenceData }): number {
+  if ("data" in source) return source.data.sequences.reduce((most, { ids }) => Math.max(most, ids.length), 0);
+  const largest = source.largest();
+  if (isTokens(largest) || !("tokens" in largest)) return 0;
+  const { width, tokens } = largest;
+  return tokens.segments.reduce((most, segment, at) => (segment > 0 ? Math.max(most, (at % width) + 1) : most), 0);
 }
 
 /** Throws UserError where teachers, data or model give no samples. */

@@ -19,6 +19,7 @@ const LAW_TESTS: Partial<Record<Kind, string>> = {
   distill: "test/laws",
   unlearn: "test/laws",
   smoothing: "test/laws",
+  verifier: "test/laws",
   metric: "test/laws",
   attack: "test/laws",
   probe: "test/laws",

@@ -81,13 +81,17 @@ export function lastPlaces(batch: Batch, padding: number | undefined): Int32Arra
   });
 }
 
-/** Fills the places of last tokens where a recording asks for them. */
-function fillLasts(program: Program, batch: Batch, prefix: string): void {
+/** Fills the places of last tokens where a recording asks for them; `placesOf` gives them by the token that is none. */
+export function fillLastPlaces(
+  program: Program,
+  placesOf: (padding: number | undefined) => Int32Array,
+  prefix = "",
+): void {
   const before = `${prefix}lasts but `;
   for (const name of program.inputNames())
     if (name.startsWith(before)) {
       const padding = name.slice(before.length);
-      program.write(name, lastPlaces(batch, padding === "none" ? undefined : Number(padding)));
+      program.write(name, placesOf(padding === "none" ? undefined : Number(padding)));
     }
 }
 
@@ -152,7 +156,7 @@ export function fillInputs(program: Program, batch: Batch, prefix = ""): void {
   if (marks) program.write(`${prefix}tasks`, tasksOf(batch, marks[1]!));
   const shares = `${prefix}token shares`;
   if (program.takes(shares)) program.write(shares, tokenShares(batch));
-  fillLasts(program, batch, prefix);
+  fillLastPlaces(program, (padding) => lastPlaces(batch, padding), prefix);
   if (!isTokens(batch)) {
     const pairs = isPairs(batch) ? { apart: batch.apart } : {};
     const inputs = "tokens" in batch ? { ...batch.tokens, ...pairs } : { x: batch.x };

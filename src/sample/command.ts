@@ -9,6 +9,7 @@ import { NAME_TOKENIZER, type Tokenizer } from "../data/tokenizer.ts";
 import { UserError } from "../errors.ts";
 import { openGpu } from "../gpu/gpu.ts";
 import type { Values } from "../method/options.ts";
+import { ofTask } from "../model/adapters/from-file.ts";
 import { Answer } from "../run/generating/answer-text.ts";
 import { Generator } from "../run/generating/generate.ts";
 import type { LogitSource } from "../run/generating/logit-source.ts";
@@ -32,6 +33,16 @@ function withCascade(context: SampleContext): SampleContext {
   return { ...context, args: [cascadeModels(cascade).weak, ...context.args] };
 }
 
+/** The model as --task has it. Throws UserError where no adapter goes by tasks. */
+async function asTask(checkpoint: Checkpoint, task: number | undefined): Promise<Checkpoint> {
+  if (task === undefined) return checkpoint;
+  if (checkpoint.live) return { ...checkpoint, live: await ofTask(checkpoint.live, task) };
+  throw new UserError(
+    `--task ${task} is for an adapter that mixes its parts by tasks, and ${checkpoint.ref} has none`,
+    "leave it out",
+  );
+}
+
 export async function sample(given: SampleContext): Promise<Outcome> {
   const context = withCascade(given);
   const { options } = context;
@@ -40,9 +51,10 @@ export async function sample(given: SampleContext): Promise<Outcome> {
   const isTalk = talks(context);
   if (isTalk) checkChat(options, context.args);
   const warn = (message: string) => context.warn(message);
-  const opened = await openModel(context.args[0] ?? "-", { ...options, max_length: undefined }, warn);
-  const { checkpoint } = opened;
-  context.onExit(() => checkpoint.close());
+  const plain = await openModel(context.args[0] ?? "-", { ...options, max_length: undefined }, warn);
+  context.onExit(() => plain.checkpoint.close());
+  const checkpoint = await asTask(plain.checkpoint, options.task);
+  const opened = { ...plain, checkpoint };
   const others = await openOthers(opened, options, {
     warn,
     opened: (other) => context.onExit(() => other.close()),

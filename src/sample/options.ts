@@ -72,6 +72,11 @@ export const SAMPLE = {
     needs: "cascade",
     help: "one of the two by chance for each token, or the mean of their probabilities",
   },
+  task: {
+    type: "number.integer >= 0",
+    help: "of an adapter that mixes its parts by tasks (poly, mhr): the task, from 0, as whose rows it writes",
+    value: "T",
+  },
   samples: { type: "number.integer >= 1", default: 1, help: "answers to each prompt", value: "N" },
   batch_size: { type: "number.integer >= 1", default: 8, help: "answers that are made at once", value: "N" },
   columns: READING.columns,

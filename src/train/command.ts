@@ -13,6 +13,7 @@ import { classLosses } from "../run/training/class-losses.ts";
 import type { Controller } from "../run/training/controller.ts";
 import { crossEntropyObjective, type RowWeigher } from "../run/training/cross-entropy.ts";
 import type { Objective } from "../run/training/objective.ts";
+import { refuseGroups } from "../run/training/option-checks.ts";
 import { runTraining } from "../run/training/run-training.ts";
 import type { TrainingData } from "../run/training/technique.ts";
 import { adversarialWork } from "./adversarial.ts";
@@ -47,6 +48,11 @@ export function train(context: TrainContext): Promise<Outcome> {
       "--loss infonce compares all pairs of a step with each other, and --accumulate would part them",
       "raise --batch-size in its place; --recompute makes room",
     );
+  if (options.prompt_weight !== undefined && options.loss_balance !== "none")
+    throw new UserError(
+      `--prompt-weight and --loss-balance ${options.loss_balance} both say what rows weigh`,
+      "leave one of them out",
+    );
   if (options.prequential) checkPrequential(options);
   const asked = options.prequential ? { ...context, options: { ...options, shuffle: false, epochs: 1 } } : context;
   return runTraining<Batch, Read>(asked, {
@@ -61,6 +67,10 @@ export function train(context: TrainContext): Promise<Outcome> {
     read: ({ privateFrom: checkpoint }) => (checkpoint ? [{ checkpoint, role: "private_from" }] : []),
     work: async (built, { source, privateFrom }) => {
       const { model, tools } = built;
+      refuseGroups(
+        model,
+        source.groups.map(({ name }) => name),
+      );
       const balance =
         options.loss_balance === "awl"
           ? await lossBalance(built, { pack: options.pack, seed, continues: options.lora_continue })
@@ -78,7 +88,9 @@ export function train(context: TrainContext): Promise<Outcome> {
         ...followed(shiftWarning(options, context), options.prequential ? new Prequential() : undefined),
         extra: [...(balance?.extra ?? []), ...(second?.parameters ?? [])],
         ...(second && target !== undefined ? { end: (lineage) => second.save(target, built.files, lineage) } : {}),
-        ...withPromptsChanged(source, options, { seed, pad: tools?.tokenizer?.pad }),
+        ...withPromptsChanged(source, options, {
+          ...{ seed, pad: tools?.tokenizer?.pad, steps: built.steps, accumulate: options.accumulate },
+        }),
         ...moved,
         memory: { ...balance?.memory, ...moved?.memory },
         free() {

@@ -5,11 +5,15 @@ import type { Values } from "../method/options.ts";
 import type { Model } from "../model/model.ts";
 import type { BatchSource } from "../run/training/batch-source.ts";
 import { type IncrementMask, incrementMask } from "../run/training/increment-mask.ts";
+import { promptCourse } from "../run/training/prompt-course.ts";
 import { promptDropped } from "../run/training/prompt-drop.ts";
 import { answerAt, promptShuffled } from "../run/training/prompt-shuffle.ts";
 import type { TRAIN } from "./options.ts";
 
-type Options = Pick<Values<typeof TRAIN>, "increment_mask" | "increment_groups" | "prompt_drop" | "prompt_shuffle">;
+type Options = Pick<
+  Values<typeof TRAIN>,
+  "increment_mask" | "increment_groups" | "prompt_drop" | "prompt_shuffle" | "prompt_until" | "prompt_weight"
+>;
 
 /** The mask that options ask for. Throws UserError for a model of no tokens, and for groups that there are not. */
 export function chosenMask(
@@ -37,8 +41,13 @@ export function chosenMask(
  */
 export function withPromptsChanged(
   source: BatchSource<TokenBatch> | BatchSource<Batch>,
-  { prompt_drop, prompt_shuffle }: Options,
-  { seed, pad = 0 }: { readonly seed: number; readonly pad: number | undefined },
+  { prompt_drop, prompt_shuffle, prompt_until: until, prompt_weight: weight }: Options,
+  given: {
+    readonly seed: number;
+    readonly pad: number | undefined;
+    readonly steps: number;
+    readonly accumulate: number;
+  },
 ): { readonly source?: BatchSource<TokenBatch> } {
   if (prompt_drop === 0 && prompt_shuffle === 0) return {};
   const flag = prompt_drop > 0 ? "--prompt-drop" : "--prompt-shuffle";
@@ -49,6 +58,8 @@ export function withPromptsChanged(
       `${flag} changes the prompts of rows, and no row has one`,
       "give rows of prompt and completion or of messages, or leave it out",
     );
-  const shuffled = prompt_shuffle > 0 ? promptShuffled(tokens, { chance: prompt_shuffle, seed, pad }) : tokens;
-  return { source: prompt_drop > 0 ? promptDropped(shuffled, { chance: prompt_drop, seed, pad }) : shuffled };
+  const { seed, pad = 0, steps, accumulate } = given;
+  const common = { seed, pad, course: promptCourse({ steps, accumulate, until, weight }) };
+  const shuffled = prompt_shuffle > 0 ? promptShuffled(tokens, { chance: prompt_shuffle, ...common }) : tokens;
+  return { source: prompt_drop > 0 ? promptDropped(shuffled, { chance: prompt_drop, ...common }) : shuffled };
 }

@@ -34,6 +34,18 @@ export const TRAIN = {
     help: "chance that a row is shown with the prompt of another row of its group",
     value: "P",
   },
+  prompt_until: {
+    type: "0 < number <= 1",
+    needs: ["prompt_drop", "prompt_shuffle"],
+    help: "share of the steps until which both chances fall to 0, in a line; they stay when left out",
+    value: "F",
+  },
+  prompt_weight: {
+    type: "number >= 0",
+    needs: ["prompt_drop", "prompt_shuffle"],
+    help: "what rows with a changed prompt weigh at the last step, from 1 at the first, in a line",
+    value: "W",
+  },
   shift_warn: {
     type: "boolean",
     default: false,

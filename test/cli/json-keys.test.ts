@@ -42,6 +42,11 @@ const LINES = [
   "data bandit --size 40 -q -o arms.jsonl",
   "align control --data arms.jsonl --environment bandit --family --steps 2 --online 2 -o policy.safetensors",
   "align control --data arms.jsonl --environment bandit --steps 2 -o policy.safetensors -n",
+  `train --init chooser.json --data decided.jsonl ${FEW} -o chooser/`,
+  "align estimate chooser --data decided.jsonl",
+  "align estimate chooser --data decided.jsonl -n",
+  "align score answers.jsonl --reward exact",
+  "align prepare outcomes.jsonl --folds 1 -o rewards.jsonl",
   `unlearn tiny/ --forget ids.jsonl --retain more.jsonl --method npo ${FEW} -o unlearned/`,
   `unlearn tiny/ --forget ids.jsonl --retain more.jsonl --method npo ${FEW} -n`,
   "unlearn tiny/ --forget ids.jsonl --retain more.jsonl --method ssd -o edited/",
@@ -134,6 +139,15 @@ beforeAll(() => {
   const lines = (rows: readonly unknown[]) => rows.map((row) => `${JSON.stringify(row)}\n`).join("");
   const numbers = Array.from({ length: 6 }, (_, i) => i);
   writeFileSync(at("said.jsonl"), lines(numbers.map((i) => ({ prompt: `is ${i}`, completion: ` ${i}` }))));
+  writeFileSync(
+    at("chooser.json"),
+    JSON.stringify({ model_type: "mlp", input_size: 2, hidden_sizes: [4], num_labels: 2 }),
+  );
+  const decided = numbers.map((i) => ({ x: [i, 1], label: i % 2, propensity: 0.5, reward: i }));
+  writeFileSync(at("decided.jsonl"), lines(decided));
+  const answers = numbers.map((i) => ({ prompt: `${i}`, answer: `${i}`, completion: `${i}` }));
+  writeFileSync(at("answers.jsonl"), lines(answers));
+  writeFileSync(at("outcomes.jsonl"), lines(numbers.map((i) => ({ completion: `a ${i}`, reward: i }))));
   writeFileSync(
     at("preferred.jsonl"),
     lines(numbers.map((i) => ({ prompt: `is ${i}`, chosen: ` ${i}`, rejected: ` ${i + 1}` }))),

@@ -18,6 +18,7 @@ test("every example is read", () => {
     "messages",
     "messages",
     "preference",
+    "completion",
     "prompt",
     "tokens",
     "example",

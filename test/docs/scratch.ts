@@ -47,6 +47,7 @@ bun run data modular --size 12 -o other.jsonl
 bun run data blobs --size 64 -o blobs.jsonl
 bun run train --init mlp.json --data blobs.jsonl --steps 2 -o plain
 bun run train --init mlp.json --data blobs.jsonl --steps 2 --adversarial --seed 1 -o hardened
+bun run train --init chooser.json --data decisions.jsonl --steps 1 -o chooser
 bun run data facts --people 4 --forget-share 0.25 --size 8 -o facts.jsonl
 bun run data facts --people 4 --forget-share 0.25 --part forget --size 8 -o forget.jsonl
 bun run data facts --people 4 --forget-share 0.25 --part retain --size 8 -o retain.jsonl
@@ -116,6 +117,26 @@ const FILES: Readonly<Record<string, string>> = {
   }),
   "pairs.jsonl": jsonl([{ ask: "2+2=", reply: "4", text: "2+2=4" }]),
   "preferences.jsonl": jsonl([{ prompt: "2+2=", chosen: "4", rejected: "5" }]),
+  "answers.jsonl": jsonl([
+    { prompt: "2+2=", answer: "4", tokens: 1, row: { prompt: "2+2=", completion: "4" } },
+    { prompt: "2+3=", answer: "6", tokens: 1, row: { prompt: "2+3=", completion: "5" } },
+  ]),
+  "check.sh": "sed 's/.*/0.5/'\n",
+  "decisions.jsonl": jsonl(
+    Array.from({ length: 12 }, (_, i) => ({
+      x: [i % 3, 1],
+      label: i % 2,
+      propensity: 0.5,
+      reward: Number(i % 3 === i % 2),
+    })),
+  ),
+  "outcomes.jsonl": jsonl(
+    Array.from({ length: 8 }, (_, i) => ({
+      ...{ prompt: `p${i % 2}`, completion: i % 4 < 2 ? "a good text" : "a text" },
+      ...{ reward: i, author: `author ${i % 3}` },
+    })),
+  ),
+  "chooser.json": JSON.stringify({ model_type: "mlp", input_size: 2, hidden_sizes: [4], num_labels: 2 }),
   "judged.jsonl": jsonl([
     { prompt: "2+2=", completion: "4", label: true },
     { prompt: "2+3=", completion: "6", label: false },

@@ -44,7 +44,15 @@ export function strayFigures({ figures, columns }: Experiment, found: readonly s
 export const experimentOf = <const Figure extends string>(given: Experiment<Figure>): Experiment => given;
 
 /** Families in the order of the page; each is a folder beside this file. */
-export const FAMILIES = ["merging", "distillation", "unlearning", "curriculum", "continual", "adapters"] as const;
+export const FAMILIES = [
+  "merging",
+  "distillation",
+  "unlearning",
+  "curriculum",
+  "continual",
+  "adapters",
+  "align",
+] as const;
 export type Family = (typeof FAMILIES)[number];
 
 /** A family's experiments by name, which is that of the file. Throws Error where a file has none. */

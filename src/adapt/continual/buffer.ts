@@ -18,6 +18,15 @@ export const BUFFER = {
   },
 } as const satisfies Options;
 
+/** Of methods whose buffer may begin with rows of another stream. */
+export const BUFFER_FROM = {
+  buffer_from: {
+    type: "string",
+    help: "begin with the rows that an earlier run kept: the file OUT-buffer.jsonl beside its result",
+    value: "FILE",
+  },
+} as const satisfies Options;
+
 export type BufferValues = Values<typeof BUFFER>;
 
 type BufferStream = Pick<
@@ -83,9 +92,37 @@ export class MemoryBuffer {
     this.#stream = stream;
   }
 
+  /** A buffer that begins with the rows that --buffer-from names. Throws UserError. */
+  static async begun(
+    stream: BufferStream & Pick<Stream<BufferValues & Values<typeof BUFFER_FROM>>, "values" | "earlier">,
+  ): Promise<MemoryBuffer> {
+    const buffer = new MemoryBuffer(stream);
+    const { buffer: most, buffer_from: file } = stream.values;
+    if (file === undefined) return buffer;
+    const { rows, seen } = await stream.earlier(file);
+    if (rows.length > most)
+      throw new UserError(
+        `--buffer-from ${file} has ${rows.length} rows, and --buffer keeps ${most}`,
+        `--buffer ${rows.length}`,
+      );
+    buffer.#rows = [...rows];
+    buffer.#seen = seen;
+    return buffer;
+  }
+
+  /** Rows that came by so far, where any is as likely to be kept; else those that are kept. */
+  get seen(): number {
+    return Math.max(this.#seen, this.#rows.length);
+  }
+
   /** The rows that are kept, in a fixed order. */
   get rows(): readonly RowRef[] {
     return this.#rows;
+  }
+
+  /** The tasks that they are of, ascending. */
+  get tasks(): number[] {
+    return [...new Set(this.#rows.map(({ task }) => task))].sort((a, b) => a - b);
   }
 
   /** Those of one task. */
@@ -165,7 +202,7 @@ export class MemoryBuffer {
     const isKnown = (ref: Json): ref is [number, number] => {
       const [task, row] = Array.isArray(ref) ? ref : [];
       if (typeof task !== "number" || typeof row !== "number" || !Number.isSafeInteger(row)) return false;
-      return row >= 0 && row < (this.#stream.tasks[task]?.rows ?? 0);
+      return row >= 0 && row < (this.#stream.rows.tasks[task]?.rows.length ?? 0);
     };
     if (typeof seen !== "number" || !Array.isArray(rows) || !rows.every(isKnown))
       throw new UserError("the saved buffer does not fit the tasks", "resume with the data that the run began with");

@@ -40,6 +40,14 @@ export interface Task {
   readonly classes: readonly number[];
 }
 
+/** Rows of tasks that another stream learnt. */
+export interface Earlier {
+  /** In the order of the file. */
+  readonly rows: readonly RowRef[];
+  /** Of how many rows they are a choice. */
+  readonly seen: number;
+}
+
 /** What a method knows of a run. */
 export interface Stream<V> {
   readonly gpu: Gpu;
@@ -64,6 +72,8 @@ export interface Stream<V> {
   readonly given: ModelJson;
   /** Reads rows of a classifier, without their labels, from files that an option names. */
   unlabelled(files: readonly string[]): Promise<StreamRows>;
+  /** Reads rows that another stream kept, and adds them to `rows` as tasks behind those of this one. */
+  earlier(file: string): Promise<Earlier>;
   info(text: string): void;
 }
 
@@ -218,6 +228,8 @@ export interface Learner {
   memory?(): Readonly<Record<string, number>>;
   /** The rows that it keeps of tasks that are over; the result says how many. */
   memoryRows?(): readonly RowRef[];
+  /** Of how many rows these are a choice; of themselves when left out. */
+  memorySeen?(): number;
   /** Classes of rows by what the head reads of them, (N, C), in place of the head. */
   classify?(hidden: Float32Array, width: number, visible: readonly number[]): Int32Array;
   /** Scores every task where rows need other weights than those that learn; leaves the weights as they were. */

@@ -2,8 +2,10 @@
  * Dark experience replay: rows of a buffer with the logits that the model gave them after their task. Memory on the
  * host: V floats for every token, or example, of the buffer.
  */
+
+import type { Values } from "../../method/options.ts";
 import { divergence } from "../../tensor/ops/divergence.ts";
-import type { BufferValues } from "./buffer.ts";
+import type { BUFFER_FROM, BufferValues } from "./buffer.ts";
 import { MemoryBuffer } from "./buffer.ts";
 import type { HostTensor, Learner, Part, Stage, Stream, Term } from "./contract.ts";
 import { askRows } from "./outputs.ts";
@@ -11,7 +13,7 @@ import { replayPart } from "./replay.ts";
 import type { RowRef } from "./rows.ts";
 import { logitDistance } from "./teacher.ts";
 
-export interface DarkValues extends BufferValues {
+export interface DarkValues extends BufferValues, Values<typeof BUFFER_FROM> {
   readonly alpha: number;
   /** Weight of the labels of old rows. */
   readonly beta?: number;
@@ -82,10 +84,17 @@ function keptTerm({ model, values: { phi } }: Stream<DarkValues>, kept: KeptLogi
 }
 
 /** The learner of DER, and with `beta` of DER++. */
-export function darkLearner(stream: Stream<DarkValues>): Learner {
-  const { values, batchSize, model, rows } = stream;
-  const buffer = new MemoryBuffer(stream);
+export async function darkLearner(stream: Stream<DarkValues>): Promise<Learner> {
+  const { values, batchSize, model, rows, resumed } = stream;
+  const buffer = await MemoryBuffer.begun(stream);
   const kept = new KeptLogits();
+  /** Logits of rows that have just come, beside those that are kept. */
+  const keep = async () => {
+    const fresh = buffer.rows.filter((ref) => !kept.has(ref));
+    const logits = await askRows(stream, fresh, "logits");
+    const found = new Map(fresh.map((ref, i) => [keyOf(ref), logits[i]!]));
+    kept.keep(buffer.rows.map((ref) => [ref, found.get(keyOf(ref)) ?? kept.of(ref).slice()]));
+  };
   const sizeOf = (ref: RowRef) => rows.lengthOf(ref) * model.sizes.outputs;
   const partsOf = (stage: Stage): Part[] => {
     const dark =
@@ -93,14 +102,12 @@ export function darkLearner(stream: Stream<DarkValues>): Learner {
     const labelled = values.beta ? { name: "labels", labels: values.beta } : undefined;
     return [dark, labelled].flatMap((part) => (part && replayPart(buffer, stage, { ...part, size: batchSize })) ?? []);
   };
+  if (!resumed) await keep(); // of rows of another stream the logits are those of the model that begins
   return {
     stage: (stage) => ({ parts: partsOf(stage) }),
     async learned(stage) {
       await buffer.add(stage);
-      const fresh = buffer.rows.filter((ref) => !kept.has(ref));
-      const logits = await askRows(stream, fresh, "logits");
-      const found = new Map(fresh.map((ref, i) => [keyOf(ref), logits[i]!]));
-      kept.keep(buffer.rows.map((ref) => [ref, found.get(keyOf(ref)) ?? kept.of(ref).slice()]));
+      await keep();
     },
     state: () => buffer.state(),
     load(state) {
@@ -109,5 +116,6 @@ export function darkLearner(stream: Stream<DarkValues>): Learner {
     },
     kept: () => [kept.tensor],
     memoryRows: () => buffer.rows,
+    memorySeen: () => buffer.seen,
   };
 }

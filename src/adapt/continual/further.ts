@@ -6,14 +6,14 @@ import { saveModel, savingTo } from "../../model/save.ts";
 import type { RunOutput } from "../../run/training/build-run.ts";
 import type { StreamRun } from "./stages.ts";
 
-/** Where models beside the result go; undefined where it is neither a file nor a folder. */
-const furtherFolder = (out: string, what: string): string | undefined =>
+/** Where what stands beside the result goes; undefined where that is neither a file nor a folder. */
+export const besideResult = (out: string, what: string): string | undefined =>
   out === "-" || out.startsWith("hf:") ? undefined : `${out.replace(/[/\\]+$/, "")}-${what}`;
 
 /** Throws UserError where models of an earlier run lie there, of a stream that has not begun to learn. */
 export function refuseFurther({ context, learner, opened }: StreamRun): void {
   const further = learner.results?.();
-  const folder = further && furtherFolder(context.out, further.what);
+  const folder = further && besideResult(context.out, further.what);
   if (folder === undefined || opened.saved || context.options.overwrite) return;
   if (fs.existsSync(folder))
     throw new UserError(
@@ -26,7 +26,7 @@ export function refuseFurther({ context, learner, opened }: StreamRun): void {
 export async function saveFurther({ context, model, learner }: StreamRun, { saving }: RunOutput): Promise<void> {
   const further = learner.results?.();
   if (!further || further.each.length === 0) return;
-  const folder = furtherFolder(context.out, further.what);
+  const folder = besideResult(context.out, further.what);
   if (folder === undefined) {
     context.warn(`the ${further.what} are not written: they go beside a result that is a file or a folder`);
     return;

@@ -42,6 +42,7 @@ export function refreshed(learner: Learner, stream: Stream<unknown>, values: Ref
     finish: () => learner.finish?.(),
     state: () => learner.state?.() ?? null,
     load: (state) => learner.load?.(state),
+    ...(learner.memorySeen ? { memorySeen: learner.memorySeen.bind(learner) } : {}),
     ...(learner.memoryRows ? { memoryRows: learner.memoryRows.bind(learner) } : {}),
     // A method may have it from its first task on alone.
     get classify() {

@@ -63,6 +63,11 @@ export class StreamRows {
     return rows.map((_, row) => ({ task, row }));
   }
 
+  /** Adds rows of a task that is over; its index, behind all others. */
+  append(own: TaskRows): number {
+    return this.#tasks.push(withGroup(own, this.#tasks.length)) - 1;
+  }
+
   /** All rows of some tasks, one task after the other. */
   of(tasks: readonly number[]): RowRef[] {
     return tasks.flatMap((task) => Array.from({ length: this.#tasks[task]!.rows.length }, (_, row) => ({ task, row })));

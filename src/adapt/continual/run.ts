@@ -16,12 +16,13 @@ import { firstBatches, measuring } from "../../run/training/adapter-inputs.ts";
 import { prepareOutput, type RunOutput } from "../../run/training/build-run.ts";
 import { readHeldOut } from "../../run/training/held-out.ts";
 import { type OpenedRun, openRun, withClasses } from "../../run/training/open-run.ts";
-import { refuseUnmatched, warnOfSchedule } from "../../run/training/option-checks.ts";
+import { refuseGroups, refuseUnmatched, warnOfSchedule } from "../../run/training/option-checks.ts";
 import { stepLoss } from "../../run/training/run-loop.ts";
 import { type SavedRun, saveState, VERSION, withSavedTraining } from "../../run/training/saved-state.ts";
 import { removeState } from "../../run/training/state-folder.ts";
 import { humanBytes } from "../../text/format.ts";
 import { quote } from "../../text/quote.ts";
+import { refuseBuffer, saveBuffer } from "./buffer-file.ts";
 import type { ContinualMethod, Stage } from "./contract.ts";
 import { refuseFurther, saveFurther } from "./further.ts";
 import { refreshed } from "./refresh.ts";
@@ -129,6 +130,10 @@ async function open(context: StreamContext, method: ContinualMethod): Promise<St
   const model = await opened.start.load(gpu, measuringFirst(context, opened, read, stages[0]!));
   refuseUnmatched(options, [...model.parameters.keys()], opened.start.ref);
   if (model.trainable().length === 0) throw new UserError("every weight is frozen", "change --freeze or --train-only");
+  refuseGroups(
+    model,
+    read.tasks.map(({ name }) => name),
+  );
   const joint =
     options.joint_scores === undefined ? undefined : await readJointScores(options.joint_scores, read.tasks);
   const begun = { context, opened, read, scenario: options.scenario, model, joint };
@@ -168,6 +173,7 @@ export async function runStream(context: StreamContext, method: ContinualMethod)
   if (run.read.measuresLearned)
     context.info("every task is measured on the rows that are learnt; --eval-tasks or --eval-split holds rows out");
   refuseFurther(run);
+  refuseBuffer(run);
   const output = await prepareOutput(context, techniqueOf(context, method, run.chosen.values), opened, {}, model);
   const { folder } = opened;
   if (folder !== undefined) context.grace(SAVING_SECONDS);
@@ -300,6 +306,7 @@ async function end(run: StreamRun, output: RunOutput, { steps, state }: Place): 
   const { saving, writer } = output;
   const bytes = await saveResult(model, writer ?? context.out, saving, context.log.run);
   await saveFurther(run, output);
+  saveBuffer(run);
   if (opened.folder !== undefined) removeState(opened.folder);
   const metrics = streamMetrics(state.scores, stages.length, run.joint);
   tellOtherScores(run);

@@ -13,6 +13,7 @@ import type { RunContext } from "../../run/training/technique.ts";
 import { Training } from "../../run/training/train-model.ts";
 import type { ADAPT } from "../options.ts";
 import type { ContinualMethod, Learner, Scenario, Stage, Stream, Task, TaskScore } from "./contract.ts";
+import { readBuffer } from "./earlier-rows.ts";
 import { measureTasks } from "./measure.ts";
 import { stageObjective } from "./objective.ts";
 import type { JointScores } from "./report.ts";
@@ -82,6 +83,11 @@ export const streamOf = (
       read.push(await readTaskRows(group, { tools, examples: { ...examples, unlabelled: true } }));
     return new StreamRows(read);
   },
+  async earlier(file) {
+    const found = await readBuffer(file, { opened: opened.opened, rows: read.rows });
+    read.earlier.push(...found.tasks);
+    return found;
+  },
   info: (text) => context.info(text),
 });
 
@@ -93,7 +99,7 @@ export interface StageTraining {
 
 /** Sets up the training of a stage: all of its memory is taken. */
 export async function setUpStage(run: StreamRun, stage: Stage): Promise<StageTraining> {
-  const { context, opened, read, general, scenario, model, learner } = run;
+  const { context, opened, read, general, model, learner } = run;
   const { options } = context;
   const work = (await learner.stage?.(stage)) ?? {};
   const seen = [...stage.old, ...stage.tasks];
@@ -116,9 +122,7 @@ export async function setUpStage(run: StreamRun, stage: Stage): Promise<StageTra
   work.planned?.(steps, options.accumulate);
   const setup = {
     model,
-    views: work.classes
-      ? onlyClasses(work.classes, model.sizes.outputs, options.smoothing)
-      : viewsOf(scenario, read.tasks, seen, model.sizes.outputs),
+    views: work.classes ? onlyClasses(work.classes, model.sizes.outputs, options.smoothing) : viewsIn(run, seen),
     ...(options.smoothing ? { smoothing: options.smoothing } : {}),
     ...(options.z_loss ? { zLoss: options.z_loss } : {}),
     recompute: options.recompute,
@@ -148,12 +152,19 @@ function onlyClasses(classes: readonly number[], outputs: number, smoothing = 0)
   return new Views(outputs, () => classes);
 }
 
+/** What rows may be given once tasks are seen; those of streams before were seen earlier. */
+function viewsIn({ read, scenario, model }: Pick<StreamRun, "read" | "scenario" | "model">, seen: readonly number[]) {
+  const { tasks, earlier } = read;
+  const known = [...earlier.map(({ index }) => index), ...seen];
+  return viewsOf(scenario, [...tasks, ...earlier], known, model.sizes.outputs);
+}
+
 /** Every task, and what no task is about, after the stages so far. */
 export async function score(
   { read, general, scenario, model, learner }: StreamRun,
   seen: readonly number[],
 ): Promise<{ readonly tasks: readonly TaskScore[]; readonly general: StreamScores["general"][number] }> {
-  const views = viewsOf(scenario, read.tasks, seen, model.sizes.outputs);
+  const views = viewsIn({ read, scenario, model }, seen);
   const everything = Array.from({ length: model.sizes.outputs }, (_, i) => i);
   const visible = (task: number) => views?.of(task) ?? everything;
   const classify = learner.classify?.bind(learner);

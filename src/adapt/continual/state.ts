@@ -35,13 +35,17 @@ export interface StreamState {
 }
 
 /** What the rows of every task hold, in few characters each: those that are learnt, and those that are scored. */
-export const rowDigests = ({ tasks, rows, measuredRows }: ReadTasks): string[] =>
-  tasks.map(({ index }) => [rows, measuredRows].map((all) => contentDigest(all, all.of([index]))).join(" "));
+export const rowDigests = ({ tasks, earlier, rows, measuredRows }: ReadTasks): string[] => [
+  ...tasks.map(({ index }) => [rows, measuredRows].map((all) => contentDigest(all, all.of([index]))).join(" ")),
+  ...earlier.map(({ index }) => contentDigest(rows, rows.of([index]))),
+];
 
 /** Throws UserError where a task has other rows than when the state was saved. */
 export function refuseOtherRows({ rows: then }: StreamState, read: ReadTasks, folder: string): void {
   const now = rowDigests(read);
-  const other = read.tasks.find(({ index }) => then[index] !== now[index]);
+  const all = [...read.tasks, ...read.earlier];
+  const at = now.findIndex((digest, i) => then[i] !== digest);
+  const other = at < 0 && then.length > now.length ? all.at(-1) : all[at];
   if (other)
     throw new UserError(
       `${folder} was saved with other rows of the task ${other.name}`,

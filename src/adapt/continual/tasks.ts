@@ -17,6 +17,8 @@ export const listed = (values: readonly string[]): string[] =>
 export interface ReadTasks {
   readonly tasks: readonly Task[];
   readonly rows: StreamRows;
+  /** Tasks that another stream learnt, of which rows are kept: behind `tasks`, in the order in which they are read. */
+  readonly earlier: Task[];
   /** What every task is measured on, by task, in batches. Their refs have the right task, and no row of `rows`. */
   readonly measured: readonly (readonly PartBatch[])[];
   /** The rows that these batches are of. */
@@ -83,7 +85,7 @@ export async function readTasks(options: TaskOptions, described: Opened): Promis
   const heldOut = options.eval_tasks ? heldOutOf(given, options) : split?.heldOut;
   const held = await heldRows(heldOut, rows, opened);
   const measured = batchesOf(held, heldOut, options);
-  return { tasks, rows, measured, measuredRows: held, measuresLearned: !heldOut };
+  return { tasks, rows, earlier: [], measured, measuredRows: held, measuresLearned: !heldOut };
 }
 
 /** The held-out rows of all tasks, or the rows that are learnt. */

@@ -30,6 +30,7 @@ export function together(learners: readonly Learner[]): Learner {
     },
     kept: () => learners.flatMap((learner) => learner.kept?.() ?? []),
     memory: () => Object.assign({}, ...learners.map((learner) => learner.memory?.() ?? {})),
+    ...(first?.memorySeen ? { memorySeen: first.memorySeen.bind(first) } : {}),
     ...(first?.memoryRows ? { memoryRows: first.memoryRows.bind(first) } : {}),
     free() {
       for (const learner of learners) learner.free?.();

@@ -43,6 +43,8 @@ export interface Rewarded<V extends SharedValues = SharedValues> {
   readonly group: number;
   /** Tokens of every answer. */
   readonly lengths: readonly number[];
+  /** Whether the limit of tokens ended them. */
+  readonly truncated: readonly boolean[];
   /** With --kl-in reward: --kl times k1 of every token, row by row. */
   readonly penalties: readonly Float64Array[] | undefined;
   /** What the value head foretold at every token, row by row; for a method with `value`. */

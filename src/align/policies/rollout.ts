@@ -232,12 +232,14 @@ export class RolloutMaker {
     const apart = theirs && old?.map((own, i) => Float64Array.from(own, (p, t) => p - theirs[i]![t]!));
     const penalties = where === "reward" ? apart?.map((own) => own.map((d) => kl * d)) : undefined;
     const estimates = scores?.flatMap((own) => (own.estimates ? [Float64Array.from(own.estimates)] : []));
+    const truncated = groups.flatMap(({ answers }) => answers.map((answer) => answer.truncated));
     const given: Rewarded<never> = {
       rewards: Float64Array.from(groups.flatMap(({ rewards }) => [...rewards])),
       terms: groups.flatMap(({ parts }) => parts),
       weights: terms.map(({ weight }) => weight),
       group,
       lengths: plain.map(({ ids }) => ids.length),
+      truncated,
       penalties,
       estimates: estimates?.length ? estimates : undefined,
       greedy: chosen.method.greedy ? Float64Array.from(groups, ({ greedy }) => greedy!) : undefined,
@@ -247,7 +249,6 @@ export class RolloutMaker {
     const advantages = finished(raw, given.values);
     const at = (own: number | Float64Array, t: number) => (typeof own === "number" ? own : own[t]!);
     const returnsOf = (i: number) => [...given.estimates![i]!].map((estimate, t) => estimate + at(raw[i]!, t));
-    const cut = groups.flatMap(({ answers }) => answers.map(({ truncated }) => truncated));
     const answers = plain.map(({ prompt, ids }, i): HeldAnswer => {
       const own = advantages[i]!;
       return {
@@ -257,7 +258,7 @@ export class RolloutMaker {
         ...(old ? { old: [...old[i]!] } : {}),
         ...(theirs && where === "loss" ? { reference: [...theirs[i]!] } : {}),
         ...(given.estimates ? { estimates: [...given.estimates[i]!], returns: returnsOf(i) } : {}),
-        ...(masks && cut[i] ? { uncounted: true } : {}),
+        ...(masks && truncated[i] ? { uncounted: true } : {}),
       };
     });
     return { answers, advantages, drift: apart && meanOf(apart.map((own) => own.reduce((a, b) => a + b, 0))) };

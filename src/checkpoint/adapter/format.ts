@@ -53,10 +53,12 @@ export interface AdapterFormat {
   /** Names of what all modules share; * stands for a number. */
   readonly sharedParts: readonly string[];
   /**
-   * What the file's modules fold to; undefined of a type whose change depends on the input. Throws UserError for
-   * settings that are not known and for tensors that lack or do not fit.
+   * What the file's modules fold to; undefined of a type whose change depends on the input, or is of no weight. Throws
+   * UserError for settings that are not known and for tensors that lack or do not fit.
    */
   readonly fold: ((json: JsonObject, where: string, modules: readonly FileModule[]) => Promise<Folded[]>) | undefined;
+  /** Whether it puts tokens, or keys and values, before every sequence, and changes no weight. */
+  readonly ahead?: boolean;
   /** Of such a type: the low-rank change of each module that is the same for every input and comes nearest. */
   readonly flat?:
     | ((json: JsonObject, where: string, modules: ModuleTensors) => Promise<Map<string, FlatFactors>>)

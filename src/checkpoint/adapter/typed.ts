@@ -124,7 +124,9 @@ export async function foldTyped(view: View, format: AdapterFormat, parts: TypedP
   const { json, shared } = parts;
   if (!format.fold)
     throw new UserError(
-      `${adapter.ref} is ${format.title}, whose change depends on the input: it has no weights to fold into`,
+      format.ahead
+        ? `${adapter.ref} is ${format.title}, which stands before every sequence and changes no weight: it cannot be folded`
+        : `${adapter.ref} is ${format.title}, whose change depends on the input: it has no weights to fold into`,
       "evaluate or sample it as base+adapter, or continue to train it",
     );
   const found = [...parts.modules].map(([module, own]) => {

@@ -47,6 +47,8 @@ export interface AdapterType<O extends Options = Options> extends MethodInfo<O> 
   readonly format?: AdapterFormat;
   /** Of LoRA and its variants: the rank, and the scale s of B A. */
   strength?(values: Values<O>): { readonly rank: number; readonly scale: number };
+  /** Key of its config that says of which task all rows are, where parts are mixed by tasks. */
+  readonly taskKey?: string;
   /** Modules that a new adapter trains whole beside its targets, by the model's weights. */
   whole?(specs: readonly ParameterSpec[]): string[];
   /** Tokens that it puts before every sequence, by its settings or those of a file. Throws UserError. */

@@ -14,6 +14,7 @@ import type { Tensor } from "../../tensor/tensor.ts";
 import type { ModelSizes, ParameterSpec } from "../architecture.ts";
 import type {
   AdaptedPlace,
+  AdapterGroups,
   EmbeddingPlace,
   ExpertsPlace,
   KeysValues,
@@ -102,6 +103,8 @@ export interface AdapterDeclaration<O extends Options> extends MethodInfo<O> {
   readonly peftType?: string;
   /** Kinds of targets that it can change; none of a type that changes only inner tensors. */
   readonly takes: readonly Target["kind"][];
+  /** Key of the config that says of which task all rows are, where parts are mixed by tasks. */
+  readonly taskKey?: string;
   /** Whether PEFT's config says `fan_in_fan_out`; else weights stored (in, out) are refused. */
   readonly fanInFanOut?: boolean;
   /** What is changed when nothing is asked for; every linear layer but head, routers and experts when left out. */
@@ -119,6 +122,8 @@ export interface AdapterDeclaration<O extends Options> extends MethodInfo<O> {
     focus?(values: Values<O>): number;
     trained(part: string, stage: number, values: Values<O>, shape: readonly number[]): Omit<TrainedPart, "parameter">;
   };
+  /** What it takes groups of the data for, where it tells them apart. */
+  groups?(values: Values<O>): AdapterGroups | undefined;
   /** A type whose result is another one: its parts, and the config of these modules. */
   readonly exports?: {
     readonly parts: readonly string[];

@@ -8,6 +8,7 @@ import type { ModelSizes } from "../architecture.ts";
 import type { Adapted, AdaptedPass, AdapterDeclaration, Everywhere } from "./declaration.ts";
 import type {
   AdaptedPlace,
+  AdapterGroups,
   AdapterStages,
   AdapterTensor,
   Ahead,
@@ -59,6 +60,7 @@ export class DeclaredAdapter<O extends Options> implements LiveAdapter {
   readonly whole: ReadonlyMap<string, Parameter>;
   readonly recurrent: boolean;
   readonly stages: AdapterStages | undefined;
+  readonly groups: AdapterGroups | undefined;
   readonly ahead: Ahead | undefined;
   readonly #declared: AdapterDeclaration<O>;
   readonly #values: Values<O>;
@@ -77,6 +79,7 @@ export class DeclaredAdapter<O extends Options> implements LiveAdapter {
   ) {
     this.recurrent = declared.recurrent?.(values, sizes) ?? false;
     this.stages = stagesOf(declared, values, own.targets);
+    this.groups = declared.groups?.(values);
     this.#sizes = sizes;
     this.#declared = declared;
     this.#values = values;

@@ -31,10 +31,24 @@ const peftTypeOf = ({ name, peftType }: Pick<AdapterDeclaration<Options>, "name"
 
 /** A type from its declaration. */
 export function adapterType<const O extends Options>(declared: AdapterDeclaration<O>): AdapterType<O> {
-  const { name, title, about, cite, options, explained, fold, parts, sharedParts = [], whole, ahead } = declared;
+  const {
+    name,
+    title,
+    about,
+    cite,
+    options,
+    explained,
+    fold,
+    parts,
+    sharedParts = [],
+    whole,
+    ahead,
+    taskKey,
+  } = declared;
   const peftType = peftTypeOf(declared);
   const format: AdapterFormat = {
     ...{ title, parts, sharedParts },
+    ahead: ahead !== undefined,
     fold: fold && ((json, where, modules) => foldModules(declared, json, where, modules)),
     flat: declared.flat && ((json, where, modules) => flatModules(declared, json, where, modules)),
   };
@@ -42,6 +56,7 @@ export function adapterType<const O extends Options>(declared: AdapterDeclaratio
     ...{ name, title, about, cite, options, peftType, format },
     ...(explained ? { explained } : {}),
     ...(whole ? { whole } : {}),
+    ...(taskKey ? { taskKey } : {}),
     ...(ahead
       ? { ahead: async (values, from) => ahead.tokens(from ? await savedSettings(declared, from) : values) }
       : {}),

@@ -116,6 +116,14 @@ export interface StepScale {
   record(rec: Recorder): Tensor;
 }
 
+/** How many groups of the data an adapter tells apart in training, and the option that says so. */
+export interface AdapterGroups {
+  readonly option: string;
+  readonly most: number;
+  /** Fewer leave the option without effect; 1 when left out. */
+  readonly least?: number;
+}
+
 export interface LiveAdapter {
   /** The text of adapter_config.json. */
   readonly config: string;
@@ -124,6 +132,7 @@ export interface LiveAdapter {
   readonly recurrent?: boolean;
   /** Where it is trained stage after stage. */
   readonly stages?: AdapterStages | undefined;
+  readonly groups?: AdapterGroups | undefined;
   /** What takes the place of whole weights of the base, by their names there: biases and saved modules. */
   readonly whole: ReadonlyMap<string, Parameter>;
   /** The same adapter with other weights held whole. */

@@ -66,7 +66,7 @@ function marksOf({ rec, inputs, values, module }: Layer): Tensor {
   if (fixed === undefined && tasks > 1)
     throw new UserError(
       `the adapter of ${module} mixes its skills by task, and nothing says of which of its ${tasks} tasks these rows are`,
-      "set poly_task in its adapter_config.json",
+      "bun run sample --task N says it, or poly_task in its adapter_config.json",
     );
   const task = fixed ?? 0;
   return rec.constant(
@@ -120,7 +120,9 @@ export const skillsType = (
     options: optionsOf(defaults),
     peftType: "POLY",
     takes: ["linear"],
+    taskKey: "poly_task",
     parts: [A, B, GATES],
+    groups: ({ poly_task, poly_tasks: most }) => (poly_task === undefined ? { option: "poly_tasks", most } : undefined),
     keys: { adapter_rank: "r", poly_tasks: "n_tasks", poly_skills: "n_skills", poly_splits: "n_splits" },
     // PEFT knows no such key: it is written where it says something.
     config: ({ values }) => ({ init_weights: true, poly_type: "poly", poly_task: values.poly_task }),

@@ -4,10 +4,11 @@
  * al. 2018, https://arxiv.org/abs/1710.09412); Khosla et al., NeurIPS 2020, https://arxiv.org/abs/2004.11362
  *
  *   mixup        lambda CE(head(m), y_i) + (1 - lambda) CE(head(m), y_j),  m = lambda h_i + (1 - lambda) h_j,
- *                lambda ~ Beta(beta, beta), j a row of the batch; one lambda and one j for every row
+ *                lambda ~ Beta(beta, beta), j a row of the batch; one lambda and one j for every row; or m is what
+ *                becomes of mixed embeddings (mixed-embeddings.ts)
  *   contrastive  weight times -mean over the others j of the row's class of log softmax(<z_i, z_j> / tau), z = h / |h|
  */
-import { type Batch, isPairs, isTokens } from "../../data/batch.ts";
+import { type Batch, type ExampleBatch, isPairs, isTokens } from "../../data/batch.ts";
 import { Random } from "../../data/random.ts";
 import { targetsOf } from "../../data/targets.ts";
 import { UserError } from "../../errors.ts";
@@ -21,6 +22,7 @@ import type { Program } from "../../tensor/program.ts";
 import type { Recorder } from "../../tensor/recorder.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { contrastive, positivesOf, unitRows } from "./contrastive.ts";
+import { FIRST, fillMixedEmbeddings, mixedEmbeddings } from "./mixed-embeddings.ts";
 
 export const CLASS_LOSSES = {
   mixup: {
@@ -28,6 +30,12 @@ export const CLASS_LOSSES = {
     default: 0,
     value: "BETA",
     help: "of a classifier: mix what its head reads of two rows, by a share of Beta(BETA, BETA), and their losses; 0: not",
+  },
+  mixup_at: {
+    type: "'head' | 'embedding'",
+    default: "head",
+    needs: "mixup",
+    help: "where rows are mixed: what the head reads, or what the first block reads (embedded tokens, patches, numbers)",
   },
   contrastive: {
     type: "number >= 0",
@@ -45,6 +53,8 @@ export const CLASS_LOSSES = {
 } as const satisfies Options;
 
 export interface ClassLosses {
+  /** Gives the tensor that takes the place of a noted one of the model. */
+  replace?(rec: Recorder): (name: string, x: Tensor) => Tensor;
   /** Of the labels of mixed rows, (N). */
   mixed?(rec: Recorder, given: HeadGiven): Tensor;
   /** Weighted contrastive loss of every row (N). */
@@ -90,16 +100,19 @@ export function mixture(places: readonly string[], rows: number, { beta, seed }:
 const [PARTNERS, OTHERS, SHARES, RESTS] = ["mixup partners", "mixup targets", "mixup shares", "mixup rests"];
 const POSITIVES = "contrastive positives";
 
-/** Mixed rows and their losses. */
-function mixedLoss(rec: Recorder, { hidden, head, width, targets, ...options }: HeadGiven): Tensor {
+/** Losses of rows by both labels of each; `mixes`: of what the head reads of two, else of rows that are mixed. */
+function mixedLoss(rec: Recorder, given: HeadGiven, mixes: boolean): Tensor {
+  const { hidden, head, width, targets, ...options } = given;
   const n = hidden.shape[0]!;
   const others = rec.input(OTHERS, [n], "i32");
   const [shares, rests] = [rec.input(SHARES, [n]), rec.input(RESTS, [n])];
   const column = (x: Tensor) => rec.reshape(x, [n, 1]);
-  const partners = embedding(rec, rec.input(PARTNERS, [n], "i32"), hidden);
-  const mixed = add(rec, mul(rec, hidden, column(shares)), mul(rec, partners, column(rests)));
+  const mixed = () => {
+    const partners = embedding(rec, rec.input(PARTNERS, [n], "i32"), hidden);
+    return add(rec, mul(rec, hidden, column(shares)), mul(rec, partners, column(rests)));
+  };
   return chunkedHead(rec, {
-    ...{ hidden: mixed, head, width, along: [targets, others, shares, rests] },
+    ...{ hidden: mixes ? mixed() : hidden, head, width, along: [targets, others, shares, rests] },
     loss: (logits, [own, other, share, rest]) =>
       add(
         rec,
@@ -109,10 +122,11 @@ function mixedLoss(rec: Recorder, { hidden, head, width, targets, ...options }: 
   });
 }
 
-function fillMixture(program: Program, batch: Batch, { beta, seed }: { beta: number; seed: number }): void {
+function fillMixture(program: Program, batch: ExampleBatch, { beta, seed }: { beta: number; seed: number }): void {
   const { partners, shares } = mixture("places" in batch ? batch.places : [], batch.rows, { beta, seed });
   const targets = targetsOf(batch);
-  program.write(PARTNERS, partners);
+  if (program.takes(PARTNERS)) program.write(PARTNERS, partners);
+  else fillMixedEmbeddings(program, batch, { partners, shares });
   program.write(SHARES, shares);
   program.write(
     RESTS,
@@ -127,7 +141,7 @@ function fillMixture(program: Program, batch: Batch, { beta, seed }: { beta: num
 /** What options ask for; undefined where they ask for nothing. Throws UserError for a model that is no classifier. */
 export function classLosses(
   model: Model,
-  { mixup: beta, contrastive: weight, contrastive_temperature: tau }: Values<typeof CLASS_LOSSES>,
+  { mixup: beta, mixup_at: at, contrastive: weight, contrastive_temperature: tau }: Values<typeof CLASS_LOSSES>,
   seed: number,
 ): ClassLosses | undefined {
   if (beta === 0 && weight === 0) return undefined;
@@ -137,7 +151,10 @@ export function classLosses(
       "leave it out",
     );
   return {
-    ...(beta > 0 ? { mixed: mixedLoss } : {}),
+    ...(beta > 0 ? { mixed: (rec, given) => mixedLoss(rec, given, at === "head") } : {}),
+    ...(beta > 0 && at === "embedding"
+      ? { replace: (rec) => (name, x) => (name === FIRST ? mixedEmbeddings(rec, x) : x) }
+      : {}),
     ...(weight > 0
       ? {
           contrast(rec, { rows }, hidden) {

@@ -69,6 +69,17 @@ const withTerm = (
   metrics: { ...metrics, loss: add(rec, metrics.loss!, term), [name]: term },
 });
 
+/** Weights of positions, times those of the sequences that they are of. */
+function weighed(batch: Batch, weights: Float32Array): Float32Array {
+  if (!isTokens(batch)) return weights;
+  for (const { sequence, row, start } of batch.documents) {
+    const { weight = 1, ids } = sequence;
+    const first = row * batch.length + start;
+    if (weight !== 1) for (let at = first; at < first + ids.length; at++) weights[at]! *= weight;
+  }
+  return weights;
+}
+
 /** Weights of positions, larger where the next token has the mark of the stage in which the adapter is trained. */
 function focused({ adapter }: Model, batch: Batch, weights: Float32Array): Float32Array {
   const { focus = 1, current } = adapter?.stages ?? {};
@@ -108,6 +119,7 @@ export function crossEntropyObjective(model: Model, options: CrossEntropyObjecti
       const recorded = model.record(rec, inputs, {
         ...{ recompute, statistics },
         increments: increments !== undefined,
+        ...(classes?.replace ? { replace: classes.replace(rec) } : {}),
       });
       const { hidden, head } = recorded;
       const targets = recordTargets(rec, batch);
@@ -138,7 +150,7 @@ export function crossEntropyObjective(model: Model, options: CrossEntropyObjecti
       fillInputs(program, batch);
       const targets = fillTargets(program, batch);
       if (weigher) weigher.fill(program, batch, total);
-      else program.write("weights", focused(model, batch, meanWeights(targets, total)));
+      else program.write("weights", focused(model, batch, weighed(batch, meanWeights(targets, total))));
       experts?.fill(program, batch, counted(batch) / total);
       increments?.fill(program, batch, counted(batch) / total);
       classes?.fill(program, batch);

@@ -3,6 +3,7 @@ import { parseGroups } from "../../data/groups.ts";
 import { sameRows } from "../../data/same-rows.ts";
 import { UserError } from "../../errors.ts";
 import { flagOf } from "../../method/options.ts";
+import type { Model } from "../../model/model.ts";
 import type { Choices } from "./optimizer-and-schedule.ts";
 import { matcher } from "./starting-model.ts";
 import type { RunContext } from "./technique.ts";
@@ -21,6 +22,27 @@ export function refuseClashing({ options, out }: RunContext): void {
     throw new UserError(
       `--keep writes beside the result, which goes to ${out === "-" ? "stdout" : "the Hub"}`,
       "give -o with a folder or a file of this machine",
+    );
+}
+
+/** Throws UserError where an adapter tells groups of the data apart, and these are more, or fewer, than it knows. */
+export function refuseGroups({ adapter }: Pick<Model, "adapter">, names: readonly string[]): void {
+  const { groups: told } = adapter ?? {};
+  if (!told) return;
+  const { option, most, least = 1 } = told;
+  const groups = names.length;
+  const known = `${groups} ${groups === 1 ? "group" : "groups"} (${names.join(", ")})`;
+  if (groups < least)
+    throw new UserError(
+      `${flagOf(option)} ${least - 1} names a group of the data, counted from 0, and there are ${known}`,
+      "give those rows as the last group, or leave the option out",
+    );
+  if (groups > most)
+    throw new UserError(
+      `the rows are of ${known}, and the adapter tells ${most} apart`,
+      least > 1
+        ? `give ${flagOf(option)} ${groups - 1}: the last group, counted from 0`
+        : `give ${flagOf(option)} ${groups} when the adapter is made`,
     );
 }
 

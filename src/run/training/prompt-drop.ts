@@ -7,6 +7,7 @@ import { collate, type TokenBatch } from "../../data/batch.ts";
 import { Random } from "../../data/random.ts";
 import type { Sequence } from "../../data/sequences.ts";
 import type { BatchSource } from "./batch-source.ts";
+import { EVEN, lastPlace, type PromptCourse } from "./prompt-course.ts";
 
 /** The sequence without what comes before its first token that counts, but for the first of all. */
 export function withoutPrompt(sequence: Sequence): Sequence {
@@ -17,19 +18,32 @@ export function withoutPrompt(sequence: Sequence): Sequence {
   return { ...sequence, ids: cut(ids), labels: cut(labels), ...(marks ? { marks: cut(marks) } : {}) };
 }
 
+export interface ChangeOptions {
+  readonly chance: number;
+  readonly seed: number;
+  readonly pad: number;
+  readonly course?: PromptCourse;
+}
+
+/** A row with a changed prompt, as it weighs; the weight is left out where it is 1. */
+export const weighing = (made: Sequence, weight: number): Sequence => (weight === 1 ? made : { ...made, weight });
+
 /** The batches of `source`, each row without its prompt with this chance, by seed, epoch and row. */
 export function promptDropped(
   source: BatchSource<TokenBatch>,
-  { chance, seed, pad }: { readonly chance: number; readonly seed: number; readonly pad: number },
+  { chance, seed, pad, course = EVEN }: ChangeOptions,
 ): BatchSource<TokenBatch> {
   return {
     ...source,
     async next() {
       const { batch, epoch } = await source.next();
+      const place = lastPlace(source);
+      const [now, weight] = [chance * course.share(place), course.weight(place)];
       const bins: Sequence[][] = Array.from({ length: batch.rows }, () => []);
       for (const { sequence, row } of batch.documents) {
-        const isDropped = new Random(seed, "prompt", epoch, sequence.place).uniform() < chance;
-        bins[row]!.push(isDropped ? withoutPrompt(sequence) : sequence);
+        const isDropped = new Random(seed, "prompt", epoch, sequence.place).uniform() < now;
+        const made = isDropped ? withoutPrompt(sequence) : sequence;
+        bins[row]!.push(made === sequence ? sequence : weighing(made, weight));
       }
       return { batch: collate(bins, { pad }), epoch };
     },

@@ -8,6 +8,8 @@ import type { SequenceData } from "../../data/dataset.ts";
 import { Random } from "../../data/random.ts";
 import type { Sequence } from "../../data/sequences.ts";
 import type { BatchSource } from "./batch-source.ts";
+import { EVEN, lastPlace } from "./prompt-course.ts";
+import { type ChangeOptions, weighing } from "./prompt-drop.ts";
 
 /** Place of the first token that counts; undefined where no prompt comes before it. */
 export function answerAt({ labels }: Sequence): number | undefined {
@@ -32,7 +34,7 @@ export function withPromptOf(sequence: Sequence, other: Sequence): Sequence | un
  */
 export function promptShuffled(
   source: BatchSource<TokenBatch> & { readonly data: Pick<SequenceData, "sequences"> },
-  { chance, seed, pad }: { readonly chance: number; readonly seed: number; readonly pad: number },
+  { chance, seed, pad, course = EVEN }: ChangeOptions,
 ): BatchSource<TokenBatch> {
   const groups = Map.groupBy(source.data.sequences, ({ group }) => group);
   const longest = source.data.sequences.reduce((most, { ids }) => Math.max(most, ids.length), 0);
@@ -40,13 +42,15 @@ export function promptShuffled(
     ...source,
     async next() {
       const { batch, epoch } = await source.next();
+      const place = lastPlace(source);
+      const [now, weight] = [chance * course.share(place), course.weight(place)];
       const bins: Sequence[][] = Array.from({ length: batch.rows }, () => []);
       for (const { sequence, row } of batch.documents) {
         const random = new Random(seed, "another prompt", epoch, sequence.place);
-        const other = random.uniform() < chance ? random.pick(groups.get(sequence.group)!) : undefined;
+        const other = random.uniform() < now ? random.pick(groups.get(sequence.group)!) : undefined;
         const made = other && withPromptOf(sequence, other);
         const room = batch.packed ? sequence.ids.length : longest;
-        bins[row]!.push(made && made.ids.length <= room ? made : sequence);
+        bins[row]!.push(made && made.ids.length <= room ? weighing(made, weight) : sequence);
       }
       return { batch: collate(bins, { pad }), epoch };
     },

@@ -36,7 +36,7 @@ const bytesOf = (name: string) => dataOf(lab.bytes(`${name}/model.safetensors`))
 
 test("n new rows are joined by round(rho / (1 - rho) n) old ones, spread evenly, in the order that they would have", async () => {
   const { stream, stage } = await streamFor([20, 33], {
-    ...{ buffer: 9, buffer_policy: "reservoir" as const, replay_ratio: 0.3 },
+    ...{ buffer: 9, buffer_policy: "reservoir" as const, buffer_from: undefined, replay_ratio: 0.3 },
   });
   const learner = await er.begin(stream);
   await learner.learned?.(stage(0));

@@ -29,6 +29,7 @@ export async function streamFor<V>(
     ...{ gpu, model, values, tasks, rows, tokenizer: undefined, scenario: "domain", seed: 0, batchSize: 8 },
     ...{ signal, dry: false, resumed: false, given: net, info() {} },
     unlabelled: async () => rows,
+    earlier: () => Promise.reject(new Error("no rows of another stream")),
   };
   return { stream, stage: (index) => stages[index]! };
 }

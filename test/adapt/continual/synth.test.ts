@@ -82,7 +82,11 @@ async function twoRows(values: Partial<SaidValues>) {
     ...{ gpu, model, tasks: [{ index: 0, name: "a", rows: 2, classes: [] }], scenario: "domain", seed: 5 },
     ...{ rows: new StreamRows([{ kind: "text", rows: sequences, pad: 0 }]), batchSize: 2, dry: false },
     ...{ tokenizer: { eos: 11, ends: [11] }, signal: new AbortController().signal, resumed: false, info() {} },
-    ...{ given: DECODER, unlabelled: () => Promise.reject(new Error("no rows")) },
+    ...{
+      given: DECODER,
+      earlier: () => Promise.reject(new Error("no rows of another stream")),
+      unlabelled: () => Promise.reject(new Error("no rows")),
+    },
     values: { ...{ synth_rows: 2, synth_prefix: 2, temperature: 0, top_p: 1 }, ...values },
   };
   const said = new SaidRows(stream);

@@ -155,6 +155,7 @@ describe.each(["advantages-1", "advantages-2"])("%s", (name) => {
         rewards: weightedSums(terms),
         group,
         lengths,
+        truncated: rewards.map(() => false),
         penalties: undefined,
         estimates: undefined,
         greedy: undefined,

@@ -17,6 +17,7 @@ const advantagesOf = (settings: Readonly<Record<string, number>>, paid?: readonl
     ...{
       rewards,
       lengths,
+      truncated: [false, false],
       estimates,
       penalties: paid,
       group: 1,

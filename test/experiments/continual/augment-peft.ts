@@ -62,7 +62,13 @@ async function augmented(lab: Lab, rows: readonly { text: string; label: number 
     .map((line) => JSON.parse(line) as { text: string; label: number });
 }
 
-const RUNS = { none: "", eda: "", mixup: "--mixup 0.4", contrastive: "--contrastive 0.3" } as const;
+const RUNS = {
+  none: "",
+  eda: "",
+  mixup: "--mixup 0.4",
+  "mixup of embeddings": "--mixup 0.4 --mixup-at embedding",
+  contrastive: "--contrastive 0.3",
+} as const;
 type Name = keyof typeof RUNS;
 const SEEDS = 3;
 
@@ -70,8 +76,8 @@ export const experiment = experimentOf({
   title: "Few rows: EDA, mixup and a contrastive loss beside LoRA",
   about: `Sentences of ten words: three of the class's eight, one of another class's, and fillers. A BERT of two layers learns 600 rows of four
 classes, then through LoRA 100 rows of the same classes in other words, 240 steps of 10 rows. *EDA* adds three copies of each row by
-\`data augment\`, with two synonyms for every word of a class; *mixup* is \`--mixup 0.4\`, *contrastive* \`--contrastive 0.3\`. Accuracy on 400
-other rows, the mean over ${SEEDS} seeds of the training; SE is the standard error of the difference from *none*, over these seeds.`,
+\`data augment\`, with two synonyms for every word of a class; *mixup* is \`--mixup 0.4\`, *of embeddings* with
+\`--mixup-at embedding\`, *contrastive* \`--contrastive 0.3\`. Accuracy on 400 other rows, the mean over ${SEEDS} seeds of the training; SE is the standard error of the difference from *none*, over these seeds.`,
   seeds: [1, 2, 3],
   tested: 1,
   long: true,
@@ -79,11 +85,14 @@ other rows, the mean over ${SEEDS} seeds of the training; SE is the standard err
     "none: accuracy": { above: 0.3 },
     "eda: accuracy": {},
     "mixup: accuracy": {},
+    "mixup of embeddings: accuracy": {},
     "contrastive: accuracy": {},
     "eda − none": {},
     "eda − none, SE": {},
     "mixup − none": {},
     "mixup − none, SE": {},
+    "mixup of embeddings − none": {},
+    "mixup of embeddings − none, SE": {},
     "contrastive − none": {},
     "contrastive − none, SE": {},
   },
@@ -107,8 +116,14 @@ other rows, the mean over ${SEEDS} seeds of the training; SE is the standard err
         );
         return (JSON.parse(text) as { rows: { value: number }[] }).rows[0]!.value;
       };
-      const found: Record<Name, number[]> = { none: [], eda: [], mixup: [], contrastive: [] };
-      for (const name of ["none", "eda", "mixup", "contrastive"] as const)
+      const found: Record<Name, number[]> = {
+        none: [],
+        eda: [],
+        mixup: [],
+        "mixup of embeddings": [],
+        contrastive: [],
+      };
+      for (const name of Object.keys(RUNS) as Name[])
         for (let own = 1; own <= SEEDS; own++) found[name].push(await accuracy(name, own));
       const beside = (name: Name): [difference: number, error: number] => {
         const differences = found[name].map((value, i) => value - found.none[i]!);
@@ -117,15 +132,19 @@ other rows, the mean over ${SEEDS} seeds of the training; SE is the standard err
         return [average, Math.sqrt(variance / SEEDS)];
       };
       const [eda, mixup, contrastive] = [beside("eda"), beside("mixup"), beside("contrastive")];
+      const embedded = beside("mixup of embeddings");
       return {
         "none: accuracy": mean(found.none),
         "eda: accuracy": mean(found.eda),
         "mixup: accuracy": mean(found.mixup),
+        "mixup of embeddings: accuracy": mean(found["mixup of embeddings"]),
         "contrastive: accuracy": mean(found.contrastive),
         "eda − none": eda[0],
         "eda − none, SE": eda[1],
         "mixup − none": mixup[0],
         "mixup − none, SE": mixup[1],
+        "mixup of embeddings − none": embedded[0],
+        "mixup of embeddings − none, SE": embedded[1],
         "contrastive − none": contrastive[0],
         "contrastive − none, SE": contrastive[1],
       };

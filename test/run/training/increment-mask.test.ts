@@ -8,6 +8,7 @@ import { Model } from "../../../src/model/model.ts";
 import { sequenceBatches } from "../../../src/run/training/batch-source.ts";
 import { crossEntropyObjective } from "../../../src/run/training/cross-entropy.ts";
 import { incrementMask, maskedTokens } from "../../../src/run/training/increment-mask.ts";
+import { promptCourse } from "../../../src/run/training/prompt-course.ts";
 import { promptDropped, withoutPrompt } from "../../../src/run/training/prompt-drop.ts";
 import { promptShuffled, withPromptOf } from "../../../src/run/training/prompt-shuffle.ts";
 import { trainModel } from "../../../src/run/training/train-model.ts";
@@ -203,14 +204,88 @@ test("without its prompt a row keeps its first token and its answer; the chance 
   expect([...(await dropped(make(1)))]).not.toEqual([...first]);
 });
 
+test("the share of changed prompts falls and their weight grows in a line, wherever a run goes on", async () => {
+  const even = promptCourse({ steps: 9, accumulate: 2 });
+  expect([0, 5, 40].map((place) => [even.share(place), even.weight(place)])).toEqual(
+    [1, 1, 1].map((one) => [one, one]),
+  );
+  const course = promptCourse({ steps: 9, accumulate: 2, until: 0.5, weight: 3 });
+  const at = (step: number) => [course.share(2 * step), course.share(2 * step + 1), course.weight(2 * step)];
+  expect(at(0)).toEqual([1, 1, 1]);
+  expect(at(2)[0]).toBeCloseTo(1 - 2 / 4.5, 12);
+  expect(at(2)[1]).toBe(at(2)[0]!);
+  expect(at(4)[2]).toBe(2);
+  expect([at(5)[0], at(8)[2]]).toEqual([0, 3]);
+
+  const rows = Array.from({ length: 300 }, (_, i) => ({ ...row([1, 2, i % 50, 3, 4], 3), place: `${i}` }));
+  const group = {
+    ...{ name: "rows", rows: 300, sequences: 300, tokens: 1500, counted: 600, lengths: new Int32Array(300).fill(5) },
+  };
+  const make = () => {
+    const plain = sequenceBatches({ sequences: rows, groups: [group] }, { batchSize: 100, seed: 0, shuffle: false });
+    const six = promptCourse({ steps: 6, accumulate: 1, until: 1, weight: 2 });
+    const common = { chance: 0.6, seed: 3, pad: 0, course: six };
+    return promptDropped(promptShuffled(plain as typeof plain & { data: { sequences: typeof rows } }, common), common);
+  };
+  const source = make();
+  const seen: { dropped: number; weights: number[] }[] = [];
+  const tell = async (from: typeof source) => {
+    const { batch } = await from.next();
+    const changed = batch.documents.filter(({ sequence }) => sequence.ids.length === 3);
+    const weights = batch.documents.map(({ sequence }) => sequence.weight ?? 1);
+    return { dropped: changed.length, weights: [...new Set(weights)].sort() };
+  };
+  const states = [];
+  for (let step = 0; step < 6; step++) {
+    states.push(source.state());
+    seen.push(await tell(source));
+  }
+  for (const [step, { dropped, weights }] of seen.entries()) {
+    const expected = 100 * 0.6 * (1 - step / 6);
+    expect(Math.abs(dropped - expected)).toBeLessThan(16);
+    expect(weights.at(-1)).toBeCloseTo(1 + step / 5, 12);
+    expect(weights.length).toBe(step === 0 ? 1 : 2);
+  }
+  const resumed = make();
+  resumed.load(states[4]!, "a state");
+  expect(await tell(resumed)).toEqual(seen[4]!);
+});
+
+test("a row that weighs twice counts twice in the loss and in its gradient", async () => {
+  const model = await adapted();
+  await shake(model);
+  const lossOf = async (weight: number, other: number) => {
+    const batch = collate([[{ ...ROWS[0]!, weight }], [{ ...ROWS[1]!, weight: other }]], { buckets: "none" });
+    const objective = crossEntropyObjective(model);
+    const rec = new Recorder(profileOf(gpu));
+    const recorded = objective.record(rec, batch, "");
+    rec.output("loss", recorded.metrics.loss!);
+    rec.backward(recorded.backward);
+    const program = await Program.compile(gpu, rec);
+    objective.fill(program, batch, objective.counted(batch, ""), "");
+    program.run({ accumulate: 0 });
+    const [first] = model.trainable().slice(-1);
+    const found = [(await program.read("loss"))[0]!, ...(await gpu.readFloats(first!.gradient, first!.size))];
+    program.free();
+    return found;
+  };
+  const [one, other, both] = [await lossOf(1, 0), await lossOf(0, 1), await lossOf(2, 1)];
+  for (const [i, value] of both.entries()) expect(value).toBeCloseTo(2 * one[i]! + other[i]!, 4);
+  expect(Math.hypot(...one.slice(1))).toBeGreaterThan(1e-4);
+  model.free();
+});
+
 test("rows without a prompt, whose prompts would not change, are refused", () => {
   const sourceOf = (rows: readonly Sequence[]) => {
     const lengths = Int32Array.from(rows, ({ ids }) => ids.length);
     const group = { name: "rows", rows: rows.length, sequences: rows.length, tokens: 9, counted: 9, lengths };
     return sequenceBatches({ sequences: rows, groups: [group] }, { batchSize: 1, seed: 0, shuffle: false });
   };
-  const asked = { increment_mask: undefined, increment_groups: undefined, prompt_drop: 0, prompt_shuffle: 0.5 };
-  const seeded = { seed: 0, pad: 0 };
+  const asked = {
+    ...{ increment_mask: undefined, increment_groups: undefined, prompt_drop: 0, prompt_shuffle: 0.5 },
+    ...{ prompt_until: undefined, prompt_weight: undefined },
+  };
+  const seeded = { seed: 0, pad: 0, steps: 1, accumulate: 1 };
   const texts = sourceOf([row([6, 2, 40], 0)]);
   expect(() => withPromptsChanged(texts, asked, seeded)).toThrow("--prompt-shuffle changes the prompts of rows");
   const dropping = { ...asked, prompt_drop: 0.5, prompt_shuffle: 0 };

@@ -7,7 +7,7 @@
  * Chaudhry et al., ICLR 2019, https://arxiv.org/abs/1812.00420
  */
 import { AveragedProjection } from "../../../run/training/rules/memory-projection.ts";
-import { BUFFER, MemoryBuffer } from "../../continual/buffer.ts";
+import { BUFFER, BUFFER_FROM, MemoryBuffer } from "../../continual/buffer.ts";
 import { continualMethod } from "../../continual/contract.ts";
 import { replayPart } from "../../continual/replay.ts";
 
@@ -18,15 +18,16 @@ export const method = continualMethod({
   cite: "arXiv:1812.00420",
   options: {
     ...BUFFER,
+    ...BUFFER_FROM,
     memory_batch: {
       type: "number.integer >= 1",
       help: "old rows of a step; as many as a micro-batch has when left out",
       value: "N",
     },
   },
-  begin(stream) {
+  async begin(stream) {
     const { gpu, model, values, batchSize } = stream;
-    const buffer = new MemoryBuffer(stream);
+    const buffer = await MemoryBuffer.begun(stream);
     return {
       stage(stage) {
         const part = replayPart(buffer, stage, { name: "memory", size: values.memory_batch ?? batchSize });
@@ -37,6 +38,7 @@ export const method = continualMethod({
       state: () => buffer.state(),
       load: (state) => buffer.load(state),
       memoryRows: () => buffer.rows,
+      memorySeen: () => buffer.seen,
     };
   },
 });

@@ -4,7 +4,7 @@
  *
  * Buzzega et al., NeurIPS 2020, https://arxiv.org/abs/2004.07211
  */
-import { BUFFER } from "../../continual/buffer.ts";
+import { BUFFER, BUFFER_FROM } from "../../continual/buffer.ts";
 import { continualMethod } from "../../continual/contract.ts";
 import { darkLearner } from "../../continual/dark-replay.ts";
 
@@ -15,6 +15,7 @@ export const method = continualMethod({
   cite: "arXiv:2004.07211",
   options: {
     ...BUFFER,
+    ...BUFFER_FROM,
     alpha: { type: "number >= 0", default: 0.5, help: "weight of the distance of logits" },
     beta: { type: "number >= 0", default: 0.5, help: "weight of the labels of old rows" },
   },

@@ -5,7 +5,7 @@
  * Chaudhry et al. 2019, https://arxiv.org/abs/1902.10486; the share as in Yi et al. 2023,
  * https://arxiv.org/abs/2303.06580
  */
-import { BUFFER, MemoryBuffer } from "../../continual/buffer.ts";
+import { BUFFER, BUFFER_FROM, MemoryBuffer } from "../../continual/buffer.ts";
 import { continualMethod } from "../../continual/contract.ts";
 import { replayMix } from "../../continual/replay.ts";
 
@@ -16,6 +16,7 @@ export const method = continualMethod({
   cite: "arXiv:1902.10486",
   options: {
     ...BUFFER,
+    ...BUFFER_FROM,
     replay_ratio: {
       type: "0 <= number < 1",
       default: 0.2,
@@ -23,14 +24,15 @@ export const method = continualMethod({
       value: "RHO",
     },
   },
-  begin(stream) {
-    const buffer = new MemoryBuffer(stream);
+  async begin(stream) {
+    const buffer = await MemoryBuffer.begun(stream);
     return {
       stage: (stage) => ({ mix: replayMix(stream, buffer, stage, stream.values.replay_ratio) }),
       learned: (stage) => buffer.add(stage),
       state: () => buffer.state(),
       load: (state) => buffer.load(state),
       memoryRows: () => buffer.rows,
+      memorySeen: () => buffer.seen,
     };
   },
 });

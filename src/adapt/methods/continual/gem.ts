@@ -7,7 +7,7 @@
  * https://arxiv.org/abs/1706.08840; the margin, 0.5 as in the authors' code, favours the earlier tasks.
  */
 import { TaskProjection } from "../../../run/training/rules/memory-projection.ts";
-import { BUFFER, MemoryBuffer } from "../../continual/buffer.ts";
+import { BUFFER, BUFFER_FROM, MemoryBuffer } from "../../continual/buffer.ts";
 import { continualMethod } from "../../continual/contract.ts";
 import { replayPart } from "../../continual/replay.ts";
 
@@ -18,6 +18,7 @@ export const method = continualMethod({
   cite: "arXiv:1706.08840",
   options: {
     ...BUFFER,
+    ...BUFFER_FROM,
     memory_batch: {
       type: "number.integer >= 1",
       help: "old rows of each task in a step; as many as a micro-batch has when left out",
@@ -25,15 +26,15 @@ export const method = continualMethod({
     },
     margin: { type: "number >= 0", default: 0.5, help: "least weight of each earlier task once one would lose" },
   },
-  begin(stream) {
+  async begin(stream) {
     const { gpu, model, values, tasks, batchSize } = stream;
-    const buffer = new MemoryBuffer(stream);
+    const buffer = await MemoryBuffer.begun(stream);
     return {
       stage(stage) {
         const size = values.memory_batch ?? batchSize;
-        const parts = stage.old.flatMap((task) => {
+        const parts = buffer.tasks.flatMap((task) => {
           const part = replayPart(buffer, stage, {
-            name: `memory of ${tasks[task]!.name}`,
+            name: `memory of ${tasks[task]?.name ?? `the task ${task} of the buffer`}`,
             size,
             from: buffer.of(task),
           });
@@ -47,6 +48,7 @@ export const method = continualMethod({
       state: () => buffer.state(),
       load: (state) => buffer.load(state),
       memoryRows: () => buffer.rows,
+      memorySeen: () => buffer.seen,
     };
   },
 });

@@ -55,6 +55,7 @@ export const method = continualMethod({
       kept: () => old.kept,
       memory: () => ({ old_weights: old.bytes }),
       memoryRows: () => buffer.rows,
+      memorySeen: () => buffer.seen,
       get classify() {
         return means.isEmpty ? undefined : means.classify.bind(means);
       },

@@ -69,6 +69,7 @@ export const method = continualMethod({
       kept: () => old.kept,
       memory: () => ({ old_weights: old.bytes }),
       memoryRows: () => buffer.rows,
+      memorySeen: () => buffer.seen,
       free: () => old.free(),
     };
   },

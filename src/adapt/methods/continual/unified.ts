@@ -11,7 +11,7 @@
  * Wang et al., ICLR 2024, https://arxiv.org/abs/2403.13249; --refresh adds their step of unlearning to it, or to any
  * other method.
  */
-import { BUFFER } from "../../continual/buffer.ts";
+import { BUFFER, BUFFER_FROM } from "../../continual/buffer.ts";
 import { continualMethod } from "../../continual/contract.ts";
 import { darkLearner } from "../../continual/dark-replay.ts";
 import { gatherFisher, MEASURED, penaltyLearner } from "../../continual/penalty.ts";
@@ -24,6 +24,7 @@ export const method = continualMethod({
   cite: "arXiv:2403.13249",
   options: {
     ...BUFFER,
+    ...BUFFER_FROM,
     alpha: { type: "number >= 0", default: 0.5, help: "weight of old answers" },
     phi: {
       type: "'squares' | 'entropy'",
@@ -35,11 +36,11 @@ export const method = continualMethod({
     psi: { type: "'fisher' | 'squares'", default: "fisher", help: "F: Fisher information of the rows' labels, or 1" },
     ...MEASURED,
   },
-  begin(stream) {
+  async begin(stream) {
     const { lambda, psi } = stream.values;
     const gather = gatherFisher(stream, "empirical");
     return together([
-      darkLearner(stream),
+      await darkLearner(stream),
       penaltyLearner(stream, { name: "unified", lambda, ...(psi === "fisher" ? { gather } : {}) }),
     ]);
   },

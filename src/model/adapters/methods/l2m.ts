@@ -190,6 +190,7 @@ export const method = adapterType({
   fanInFanOut: true,
   usual: (target) => isUsual(target) && !LEFT_OUT.test(target.module),
   recurrent: () => true,
+  groups: ({ l2m_tasks: most }) => ({ option: "l2m_tasks", most }),
   parts: [A, B],
   sharedParts: [KEYS, COUNTS],
   keys: RANK_KEYS,

@@ -173,6 +173,8 @@ const declared: AdapterDeclaration<MixerOptions> = {
   takes: ["linear"],
   fanInFanOut: true,
   parts: [A, B, ROUTER],
+  groups: ({ mixer_experts: most, mixer_hard_steps: hard }) =>
+    hard > 0 ? { option: "mixer_experts", most } : undefined,
   keys: RANK_KEYS,
   tensors({ into, out }, { values, where }) {
     const { adapter_rank: rank, mixer_experts: experts, mixer_expert: one } = values;

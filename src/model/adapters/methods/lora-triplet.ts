@@ -6,8 +6,8 @@
  *   y = W x + s B A x (queries, keys);  y = W x + s B_1 A_1 x + s B_2 A_2 x (MLPs, in training)
  *
  * After DreamRelation, 2025, https://arxiv.org/abs/2503.07602, whose sets are of a video's relation and its two
- * subjects; its contrastive loss of frames has no counterpart here. With a nuisance rank of 0 it is LoRA of queries
- * and keys.
+ * subjects. Its contrastive loss is left out: of a text, the mean of what changes from frame to frame would be its last
+ * state less its first, and an image has one frame. With a nuisance rank of 0 it is LoRA of queries and keys.
  */
 import { linear } from "../../../tensor/ops/linear.ts";
 import type { Tensor } from "../../../tensor/tensor.ts";

@@ -126,6 +126,8 @@ const declared: AdapterDeclaration<MixdaOptions> = {
   takes: ["linear"],
   fanInFanOut: true,
   usual: ({ module }) => LAST_OF_MLP.test(module),
+  groups: ({ mixda_general: general }) =>
+    general === undefined ? undefined : { option: "mixda_general", most: general + 1, least: general + 1 },
   parts: [DOMAIN_DOWN, DOMAIN_UP, DOWN, UP, GATE, GATE_BIAS, SHARE, SHARE_BIAS],
   tensors: ({ into, out }, { values }) => tensorsOf(into, out, values),
   linear(layer, h) {
