@@ -1,6 +1,7 @@
 /** What the `align` script does: a training of each family of methods. */
 import type { Context, Outcome } from "../cli/context.ts";
 import { UserError } from "../errors.ts";
+import type { Gpu } from "../gpu/gpu.ts";
 import { type Bound, bind } from "../method/bind.ts";
 import { flagOf } from "../method/options.ts";
 import { runTraining } from "../run/training/run-training.ts";
@@ -15,7 +16,7 @@ import type { PreferenceMethod } from "./preferences/contract.ts";
 import { choosePairLosses, type PreferenceData, readPreferences, setUpPreferences } from "./preferences/training.ts";
 import type { RewardMethod } from "./reward-models/contract.ts";
 import { rewardTechnique } from "./reward-models/training.ts";
-import { freeRewards, rewardTerms } from "./verifying/rewards.ts";
+import { freeRewards, readyRewards, rewardTerms } from "./verifying/rewards.ts";
 
 type AlignContext = Context<typeof ALIGN, "align">;
 
@@ -62,14 +63,21 @@ async function policies(context: AlignContext, chosen: Bound<PolicyMethod>): Pro
   if (odd)
     throw new UserError(`${flagOf(odd)} is for methods of preferences; this is ${chosen.method.name}`, "leave it out");
   const values: SharedValues = chosen.values;
-  const terms = await rewardTerms(values, values.max_new_tokens); // refused before anything is read
+  const { promise: gpu, resolve } = Promise.withResolvers<Gpu>();
+  const known = { maxTokens: values.max_new_tokens, gpu: () => gpu };
+  const terms = await rewardTerms(values, known); // refused before anything is read
   context.onExit(() => freeRewards(terms));
   return runTraining<PolicyBatch, PolicyData>(context, {
     script: "align",
     method: chosen.method.name,
     model: context.args[0] ?? "-",
     data: (opened) => readPolicies(context, chosen, opened),
-    work: (built, data) => setUpPolicies(context, chosen, terms, data, built),
+    async work(built, data) {
+      resolve(built.gpu);
+      const judges = await readyRewards(terms, built.gpu);
+      const work = await setUpPolicies(context, chosen, terms, data, built);
+      return judges === 0 ? work : { ...work, memory: { ...work.memory, judges } };
+    },
   });
 }
 

@@ -11,12 +11,8 @@ export const FOLDERS = {
   distill: ["distill/methods"],
   unlearn: ["unlearn/methods/objectives", "unlearn/methods/edits"],
   smoothing: ["unlearn/methods/smoothings"],
-<<<<<<< HEAD
-  align: ["align/methods/preferences", "align/methods/policies", "align/methods/reward-models"],
   control: ["align/methods/control"],
-=======
   align: ["align/methods/preferences", "align/methods/policies", "align/methods/reward-models", "align/methods/logged"],
->>>>>>> main
   "pair-loss": ["align/methods/pair-losses"],
   curriculum: ["curriculum/methods/samplers", "curriculum/methods/orderings"],
   selector: ["curriculum/methods/selectors"],

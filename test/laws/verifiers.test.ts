@@ -16,7 +16,9 @@ import { answered } from "../align/answered.ts";
 
 setDefaultTimeout(60_000);
 const SIGNAL = new AbortController().signal;
-const verifiers = await loadMethods("verifier");
+const known = await loadMethods("verifier");
+/** A reward model is a checkpoint, and has a test of its own. */
+const verifiers = known.filter(({ name }) => name !== "model");
 
 /** Rows of the tasks that hold their answers, each with its own completion. */
 async function truths(): Promise<Answered[]> {

@@ -3,6 +3,7 @@ import type { Context, Outcome } from "../../cli/context.ts";
 import { textOutput } from "../../cli/output.ts";
 import { refuseInputs } from "../../cli/target.ts";
 import { UserError } from "../../errors.ts";
+import { openGpu } from "../../gpu/gpu.ts";
 import { readAnswers } from "../verifying/answered-rows.ts";
 import type { SCORE } from "../verifying/options.ts";
 import { freeRewards, type RewardTerm, rewardTerms, type Scores, scoreAll } from "../verifying/rewards.ts";
@@ -10,7 +11,10 @@ import { freeRewards, type RewardTerm, rewardTerms, type Scores, scoreAll } from
 export async function score(context: Context<typeof SCORE>): Promise<Outcome | undefined> {
   const { options, out, args, signal } = context;
   if (args.length > 1) throw new UserError(`unexpected argument ${args[1]}`, "one file of answers at a time");
-  const terms = await rewardTerms(options, options.max_tokens);
+  const terms = await rewardTerms(options, {
+    maxTokens: options.max_tokens,
+    gpu: () => openGpu({ device: context.device }),
+  });
   const file = args[0] ?? "-";
   refuseInputs(out, [file]);
   context.onExit(() => freeRewards(terms));

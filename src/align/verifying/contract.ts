@@ -7,6 +7,7 @@
  * expression or a command.
  */
 import type { Row } from "../../data/rows.ts";
+import type { Gpu } from "../../gpu/gpu.ts";
 import type { Laws } from "../../method/laws.ts";
 import type { Options, Values } from "../../method/options.ts";
 import type { MethodInfo } from "../../method/registry.ts";
@@ -31,6 +32,8 @@ export interface Verifier {
   readonly name: string;
   /** Throws UserError for what cannot judge, naming the row; rejects with the signal's reason once it is aborted. */
   score(answers: readonly Answered[], signal: AbortSignal): Promise<readonly (number | null)[]>;
+  /** Loads what it needs beforehand, once there is a device; `score` does so by itself. */
+  ready?(): Promise<void>;
   /** Ends what runs for it. */
   free?(): void;
 }
@@ -52,6 +55,8 @@ export interface VerifierSetup<O extends Options = Options> {
   /** Most tokens of an answer, where they are known. */
   readonly maxTokens: number | undefined;
   readonly limits: CommandLimits;
+  /** The device for models, once there is one; asked for when answers are judged, not before. */
+  gpu(): Promise<Gpu>;
   /** Another verifier under its defaults, for rewards that depend on whether an answer is right. */
   judge(name: string): Promise<Verifier>;
   /** Throws UserError that names the term of `--reward`. */

@@ -1,5 +1,6 @@
 /** Rewards: weighted sums of what verifiers say. */
 import { UserError } from "../../errors.ts";
+import type { Gpu } from "../../gpu/gpu.ts";
 import { show } from "../../json.ts";
 import { bind, bindDefaults } from "../../method/bind.ts";
 import type { Values } from "../../method/options.ts";
@@ -22,16 +23,17 @@ export interface RewardSetup {
   readonly commands?: readonly string[] | undefined;
   readonly limits?: CommandLimits;
   /** Most tokens of an answer, where they are known. */
-  readonly maxTokens?: number;
+  readonly maxTokens?: number | undefined;
+  /** The device for models that judge; without it none may. */
+  readonly gpu?: () => Promise<Gpu>;
 }
 
 /** The terms of `--reward` and `--verify`. Throws UserError for what none can be made of, and where there are none. */
 export function rewardTerms(
   options: Pick<Values<typeof REWARDS>, "reward" | "verify" | "verify_time" | "verify_batch" | "verify_keep">,
-  maxTokens?: number,
+  known: Pick<RewardSetup, "maxTokens" | "gpu"> = {},
 ): Promise<RewardTerm[]> {
   const limits = { seconds: options.verify_time, batch: options.verify_batch, keep: options.verify_keep };
-  const known = maxTokens === undefined ? {} : { maxTokens };
   return parseRewards(options.reward ?? [], { commands: options.verify, limits, ...known });
 }
 
@@ -84,6 +86,7 @@ async function verifierOf(
     text: method.argument ? argument : "",
     maxTokens: setup.maxTokens,
     limits: setup.limits ?? USUAL_LIMITS,
+    gpu: setup.gpu ?? (() => Promise.reject(new RangeError("there is no device for a model that judges"))),
     judge: async (name) => verifierOf(await loadMethod("verifier", name, `${about}: by`), "", about, setup),
     refuse: (problem, hint) => {
       throw new UserError(`${about}: ${problem}`, hint);
@@ -126,6 +129,13 @@ const unjudged = (terms: readonly RewardTerm[], { place }: Answered): UserError 
     `${place}: no verifier judges this row (${terms.map(({ name }) => name).join(", ")})`,
     "most need the right answer in the row, under answer or completion; arithmetic reads it from the prompt",
   );
+
+/** Loads the models of the terms onto the device; gives the bytes that they take there. */
+export async function readyRewards(terms: readonly RewardTerm[], gpu: Gpu): Promise<number> {
+  const before = gpu.pool.allocated;
+  for (const { verifier } of terms) await verifier.ready?.();
+  return gpu.pool.allocated - before;
+}
 
 /** Ends what runs for the terms. */
 export function freeRewards(terms: readonly RewardTerm[]): void {

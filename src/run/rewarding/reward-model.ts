@@ -41,6 +41,24 @@ export interface RewardModelOptions extends TextOptions {
 /** Probability of the second of two labels. */
 const rightness = (logits: Float32Array, at: number): number => 1 / (1 + Math.exp(logits[at]! - logits[at + 1]!));
 
+/** A model that gives rewards, before its weights are read. Throws UserError for one that gives none. */
+async function openRewarding(ref: string, options: RewardModelOptions) {
+  const { checkpoint, architecture, answers, sizes, json } = await openModel(ref, options, options.warn);
+  try {
+    const isSteps = architecture.classHead === "tokens";
+    if (!answers || sizes.outputs !== (isSteps ? 2 : 1))
+      throw new UserError(
+        `${ref} gives no reward: it is a ${json.model_type} ${architecture.task}${answers ? ` of ${sizes.outputs} labels` : ""}`,
+        "bun run align MODEL --method reward --data pairs.jsonl makes a reward model of a language model",
+      );
+    if (!answers.tokenizer) throw new UserError(`${ref} has no tokenizer`, NAME_TOKENIZER);
+    return { checkpoint, answers };
+  } catch (error) {
+    checkpoint.close();
+    throw error;
+  }
+}
+
 export class RewardModel {
   readonly ref: string;
   readonly #model: Model;
@@ -56,18 +74,16 @@ export class RewardModel {
     this.#programs = new Programs(model.gpu);
   }
 
+  /** Throws UserError for a model that gives no reward, from its config and tokenizer alone. */
+  static async check(ref: string, options: RewardModelOptions = {}): Promise<void> {
+    (await openRewarding(ref, options)).checkpoint.close();
+  }
+
   /** Loads a reward model. Throws UserError for a model that gives no reward. */
   static async open(gpu: Gpu, ref: string, options: RewardModelOptions = {}): Promise<RewardModel> {
     const { warn } = options;
-    const { checkpoint, architecture, answers, sizes, json } = await openModel(ref, options, warn);
+    const { checkpoint, answers } = await openRewarding(ref, options);
     try {
-      const isSteps = architecture.classHead === "tokens";
-      if (!answers || sizes.outputs !== (isSteps ? 2 : 1))
-        throw new UserError(
-          `${ref} gives no reward: it is a ${json.model_type} ${architecture.task}${answers ? ` of ${sizes.outputs} labels` : ""}`,
-          "bun run align MODEL --method reward --data pairs.jsonl makes a reward model of a language model",
-        );
-      if (!answers.tokenizer) throw new UserError(`${ref} has no tokenizer`, NAME_TOKENIZER);
       const model = await Model.load(gpu, checkpoint, {
         dtype: options.dtype ?? "keep",
         freeze: () => true,
