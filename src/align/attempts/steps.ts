@@ -72,15 +72,15 @@ export async function stepPairs(tasks: readonly Task[], trying: Trying, setup: S
   const solutions = await trying.of(unbegun(tasks), count);
   const lost = tasks.flatMap((task, i) => {
     const all = solutions[i]!;
-    const chosen = all.find(({ isRight }) => isRight);
+    const right = all.filter(({ isRight }) => isRight);
     const chance = successOf(all);
-    if (!chosen || chance <= pit) return [];
+    if (right.length === 0 || chance <= pit) return [];
     const texts = all.map(({ ids }) => ids.join());
     return all.flatMap((solution, n): Lost[] => {
       if (solution.isRight || texts.indexOf(texts[n]!) !== n) return [];
       const ends = stepsOf(solution, decode);
       const chances = ends.length === 0 ? [chance, 0] : [chance];
-      return [{ task, key: `${i} ${n}`, solution, ends, chances, from: 0, chosen }];
+      return [{ task, key: `${i} ${n}`, solution, ends, chances, from: 0, chosen: right[n % right.length]! }];
     });
   });
   for (let step = 0, alive = lost; alive.length > 0; step++) {

@@ -13,6 +13,8 @@ export interface HeldAnswer {
   /** What the value head foretold at each token, and what followed. */
   readonly estimates?: readonly number[];
   readonly returns?: readonly number[];
+  /** What the method says of each token. */
+  readonly traits?: readonly number[];
   /** Of a truncated answer that is masked, and of one that fills up the rollout alone. */
   readonly uncounted?: true;
   readonly isFiller?: true;

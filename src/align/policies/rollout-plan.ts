@@ -52,7 +52,8 @@ export function planRollouts(
   const asked = asksReference({ method, values: own });
   const hasHead = method.value !== undefined;
   const updates = sizes.passes * updatesOfPass(sizes);
-  const asksOld = updates > 1 || hasHead || (kl > 0 && (where === "reward" || target !== undefined));
+  const asksOld =
+    updates > 1 || hasHead || method.entropies === true || (kl > 0 && (where === "reward" || target !== undefined));
   const rollouts = read.prompts.length / sizes.prompts;
   return {
     ...given,
@@ -76,6 +77,7 @@ export function planRollouts(
         shares: zeros(),
         lengths: new Float32Array(tokens.rows).fill(1),
         advantages: zeros(),
+        traits: method.traits ? zeros() : undefined,
         old: updates > 1 ? zeros() : undefined,
         reference: asked ? zeros() : undefined,
         estimates: hasHead ? zeros() : undefined,

@@ -198,6 +198,7 @@ export class RolloutMaker {
     const apart = theirs && old?.map((own, i) => Float64Array.from(own, (p, t) => p - theirs[i]![t]!));
     const penalties = where === "reward" ? apart?.map((own) => own.map((d) => kl * d)) : undefined;
     const estimates = scores?.flatMap((own) => (own.estimates ? [Float64Array.from(own.estimates)] : []));
+    const entropies = scores?.flatMap((own) => (own.entropies ? [Float64Array.from(own.entropies)] : []));
     const truncated = groups.flatMap(({ answers }) => answers.map((answer) => answer.truncated));
     const given: Choosable<never> = {
       rewards: Float64Array.from(groups.flatMap(({ rewards }) => [...rewards])),
@@ -211,11 +212,13 @@ export class RolloutMaker {
       truncated,
       penalties,
       estimates: estimates?.length ? estimates : undefined,
+      entropies: entropies?.length ? entropies : undefined,
       greedy: chosen.method.greedy ? Float64Array.from(groups, ({ greedy }) => greedy!) : undefined,
       values: chosen.values,
     };
     const raw: Advantages = chosen.method.advantages?.(given) ?? [...groupRelative(given)];
     const advantages = finished(raw, given.values);
+    const traits = plain.length > 0 ? chosen.method.traits?.(given) : undefined;
     const at = (own: number | Float64Array, t: number) => (typeof own === "number" ? own : own[t]!);
     const returnsOf = (i: number) => [...given.estimates![i]!].map((estimate, t) => estimate + at(raw[i]!, t));
     const answers = plain.map(({ prompt, ids }, i): HeldAnswer => {
@@ -227,6 +230,7 @@ export class RolloutMaker {
         ...(old ? { old: [...old[i]!] } : {}),
         ...(theirs && asksReference(chosen) ? { reference: [...theirs[i]!] } : {}),
         ...(given.estimates ? { estimates: [...given.estimates[i]!], returns: returnsOf(i) } : {}),
+        ...(traits ? { traits: [...traits[i]!] } : {}),
         ...(masks && truncated[i] ? { uncounted: true } : {}),
       };
     });
@@ -242,6 +246,7 @@ export class RolloutMaker {
     return answers.slice(0, most).map(({ ids }) => ({
       ...{ prompt, ids, advantage: 0, uncounted: true, isFiller: true },
       ...(this.#setup.policy ? { old: zeros(ids) } : {}),
+      ...(this.#setup.chosen.method.traits ? { traits: zeros(ids) } : {}),
       ...(this.#setup.chosen.method.value ? { estimates: zeros(ids), returns: zeros(ids) } : {}),
       ...(this.#setup.reference && asksReference(this.#setup.chosen) ? { reference: zeros(ids) } : {}),
     }));
