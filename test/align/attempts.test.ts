@@ -23,7 +23,10 @@ test("steps end at line breaks, blank lines and the end of the answer not counte
   expect(ends("abc")).toEqual([]);
 });
 
-/** Writes lines of a few letters, of which X spoils the answer for good; Z is an end that is right, if nothing was spoilt. */
+/**
+ * Writes lines of a few letters, of which X spoils the answer for good; Z is an end that is right, if nothing was
+ * spoilt.
+ */
 function writer(seed: number, spoils: number) {
   const begun: Begun[] = [];
   const trying: Trying = {

@@ -6,9 +6,9 @@ import type { Context, Outcome } from "../../cli/context.ts";
 import { textResult } from "../../cli/text-result.ts";
 import { UserError } from "../../errors.ts";
 import { successOf, unbegun } from "../attempts/attempts.ts";
-import { openAttempts } from "../attempts/opened.ts";
 import type { FILTER } from "../attempts/options.ts";
 import { meanOf } from "../policies/advantages.ts";
+import { openAttempts } from "./open-attempts.ts";
 
 /** Whether a row stays, by the share of attempts that were right. */
 export const isKept = (success: number, keep: "solvable" | "learnable"): boolean =>

@@ -2,9 +2,9 @@
 import type { Context, Outcome } from "../../cli/context.ts";
 import { textResult } from "../../cli/text-result.ts";
 import { UserError } from "../../errors.ts";
-import { openAttempts } from "../attempts/opened.ts";
 import type { STEPS } from "../attempts/options.ts";
 import { stepPairs } from "../attempts/steps.ts";
+import { openAttempts } from "./open-attempts.ts";
 
 export async function prepareSteps(context: Context<typeof STEPS>): Promise<Outcome> {
   const { options } = context;

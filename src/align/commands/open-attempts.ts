@@ -5,10 +5,10 @@ import type { Values } from "../../method/options.ts";
 import { Model } from "../../model/model.ts";
 import { checkStops } from "../../run/generating/stop-texts.ts";
 import { openModel } from "../../run/open-model.ts";
+import { Attempts } from "../attempts/attempts.ts";
+import type { FILTER } from "../attempts/options.ts";
+import { readTasks, type Task } from "../attempts/tasks.ts";
 import { freeRewards, readyRewards, rewardTerms } from "../verifying/rewards.ts";
-import { Attempts } from "./attempts.ts";
-import type { FILTER } from "./options.ts";
-import { readTasks, type Task } from "./tasks.ts";
 
 export interface AttemptsContext
   extends Pick<PlainContext, "args" | "seed" | "signal" | "device" | "dryRun" | "onExit" | "warn"> {
