@@ -1,7 +1,7 @@
 /** Which of the answers of a rollout are trained on, for methods that choose among them. */
 import type { Bound } from "../../method/bind.ts";
 import type { Choosable, PolicyMethod } from "./contract.ts";
-import type { HeldAnswer } from "./held.ts";
+import type { HeldAnswer } from "./held-rollout.ts";
 
 export interface Picked {
   /** As many of every group as the method keeps at most; those that only fill up count nothing. */

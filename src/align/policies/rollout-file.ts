@@ -1,22 +1,7 @@
 /** The file of all answers of a run: JSON lines, rollout after rollout. */
 import { appendFileSync, existsSync, readFileSync, writeFileSync } from "node:fs";
 import { UserError } from "../../errors.ts";
-
-/** One line of the file of all answers. */
-export interface RolloutLine {
-  readonly rollout: number;
-  readonly place: string;
-  readonly prompt: string;
-  readonly answer: string;
-  readonly tokens: number;
-  readonly truncated: boolean;
-  readonly reward: number;
-  readonly rewards: Readonly<Record<string, number | null>>;
-  readonly advantage: number | readonly number[];
-  readonly log_prob: number;
-  /** Whether it was trained on. */
-  readonly used: boolean;
-}
+import type { RolloutLine } from "./held-rollout.ts";
 
 export class RolloutFile {
   readonly #path: string;
