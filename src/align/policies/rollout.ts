@@ -7,6 +7,7 @@ import type { Bound } from "../../method/bind.ts";
 import { answered } from "../../run/generating/answers.ts";
 import type { Rollout, RolloutOptions, Rollouts } from "../../run/generating/rollouts.ts";
 import { type RewardTerm, scoreAll } from "../verifying/rewards.ts";
+import { writtenRow } from "../verifying/written-row.ts";
 import { deviationOf, differs, finished, groupRelative, meanOf } from "./advantages.ts";
 import type { Advantages, PolicyMethod, Rewarded, SharedValues } from "./contract.ts";
 import type { Likelihoods } from "./likelihoods.ts";
@@ -69,6 +70,8 @@ export interface RolloutLine {
   readonly log_prob: number;
   /** Whether it was trained on. */
   readonly used: boolean;
+  /** As it was read, so that `align score` judges the answer anew. */
+  readonly row: Readonly<Record<string, unknown>>;
 }
 
 export interface RolloutSetup {
@@ -326,6 +329,7 @@ export class RolloutMaker {
           advantage: typeof credit === "number" ? credit : [...credit],
           log_prob: logProbs.reduce((a, b) => a + b, 0),
           used: place >= 0,
+          row: writtenRow(prompts[drawn.prompt]!.row),
           ...(own.greedy === undefined ? {} : { greedy_reward: own.greedy }),
         });
       }

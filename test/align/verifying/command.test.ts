@@ -171,6 +171,21 @@ test("an abort ends the command with all that it started, and is what the score 
   await expectEnded("aborted");
 });
 
+test("a command within a command is ended with all that it started", async () => {
+  const tree = JSON.stringify(join(import.meta.dir, "../../../src/align/verifying/command/process-tree.ts"));
+  const inner = `setsid sleep 100 & echo $! >> ${join(folder, "nested")}; wait`;
+  const outer = program(
+    "nesting.ts",
+    `import { ProcessTree } from ${tree};\nnew ProcessTree(${JSON.stringify(inner)}, false);\nawait Bun.sleep(100_000);`,
+  );
+  const abort = new AbortController();
+  const asked = scores(outer, {}, abort.signal);
+  while (!(await Bun.file(join(folder, "nested")).exists())) await Bun.sleep(10);
+  abort.abort(new Error("stopped"));
+  expect(await complaint(asked)).toStartWith("stopped");
+  await expectEnded("nested");
+});
+
 test("what a command leaves behind is ended with its batch", async () => {
   const pids = join(folder, "left");
   expect(await scores(`sed 's/.*/1/'; setsid sleep 100 & echo $! > '${pids}'`)).toEqual([1, 1, 1, 1, 1]);
