@@ -1,4 +1,5 @@
 #!/usr/bin/env bun
+import { CONTROL } from "../src/align/control/options.ts";
 /**
  * Train a model by preferences between answers, or by rewards of its own ones.
  *
@@ -36,6 +37,21 @@ await script({
     "resume",
   ],
   commands: {
+    control: command({
+      about: "Learn a small policy from logged steps of a world, and measure it there.",
+      examples: [
+        "bun run align control --data grid.jsonl --environment gridworld --steps 40 -o policy.safetensors",
+        "bun run align control --data arms.jsonl --environment bandit --quality split --method awr --family --steps 20 -o family.safetensors",
+      ],
+      methods: "control",
+      defaultMethod: "awr",
+      output: "checkpoint",
+      options: CONTROL,
+      notes: `Rows are those of bun run data gridworld, pointmass or bandit; the world is made again from the same options. Returns are means
+over --episodes, of actions that are drawn and of the likeliest ones (greedy), beside a policy that acts uniformly, one that was cloned from the
+rows in as many updates, and the best there is.`,
+      run: async (context) => (await import("../src/align/commands/control.ts")).control(context),
+    }),
     score: command({
       about: "Judge answers in a file as a run with rewards would.",
       args: "[answers]",

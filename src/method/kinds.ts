@@ -11,6 +11,7 @@ export const FOLDERS = {
   distill: ["distill/methods"],
   unlearn: ["unlearn/methods/objectives", "unlearn/methods/edits"],
   smoothing: ["unlearn/methods/smoothings"],
+  control: ["align/methods/control"],
   align: ["align/methods/preferences", "align/methods/policies", "align/methods/reward-models", "align/methods/logged"],
   "pair-loss": ["align/methods/pair-losses"],
   curriculum: ["curriculum/methods/samplers", "curriculum/methods/orderings"],

@@ -43,6 +43,7 @@ const NOUNS: Partial<Record<Kind, string>> = {
   distill: "method",
   unlearn: "method",
   align: "method",
+  control: "method",
   "pair-loss": "pair loss",
   curriculum: "method",
   post: "post step",
@@ -63,6 +64,7 @@ const nounsOf = (source: MethodSource): string =>
 export function titleOf(source: MethodSource): string {
   if (source === "curriculum") return "Samplers and orderings";
   if (source === "continual") return "Methods for tasks one after another";
+  if (source === "control") return "Methods for small worlds";
   if (source === "adapt") return "Combinations of adapters";
   const nouns = nounsOf(source);
   return `${nouns[0]!.toUpperCase()}${nouns.slice(1)}`;

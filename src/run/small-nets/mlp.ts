@@ -52,14 +52,15 @@ export class Mlp {
   /** x is (rows, inputs). */
   forward(x: Float64Array, rows: number): Pass {
     const values = [x];
+    const { weights } = this;
     for (const { at, inputs, outputs, isLast } of this.#layers()) {
       const read = values.at(-1)!;
       const made = new Float64Array(rows * outputs);
       for (let row = 0; row < rows; row++)
         for (let out = 0; out < outputs; out++) {
-          let sum = this.weights[at + inputs * outputs + out]!;
+          let sum = weights[at + inputs * outputs + out]!;
           const [from, line] = [row * inputs, at + out * inputs];
-          for (let i = 0; i < inputs; i++) sum += this.weights[line + i]! * read[from + i]!;
+          for (let i = 0; i < inputs; i++) sum += weights[line + i]! * read[from + i]!;
           made[row * outputs + out] = isLast ? sum : Math.max(0, sum);
         }
       values.push(made);
@@ -77,6 +78,7 @@ export class Mlp {
    * gives that of the input.
    */
   backward({ rows, values }: Pass, gradient: Float64Array, into?: Float64Array): Float64Array {
+    const { weights } = this;
     let above = gradient;
     for (const { layer, at, inputs, outputs } of [...this.#layers()].reverse()) {
       const read = values[layer]!;
@@ -90,7 +92,7 @@ export class Mlp {
             into[at + inputs * outputs + out]! += g;
             for (let i = 0; i < inputs; i++) into[line + i]! += g * read[from + i]!;
           }
-          for (let i = 0; i < inputs; i++) below[from + i]! += g * this.weights[line + i]!;
+          for (let i = 0; i < inputs; i++) below[from + i]! += g * weights[line + i]!;
         }
       // What a hidden layer made is what the next one reads: 0 where ReLU was at rest.
       if (layer > 0) for (let i = 0; i < below.length; i++) if (read[i] === 0) below[i] = 0;

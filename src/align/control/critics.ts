@@ -1,0 +1,139 @@
+/**
+ * Critics of logged steps by implicit Q-learning: two Q and one V, none of which looks at actions that are not in the
+ * rows.
+ *
+ *   V: |tau - 1(u < 0)| u^2,  u = min_i target_i(s, a) - V(s);   Q_i: (r + discount V(s') - Q_i(s, a))^2
+ *   target_i <- target_i + rate (Q_i - target_i)
+ *
+ * Kostrikov et al., Offline Reinforcement Learning with Implicit Q-Learning, ICLR 2022,
+ * https://arxiv.org/abs/2110.06169
+ */
+import { Random } from "../../data/random.ts";
+import type { Judge } from "../../run/small-nets/head.ts";
+import { activeShare, Mlp, type NamedTensor } from "../../run/small-nets/mlp.ts";
+import { adam } from "../../tensor/descent.ts";
+import type { Batch } from "./transitions.ts";
+
+export interface CriticOptions {
+  /** Values of an observation, and of an encoded action. */
+  readonly width: number;
+  readonly actionWidth: number;
+  readonly hidden: readonly number[];
+  readonly lr: number;
+  readonly discount: number;
+  /** tau */
+  readonly expectile: number;
+  /** Share by which targets follow in an update. */
+  readonly follow: number;
+}
+
+/** Rows of `a` and `b` side by side. */
+export function beside(a: Float64Array, b: Float64Array, rows: number): Float64Array {
+  const [m, n] = [a.length / rows, b.length / rows];
+  const both = new Float64Array(a.length + b.length);
+  for (let row = 0; row < rows; row++) {
+    both.set(a.subarray(row * m, (row + 1) * m), row * (m + n));
+    both.set(b.subarray(row * n, (row + 1) * n), row * (m + n) + m);
+  }
+  return both;
+}
+
+export class Critics {
+  readonly #options: CriticOptions;
+  readonly #q: readonly { net: Mlp; target: Mlp; descent: ReturnType<typeof adam> }[];
+  readonly #v: { readonly net: Mlp; readonly descent: ReturnType<typeof adam> };
+
+  constructor(options: CriticOptions, seed: number) {
+    const { width, actionWidth, hidden, lr } = options;
+    this.#options = options;
+    this.#q = [0, 1].map((i) => {
+      const net = Mlp.fresh([width + actionWidth, ...hidden, 1], new Random(seed, "critic", i));
+      return { net, target: net.copy(), descent: adam(lr) };
+    });
+    this.#v = { net: Mlp.fresh([width, ...hidden, 1], new Random(seed, "value")), descent: adam(lr) };
+  }
+
+  /** min_i target_i(s, a) */
+  q(states: Float64Array, encoded: Float64Array, rows: number): Float64Array {
+    const [a, b] = this.#q.map(({ target }) => target.output(beside(states, encoded, rows), rows));
+    return a!.map((x, i) => Math.min(x, b![i]!));
+  }
+
+  v(states: Float64Array, rows: number): Float64Array {
+    return this.#v.net.output(states, rows);
+  }
+
+  /** Q(s, a) - V(s) */
+  advantages({ states, encoded, rows }: Batch): Float64Array {
+    const values = this.v(states, rows);
+    return this.q(states, encoded, rows).map((q, i) => q - values[i]!);
+  }
+
+  /** r + discount V(s') - V(s): what this one step brought. */
+  sampledAdvantages({ states, nexts, rewards, ends, rows }: Batch): Float64Array {
+    const [here, there] = [this.v(states, rows), this.v(nexts, rows)];
+    return rewards.map((r, i) => r + this.#options.discount * (1 - ends[i]!) * there[i]! - here[i]!);
+  }
+
+  update({ states, nexts, encoded, rewards, ends, rows }: Batch): void {
+    const { expectile, discount, follow } = this.#options;
+    const best = this.q(states, encoded, rows);
+    const there = this.v(nexts, rows);
+    const pass = this.#v.net.forward(states, rows);
+    const slopes = pass.values.at(-1)!.map((v, i) => {
+      const u = best[i]! - v;
+      return (-2 * (u < 0 ? 1 - expectile : expectile) * u) / rows;
+    });
+    this.#descend(this.#v, pass, slopes);
+    const both = beside(states, encoded, rows);
+    for (const critic of this.#q) {
+      const own = critic.net.forward(both, rows);
+      const errors = own.values.at(-1)!.map((q, i) => {
+        return (2 * (q - rewards[i]! - discount * (1 - ends[i]!) * there[i]!)) / rows;
+      });
+      this.#descend(critic, own, errors);
+      for (const [i, x] of critic.net.weights.entries())
+        critic.target.weights[i]! += follow * (x - critic.target.weights[i]!);
+    }
+  }
+
+  #descend(
+    { net, descent }: { net: Mlp; descent: ReturnType<typeof adam> },
+    pass: ReturnType<Mlp["forward"]>,
+    slopes: Float64Array,
+  ): void {
+    const gradient = new Float64Array(net.weights.length);
+    net.backward(pass, slopes, gradient);
+    descent.step(net.weights, gradient);
+  }
+
+  /** min_i target_i of one state, for actions, with gradients by them. */
+  judge(state: Float64Array): Judge {
+    return (actions, count) => {
+      const width = actions.length / count;
+      const all = new Float64Array(count * state.length);
+      for (let i = 0; i < count; i++) all.set(state, i * state.length);
+      const both = beside(all, actions, count);
+      const passes = this.#q.map(({ target }) => ({ target, pass: target.forward(both, count) }));
+      const [a, b] = passes.map(({ pass }) => pass.values.at(-1)!);
+      const gradients = new Float64Array(actions.length);
+      for (const [which, { target, pass }] of passes.entries()) {
+        const chosen = a!.map((x, i) => Number((which === 0) === x <= b![i]!));
+        const inputs = target.backward(pass, chosen);
+        for (let i = 0; i < count; i++)
+          for (let j = 0; j < width; j++)
+            gradients[i * width + j]! += inputs[i * (state.length + width) + state.length + j]!;
+      }
+      return { values: a!.map((x, i) => Math.min(x, b![i]!)), gradients };
+    };
+  }
+
+  /** The share of active hidden units of V on these states. */
+  active(states: Float64Array, rows: number): number {
+    return activeShare(this.#v.net.forward(states, rows));
+  }
+
+  tensors(): NamedTensor[] {
+    return [...this.#q.flatMap(({ net }, i) => net.tensors(`q${i}`)), ...this.#v.net.tensors("v")];
+  }
+}
