@@ -2,8 +2,8 @@
  * A command in a session of its own, which can be ended with all that it started.
  *
  * What it starts is in its process group, unless it leaves that on purpose (`setsid`, daemons): on Linux such processes
- * are known by a mark in their environment, which they inherit. Each tree has a variable of its own, so that what a tree
- * within it starts has both.
+ * are known by a mark in their environment, which they inherit. Each tree has a variable of its own, so that what
+ * a tree within it starts has both.
  */
 
 import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
