@@ -39,6 +39,7 @@ function advantagesOf(method: PolicyMethod, rewards: readonly number[], greedy =
     ...{ ...scored, rewards: weightedSums(scored), group: GROUP, values },
     lengths: rewards.map((_, i) => 1 + (i % 3)),
     truncated: rewards.map(() => false),
+    entropies: rewards.map((_, i) => new Float64Array(1 + (i % 3)).fill(0.5)),
     penalties: undefined,
     estimates: rewards.map((_, i) => new Float64Array(1 + (i % 3)).fill(0.25)),
     greedy: new Float64Array(rewards.length / GROUP).fill(greedy),

@@ -82,7 +82,7 @@ export function batchAt(
         all[row * tokens.length + rows[row]!.from - 1 + t] = of(row, t);
     return all;
   };
-  const numbers = (name: "old" | "reference" | "estimates" | "returns") =>
+  const numbers = (name: "old" | "reference" | "estimates" | "returns" | "traits") =>
     answers[0]![name] ? placed((row, t) => answers[row]![name]![t]!) : undefined;
   return {
     tokens,
@@ -93,6 +93,7 @@ export function batchAt(
       const { advantage } = answers[row]!;
       return typeof advantage === "number" ? advantage : advantage[t]!;
     }),
+    traits: numbers("traits"),
     // The model is the one that sampled until the first update is done.
     old: update === 0 ? undefined : numbers("old"),
     reference: numbers("reference"),

@@ -18,6 +18,12 @@ export type SharedValues = Values<typeof POLICY>;
 
 export type PolicyValues<O extends Options> = SharedValues & Values<O>;
 
+/** The ends of the ratios of tokens, (B, T) each. */
+export interface TokenRange {
+  readonly low: Tensor;
+  readonly high: Tensor;
+}
+
 /** The tokens of answers in a micro-batch. What the model does not change takes no gradient. */
 export interface TokenTerms<V extends SharedValues = SharedValues> {
   /** (B, T) log-probability of every token that counts under the model as it is; 0 elsewhere. */
@@ -28,6 +34,10 @@ export interface TokenTerms<V extends SharedValues = SharedValues> {
   readonly ratio: Tensor;
   /** (B, T) */
   readonly advantages: Tensor;
+  /** (B, T) of a method that has `traits`. */
+  readonly traits: Tensor | undefined;
+  /** Of a method that has `range`: where ratios are clipped in the place of --clip-low and --clip-high. */
+  readonly range: TokenRange | undefined;
   readonly values: V;
 }
 
@@ -49,6 +59,8 @@ export interface Rewarded<V extends SharedValues = SharedValues> {
   readonly penalties: readonly Float64Array[] | undefined;
   /** What the value head foretold at every token, row by row; for a method with `value`. */
   readonly estimates: readonly Float64Array[] | undefined;
+  /** Entropy before every token, nats, of the policy that sampled, row by row; for a method that says `entropies`. */
+  readonly entropies: readonly Float64Array[] | undefined;
   /** Reward of the most likely answer to the prompt of each group; for a method that says `greedy`. */
   readonly greedy: Float64Array | undefined;
   readonly values: V;
@@ -87,8 +99,14 @@ export interface PolicyMethod<O extends Options = Options> extends MethodInfo<O>
   readonly laws: Laws<PolicyLaw>;
   /** Whether it is told the reward of the most likely answer to each prompt. */
   readonly greedy?: boolean;
+  /** Whether it is told the entropy of every token. */
+  readonly entropies?: boolean;
   /** Advantages of the answers of a rollout; those of GRPO when left out. */
   advantages?(given: Rewarded<PolicyValues<O>>): Advantages;
+  /** A number for every token of the answers, row by row, which its loss reads beside the advantages. */
+  traits?(given: Rewarded<PolicyValues<O>>): readonly Float64Array[];
+  /** Where the ratios of tokens are clipped; 1 - --clip-low and 1 + --clip-high when left out. */
+  range?(rec: Recorder, given: Omit<TokenTerms<PolicyValues<O>>, "range">): TokenRange;
   /** Loss of every token (B, T); the clipped surrogate when left out. */
   tokens?(rec: Recorder, given: TokenTerms<PolicyValues<O>>): Tensor;
   /**

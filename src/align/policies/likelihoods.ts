@@ -1,4 +1,4 @@
-/** Log-probabilities of sampled answers under the model as it is, or as it was, and what a value head foretells. */
+/** Log-probabilities of sampled answers under the model as it is, or as it was, with entropies and foretold values. */
 import { batchKey, collate, type TokenBatch } from "../../data/batch.ts";
 import type { Sequence } from "../../data/sequences.ts";
 import type { Model } from "../../model/model.ts";
@@ -11,29 +11,39 @@ import type { ValueHead } from "./value-head.ts";
 /** Of each token of an answer. */
 export interface TokenScores {
   readonly logProbs: Float32Array;
+  /** In nats, before each token; where they are asked for. */
+  readonly entropies: Float32Array | undefined;
   /** Where there is a value head. */
   readonly estimates: Float32Array | undefined;
+}
+
+interface ScoringOptions {
+  readonly temperature: number;
+  /** False: the base under the model's adapter. */
+  readonly adapter?: boolean;
+  readonly entropies?: boolean;
 }
 
 /** Scores answers with one model, at one temperature. */
 export class Likelihoods {
   readonly #model: Model;
   readonly #programs: Programs;
-  readonly #how: { readonly temperature: number; readonly adapter: boolean };
+  readonly #how: ScoringOptions;
   readonly #head: ValueHead | undefined;
 
-  /** `adapter` false: of the base under the model's adapter. */
-  constructor(model: Model, how: { readonly temperature: number; readonly adapter?: boolean }, head?: ValueHead) {
+  constructor(model: Model, how: ScoringOptions, head?: ValueHead) {
     this.#model = model;
-    this.#how = { adapter: true, ...how };
+    this.#how = how;
     this.#head = head;
     this.#programs = new Programs(model.gpu);
   }
 
   async #program(batch: TokenBatch): Promise<Program> {
     const { program } = await this.#programs.get(batchKey(batch), (rec) => {
-      const { logProbs, hidden } = logProbsOf(rec, this.#model, batch, this.#how);
+      const { temperature, adapter = true, entropies } = this.#how;
+      const { logProbs, hidden, notes } = logProbsOf(rec, this.#model, batch, { temperature, adapter });
       rec.output("log-probabilities", logProbs);
+      if (entropies) rec.output("entropies", notes.all("entropy"));
       if (this.#head) rec.output("estimates", this.#head.record(rec, hidden, logProbs.shape));
     });
     return program;
@@ -57,14 +67,18 @@ export class Likelihoods {
       fillInputs(program, batch);
       fillTargets(program, batch);
       await program.start();
-      const [all, estimates] = await Promise.all([
+      const [all, entropies, estimates] = await Promise.all([
         program.read("log-probabilities"),
+        this.#how.entropies ? program.read("entropies") : undefined,
         this.#head ? program.read("estimates") : undefined,
       ]);
-      for (const [row, { ids }] of part.entries()) {
+      const cut = (x: Float32Array | undefined, row: number, length: number) => {
         const start = row * batch.length + from[at + row]! - 1;
-        const end = start + ids.length - from[at + row]!;
-        found.push({ logProbs: all.slice(start, end), estimates: estimates?.slice(start, end) });
+        return x?.slice(start, start + length - from[at + row]!);
+      };
+      for (const [row, { ids }] of part.entries()) {
+        const own = (x: Float32Array | undefined) => cut(x, row, ids.length);
+        found.push({ logProbs: own(all)!, entropies: own(entropies), estimates: own(estimates) });
       }
     }
     return found;

@@ -27,6 +27,8 @@ export interface PolicyBatch {
   readonly lengths: Float32Array;
   /** (B, T) */
   readonly advantages: Float32Array;
+  /** (B, T) what a method that has `traits` says of tokens. */
+  readonly traits: Float32Array | undefined;
   /** (B, T) log-probabilities under the policy that sampled; undefined while the model still is that policy. */
   readonly old: Float32Array | undefined;
   /** (B, T) those of the model as it was, where the loss asks for them. */
@@ -64,7 +66,9 @@ export function policyLoss(
   const shares = rec.input("shares", shape);
   const logRatio = sub(rec, logProbs, old);
   const ratio = importance(rec, values.ratio, logRatio, rec.input("lengths", [rows, 1]));
-  const terms = { logProbs, logRatio, ratio, advantages: rec.input("advantages", shape), values };
+  const traits = method.traits && rec.input("traits", shape);
+  const given = { logProbs, logRatio, ratio, advantages: rec.input("advantages", shape), traits };
+  const terms = { ...given, range: method.range?.(rec, { ...given, values: own }), values };
   const policy = (method.tokens ?? clippedSurrogate)(rec, { ...terms, values: own });
   const told: Record<string, Tensor> = {
     ...clipShares(rec, { ...terms, ratio: stopGradient(rec, ratio) }),

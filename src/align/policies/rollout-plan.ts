@@ -46,7 +46,8 @@ export function planRollouts(
   const { kl, kl_in: where, kl_target: target } = values;
   const hasHead = method.value !== undefined;
   const updates = sizes.passes * updatesOfPass(sizes);
-  const asksOld = updates > 1 || hasHead || (kl > 0 && (where === "reward" || target !== undefined));
+  const asksOld =
+    updates > 1 || hasHead || method.entropies === true || (kl > 0 && (where === "reward" || target !== undefined));
   const rollouts = (read.prompts.length * values.group) / sizes.answers;
   return {
     ...given,
@@ -70,6 +71,7 @@ export function planRollouts(
         shares: zeros(),
         lengths: new Float32Array(tokens.rows).fill(1),
         advantages: zeros(),
+        traits: method.traits ? zeros() : undefined,
         old: updates > 1 ? zeros() : undefined,
         reference: asksReference(values) ? zeros() : undefined,
         estimates: hasHead ? zeros() : undefined,

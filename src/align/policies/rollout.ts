@@ -33,6 +33,8 @@ export interface HeldAnswer {
   /** What the value head foretold at each token, and what followed. */
   readonly estimates?: readonly number[];
   readonly returns?: readonly number[];
+  /** What the method says of each token. */
+  readonly traits?: readonly number[];
   /** Of a truncated answer that is masked, and of one that fills up the rollout alone. */
   readonly uncounted?: true;
   readonly isFiller?: true;
@@ -235,6 +237,7 @@ export class RolloutMaker {
     const apart = theirs && old?.map((own, i) => Float64Array.from(own, (p, t) => p - theirs[i]![t]!));
     const penalties = where === "reward" ? apart?.map((own) => own.map((d) => kl * d)) : undefined;
     const estimates = scores?.flatMap((own) => (own.estimates ? [Float64Array.from(own.estimates)] : []));
+    const entropies = scores?.flatMap((own) => (own.entropies ? [Float64Array.from(own.entropies)] : []));
     const truncated = groups.flatMap(({ answers }) => answers.map((answer) => answer.truncated));
     const given: Rewarded<never> = {
       rewards: Float64Array.from(groups.flatMap(({ rewards }) => [...rewards])),
@@ -245,11 +248,13 @@ export class RolloutMaker {
       truncated,
       penalties,
       estimates: estimates?.length ? estimates : undefined,
+      entropies: entropies?.length ? entropies : undefined,
       greedy: chosen.method.greedy ? Float64Array.from(groups, ({ greedy }) => greedy!) : undefined,
       values: chosen.values,
     };
     const raw: Advantages = chosen.method.advantages?.(given) ?? [...groupRelative(given)];
     const advantages = finished(raw, given.values);
+    const traits = plain.length > 0 ? chosen.method.traits?.(given) : undefined;
     const at = (own: number | Float64Array, t: number) => (typeof own === "number" ? own : own[t]!);
     const returnsOf = (i: number) => [...given.estimates![i]!].map((estimate, t) => estimate + at(raw[i]!, t));
     const answers = plain.map(({ prompt, ids }, i): HeldAnswer => {
@@ -261,6 +266,7 @@ export class RolloutMaker {
         ...(old ? { old: [...old[i]!] } : {}),
         ...(theirs && where === "loss" ? { reference: [...theirs[i]!] } : {}),
         ...(given.estimates ? { estimates: [...given.estimates[i]!], returns: returnsOf(i) } : {}),
+        ...(traits ? { traits: [...traits[i]!] } : {}),
         ...(masks && truncated[i] ? { uncounted: true } : {}),
       };
     });
@@ -273,6 +279,7 @@ export class RolloutMaker {
     return answers.map(({ ids }) => ({
       ...{ prompt, ids, advantage: 0, uncounted: true, isFiller: true },
       ...(this.#setup.policy ? { old: zeros(ids) } : {}),
+      ...(this.#setup.chosen.method.traits ? { traits: zeros(ids) } : {}),
       ...(this.#setup.chosen.method.value ? { estimates: zeros(ids), returns: zeros(ids) } : {}),
       ...(this.#setup.reference && this.#values.kl_in === "loss" ? { reference: zeros(ids) } : {}),
     }));

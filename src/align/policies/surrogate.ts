@@ -5,6 +5,7 @@ import {
   clamp,
   div,
   exp,
+  maximum,
   minimum,
   mul,
   neg,
@@ -16,7 +17,7 @@ import {
 import { rowSum } from "../../tensor/ops/reduce.ts";
 import type { Recorder } from "../../tensor/recorder.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
-import type { SharedValues, TokenTerms } from "./contract.ts";
+import type { SharedValues, TokenRange, TokenTerms } from "./contract.ts";
 
 /** Largest log-ratio that is made a ratio: e^20 is beyond every range, and finite. */
 const MOST = 20;
@@ -31,19 +32,23 @@ export function importance(rec: Recorder, kind: SharedValues["ratio"], logRatio:
   return power(kind === "product" ? whole : div(rec, whole, lengths));
 }
 
-/** Ratios between 1 - low and 1 + high, without gradient beyond. */
-export const clipped = (rec: Recorder, ratio: Tensor, { clip_low: low, clip_high: high }: SharedValues): Tensor =>
-  clamp(rec, ratio, 1 - low, 1 + high);
+/** Ratios between 1 - low and 1 + high, or the ends of a range, without gradient beyond. */
+export const clipped = (
+  rec: Recorder,
+  ratio: Tensor,
+  { clip_low: low, clip_high: high }: SharedValues,
+  range?: TokenRange,
+): Tensor => (range ? minimum(rec, maximum(rec, ratio, range.low), range.high) : clamp(rec, ratio, 1 - low, 1 + high));
 
 /**
  * PPO's surrogate, -min(ratio A, clip(ratio) A), the ratio no larger than --clip-delta in the first: (B, T).
  * Schulman et al. 2017, https://arxiv.org/abs/1707.06347
  */
-export function clippedSurrogate(rec: Recorder, { ratio, advantages, values }: TokenTerms): Tensor {
+export function clippedSurrogate(rec: Recorder, { ratio, advantages, range, values }: TokenTerms): Tensor {
   const { clip_delta: delta } = values;
   const bounded = delta === undefined ? ratio : clamp(rec, ratio, 0, delta);
   const free = mul(rec, bounded, advantages);
-  return neg(rec, minimum(rec, free, mul(rec, clipped(rec, ratio, values), advantages)));
+  return neg(rec, minimum(rec, free, mul(rec, clipped(rec, ratio, values, range), advantages)));
 }
 
 /** 1 where x is above 0, else 0; no gradient goes through it. */
@@ -55,12 +60,14 @@ export const above = (rec: Recorder, x: Tensor): Tensor => clamp(rec, scale(rec,
  */
 export function clipShares(
   rec: Recorder,
-  { ratio, advantages, values }: TokenTerms,
+  { ratio, advantages, range, values }: TokenTerms,
 ): { readonly clip_low: Tensor; readonly clip_high: Tensor } {
   const { clip_low: low, clip_high: high } = values;
+  const under = range ? sub(rec, range.low, ratio) : addScalar(rec, neg(rec, ratio), 1 - low);
+  const over = range ? sub(rec, ratio, range.high) : addScalar(rec, ratio, -1 - high);
   return {
-    clip_low: mul(rec, above(rec, addScalar(rec, neg(rec, ratio), 1 - low)), above(rec, neg(rec, advantages))),
-    clip_high: mul(rec, above(rec, addScalar(rec, ratio, -1 - high)), above(rec, advantages)),
+    clip_low: mul(rec, above(rec, under), above(rec, neg(rec, advantages))),
+    clip_high: mul(rec, above(rec, over), above(rec, advantages)),
   };
 }
 

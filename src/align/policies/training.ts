@@ -107,7 +107,10 @@ export async function setUpPolicies(
   const held = reference?.held;
   const bytes = held ? [...held.parameters.values()].reduce((sum, parameter) => sum + parameter.bytes, 0) : 0;
   const head = chosen.method.value && new ValueHead(model);
-  const policy = plan.asksOld ? new Likelihoods(model, { temperature: values.temperature }, head) : undefined;
+  const { entropies = false } = chosen.method;
+  const policy = plan.asksOld
+    ? new Likelihoods(model, { temperature: values.temperature, entropies }, head)
+    : undefined;
   const { tokens: largest } = plan.largest();
   await policy?.plan(largest);
   await reference?.scores.plan(largest);

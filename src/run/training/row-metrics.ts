@@ -30,10 +30,13 @@ export class RowMetrics {
     list.push(stopGradient(this.#rec, x));
   }
 
+  /** The values of all rows (N). */
+  all(name: string): Tensor {
+    const parts = this.#parts.get(name)!;
+    return parts.length === 1 ? parts[0]! : this.#rec.concat(parts, name);
+  }
+
   *means(weights: Tensor): Generator<[string, Tensor]> {
-    for (const [name, parts] of this.#parts) {
-      const whole = parts.length === 1 ? parts[0]! : this.#rec.concat(parts, name);
-      yield [name, dot(this.#rec, whole, weights)];
-    }
+    for (const name of this.#parts.keys()) yield [name, dot(this.#rec, this.all(name), weights)];
   }
 }

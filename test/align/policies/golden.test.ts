@@ -156,6 +156,7 @@ describe.each(["advantages-1", "advantages-2"])("%s", (name) => {
         group,
         lengths,
         truncated: rewards.map(() => false),
+        entropies: undefined,
         penalties: undefined,
         estimates: undefined,
         greedy: undefined,

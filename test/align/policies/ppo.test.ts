@@ -18,6 +18,7 @@ const advantagesOf = (settings: Readonly<Record<string, number>>, paid?: readonl
       rewards,
       lengths,
       truncated: [false, false],
+      entropies: undefined,
       estimates,
       penalties: paid,
       group: 1,

@@ -26,6 +26,7 @@ export function rewarded(
     truncated: truncated ?? rewards.map(() => false),
     penalties: undefined,
     estimates: undefined,
+    entropies: undefined,
     greedy: undefined,
     ...rest,
     values: bindDefaults(method, { group, ...settings }).values as never,

@@ -14,13 +14,15 @@ export interface TokenLossGiven {
   /** (B, T); the same as `logProbs`, by the recording, when left out. */
   readonly old?: Float32Array;
   readonly reference?: Float32Array;
+  /** (B, T) of a method that has `traits`; 0 when left out. */
+  readonly traits?: Float32Array;
   /** One for each row. */
   readonly advantages: readonly number[];
 }
 
 export async function tokenLoss(
   bound: Bound<PolicyMethod>,
-  { rows, logProbs, old, reference, advantages }: TokenLossGiven,
+  { rows, logProbs, old, reference, traits, advantages }: TokenLossGiven,
 ) {
   const gpu = await sharedGpu();
   const values: SharedValues = bound.values;
@@ -43,6 +45,7 @@ export async function tokenLoss(
     advantages: all((row) => advantages[row]!),
     old,
     reference,
+    traits: traits ?? new Float32Array(logProbs.length),
   };
   for (const [name, data] of Object.entries(inputs)) if (data && program.takes(name)) program.write(name, data);
   program.run({ accumulate: 0, kl_weight: values.kl });

@@ -94,7 +94,9 @@ export function policyWorld({
   const { temperature } = values;
   const rollouts = new Rollouts(model, letters);
   const head = chosen.method.value && new ValueHead(model);
-  const policy = plan.asksOld ? new Likelihoods(model, { temperature }, head) : undefined;
+  const policy = plan.asksOld
+    ? new Likelihoods(model, { temperature, entropies: chosen.method.entropies === true }, head)
+    : undefined;
   const theirs = reference && new Likelihoods(reference, { temperature });
   const maker = new RolloutMaker({
     ...{ chosen, prompts, terms, rollouts, policy, reference: theirs, seed, signal },

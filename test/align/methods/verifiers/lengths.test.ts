@@ -1,4 +1,4 @@
-/** Rewards that depend on lengths: length, cosine-length, group-length, overlong, repetition. */
+/** Rewards that depend on lengths: length, cosine-length, group-length, adaptive-length, overlong, repetition. */
 import { expect, test } from "bun:test";
 import { complaint, judged } from "../../answered.ts";
 
@@ -56,6 +56,29 @@ test("group-length compares answers to one row with each other alone", async () 
   expect(await judged("group-length", ROW, answers)).toEqual([0.5, 0, -0.5, -0.5, 0]);
   const other = ["4", { tokens: 1000, place: "rows.jsonl:2" }] as const;
   expect(await judged("group-length", ROW, [...answers, other])).toEqual([0.5, 0, -0.5, -0.5, 0, 0]);
+});
+
+test("adaptive-length takes off what answers to easy prompts are too long, and nothing from those to hard ones", async () => {
+  const spec = "adaptive-length:0.4,0.5,100";
+  const lengths = [0, 25, 50, 100];
+  const right = lengths.map((n) => of(n));
+  const near = async (answers: Parameters<typeof judged>[2], wanted: readonly number[], by = spec) => {
+    for (const [i, reward] of (await judged(by, ROW, answers)).entries()) expect(reward!).toBeCloseTo(wanted[i]!, 12);
+  };
+  // Of no difficulty: every token counts.
+  await near(right, [1, 0.9, 0.8, 0.6]);
+  // A quarter is wrong: half of the limit is needed.
+  await near([...right.slice(1), of(100, "5")], [1, 1, 0.8, -0.2]);
+  // Half is wrong: the last easy prompt has no penalty, and neither has a harder one.
+  await near([of(25), of(100), of(100, "5"), of(0, "5")], [1, 1, 0, 0]);
+  await near([of(100), of(100, "5"), of(100, "5"), of(100, "5")], [1, 0, 0, 0]);
+  // Without a penalty it is what says which answers are right.
+  await near([...right, of(100, "5")], [1, 1, 1, 1, 0], "adaptive-length:0,max=100");
+  // Lengths beyond the limit are those of the limit, and other prompts are other groups.
+  await near([of(1000), ["5", { tokens: 1, place: "rows.jsonl:2" }]], [0.6, 0]);
+  expect(await judged("adaptive-length:max=8", { prompt: "q" }, [of(8)])).toEqual([null]);
+  expect(await judged("adaptive-length:0.4", ROW, [of(8)], { maxTokens: 16 })).toEqual([0.8]);
+  expect(await complaint(judged("adaptive-length", ROW, []))).toContain("the longest length is not known");
 });
 
 test("overlong is 0, a line, then -1", async () => {

@@ -1,0 +1,147 @@
+/**
+ * Heterogeneous adaptive policy optimization: the entropy of a token under the policy that sampled decides how it is
+ * normalised, how much its advantage counts and how far its ratio may go. From Uniform to Heterogeneous: Tailoring
+ * Policy Optimization to Every Token's Nature, 2025, https://github.com/starriver030515/HAPO
+ *
+ * Of every token h is its entropy, in logarithms, about a quantile of the rollout, over the root mean square, with each
+ * side scaled to end at -1 or 1. Where all entropies are alike it is 0. Answers are the units of the standard deviation
+ * over tokens: of answers of one length it is GRPO's.
+ */
+import { UserError } from "../../../errors.ts";
+import { add, addScalar, clamp, mul, scale, stopGradient, sub } from "../../../tensor/ops/elementwise.ts";
+import type { Tensor } from "../../../tensor/tensor.ts";
+import { differs, groupRelative, meanOf, penalized } from "../../policies/advantages.ts";
+import { definePolicy, EVERY_POLICY_LAW, type Rewarded } from "../../policies/contract.ts";
+import { above, clippedSurrogate } from "../../policies/surrogate.ts";
+
+/** Advantages from this size on are those of a group that hardly differs. */
+const MOST = 5;
+const LEAST_ENTROPY = 1e-8;
+
+/** The value below which a share of the values lies, between two of them in proportion. */
+function quantileOf(x: Float64Array, share: number): number {
+  const sorted = x.toSorted();
+  const at = share * (sorted.length - 1);
+  const low = sorted[Math.floor(at)]!;
+  return low + (at - Math.floor(at)) * (sorted[Math.ceil(at)]! - low);
+}
+
+/** h of every token, row by row: from -1 of the lowest entropy to 1 of the highest. */
+export function heterogeneity(entropies: readonly Float64Array[], quantile: number): Float64Array[] {
+  const all = Float64Array.from(
+    entropies.flatMap((own) => [...own]),
+    (h) => Math.log(Math.max(h, LEAST_ENTROPY)),
+  );
+  const middle = quantileOf(all, quantile);
+  const apart = all.map((e) => e - middle);
+  const size = Math.sqrt(meanOf(apart.map((d) => d * d)));
+  // Rounding is no difference.
+  if (!(size > 1e-9)) return entropies.map(({ length }) => new Float64Array(length));
+  let [least, most] = [0, 0];
+  for (const d of apart) [least, most] = [Math.min(least, d), Math.max(most, d)];
+  const scaled = apart.map((d) => (d > 0 ? d / most : d < 0 ? -d / least : 0));
+  let end = 0;
+  return entropies.map(({ length }) => {
+    end += length;
+    return scaled.slice(end - length, end);
+  });
+}
+
+/** Rewards about the mean over the tokens of their group; GRPO's where one is far out. */
+function tokenAdvantages(given: Rewarded): Float64Array {
+  const { group, lengths, values } = given;
+  const rewards = penalized(given);
+  const advantages = groupRelative(given);
+  for (let from = 0; from < rewards.length; from += group) {
+    const own = rewards.subarray(from, from + group);
+    if (!differs(own)) continue;
+    const counts = lengths.slice(from, from + group);
+    const tokens = counts.reduce((a, b) => a + b, 0);
+    const over = (of: (reward: number) => number) => own.reduce((sum, r, i) => sum + counts[i]! * of(r), 0) / tokens;
+    const mean = over((reward) => reward);
+    const deviation = Math.sqrt((over((reward) => (reward - mean) ** 2) * group) / (group - 1));
+    const found = own.map((reward) => (reward - mean) / (deviation + values.advantage_eps));
+    if (found.every((advantage) => Math.abs(advantage) < MOST)) advantages.set(found, from);
+  }
+  return advantages;
+}
+
+export const method = definePolicy({
+  name: "hapo",
+  title: "Heterogeneous adaptive policy optimization",
+  about: "DAPO whose normalisation, advantages and clip range follow the entropy of every token",
+  cite: "https://github.com/starriver030515/HAPO",
+  laws: {
+    ...EVERY_POLICY_LAW,
+    policyGradient: "tokens of low entropy count less than others",
+    zeroSum: "advantages add up to 0 over the tokens of a group, not over its answers",
+  },
+  entropies: true,
+  options: {
+    token_group_adv: {
+      type: "boolean",
+      default: true,
+      help: "mean and deviation of rewards over the tokens of a group, not its answers",
+    },
+    ada_adv: { type: "boolean", default: true, help: "advantages by entropy: uncertain tokens count more" },
+    ada_clip: {
+      type: "boolean",
+      default: true,
+      help: "clip ranges by entropy: up for uncertain tokens, down for others",
+    },
+    entropy_quantile: {
+      type: "0 < number < 1",
+      default: 0.8,
+      help: "share of tokens whose entropy is low",
+      value: "SHARE",
+    },
+    adv_spread: {
+      type: "0 <= number <= 1",
+      default: 1,
+      needs: "ada_adv",
+      help: "what the advantage of the most and the least certain token changes by",
+      value: "B",
+    },
+    clip_spread: {
+      type: "number >= 0",
+      default: 1,
+      needs: "ada_clip",
+      help: "what one end of their clip range changes by",
+      value: "A",
+    },
+  },
+  defaults: { clip_delta: 10, aggregate: "global-token", dynamic_sampling: true },
+  check({ token_group_adv: byToken, combine, scale_rewards: by }) {
+    if (byToken && (combine !== "sum" || by !== "group"))
+      throw new UserError(
+        `--token-group-adv divides the sum of rewards by a deviation over the tokens of a group, and ${
+          combine === "sum" ? `--scale-rewards ${by}` : `--combine ${combine}`
+        } is another way`,
+        "give --no-token-group-adv with it, or leave it out",
+      );
+  },
+  advantages: (given) => [...(given.values.token_group_adv ? tokenAdvantages(given) : groupRelative(given))],
+  traits: ({ entropies, values }) => heterogeneity(entropies!, values.entropy_quantile),
+  range(rec, { traits, values }) {
+    const { clip_low: low, clip_high: high, clip_spread: spread } = values;
+    const wider = values.ada_clip ? spread : 0;
+    const [below, beyond] = [clamp(rec, traits!, -1, 0), clamp(rec, traits!, 0, 1)];
+    return {
+      low: addScalar(rec, scale(rec, below, low * wider), 1 - low),
+      high: addScalar(rec, scale(rec, beyond, high * wider), 1 + high),
+    };
+  },
+  tokens(rec, given) {
+    const { ratio, advantages, range, traits, values } = given;
+    if (!values.ada_adv) return clippedSurrogate(rec, given);
+    // Within half of the range on both sides.
+    const now = stopGradient(rec, ratio);
+    const half = (end: Tensor) => addScalar(rec, scale(rec, end, 0.5), 0.5);
+    const inside = mul(rec, above(rec, sub(rec, now, half(range!.low))), above(rec, sub(rec, half(range!.high), now)));
+    const isHigh = above(rec, traits!);
+    // Tokens of high entropy outside, and those of low entropy inside.
+    const counts = sub(rec, add(rec, isHigh, inside), scale(rec, mul(rec, isHigh, inside), 2));
+    const factor = addScalar(rec, scale(rec, mul(rec, traits!, counts), values.adv_spread), 1);
+    return clippedSurrogate(rec, { ...given, advantages: mul(rec, advantages, factor) });
+  },
+});
