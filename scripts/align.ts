@@ -18,6 +18,7 @@ await script({
     "bun run align model/ --method dpo --data preferences.jsonl --epochs 1 -o aligned/",
     "bun run align model/ --method dpo --pair-loss ipo --lora --lr 1e-4 --data preferences.jsonl -o preferring/",
     "bun run align model/ --method kto --data judged.jsonl --epochs 1 -o wanted/",
+    "bun run align model/ --method reward --data preferences.jsonl --epochs 1 -o reward/",
     "bun run align model/ --method grpo --data rows.jsonl --reward exact --group 4 --batch-size 8 --max-new-tokens 4 --steps 2 -o solving/",
   ],
   methods: "align",

@@ -270,6 +270,7 @@ describe("the script", () => {
     for (const batch of [16, 5]) {
       const judge = await RewardModel.open(gpu, file("rm"), { rows: batch });
       scores.push(await judge.score(rows));
+      expect(await judge.score(rows)).toEqual(scores.at(-1)!);
       judge.free();
     }
     const [all, again] = scores as [Float64Array, Float64Array];
@@ -294,6 +295,19 @@ describe("the script", () => {
     expect(JSON.stringify(measured)).toContain(`${right}`);
     const lm = await run(..."evaluate lm/ --data held.jsonl --metric preference --json".split(" "));
     expect(lm.text).toContain("preference");
+  });
+
+  test("judges as a verifier, and refuses what gives no reward", async () => {
+    const answers = ["aaaa", "zzzz"].map((answer) => ({ prompt: "say: ", answer, row: { prompt: "say: " } }));
+    writeFileSync(file("answers.jsonl"), lines(answers));
+    const { text } = await run(..."align score answers.jsonl --reward model:rm/".split(" "));
+    const [good, bad] = text
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line).reward);
+    expect(good - bad).toBeGreaterThan(1);
+    const { code, err } = await runScript("align", ["score", "answers.jsonl", "--reward", "model:lm/"], made);
+    expect([code === 0, err]).toEqual([false, expect.stringContaining("gives no reward: it is a llama causal-lm")]);
   });
 
   test("an adapter holds the head, and base+adapter is the reward model", async () => {

@@ -141,6 +141,8 @@ const FILES: Readonly<Record<string, string>> = {
     { prompt: "2+2=", completion: "4", label: true },
     { prompt: "2+3=", completion: "6", label: false },
   ]),
+  "rated.jsonl": jsonl([{ prompt: "2+2=", completion: "4", score: 1 }]),
+  "steps.jsonl": jsonl([{ prompt: "2+3+4?", completions: ["2+3=5", "5+4=8"], labels: [true, false] }]),
   "chats.jsonl": jsonl([
     {
       messages: [
