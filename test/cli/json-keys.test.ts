@@ -104,6 +104,7 @@ const LINES = [
   "inspect tiny --command",
   "evaluate tiny --data forget=said.jsonl --data holdout=ids.jsonl --metric loss,mia-loss --log eval.log",
   "evaluate tiny --data said.jsonl -n",
+  "evaluate tiny --data said.jsonl --probe fau",
   "evaluate tiny --data forget=said.jsonl --attack quantize",
   "evaluate tiny --data forget=said.jsonl --attack relearn --relearn-rows 1",
   "evaluate tiny --data forget=said.jsonl --probe trace",

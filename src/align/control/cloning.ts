@@ -11,7 +11,7 @@ export const offlineBatch = (rows: Transitions, { batch_size: size }: Training, 
 
 /** Clones a policy in the updates that a method has, of batches that are the same. */
 export function cloned(world: World, rows: Transitions, training: Training, seed: number): Policy {
-  const policy = new Policy(world, training, seed);
+  const policy = Policy.fresh(world, training, seed);
   const { head } = policy;
   for (let step = 0; step < training.steps; step++) {
     const { states, actions, rows: count } = offlineBatch(rows, training, seed, step);

@@ -97,6 +97,16 @@ export class Critics {
     }
   }
 
+  /** One update of V alone, by its squared error. */
+  fitValue(states: Float64Array, targets: Float64Array, rows: number): void {
+    const pass = this.#v.net.forward(states, rows);
+    this.#descend(
+      this.#v,
+      pass,
+      pass.values.at(-1)!.map((v, i) => (2 * (v - targets[i]!)) / rows),
+    );
+  }
+
   #descend(
     { net, descent }: { net: Mlp; descent: ReturnType<typeof adam> },
     pass: ReturnType<Mlp["forward"]>,

@@ -48,7 +48,7 @@ export class Family {
   constructor(world: World, training: Training, range: readonly [number, number], seed: number) {
     this.#world = world;
     this.#range = range;
-    this.policy = new Policy(world, training, seed, "policy", WIDTH);
+    this.policy = Policy.fresh(world, training, seed, "policy", WIDTH);
     this.#balance = Mlp.fresh([world.width, ...training.hidden, 2], new Random(seed, "balance"), 0.1);
     this.#descent = adam(training.lr);
     this.#alphaDescent = adam(training.lr);

@@ -1,6 +1,6 @@
 /** A policy in training: a network, what its outputs mean, and Adam. */
 import { Random } from "../../data/random.ts";
-import type { State, World } from "../../data/worlds/world.ts";
+import type { Action, State, World } from "../../data/worlds/world.ts";
 import type { Head } from "../../run/small-nets/head.ts";
 import { headOf } from "../../run/small-nets/head-of.ts";
 import { Mlp, type Pass } from "../../run/small-nets/mlp.ts";
@@ -16,12 +16,39 @@ export class Policy {
   readonly #world: World;
   readonly #descent: ReturnType<typeof adam>;
 
-  /** `extra` inputs besides the observation; `name` chooses the first weights. */
-  constructor(world: World, { hidden, lr }: Pick<Training, "hidden" | "lr">, seed: number, name = "policy", extra = 0) {
+  private constructor(world: World, net: Mlp, lr: number) {
     this.head = headOf(world.actions);
-    this.net = Mlp.fresh([world.width + extra, ...hidden, this.head.outputs], new Random(seed, name), 0.1);
+    this.net = net;
     this.#world = world;
     this.#descent = adam(lr);
+  }
+
+  /** `extra` inputs besides the observation; `name` chooses the first weights. */
+  static fresh(
+    world: World,
+    { hidden, lr }: Pick<Training, "hidden" | "lr">,
+    seed: number,
+    name = "policy",
+    extra = 0,
+  ): Policy {
+    const sizes = [world.width + extra, ...hidden, headOf(world.actions).outputs];
+    return new Policy(world, Mlp.fresh(sizes, new Random(seed, name), 0.1), lr);
+  }
+
+  /** Another one with the same weights, whose Adam begins anew. */
+  copy(lr: number): Policy {
+    return new Policy(this.#world, this.net.copy(), lr);
+  }
+
+  /** An action drawn for each row. */
+  drawn(states: Float64Array, rows: number, random: Random): Action[] {
+    return Array.from(this.outs(this.net.forward(states, rows)), ([, out]) => this.head.sample(out, random));
+  }
+
+  /** Log-probabilities of an action in each row. */
+  logs(states: Float64Array, actions: readonly Action[]): Float64Array {
+    const outs = this.outs(this.net.forward(states, actions.length));
+    return Float64Array.from(outs, ([row, out]) => this.head.logProbability(out, actions[row]!));
   }
 
   /** Outputs of a pass, row by row. */

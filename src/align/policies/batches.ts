@@ -3,8 +3,8 @@ import { collate } from "../../data/batch.ts";
 import { Random } from "../../data/random.ts";
 import type { Sequence } from "../../data/sequences.ts";
 import type { SharedValues } from "./contract.ts";
+import type { HeldAnswer, HeldRollout } from "./held-rollout.ts";
 import type { PolicyBatch } from "./objective.ts";
-import type { HeldAnswer, HeldRollout } from "./rollout.ts";
 import { tokenWeights } from "./token-weights.ts";
 
 /** How answers become micro-batches. */

@@ -4,6 +4,7 @@
  */
 
 import type { PolicyMethod, SharedValues } from "../../../src/align/policies/contract.ts";
+import { Efforts } from "../../../src/align/policies/efforts.ts";
 import { Likelihoods } from "../../../src/align/policies/likelihoods.ts";
 import { type PolicyBatch, policyObjective } from "../../../src/align/policies/objective.ts";
 import { RolloutMaker } from "../../../src/align/policies/rollout.ts";
@@ -30,6 +31,7 @@ export const letters = {
   pad: END,
   eos: END,
   ends: [END],
+  encode: (text: string) => Int32Array.from(text, (letter) => 1 + (letter.charCodeAt(0) % 7)),
   decode: (ids: Iterable<number>) => Array.from(ids, (id) => (id === END ? "" : LETTERS[id])).join(""),
   decoder: () => ({ push: (id: number) => (id === END ? "" : LETTERS[id]!), end: () => "" }),
 } as unknown as Tokenizer;
@@ -90,7 +92,8 @@ export function policyWorld({
   });
   const read = { prompts, groups: [{ name: "world", lengths: Int32Array.from(asked, ({ length }) => length) }] };
   const sizes = sizesOf({ batch_size: rows, accumulate }, values);
-  const plan = planRollouts(chosen, { read, sizes, seed, pad: END });
+  const efforts = values.effort_range && new Efforts(values, seed, letters.encode);
+  const plan = planRollouts(chosen, { read, sizes, seed, efforts, pad: END });
   const { temperature } = values;
   const rollouts = new Rollouts(model, letters);
   const head = chosen.method.value && new ValueHead(model);
@@ -99,7 +102,7 @@ export function policyWorld({
     : undefined;
   const theirs = reference && new Likelihoods(reference, { temperature });
   const maker = new RolloutMaker({
-    ...{ chosen, prompts, terms, rollouts, policy, reference: theirs, seed, signal },
+    ...{ chosen, prompts, terms, rollouts, policy, reference: theirs, efforts, seed, signal },
     size: sizes.answers / values.group,
     ...{ rows, ends: [END], pad: END, settled: () => Promise.resolve() },
   });
@@ -107,6 +110,7 @@ export function policyWorld({
   const order = new BatchOrder({ groups: read.groups, batchSize: 1, seed });
   const source = new RolloutSource({ plan, maker, order, heard: (_, __, ___, facts) => told.push(facts) });
   return {
+    values,
     source,
     maker,
     head,
