@@ -314,7 +314,7 @@ export class RolloutMaker {
           advantage: typeof credit === "number" ? credit : [...credit],
           log_prob: logProbs.reduce((a, b) => a + b, 0),
           used: place >= 0,
-          row: writtenRow(prompts[drawn.prompt]!.row),
+          row: writtenRow(asked.row),
           ...limit,
           ...(own.greedy === undefined ? {} : { greedy_reward: own.greedy }),
         });
