@@ -69,4 +69,6 @@ export interface RolloutLine {
   readonly effort_tokens?: number | null;
   /** Whether it was trained on. */
   readonly used: boolean;
+  /** As it was read, so that `align score` judges the answer anew. */
+  readonly row: Readonly<Record<string, unknown>>;
 }

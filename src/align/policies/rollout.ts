@@ -8,6 +8,7 @@ import { answered } from "../../run/generating/answers.ts";
 import type { Rollout, RolloutOptions, Rollouts } from "../../run/generating/rollouts.ts";
 import type { Effort } from "../verifying/contract.ts";
 import { type RewardTerm, scoreAll } from "../verifying/rewards.ts";
+import { writtenRow } from "../verifying/written-row.ts";
 import { deviationOf, differs, finished, groupRelative, meanOf } from "./advantages.ts";
 import type { Advantages, PolicyMethod, Rewarded, SharedValues } from "./contract.ts";
 import type { Efforts, UsualLengths } from "./efforts.ts";
@@ -321,6 +322,7 @@ export class RolloutMaker {
           advantage: typeof credit === "number" ? credit : [...credit],
           log_prob: logProbs.reduce((a, b) => a + b, 0),
           used: place >= 0,
+          row: writtenRow(asked.row),
           ...limit,
           ...(own.greedy === undefined ? {} : { greedy_reward: own.greedy }),
         });
