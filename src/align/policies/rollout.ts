@@ -29,6 +29,8 @@ export interface RolloutSetup {
   readonly reference: Likelihoods | undefined;
   /** Where prompts ask for a share of their usual length. */
   readonly efforts?: Efforts | undefined;
+  /** Ids of the method's modes. */
+  readonly modes?: readonly number[] | undefined;
   /** Prompts of a rollout. */
   readonly size: number;
   /** Rows that are scored at once. */
@@ -134,7 +136,7 @@ export class RolloutMaker {
 
   /** Answers prompts and has the answers judged; `usual` lengths take those of the answers in. */
   async #answer(drawn: readonly DrawnPrompt[], usual: Record<string, number>): Promise<Group[]> {
-    const { rollouts, ends, seed, signal, chosen, efforts } = this.#setup;
+    const { rollouts, ends, seed, signal, chosen, efforts, modes } = this.#setup;
     const { group, temperature, max_new_tokens: maxTokens, stop = [], rollout_rows: rows } = this.#values;
     const asked = drawn.map((one) => {
       const { ids, place } = this.asked(one);
@@ -149,6 +151,7 @@ export class RolloutMaker {
       seed,
       signal,
       ...(rows ? { rows } : {}),
+      ...(modes && chosen.method.modes?.forced ? { openings: modes } : {}),
     };
     const began = performance.now();
     const answers = await rollouts.sample(asked, how);
@@ -223,12 +226,17 @@ export class RolloutMaker {
     const penalties = where === "reward" ? apart?.map((own) => own.map((d) => kl * d)) : undefined;
     const estimates = scores?.flatMap((own) => (own.estimates ? [Float64Array.from(own.estimates)] : []));
     const entropies = scores?.flatMap((own) => (own.entropies ? [Float64Array.from(own.entropies)] : []));
+    const { modes } = this.#setup;
+    // The first token was drawn from the modes.
+    if (modes && chosen.method.modes?.forced) for (const own of old ?? []) own[0] = -Math.log(modes.length);
     const truncated = groups.flatMap(({ answers }) => answers.map((answer) => answer.truncated));
     const given: Choosable<never> = {
       rewards: Float64Array.from(groups.flatMap(({ rewards }) => [...rewards])),
       terms: groups.flatMap(({ parts }) => parts),
       weights: terms.map(({ weight }) => weight),
       group,
+      rows: groups.map(({ drawn: { prompt } }) => this.#setup.prompts[prompt]!),
+      modes: modes && plain.map(({ ids }) => modes.indexOf(ids[0]!)),
       lengths: plain.map(({ ids }) => ids.length),
       ids: plain.map(({ ids }) => ids),
       sampled: groups.flatMap((own) => own.answers.map(({ logProbs }) => logProbs)),
