@@ -9,7 +9,7 @@ import type { Rollout, RolloutOptions, Rollouts } from "../../run/generating/rol
 import type { Effort } from "../verifying/contract.ts";
 import { type RewardTerm, scoreAll } from "../verifying/rewards.ts";
 import { writtenRow } from "../verifying/written-row.ts";
-import { deviationOf, differs, finished, groupRelative, meanOf } from "./advantages.ts";
+import { deviationOf, differs, finished, groupRelative, meanOf, overlongPenalty } from "./advantages.ts";
 import { pick } from "./choice.ts";
 import type { Advantages, Choosable, PolicyMethod, SharedValues } from "./contract.ts";
 import type { Efforts, UsualLengths } from "./efforts.ts";
@@ -52,15 +52,6 @@ interface Group {
   /** Reward of the most likely answer, where the method asks for it. */
   readonly greedy: number | undefined;
   readonly effort: Effort | undefined;
-}
-
-/**
- * What is taken off the reward of an answer that comes near the largest length: 0 up to `cache` tokens before it, then
- * growing evenly to 1. Yu et al. 2025, https://arxiv.org/abs/2503.14476
- */
-export function overlongPenalty(tokens: number, longest: number, cache: number): number {
-  if (cache === 0) return 0;
-  return Math.min(1, Math.max(0, (tokens - (longest - cache)) / cache));
 }
 
 /** Tokens that an effort allows, as JSON. */
