@@ -3,6 +3,7 @@
  * Everything follows from (seed, prompts, weights), so that a rollout that was interrupted is drawn again as it was.
  */
 import type { Sequence } from "../../data/sequences.ts";
+import type { Json } from "../../json.ts";
 import type { Bound } from "../../method/bind.ts";
 import { answered } from "../../run/generating/answers.ts";
 import type { Rollout, RolloutOptions, Rollouts } from "../../run/generating/rollouts.ts";
@@ -12,7 +13,7 @@ import { writtenRow } from "../verifying/written-row.ts";
 import { deviationOf, differs, finished, groupRelative, meanOf, overlongPenalty } from "./advantages.ts";
 import { pick } from "./choice.ts";
 import type { Advantages, Choosable, PolicyMethod, SharedValues } from "./contract.ts";
-import type { Efforts, UsualLengths } from "./efforts.ts";
+import type { Efforts } from "./efforts.ts";
 import type { DrawnPrompt, HeldAnswer, HeldRollout, RolloutLine, RolloutSpeed } from "./held-rollout.ts";
 import type { Likelihoods } from "./likelihoods.ts";
 import { asksReference } from "./objective.ts";
@@ -57,6 +58,14 @@ interface Group {
 /** Tokens that an effort allows, as JSON. */
 const allowed = ({ most }: Effort): number | null => (Number.isFinite(most) ? most : null);
 
+interface Credited {
+  readonly answers: HeldAnswer[];
+  readonly advantages: Advantages;
+  readonly drift: number | undefined;
+  readonly given: Choosable<never>;
+  readonly keeps: Json | undefined;
+}
+
 /** Makes rollouts, one after the other. */
 export class RolloutMaker {
   readonly #setup: RolloutSetup;
@@ -83,13 +92,13 @@ export class RolloutMaker {
   }
 
   /**
-   * The rollout of a number; `draw` gives the next prompt, `kl` weighs the divergence in rewards, `usual` are the
-   * lengths after the rollout before it.
+   * The rollout of a number; `draw` gives the next prompt, `kl` weighs the divergence in rewards, `before` is the
+   * rollout before it.
    */
   async make(
     number: number,
     draw: () => DrawnPrompt,
-    { kl = this.#values.kl, usual = {} }: { readonly kl?: number; readonly usual?: UsualLengths | undefined } = {},
+    { kl = this.#values.kl, before }: { readonly kl?: number; readonly before?: HeldRollout | undefined } = {},
   ): Promise<{ readonly held: HeldRollout; readonly lines: RolloutLine[]; readonly speed: RolloutSpeed }> {
     const { size, efforts } = this.#setup;
     const { dynamic_sampling: dynamic, dynamic_rounds: most } = this.#values;
@@ -97,24 +106,25 @@ export class RolloutMaker {
     this.#speed = { tokens: 0, seconds: 0, judging: 0 };
     const all: Group[] = [];
     const kept: Group[] = [];
-    const lengths: Record<string, number> = { ...usual };
+    const lengths: Record<string, number> = { ...before?.usual };
     const drawn = () => {
       const own = draw();
       return efforts ? { ...own, effort: efforts.draw(own) } : own;
     };
     for (let round = 0; round <= (dynamic ? most : 0) && kept.length < size; round++) {
-      const groups = await this.#answer(Array.from({ length: size }, drawn), lengths);
+      const groups = await this.#answer(Array.from({ length: size }, drawn), lengths, before?.kept);
       all.push(...groups);
       kept.push(...groups.filter(({ rewards }) => !dynamic || differs(rewards)).slice(0, size - kept.length));
     }
     const fillers = all.filter((group) => !kept.includes(group)).slice(0, size - kept.length);
-    const { answers, advantages, drift, given } = await this.#credited(kept, kl);
+    const { answers, advantages, drift, given, keeps = before?.kept } = await this.#credited(kept, kl);
     const picked = pick(this.#setup.chosen, answers, given);
     const held = {
       number,
       epoch: all[0]!.drawn.epoch,
       answers: [...picked.kept, ...fillers.flatMap((group) => this.#fillers(group))],
       ...(efforts ? { usual: lengths } : {}),
+      ...(keeps === undefined ? {} : { kept: keeps }),
       told: {
         ...this.#told(all, kept, answers, advantages),
         ...picked.told,
@@ -126,7 +136,11 @@ export class RolloutMaker {
   }
 
   /** Answers prompts and has the answers judged; `usual` lengths take those of the answers in. */
-  async #answer(drawn: readonly DrawnPrompt[], usual: Record<string, number>): Promise<Group[]> {
+  async #answer(
+    drawn: readonly DrawnPrompt[],
+    usual: Record<string, number>,
+    kept: Json | undefined,
+  ): Promise<Group[]> {
     const { rollouts, ends, seed, signal, chosen, efforts, modes } = this.#setup;
     const { group, temperature, max_new_tokens: maxTokens, stop = [], rollout_rows: rows } = this.#values;
     const asked = drawn.map((one) => {
@@ -136,6 +150,7 @@ export class RolloutMaker {
     const how: RolloutOptions = {
       group,
       temperature,
+      heat: chosen.method.heat?.(chosen.values, kept),
       maxTokens,
       ends,
       stops: stop,
@@ -147,7 +162,7 @@ export class RolloutMaker {
     const began = performance.now();
     const answers = await rollouts.sample(asked, how);
     const greedy = chosen.method.greedy
-      ? await rollouts.sample(asked, { ...how, group: 1, temperature: 0 })
+      ? await rollouts.sample(asked, { ...how, group: 1, temperature: 0, heat: undefined })
       : undefined;
     const written = performance.now();
     const limits = drawn.map(({ prompt, effort: share }, i): Effort | undefined => {
@@ -198,10 +213,7 @@ export class RolloutMaker {
   }
 
   /** The answers of groups, with advantages and the log-probabilities that the loss asks for. */
-  async #credited(
-    groups: readonly Group[],
-    kl: number,
-  ): Promise<{ answers: HeldAnswer[]; advantages: Advantages; drift: number | undefined; given: Choosable<never> }> {
+  async #credited(groups: readonly Group[], kl: number): Promise<Credited> {
     const { policy, reference, chosen, terms, rows, pad } = this.#setup;
     const { group, mask_truncated: masks, kl_in: where } = this.#values;
     const plain = groups.flatMap(({ drawn: { prompt, effort }, answers }) => {
@@ -257,7 +269,7 @@ export class RolloutMaker {
       };
     });
     const drift = apart && meanOf(apart.map((own) => own.reduce((a, b) => a + b, 0)));
-    return { answers, advantages, drift, given };
+    return { answers, advantages, drift, given, keeps: plain.length > 0 ? chosen.method.keeps?.(given) : undefined };
   }
 
   /** Answers that count nothing, where dynamic sampling found too few groups. */
