@@ -10,7 +10,7 @@ import type { Rollout, RolloutOptions, Rollouts } from "../../run/generating/rol
 import type { Effort } from "../verifying/contract.ts";
 import { type RewardTerm, scoreAll } from "../verifying/rewards.ts";
 import { writtenRow } from "../verifying/written-row.ts";
-import { deviationOf, differs, finished, groupRelative, meanOf, overlongPenalty } from "./advantages.ts";
+import { differs, finished, groupRelative, meanOf, overlongPenalty } from "./advantages.ts";
 import { pick } from "./choice.ts";
 import type { Advantages, Choosable, PolicyMethod, SharedValues } from "./contract.ts";
 import type { Efforts } from "./efforts.ts";
@@ -18,6 +18,7 @@ import type { DrawnPrompt, HeldAnswer, HeldRollout, RolloutLine, RolloutSpeed } 
 import type { Likelihoods } from "./likelihoods.ts";
 import { asksReference } from "./objective.ts";
 import type { PolicyPrompt } from "./prompts.ts";
+import { type Group, toldOf } from "./rollout-told.ts";
 
 export interface RolloutSetup {
   readonly chosen: Bound<PolicyMethod>;
@@ -42,17 +43,6 @@ export interface RolloutSetup {
   readonly signal: AbortSignal;
   /** Resolves once the GPU has done what was asked of it before. */
   readonly settled: () => Promise<unknown>;
-}
-
-/** A group of answers to one prompt. */
-interface Group {
-  readonly drawn: DrawnPrompt;
-  readonly answers: readonly Rollout[];
-  readonly rewards: Float64Array;
-  readonly parts: readonly (readonly (number | null)[])[];
-  /** Reward of the most likely answer, where the method asks for it. */
-  readonly greedy: number | undefined;
-  readonly effort: Effort | undefined;
 }
 
 /** Tokens that an effort allows, as JSON. */
@@ -126,7 +116,7 @@ export class RolloutMaker {
       ...(efforts ? { usual: lengths } : {}),
       ...(keeps === undefined ? {} : { kept: keeps }),
       told: {
-        ...this.#told(all, kept, answers, advantages),
+        ...toldOf({ all, kept, terms: this.#setup.terms, held: answers, advantages, dynamic }),
         ...picked.told,
         ...(drift === undefined ? {} : { drift }),
       },
@@ -284,37 +274,6 @@ export class RolloutMaker {
       ...(this.#setup.chosen.method.value ? { estimates: zeros(ids), returns: zeros(ids) } : {}),
       ...(this.#setup.reference && asksReference(this.#setup.chosen) ? { reference: zeros(ids) } : {}),
     }));
-  }
-
-  /** What a rollout was like. Rewards are those of all answers, those of groups that are left out, too. */
-  #told(
-    all: readonly Group[],
-    kept: readonly Group[],
-    held: readonly HeldAnswer[],
-    advantages: Advantages,
-  ): Record<string, number> {
-    const { terms } = this.#setup;
-    const rewards = all.flatMap((group) => [...group.rewards]);
-    const answers = all.flatMap((group) => group.answers);
-    const parts = all.flatMap((group) => group.parts);
-    const byTerm = terms.map(({ name }, k): [string, number] => {
-      const scored = parts.map((row) => row[k]!).filter((value) => value !== null);
-      return [`reward.${name.replaceAll("-", "_")}`, meanOf(scored)];
-    });
-    const sampled = kept.flatMap((group) => group.answers);
-    const gaps = held.flatMap(({ old }, i) => old?.map((p, t) => Math.abs(p - sampled[i]!.logProbs[t]!)) ?? []);
-    const credits = advantages.flatMap((own) => (typeof own === "number" ? [own] : [...own]));
-    return {
-      reward: meanOf(rewards),
-      reward_std: deviationOf(rewards),
-      ...(byTerm.length > 1 ? Object.fromEntries(byTerm) : {}),
-      differing_groups: meanOf(all.map((group) => (differs(group.rewards) ? 1 : 0))),
-      ...(this.#values.dynamic_sampling ? { kept_groups: kept.length, drawn_groups: all.length } : {}),
-      advantage: meanOf(credits.map(Math.abs)),
-      length: meanOf(answers.map(({ ids }) => ids.length)),
-      truncated: meanOf(answers.map((answer) => (answer.truncated ? 1 : 0))),
-      ...(gaps.length > 0 ? { sampling_gap: meanOf(gaps) } : {}),
-    };
   }
 
   #lines(
