@@ -70,7 +70,7 @@ multipliers of a grid.`,
       args: "[answers]",
       examples: [
         "bun run align score answers.jsonl --reward exact --reward '0.1*format:<a>.*</a>'",
-        "bun run align score answers.jsonl --verify 'sh check.sh' --verify-time 5 -o rewards.jsonl",
+        "bun run align score answers.jsonl --verify 'sh check.sh' --verify-time 5 -o scored.jsonl",
       ],
       output: "none",
       options: SCORE,

@@ -48,7 +48,9 @@ export function asked(line: string): Asked {
 }
 
 /** Throws UserError for options that a conversation has no use for. */
-export function checkChat({ samples }: TalkContext["options"], args: readonly string[]): void {
+export function checkChat({ samples, effort }: TalkContext["options"], args: readonly string[]): void {
+  if (effort !== undefined)
+    throw new UserError("--effort stands behind a prompt, and a conversation has none", 'give it: --chat "TEXT"');
   if (samples > 1)
     throw new UserError(
       `--samples ${samples}: a conversation goes on from one answer`,

@@ -11,6 +11,7 @@ import { openGpu } from "../gpu/gpu.ts";
 import type { Values } from "../method/options.ts";
 import { ofTask } from "../model/adapters/from-file.ts";
 import { Answer } from "../run/generating/answer-text.ts";
+import { withEffort } from "../run/generating/effort.ts";
 import { Generator } from "../run/generating/generate.ts";
 import type { LogitSource } from "../run/generating/logit-source.ts";
 import { checkPrompt, checkSystem, type Prompt, readPrompts } from "../run/generating/prompts.ts";
@@ -99,7 +100,10 @@ async function prepare(
   if (isTalk) return { tokenizer, prompts: [] };
   const isStdinFree = args.length > 0 && args[0] !== "-" && !process.stdin.isTTY;
   const given = { args: args.slice(1), isStdinFree };
-  const prompts = await readPrompts(options, given, { tokenizer, template: encode.template });
+  const { effort } = options;
+  const read = await readPrompts(options, given, { tokenizer, template: encode.template });
+  const asText = (text: string) => tokenizer.encode(text, { special: false });
+  const prompts = effort === undefined ? read : read.map((prompt) => withEffort(prompt, effort, asText));
   for (const prompt of prompts) for (const { sizes, ref } of models) checkPrompt(prompt, sizes, ref);
   return { tokenizer, prompts };
 }

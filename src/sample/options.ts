@@ -1,6 +1,7 @@
 /** Options of `sample`. */
 import { READING } from "../data/options.ts";
 import type { Options } from "../method/options.ts";
+import { EFFORT } from "../run/generating/effort.ts";
 import { HELD } from "../run/held-options.ts";
 
 export const SAMPLE = {
@@ -23,6 +24,11 @@ export const SAMPLE = {
     value: "P",
   },
   repetition_penalty: { type: "number > 0", default: 1, help: "above 1: tokens seen become less likely", value: "X" },
+  effort: {
+    type: EFFORT,
+    help: "ask for this share of the usual length, as align --effort-range trains it",
+    value: "SHARE",
+  },
   stop: { type: "string[]", help: "text that ends an answer; may be given several times", value: "TEXT" },
   with: {
     type: "string[]",

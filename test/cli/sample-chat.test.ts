@@ -73,6 +73,7 @@ test("a terminal has commands, ends an answer at Ctrl-C and the conversation at 
 
 test.each([
   [["next", "--chat", "--samples", "2"], "a conversation goes on from one answer"],
+  [["next", "--chat", "--effort", "0.5"], "--effort stands behind a prompt"],
   [["--chat"], "the model comes from stdin"],
 ])("%j is refused", async (argv, message) => {
   const { err, code } = await run("sample", argv);

@@ -49,6 +49,16 @@ test("a dry run says what would be answered", async () => {
   expect((await run("sample", ["next", "--prompts", "cut.jsonl", "-n"])).code).toBe(2);
 });
 
+test("an effort stands behind every prompt, in tokens of its own", async () => {
+  const asked = ["next", "3>", "7>", "-m", "1"];
+  const { text } = await run("sample", [...asked, "--effort", "0.5", "--json", "-q"]);
+  const rows = text.trimEnd().split("\n");
+  expect(rows.map((line) => JSON.parse(line).prompt)).toEqual(["3>[effort 0.50]", "7>[effort 0.50]"]);
+  const longest = async (argv: readonly string[]) =>
+    JSON.parse((await run("sample", [...argv, "-n", "--json"])).text).longest_prompt;
+  expect(await longest([...asked, "--effort", "1"])).toBe((await longest(asked)) + "[effort 1.00]".length);
+});
+
 test("a prompt may come through a pipe, and so may the model", async () => {
   expect((await runShell("printf '5>' | $SAMPLE next -q", folder)).text).toBe("6\n");
   expect((await runShell("$MERGE next --method passthrough -q | $SAMPLE - '5>' -q", folder)).text).toBe("6\n");

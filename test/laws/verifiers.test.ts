@@ -53,7 +53,13 @@ const HOSTILE = [
 const right = await truths();
 const others = right.flatMap((one, i) => [
   { ...one, answer: right[(i + 1) % right.length]!.answer },
-  { ...one, answer: HOSTILE[i % HOSTILE.length]!, tokens: 3 * i, truncated: i % 2 === 0 },
+  {
+    ...one,
+    answer: HOSTILE[i % HOSTILE.length]!,
+    tokens: 3 * i,
+    truncated: i % 2 === 0,
+    effort: { share: 0.5, most: 9 },
+  },
 ]);
 const all = [...right, ...others];
 

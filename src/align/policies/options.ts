@@ -1,6 +1,7 @@
 /** Options of every policy-gradient method: rollouts, rewards, the surrogate and how its terms are averaged. */
 import type { Options } from "../../method/options.ts";
 import { REWARDS } from "../verifying/options.ts";
+import { EFFORTS } from "./efforts.ts";
 
 export const POLICY = {
   ...REWARDS,
@@ -98,4 +99,5 @@ export const POLICY = {
     help: "last tokens of --max-new-tokens over which a penalty grows to 1; 0: none",
     value: "N",
   },
+  ...EFFORTS,
 } as const satisfies Options;

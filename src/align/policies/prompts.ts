@@ -22,7 +22,7 @@ export interface PolicyPrompts {
   readonly groups: readonly { readonly name: string; readonly lengths: Int32Array }[];
 }
 
-/** Reads all prompts. Throws UserError for a row that is none, or that leaves no room for an answer. */
+/** Reads all prompts. Throws UserError for a row that is none, or that leaves no room for `most` tokens behind it. */
 export async function readPolicyPrompts(
   groups: readonly GroupReference[],
   { tools, sizes, ref }: { readonly tools: TextTools; readonly sizes: ModelSizes; readonly ref: string },

@@ -1,7 +1,7 @@
 /** The file of all answers of a run: JSON lines, rollout after rollout. */
 import { appendFileSync, existsSync, readFileSync, writeFileSync } from "node:fs";
 import { UserError } from "../../errors.ts";
-import type { RolloutLine } from "./rollout.ts";
+import type { RolloutLine } from "./held-rollout.ts";
 
 export class RolloutFile {
   readonly #path: string;

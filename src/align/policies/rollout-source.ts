@@ -10,8 +10,9 @@ import type { Json } from "../../json.ts";
 import type { BatchSource, DrawnBatch } from "../../run/training/batch-source.ts";
 import type { Controller } from "../../run/training/controller.ts";
 import { batchAt, batchesOf } from "./batches.ts";
+import type { DrawnPrompt, HeldAnswer, HeldRollout, RolloutLine, RolloutSpeed } from "./held-rollout.ts";
 import type { PolicyBatch } from "./objective.ts";
-import type { DrawnPrompt, HeldAnswer, HeldRollout, RolloutLine, RolloutMaker, RolloutSpeed } from "./rollout.ts";
+import type { RolloutMaker } from "./rollout.ts";
 import type { RolloutPlan } from "./rollout-plan.ts";
 
 export interface RolloutSourceOptions {
@@ -82,11 +83,14 @@ export class RolloutSource implements BatchSource<PolicyBatch> {
 
   async next(): Promise<DrawnBatch<PolicyBatch>> {
     const { maker, plan, heard } = this.#options;
-    const { read, sizes } = plan;
+    const { sizes } = plan;
     let away = 0;
     if (!this.#held || this.#at === batchesOf(sizes)) {
       const number = this.#made + 1;
-      const { held, lines, speed } = await maker.make(number, () => this.#draw(), this.#kl);
+      const { held, lines, speed } = await maker.make(number, () => this.#draw(), {
+        kl: this.#kl,
+        usual: this.#held?.usual,
+      });
       const { kl_target: target, kl_horizon: horizon } = plan.values;
       const { drift } = held.told;
       if (target !== undefined && drift !== undefined)
@@ -98,7 +102,7 @@ export class RolloutSource implements BatchSource<PolicyBatch> {
     const held = this.#held;
     const sequence = (answer: HeldAnswer) => ({
       sequence: maker.sequence(answer),
-      from: read.prompts[answer.prompt]!.ids.length,
+      from: maker.asked(answer).ids.length,
     });
     const batch = batchAt(held, this.#at++, { ...plan, sequence });
     return { batch, epoch: held.epoch, ...(away > 0 ? { away } : {}) };

@@ -6,72 +6,15 @@ import type { Sequence } from "../../data/sequences.ts";
 import type { Bound } from "../../method/bind.ts";
 import { answered } from "../../run/generating/answers.ts";
 import type { Rollout, RolloutOptions, Rollouts } from "../../run/generating/rollouts.ts";
+import type { Effort } from "../verifying/contract.ts";
 import { type RewardTerm, scoreAll } from "../verifying/rewards.ts";
+import { writtenRow } from "../verifying/written-row.ts";
 import { deviationOf, differs, finished, groupRelative, meanOf } from "./advantages.ts";
 import type { Advantages, PolicyMethod, Rewarded, SharedValues } from "./contract.ts";
+import type { Efforts, UsualLengths } from "./efforts.ts";
+import type { DrawnPrompt, HeldAnswer, HeldRollout, RolloutLine, RolloutSpeed } from "./held-rollout.ts";
 import type { Likelihoods } from "./likelihoods.ts";
 import type { PolicyPrompt } from "./prompts.ts";
-
-/** A prompt that was drawn for a rollout. */
-export interface DrawnPrompt {
-  /** Position among all prompts. */
-  readonly prompt: number;
-  readonly epoch: number;
-}
-
-/** An answer of a rollout, as JSON. */
-export interface HeldAnswer {
-  readonly prompt: number;
-  readonly ids: readonly number[];
-  /** One for the answer, or one for each token. */
-  readonly advantage: number | readonly number[];
-  /** Log-probabilities under the policy that sampled, where they are asked for. */
-  readonly old?: readonly number[];
-  /** Those of the model as it was. */
-  readonly reference?: readonly number[];
-  /** What the value head foretold at each token, and what followed. */
-  readonly estimates?: readonly number[];
-  readonly returns?: readonly number[];
-  /** What the method says of each token. */
-  readonly traits?: readonly number[];
-  /** Of a truncated answer that is masked, and of one that fills up the rollout alone. */
-  readonly uncounted?: true;
-  readonly isFiller?: true;
-}
-
-/** A rollout, as JSON. */
-export interface HeldRollout {
-  /** From 1. */
-  readonly number: number;
-  readonly epoch: number;
-  readonly answers: readonly HeldAnswer[];
-  /** What is told of it with every step that it is used in. */
-  readonly told: Readonly<Record<string, number>>;
-}
-
-/** How fast it was made: no part of the rollout. */
-export interface RolloutSpeed {
-  readonly tokens: number;
-  readonly seconds: number;
-  /** Of verifiers. */
-  readonly judging: number;
-}
-
-/** One line of the file of all answers. */
-export interface RolloutLine {
-  readonly rollout: number;
-  readonly place: string;
-  readonly prompt: string;
-  readonly answer: string;
-  readonly tokens: number;
-  readonly truncated: boolean;
-  readonly reward: number;
-  readonly rewards: Readonly<Record<string, number | null>>;
-  readonly advantage: number | readonly number[];
-  readonly log_prob: number;
-  /** Whether it was trained on. */
-  readonly used: boolean;
-}
 
 export interface RolloutSetup {
   readonly chosen: Bound<PolicyMethod>;
@@ -82,6 +25,10 @@ export interface RolloutSetup {
   readonly policy: Likelihoods | undefined;
   /** The model as it was, where the divergence from it counts. */
   readonly reference: Likelihoods | undefined;
+  /** Where prompts ask for a share of their usual length. */
+  readonly efforts?: Efforts | undefined;
+  /** Ids of the method's modes. */
+  readonly modes?: readonly number[] | undefined;
   /** Prompts of a rollout. */
   readonly size: number;
   /** Rows that are scored at once. */
@@ -102,6 +49,7 @@ interface Group {
   readonly parts: readonly (readonly (number | null)[])[];
   /** Reward of the most likely answer, where the method asks for it. */
   readonly greedy: number | undefined;
+  readonly effort: Effort | undefined;
 }
 
 /**
@@ -112,6 +60,9 @@ export function overlongPenalty(tokens: number, longest: number, cache: number):
   if (cache === 0) return 0;
   return Math.min(1, Math.max(0, (tokens - (longest - cache)) / cache));
 }
+
+/** Tokens that an effort allows, as JSON. */
+const allowed = ({ most }: Effort): number | null => (Number.isFinite(most) ? most : null);
 
 /** Makes rollouts, one after the other. */
 export class RolloutMaker {
@@ -124,28 +75,42 @@ export class RolloutMaker {
     this.#values = setup.chosen.values;
   }
 
+  /** A prompt as the model reads it. */
+  asked({ prompt, effort }: Pick<HeldAnswer, "prompt" | "effort">): PolicyPrompt {
+    const own = this.#setup.prompts[prompt]!;
+    return effort === undefined ? own : this.#setup.efforts!.asked(own, effort);
+  }
+
   /** A prompt and an answer of it, of which the answer counts. */
-  sequence({ prompt, ids, uncounted }: Pick<HeldAnswer, "prompt" | "ids" | "uncounted">): Sequence {
-    const { ids: asked, group, place } = this.#setup.prompts[prompt]!;
+  sequence({ ids, uncounted, ...answer }: Pick<HeldAnswer, "prompt" | "effort" | "ids" | "uncounted">): Sequence {
+    const { ids: asked, group, place } = this.asked(answer);
     const none = { ids: new Int32Array(), labels: new Int32Array(), group, place };
     const sequence = answered(none, asked, ids);
     return uncounted ? { ...sequence, labels: new Int32Array(sequence.ids.length).fill(-100) } : sequence;
   }
 
-  /** The rollout of a number; `draw` gives the next prompt, `kl` weighs the divergence in rewards. */
+  /**
+   * The rollout of a number; `draw` gives the next prompt, `kl` weighs the divergence in rewards, `usual` are the
+   * lengths after the rollout before it.
+   */
   async make(
     number: number,
     draw: () => DrawnPrompt,
-    kl = this.#values.kl,
+    { kl = this.#values.kl, usual = {} }: { readonly kl?: number; readonly usual?: UsualLengths | undefined } = {},
   ): Promise<{ readonly held: HeldRollout; readonly lines: RolloutLine[]; readonly speed: RolloutSpeed }> {
-    const { size } = this.#setup;
+    const { size, efforts } = this.#setup;
     const { dynamic_sampling: dynamic, dynamic_rounds: most } = this.#values;
     await this.#setup.settled();
     this.#speed = { tokens: 0, seconds: 0, judging: 0 };
     const all: Group[] = [];
     const kept: Group[] = [];
+    const lengths: Record<string, number> = { ...usual };
+    const drawn = () => {
+      const own = draw();
+      return efforts ? { ...own, effort: efforts.draw(own) } : own;
+    };
     for (let round = 0; round <= (dynamic ? most : 0) && kept.length < size; round++) {
-      const groups = await this.#answer(Array.from({ length: size }, draw));
+      const groups = await this.#answer(Array.from({ length: size }, drawn), lengths);
       all.push(...groups);
       kept.push(...groups.filter(({ rewards }) => !dynamic || differs(rewards)).slice(0, size - kept.length));
     }
@@ -155,18 +120,19 @@ export class RolloutMaker {
       number,
       epoch: all[0]!.drawn.epoch,
       answers: [...answers, ...fillers.flatMap((group) => this.#fillers(group))],
+      ...(efforts ? { usual: lengths } : {}),
       told: { ...this.#told(all, kept, answers, advantages), ...(drift === undefined ? {} : { drift }) },
     };
     return { held, lines: this.#lines(number, all, kept, advantages), speed: this.#speed };
   }
 
-  /** Answers prompts and has the answers judged. */
-  async #answer(drawn: readonly DrawnPrompt[]): Promise<Group[]> {
-    const { prompts, rollouts, ends, seed, signal, chosen } = this.#setup;
+  /** Answers prompts and has the answers judged; `usual` lengths take those of the answers in. */
+  async #answer(drawn: readonly DrawnPrompt[], usual: Record<string, number>): Promise<Group[]> {
+    const { rollouts, ends, seed, signal, chosen, efforts, modes } = this.#setup;
     const { group, temperature, max_new_tokens: maxTokens, stop = [], rollout_rows: rows } = this.#values;
-    const asked = drawn.map(({ prompt, epoch }) => {
-      const { ids, place } = prompts[prompt]!;
-      return { ids, key: `${epoch}.${prompt}`, name: place };
+    const asked = drawn.map((one) => {
+      const { ids, place } = this.asked(one);
+      return { ids, key: `${one.epoch}.${one.prompt}`, name: place };
     });
     const how: RolloutOptions = {
       group,
@@ -177,6 +143,7 @@ export class RolloutMaker {
       seed,
       signal,
       ...(rows ? { rows } : {}),
+      ...(modes && chosen.method.modes?.forced ? { openings: modes } : {}),
     };
     const began = performance.now();
     const answers = await rollouts.sample(asked, how);
@@ -184,8 +151,14 @@ export class RolloutMaker {
       ? await rollouts.sample(asked, { ...how, group: 1, temperature: 0 })
       : undefined;
     const written = performance.now();
-    const scored = await this.#judged(drawn, answers, group);
-    const best = greedy && (await this.#judged(drawn, greedy, 1)).rewards;
+    const limits = drawn.map(({ prompt, effort: share }, i): Effort | undefined => {
+      if (share === undefined) return undefined;
+      const lengths = answers.slice(i * group, (i + 1) * group).map(({ ids }) => ids.length);
+      usual[prompt] = efforts!.usual(usual[prompt], lengths);
+      return efforts!.effort(share, usual[prompt]);
+    });
+    const scored = await this.#judged(drawn, answers, group, limits);
+    const best = greedy && (await this.#judged(drawn, greedy, 1, limits)).rewards;
     const { tokens, seconds, judging } = this.#speed;
     this.#speed = {
       tokens: tokens + [...answers, ...(greedy ?? [])].reduce((sum, { ids }) => sum + ids.length, 0),
@@ -198,16 +171,24 @@ export class RolloutMaker {
       rewards: scored.rewards.slice(i * group, (i + 1) * group),
       parts: scored.parts.slice(i * group, (i + 1) * group),
       greedy: best?.[i],
+      effort: limits[i],
     }));
   }
 
   /** Rewards of answers, `group` to each prompt, with the penalty of long ones. */
-  async #judged(drawn: readonly DrawnPrompt[], answers: readonly Rollout[], group: number) {
-    const { prompts, terms, signal } = this.#setup;
+  async #judged(
+    drawn: readonly DrawnPrompt[],
+    answers: readonly Rollout[],
+    group: number,
+    limits: readonly (Effort | undefined)[],
+  ) {
+    const { terms, signal } = this.#setup;
     const { max_new_tokens: longest, overlong } = this.#values;
     const asked = answers.map(({ text: answer, ids, truncated }, i) => {
-      const { text: prompt, row, place } = prompts[drawn[Math.floor(i / group)]!.prompt]!;
-      return { prompt, answer, tokens: ids.length, truncated, row, place };
+      const own = Math.floor(i / group);
+      const { text: prompt, row, place } = this.asked(drawn[own]!);
+      const effort = limits[own];
+      return { prompt, answer, tokens: ids.length, truncated, row, place, ...(effort ? { effort } : {}) };
     });
     const { parts, rewards } = await scoreAll(terms, asked, signal);
     const lengths = answers.map(({ ids }) => ids.length);
@@ -224,9 +205,11 @@ export class RolloutMaker {
   ): Promise<{ answers: HeldAnswer[]; advantages: Advantages; drift: number | undefined }> {
     const { policy, reference, chosen, terms, rows, pad } = this.#setup;
     const { group, mask_truncated: masks, kl_in: where } = this.#values;
-    const plain = groups.flatMap(({ drawn: { prompt }, answers }) => answers.map(({ ids }) => ({ prompt, ids })));
+    const plain = groups.flatMap(({ drawn: { prompt, effort }, answers }) => {
+      return answers.map(({ ids }) => ({ prompt, ids, ...(effort === undefined ? {} : { effort }) }));
+    });
     const sequences = plain.map((answer) => this.sequence(answer));
-    const from = plain.map(({ prompt }) => this.#setup.prompts[prompt]!.ids.length);
+    const from = plain.map((answer) => this.asked(answer).ids.length);
     const scores = await policy?.of(sequences, from, rows, pad);
     const old = scores?.map(({ logProbs }) => logProbs);
     const theirs = (await reference?.of(sequences, from, rows, pad))?.map(({ logProbs }) => logProbs);
@@ -235,12 +218,17 @@ export class RolloutMaker {
     const penalties = where === "reward" ? apart?.map((own) => own.map((d) => kl * d)) : undefined;
     const estimates = scores?.flatMap((own) => (own.estimates ? [Float64Array.from(own.estimates)] : []));
     const entropies = scores?.flatMap((own) => (own.entropies ? [Float64Array.from(own.entropies)] : []));
+    const { modes } = this.#setup;
+    // The first token was drawn from the modes.
+    if (modes && chosen.method.modes?.forced) for (const own of old ?? []) own[0] = -Math.log(modes.length);
     const truncated = groups.flatMap(({ answers }) => answers.map((answer) => answer.truncated));
     const given: Rewarded<never> = {
       rewards: Float64Array.from(groups.flatMap(({ rewards }) => [...rewards])),
       terms: groups.flatMap(({ parts }) => parts),
       weights: terms.map(({ weight }) => weight),
       group,
+      rows: groups.map(({ drawn: { prompt } }) => this.#setup.prompts[prompt]!),
+      modes: modes && plain.map(({ ids }) => modes.indexOf(ids[0]!)),
       lengths: plain.map(({ ids }) => ids.length),
       truncated,
       penalties,
@@ -254,11 +242,10 @@ export class RolloutMaker {
     const traits = plain.length > 0 ? chosen.method.traits?.(given) : undefined;
     const at = (own: number | Float64Array, t: number) => (typeof own === "number" ? own : own[t]!);
     const returnsOf = (i: number) => [...given.estimates![i]!].map((estimate, t) => estimate + at(raw[i]!, t));
-    const answers = plain.map(({ prompt, ids }, i): HeldAnswer => {
+    const answers = plain.map((answer, i): HeldAnswer => {
       const own = advantages[i]!;
       return {
-        prompt,
-        ids,
+        ...answer,
         advantage: typeof own === "number" ? own : [...own],
         ...(old ? { old: [...old[i]!] } : {}),
         ...(theirs && where === "loss" ? { reference: [...theirs[i]!] } : {}),
@@ -271,10 +258,10 @@ export class RolloutMaker {
   }
 
   /** Answers that count nothing, where dynamic sampling found too few groups. */
-  #fillers({ drawn: { prompt }, answers }: Group): HeldAnswer[] {
+  #fillers({ drawn: { prompt, effort }, answers }: Group): HeldAnswer[] {
     const zeros = (ids: readonly number[]) => ids.map(() => 0);
     return answers.map(({ ids }) => ({
-      ...{ prompt, ids, advantage: 0, uncounted: true, isFiller: true },
+      ...{ prompt, ids, advantage: 0, uncounted: true, isFiller: true, ...(effort === undefined ? {} : { effort }) },
       ...(this.#setup.policy ? { old: zeros(ids) } : {}),
       ...(this.#setup.chosen.method.traits ? { traits: zeros(ids) } : {}),
       ...(this.#setup.chosen.method.value ? { estimates: zeros(ids), returns: zeros(ids) } : {}),
@@ -314,17 +301,19 @@ export class RolloutMaker {
   }
 
   #lines(number: number, all: readonly Group[], kept: readonly Group[], advantages: Advantages): RolloutLine[] {
-    const { prompts, terms } = this.#setup;
+    const { terms } = this.#setup;
     const { group } = this.#values;
     const lines: RolloutLine[] = [];
     for (const { drawn, answers, rewards, parts, ...own } of all) {
+      const asked = this.asked(drawn);
+      const limit = own.effort && { effort: own.effort.share, effort_tokens: allowed(own.effort) };
       const place = kept.findIndex((other) => other.answers === answers);
       for (const [i, { text, ids, truncated, logProbs }] of answers.entries()) {
         const credit = place < 0 ? 0 : advantages[place * group + i]!;
         lines.push({
           rollout: number,
-          place: prompts[drawn.prompt]!.place,
-          prompt: prompts[drawn.prompt]!.text,
+          place: asked.place,
+          prompt: asked.text,
           answer: text,
           tokens: ids.length,
           truncated,
@@ -333,6 +322,8 @@ export class RolloutMaker {
           advantage: typeof credit === "number" ? credit : [...credit],
           log_prob: logProbs.reduce((a, b) => a + b, 0),
           used: place >= 0,
+          row: writtenRow(asked.row),
+          ...limit,
           ...(own.greedy === undefined ? {} : { greedy_reward: own.greedy }),
         });
       }

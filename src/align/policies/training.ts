@@ -11,7 +11,9 @@ import { digestOf } from "../../run/training/batch-source.ts";
 import type { Built, Opened, RunContext, TrainingData, Work } from "../../run/training/technique.ts";
 import type { RewardTerm } from "../verifying/rewards.ts";
 import type { PolicyMethod, SharedValues } from "./contract.ts";
+import { Efforts } from "./efforts.ts";
 import { Likelihoods } from "./likelihoods.ts";
+import { modeIds } from "./modes.ts";
 import { type PolicyBatch, policyObjective } from "./objective.ts";
 import { readPolicyPrompts } from "./prompts.ts";
 import { RolloutMaker } from "./rollout.ts";
@@ -19,6 +21,8 @@ import { RolloutFile } from "./rollout-file.ts";
 import { planRollouts, type RolloutPlan, sizesOf } from "./rollout-plan.ts";
 import { RolloutSource } from "./rollout-source.ts";
 import { ValueHead } from "./value-head.ts";
+
+const ASK = "give --effort-range 0.1,1 with it";
 
 export type PolicyRun = Pick<RunContext, "options" | "seed" | "dryRun" | "signal" | "log">;
 
@@ -56,9 +60,15 @@ export async function readPolicies(
   checkOptions(chosen);
   const values: SharedValues = chosen.values;
   const all = groupsOf(options.data, "--data", options.columns);
-  const read = await readPolicyPrompts(split?.rest(all) ?? all, { tools, sizes, ref }, values.max_new_tokens);
+  const encode = (text: string) => tools.tokenizer!.encode(text, { special: false });
+  const efforts = values.effort_range && tools.tokenizer ? new Efforts(values, seed, encode) : undefined;
+  const more = values.max_new_tokens + (efforts?.tokens ?? 0);
+  const read = await readPolicyPrompts(split?.rest(all) ?? all, { tools, sizes, ref }, more);
+  for (const prompt of read.prompts) chosen.method.checkRow?.(prompt);
   const plan = planRollouts(chosen, {
     read,
+    modes: modeIds(chosen, tools.tokenizer!),
+    efforts,
     sizes: sizesOf(options, values),
     seed,
     pad: tools.tokenizer?.pad ?? 0,
@@ -94,12 +104,13 @@ export async function setUpPolicies(
 ): Promise<Work<PolicyBatch>> {
   const { options, seed, signal, log } = run;
   const { gpu, model, tools } = built;
-  const { read, sizes, values, pad } = plan;
+  const { read, sizes, values, pad, longest, efforts } = plan;
+  if (!efforts && terms.some(({ verifier }) => verifier.name === "effort"))
+    throw new UserError("--reward effort judges by the effort that prompts ask for, and they ask for none", ASK);
   const { tokenizer } = tools!;
   const reference = await referenceOf(run, values, built);
   const before = gpu.pool.allocated;
   const rollouts = new Rollouts(model, tokenizer);
-  const longest = read.prompts.reduce((most, { ids }) => Math.max(most, ids.length), 1);
   const { group, max_new_tokens: maxTokens, rollout_rows: rows } = values;
   const atOnce = rows === undefined ? {} : { rows };
   await rollouts.plan(sizes.answers / group, longest, { group, maxTokens, ...atOnce });
@@ -118,6 +129,8 @@ export async function setUpPolicies(
   const maker = new RolloutMaker({
     ...{ chosen, terms, rollouts, policy, seed, signal, pad, prompts: read.prompts },
     reference: reference?.scores,
+    efforts,
+    modes: plan.modes,
     size: sizes.answers / group,
     rows: sizes.rows,
     ends: tokenizer?.ends ?? [],

@@ -13,6 +13,13 @@ import type { Options, Values } from "../../method/options.ts";
 import type { MethodInfo } from "../../method/registry.ts";
 import type { CommandLimits } from "./command/limits.ts";
 
+/** What a prompt asked for: a share of the usual length of its answers, and the tokens that it allows. */
+export interface Effort {
+  readonly share: number;
+  /** Infinite where any length is allowed. */
+  readonly most: number;
+}
+
 /** An answer of a model, with the row whose prompt it answers. */
 export interface Answered {
   readonly prompt: string;
@@ -25,6 +32,8 @@ export interface Answered {
   readonly row: Row;
   /** File and line of the row, "rows.jsonl:12". Answers of one place are a group. */
   readonly place: string;
+  /** Of a prompt that asked for one. */
+  readonly effort?: Effort;
 }
 
 /** Rewards of answers in their order; null of an answer that cannot be judged. */

@@ -6,6 +6,7 @@
  * trained between two rollouts needs no copy. Tokens are chosen on the host, in f64, from logits that are read back.
  */
 import type { Tokenizer } from "../../data/tokenizer.ts";
+import { keyedUnits } from "../../keyed-random.ts";
 import type { Model } from "../../model/model.ts";
 import { Answer } from "./answer-text.ts";
 import { Generator } from "./generate.ts";
@@ -29,6 +30,8 @@ export interface RolloutOptions {
   readonly maxTokens: number;
   /** Tokens that end an answer, and are a part of it. */
   readonly ends: readonly number[];
+  /** Tokens of which every answer begins with one, all alike likely; as the model likes when left out. */
+  readonly openings?: readonly number[];
   /** Texts that end an answer. */
   readonly stops: readonly string[];
   readonly seed: number;
@@ -58,6 +61,10 @@ export function logProbability(logits: Float32Array, id: number, temperature: nu
   for (const x of logits) sum += Math.exp((x - most) / t);
   return (logits[id]! - most) / t - Math.log(sum);
 }
+
+/** One of several ids, all alike likely. */
+const drawn = (ids: readonly number[], seed: number, key: string): number =>
+  ids[Math.min(ids.length - 1, Math.floor(keyedUnits(seed, key)() * ids.length))]!;
 
 /**
  * Answers of one model.
@@ -96,8 +103,9 @@ export class Rollouts {
   }
 
   async #answers(prompts: readonly RolloutPrompt[], options: RolloutOptions): Promise<Rollout[]> {
-    const { group, temperature, maxTokens, ends, stops, seed, signal } = options;
+    const { group, temperature, maxTokens, ends, stops, seed, signal, openings } = options;
     const rows = prompts.flatMap((prompt) => Array.from({ length: group }, (_, sample) => ({ ...prompt, sample })));
+    const first = openings && rows.map(({ key, sample }) => drawn(openings, seed, `opening ${key} ${sample}`));
     const writing = rows.map(() => ({
       ids: [] as number[],
       logProbs: [] as number[],
@@ -111,6 +119,7 @@ export class Rollouts {
         keys: rows.map(({ key, sample }) => `rollout ${key} ${sample}`),
         names: rows.map(({ name }) => name),
         ...(signal ? { signal } : {}),
+        ...(first ? { forced: (row: number, place: number) => (place === 1 ? first[row] : undefined) } : {}),
         ends(row, id) {
           const { answer } = writing[row]!;
           answer?.push(id);
@@ -121,7 +130,8 @@ export class Rollouts {
     for await (const { row, id, chosen, logits } of made) {
       const own = writing[row]!;
       own.ids.push(chosen);
-      own.logProbs.push(logProbability(logits, chosen, temperature));
+      const isGiven = openings && own.logProbs.length === 0;
+      own.logProbs.push(isGiven ? -Math.log(openings.length) : logProbability(logits, chosen, temperature));
       own.ended ||= id < 0 || own.answer?.stopped === true;
     }
     signal?.throwIfAborted();

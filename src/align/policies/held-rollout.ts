@@ -1,0 +1,74 @@
+/** What is kept of a rollout: in the state of a training, in the file of all answers, and in the log. */
+import type { UsualLengths } from "./efforts.ts";
+
+/** A prompt that was drawn for a rollout. */
+export interface DrawnPrompt {
+  /** Position among all prompts. */
+  readonly prompt: number;
+  readonly epoch: number;
+  /** Share of its usual length that it asks for. */
+  readonly effort?: number;
+}
+
+/** An answer of a rollout, as JSON. */
+export interface HeldAnswer {
+  readonly prompt: number;
+  /** Share of its usual length that the prompt asked for. */
+  readonly effort?: number;
+  readonly ids: readonly number[];
+  /** One for the answer, or one for each token. */
+  readonly advantage: number | readonly number[];
+  /** Log-probabilities under the policy that sampled, where they are asked for. */
+  readonly old?: readonly number[];
+  /** Those of the model as it was. */
+  readonly reference?: readonly number[];
+  /** What the value head foretold at each token, and what followed. */
+  readonly estimates?: readonly number[];
+  readonly returns?: readonly number[];
+  /** What the method says of each token. */
+  readonly traits?: readonly number[];
+  /** Of a truncated answer that is masked, and of one that fills up the rollout alone. */
+  readonly uncounted?: true;
+  readonly isFiller?: true;
+}
+
+/** A rollout, as JSON. */
+export interface HeldRollout {
+  /** From 1. */
+  readonly number: number;
+  readonly epoch: number;
+  readonly answers: readonly HeldAnswer[];
+  /** Usual lengths after it, where prompts ask for a share of them. */
+  readonly usual?: UsualLengths;
+  /** What is told of it with every step that it is used in. */
+  readonly told: Readonly<Record<string, number>>;
+}
+
+/** How fast it was made: no part of the rollout. */
+export interface RolloutSpeed {
+  readonly tokens: number;
+  readonly seconds: number;
+  /** Of verifiers. */
+  readonly judging: number;
+}
+
+/** One line of the file of all answers. */
+export interface RolloutLine {
+  readonly rollout: number;
+  readonly place: string;
+  readonly prompt: string;
+  readonly answer: string;
+  readonly tokens: number;
+  readonly truncated: boolean;
+  readonly reward: number;
+  readonly rewards: Readonly<Record<string, number | null>>;
+  readonly advantage: number | readonly number[];
+  readonly log_prob: number;
+  /** Share that the prompt asked for, and the tokens that it allows; null: any number. */
+  readonly effort?: number;
+  readonly effort_tokens?: number | null;
+  /** Whether it was trained on. */
+  readonly used: boolean;
+  /** As it was read, so that `align score` judges the answer anew. */
+  readonly row: Readonly<Record<string, unknown>>;
+}
