@@ -7,6 +7,7 @@
  * alone. A method that differs from GRPO in settings alone names them as `defaults`.
  */
 import type { Row } from "../../data/rows.ts";
+import type { Json } from "../../json.ts";
 import { type Laws, sameClaim } from "../../method/laws.ts";
 import type { Options, Values } from "../../method/options.ts";
 import type { MethodInfo } from "../../method/registry.ts";
@@ -134,6 +135,13 @@ export interface PolicyMethod<O extends Options = Options> extends MethodInfo<O>
    * its advantages and what the head foretold; the mean is over all tokens of an update.
    */
   value?(rec: Recorder, given: ValueTerms<PolicyValues<O>>): Tensor;
+  /** What is kept of a rollout for the next one, as JSON. */
+  keeps?(given: Rewarded<PolicyValues<O>>): Json;
+  /**
+   * Temperature of a token from the entropy before it, nats, by what was kept of the rollout before; --temperature for
+   * all when left out, or undefined. Log-probabilities for ratios stay those at --temperature.
+   */
+  heat?(values: PolicyValues<O>, kept: Json | undefined): ((entropy: number) => number) | undefined;
   /** How answers begin; as the model likes when left out. */
   readonly modes?: Modes<PolicyValues<O>>;
   /** Refuses options that do not fit together. Throws UserError. */
