@@ -1,5 +1,6 @@
 #!/usr/bin/env bun
 import { CONTROL } from "../src/align/control/options.ts";
+import { META } from "../src/align/meta/options.ts";
 /**
  * Train a model by preferences between answers, or by rewards of its own ones.
  *
@@ -53,6 +54,17 @@ await script({
 over --episodes, of actions that are drawn and of the likeliest ones (greedy), beside a policy that acts uniformly, one that was cloned from the
 rows in as many updates, and the best there is.`,
       run: async (context) => (await import("../src/align/commands/control.ts")).control(context),
+    }),
+    meta: command({
+      about:
+        "Find a schedule of rate and entropy bonus by evolution strategies over whole lifetimes of small learners.",
+      examples: ["bun run align meta --generations 2 --lives 1 --test-lives 2 -o schedule.safetensors"],
+      output: "checkpoint",
+      options: META,
+      notes: `A lifetime is a softmax policy that learns one bandit; what counts is what it is worth at the end. The schedule sees how far the
+lifetime has come and how long it is. It is measured on lifetimes that the search never lived, beside the learner as it is and the best constant
+multipliers of a grid.`,
+      run: async (context) => (await import("../src/align/commands/meta.ts")).meta(context),
     }),
     score: command({
       about: "Judge answers in a file as a run with rewards would.",
