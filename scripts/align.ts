@@ -30,7 +30,6 @@ await script({
     "steps",
     "epochs",
     "batch_size",
-    "accumulate",
     "lr",
     "pair_loss",
     "reference_cache",
