@@ -6,6 +6,8 @@
  * --aggregate says and adds the divergence from the model as it was. Gradients flow through the new log-probabilities
  * alone. A method that differs from GRPO in settings alone names them as `defaults`.
  */
+import type { Row } from "../../data/rows.ts";
+import type { Json } from "../../json.ts";
 import { type Laws, sameClaim } from "../../method/laws.ts";
 import type { Options, Values } from "../../method/options.ts";
 import type { MethodInfo } from "../../method/registry.ts";
@@ -41,6 +43,12 @@ export interface TokenTerms<V extends SharedValues = SharedValues> {
   readonly values: V;
 }
 
+/** A row whose prompt is answered. */
+export interface PolicyRow {
+  readonly row: Row;
+  readonly place: string;
+}
+
 /** The rewards of a rollout: rows are answers, and the groups follow one another. */
 export interface Rewarded<V extends SharedValues = SharedValues> {
   /** Sums of the terms times their weights, with penalties of length. */
@@ -51,6 +59,10 @@ export interface Rewarded<V extends SharedValues = SharedValues> {
   readonly weights: readonly number[];
   /** Rows of a group. */
   readonly group: number;
+  /** The row of data of each group. */
+  readonly rows: readonly PolicyRow[];
+  /** Which of the method's modes each answer begins with, -1 of none; for a method with `modes`. */
+  readonly modes: readonly number[] | undefined;
   /** Tokens of every answer. */
   readonly lengths: readonly number[];
   /** Whether the limit of tokens ended them. */
@@ -94,6 +106,15 @@ export type PolicyLaw = keyof typeof POLICY_LAWS;
 /** Claims all laws of a method. A method names its exceptions after it. */
 export const EVERY_POLICY_LAW = sameClaim(POLICY_LAWS, true);
 
+/** Tokens of which an answer begins with one, which says how the rest is written. */
+export interface Modes<V extends SharedValues> {
+  tokens(values: V): readonly string[];
+  /** What the first token of an answer weighs in the loss, apart from the others; as they do when left out. */
+  weight?(values: V): number;
+  /** Whether one of them is drawn for every answer, all alike likely, and the model goes on from there. */
+  readonly forced?: boolean;
+}
+
 export interface PolicyMethod<O extends Options = Options> extends MethodInfo<O> {
   readonly kind: "policy";
   readonly laws: Laws<PolicyLaw>;
@@ -114,8 +135,19 @@ export interface PolicyMethod<O extends Options = Options> extends MethodInfo<O>
    * its advantages and what the head foretold; the mean is over all tokens of an update.
    */
   value?(rec: Recorder, given: ValueTerms<PolicyValues<O>>): Tensor;
+  /** What is kept of a rollout for the next one, as JSON. */
+  keeps?(given: Rewarded<PolicyValues<O>>): Json;
+  /**
+   * Temperature of a token from the entropy before it, nats, by what was kept of the rollout before; --temperature for
+   * all when left out, or undefined. Log-probabilities for ratios stay those at --temperature.
+   */
+  heat?(values: PolicyValues<O>, kept: Json | undefined): ((entropy: number) => number) | undefined;
+  /** How answers begin; as the model likes when left out. */
+  readonly modes?: Modes<PolicyValues<O>>;
   /** Refuses options that do not fit together. Throws UserError. */
   check?(values: PolicyValues<O>): void;
+  /** Refuses rows that lack what it needs. Throws UserError. */
+  checkRow?(row: PolicyRow): void;
 }
 
 type Defaults = Partial<SharedValues>;

@@ -1,4 +1,5 @@
 /** What is kept of a rollout: in the state of a training, in the file of all answers, and in the log. */
+import type { Json } from "../../json.ts";
 import type { UsualLengths } from "./efforts.ts";
 
 /** A prompt that was drawn for a rollout. */
@@ -40,6 +41,8 @@ export interface HeldRollout {
   readonly answers: readonly HeldAnswer[];
   /** Usual lengths after it, where prompts ask for a share of them. */
   readonly usual?: UsualLengths;
+  /** What the method keeps for the next one. */
+  readonly kept?: Json;
   /** What is told of it with every step that it is used in. */
   readonly told: Readonly<Record<string, number>>;
 }

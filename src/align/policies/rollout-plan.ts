@@ -16,6 +16,11 @@ export interface RolloutPlan extends Pick<BatchSource<PolicyBatch>, "groups" | "
   readonly efforts?: Efforts | undefined;
   /** Tokens of the longest prompt, as the model reads it. */
   readonly longest: number;
+  /** Ids of the method's modes. */
+  readonly modes?: readonly number[] | undefined;
+  readonly firstWeight?: number | undefined;
+  /** Whether answers are made to begin with one of the modes. */
+  readonly forced: boolean;
   readonly seed: number;
   /** Id that fills up batches. */
   readonly pad: number;
@@ -43,21 +48,28 @@ export function sizesOf(
 /** Plans the batches of a run. */
 export function planRollouts(
   { method, values: own }: Bound<PolicyMethod>,
-  given: Pick<RolloutPlan, "read" | "sizes" | "seed" | "pad" | "efforts">,
+  given: Pick<RolloutPlan, "read" | "sizes" | "seed" | "pad" | "efforts" | "modes">,
 ): RolloutPlan {
   const { read, sizes, pad } = given;
   const values: SharedValues = own;
   const { kl, kl_in: where, kl_target: target } = values;
   const hasHead = method.value !== undefined;
   const updates = sizes.passes * updatesOfPass(sizes);
+  const forced = method.modes?.forced === true;
   const asksOld =
-    updates > 1 || hasHead || method.entropies === true || (kl > 0 && (where === "reward" || target !== undefined));
+    updates > 1 ||
+    forced ||
+    hasHead ||
+    method.entropies === true ||
+    (kl > 0 && (where === "reward" || target !== undefined));
   const longest = read.prompts.reduce((most, { ids }) => Math.max(most, ids.length), 1) + (given.efforts?.tokens ?? 0);
   const rollouts = (read.prompts.length * values.group) / sizes.answers;
   return {
     ...given,
     values,
     longest,
+    forced,
+    firstWeight: method.modes?.weight?.(own),
     asksOld,
     groups: read.groups.map(({ name, lengths }) => {
       return { name, rows: lengths.length, tokens: lengths.reduce((a, b) => a + b, 0) };
@@ -77,7 +89,7 @@ export function planRollouts(
         lengths: new Float32Array(tokens.rows).fill(1),
         advantages: zeros(),
         traits: method.traits ? zeros() : undefined,
-        old: updates > 1 ? zeros() : undefined,
+        old: updates > 1 || forced ? zeros() : undefined,
         reference: asksReference(values) ? zeros() : undefined,
         estimates: hasHead ? zeros() : undefined,
         returns: hasHead ? zeros() : undefined,

@@ -3,6 +3,7 @@
  * Everything follows from (seed, prompts, weights), so that a rollout that was interrupted is drawn again as it was.
  */
 import type { Sequence } from "../../data/sequences.ts";
+import type { Json } from "../../json.ts";
 import type { Bound } from "../../method/bind.ts";
 import { answered } from "../../run/generating/answers.ts";
 import type { Rollout, RolloutOptions, Rollouts } from "../../run/generating/rollouts.ts";
@@ -11,7 +12,7 @@ import { type RewardTerm, scoreAll } from "../verifying/rewards.ts";
 import { writtenRow } from "../verifying/written-row.ts";
 import { deviationOf, differs, finished, groupRelative, meanOf } from "./advantages.ts";
 import type { Advantages, PolicyMethod, Rewarded, SharedValues } from "./contract.ts";
-import type { Efforts, UsualLengths } from "./efforts.ts";
+import type { Efforts } from "./efforts.ts";
 import type { DrawnPrompt, HeldAnswer, HeldRollout, RolloutLine, RolloutSpeed } from "./held-rollout.ts";
 import type { Likelihoods } from "./likelihoods.ts";
 import type { PolicyPrompt } from "./prompts.ts";
@@ -27,6 +28,8 @@ export interface RolloutSetup {
   readonly reference: Likelihoods | undefined;
   /** Where prompts ask for a share of their usual length. */
   readonly efforts?: Efforts | undefined;
+  /** Ids of the method's modes. */
+  readonly modes?: readonly number[] | undefined;
   /** Prompts of a rollout. */
   readonly size: number;
   /** Rows that are scored at once. */
@@ -88,13 +91,13 @@ export class RolloutMaker {
   }
 
   /**
-   * The rollout of a number; `draw` gives the next prompt, `kl` weighs the divergence in rewards, `usual` are the
-   * lengths after the rollout before it.
+   * The rollout of a number; `draw` gives the next prompt, `kl` weighs the divergence in rewards, `before` is the
+   * rollout before it.
    */
   async make(
     number: number,
     draw: () => DrawnPrompt,
-    { kl = this.#values.kl, usual = {} }: { readonly kl?: number; readonly usual?: UsualLengths | undefined } = {},
+    { kl = this.#values.kl, before }: { readonly kl?: number; readonly before?: HeldRollout | undefined } = {},
   ): Promise<{ readonly held: HeldRollout; readonly lines: RolloutLine[]; readonly speed: RolloutSpeed }> {
     const { size, efforts } = this.#setup;
     const { dynamic_sampling: dynamic, dynamic_rounds: most } = this.#values;
@@ -102,31 +105,36 @@ export class RolloutMaker {
     this.#speed = { tokens: 0, seconds: 0, judging: 0 };
     const all: Group[] = [];
     const kept: Group[] = [];
-    const lengths: Record<string, number> = { ...usual };
+    const lengths: Record<string, number> = { ...before?.usual };
     const drawn = () => {
       const own = draw();
       return efforts ? { ...own, effort: efforts.draw(own) } : own;
     };
     for (let round = 0; round <= (dynamic ? most : 0) && kept.length < size; round++) {
-      const groups = await this.#answer(Array.from({ length: size }, drawn), lengths);
+      const groups = await this.#answer(Array.from({ length: size }, drawn), lengths, before?.kept);
       all.push(...groups);
       kept.push(...groups.filter(({ rewards }) => !dynamic || differs(rewards)).slice(0, size - kept.length));
     }
     const fillers = all.filter((group) => !kept.includes(group)).slice(0, size - kept.length);
-    const { answers, advantages, drift } = await this.#credited(kept, kl);
+    const { answers, advantages, drift, keeps = before?.kept } = await this.#credited(kept, kl);
     const held = {
       number,
       epoch: all[0]!.drawn.epoch,
       answers: [...answers, ...fillers.flatMap((group) => this.#fillers(group))],
       ...(efforts ? { usual: lengths } : {}),
+      ...(keeps === undefined ? {} : { kept: keeps }),
       told: { ...this.#told(all, kept, answers, advantages), ...(drift === undefined ? {} : { drift }) },
     };
     return { held, lines: this.#lines(number, all, kept, advantages), speed: this.#speed };
   }
 
   /** Answers prompts and has the answers judged; `usual` lengths take those of the answers in. */
-  async #answer(drawn: readonly DrawnPrompt[], usual: Record<string, number>): Promise<Group[]> {
-    const { rollouts, ends, seed, signal, chosen, efforts } = this.#setup;
+  async #answer(
+    drawn: readonly DrawnPrompt[],
+    usual: Record<string, number>,
+    kept: Json | undefined,
+  ): Promise<Group[]> {
+    const { rollouts, ends, seed, signal, chosen, efforts, modes } = this.#setup;
     const { group, temperature, max_new_tokens: maxTokens, stop = [], rollout_rows: rows } = this.#values;
     const asked = drawn.map((one) => {
       const { ids, place } = this.asked(one);
@@ -135,17 +143,19 @@ export class RolloutMaker {
     const how: RolloutOptions = {
       group,
       temperature,
+      heat: chosen.method.heat?.(chosen.values, kept),
       maxTokens,
       ends,
       stops: stop,
       seed,
       signal,
       ...(rows ? { rows } : {}),
+      ...(modes && chosen.method.modes?.forced ? { openings: modes } : {}),
     };
     const began = performance.now();
     const answers = await rollouts.sample(asked, how);
     const greedy = chosen.method.greedy
-      ? await rollouts.sample(asked, { ...how, group: 1, temperature: 0 })
+      ? await rollouts.sample(asked, { ...how, group: 1, temperature: 0, heat: undefined })
       : undefined;
     const written = performance.now();
     const limits = drawn.map(({ prompt, effort: share }, i): Effort | undefined => {
@@ -199,7 +209,7 @@ export class RolloutMaker {
   async #credited(
     groups: readonly Group[],
     kl: number,
-  ): Promise<{ answers: HeldAnswer[]; advantages: Advantages; drift: number | undefined }> {
+  ): Promise<{ answers: HeldAnswer[]; advantages: Advantages; drift: number | undefined; keeps: Json | undefined }> {
     const { policy, reference, chosen, terms, rows, pad } = this.#setup;
     const { group, mask_truncated: masks, kl_in: where } = this.#values;
     const plain = groups.flatMap(({ drawn: { prompt, effort }, answers }) => {
@@ -215,12 +225,17 @@ export class RolloutMaker {
     const penalties = where === "reward" ? apart?.map((own) => own.map((d) => kl * d)) : undefined;
     const estimates = scores?.flatMap((own) => (own.estimates ? [Float64Array.from(own.estimates)] : []));
     const entropies = scores?.flatMap((own) => (own.entropies ? [Float64Array.from(own.entropies)] : []));
+    const { modes } = this.#setup;
+    // The first token was drawn from the modes.
+    if (modes && chosen.method.modes?.forced) for (const own of old ?? []) own[0] = -Math.log(modes.length);
     const truncated = groups.flatMap(({ answers }) => answers.map((answer) => answer.truncated));
     const given: Rewarded<never> = {
       rewards: Float64Array.from(groups.flatMap(({ rewards }) => [...rewards])),
       terms: groups.flatMap(({ parts }) => parts),
       weights: terms.map(({ weight }) => weight),
       group,
+      rows: groups.map(({ drawn: { prompt } }) => this.#setup.prompts[prompt]!),
+      modes: modes && plain.map(({ ids }) => modes.indexOf(ids[0]!)),
       lengths: plain.map(({ ids }) => ids.length),
       truncated,
       penalties,
@@ -246,7 +261,12 @@ export class RolloutMaker {
         ...(masks && truncated[i] ? { uncounted: true } : {}),
       };
     });
-    return { answers, advantages, drift: apart && meanOf(apart.map((own) => own.reduce((a, b) => a + b, 0))) };
+    return {
+      answers,
+      advantages,
+      drift: apart && meanOf(apart.map((own) => own.reduce((a, b) => a + b, 0))),
+      keeps: plain.length > 0 ? chosen.method.keeps?.(given) : undefined,
+    };
   }
 
   /** Answers that count nothing, where dynamic sampling found too few groups. */

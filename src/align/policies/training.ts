@@ -13,6 +13,7 @@ import type { RewardTerm } from "../verifying/rewards.ts";
 import type { PolicyMethod, SharedValues } from "./contract.ts";
 import { Efforts } from "./efforts.ts";
 import { Likelihoods } from "./likelihoods.ts";
+import { modeIds } from "./modes.ts";
 import { type PolicyBatch, policyObjective } from "./objective.ts";
 import { readPolicyPrompts } from "./prompts.ts";
 import { RolloutMaker } from "./rollout.ts";
@@ -63,8 +64,10 @@ export async function readPolicies(
   const efforts = values.effort_range && tools.tokenizer ? new Efforts(values, seed, encode) : undefined;
   const more = values.max_new_tokens + (efforts?.tokens ?? 0);
   const read = await readPolicyPrompts(split?.rest(all) ?? all, { tools, sizes, ref }, more);
+  for (const prompt of read.prompts) chosen.method.checkRow?.(prompt);
   const plan = planRollouts(chosen, {
     read,
+    modes: modeIds(chosen, tools.tokenizer!),
     efforts,
     sizes: sizesOf(options, values),
     seed,
@@ -127,6 +130,7 @@ export async function setUpPolicies(
     ...{ chosen, terms, rollouts, policy, seed, signal, pad, prompts: read.prompts },
     reference: reference?.scores,
     efforts,
+    modes: plan.modes,
     size: sizes.answers / group,
     rows: sizes.rows,
     ends: tokenizer?.ends ?? [],

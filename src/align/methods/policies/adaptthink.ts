@@ -1,0 +1,67 @@
+/**
+ * AdaptThink: learns to leave thinking out where that costs no accuracy. Half of all answers begin with the token that
+ * ends thinking, the others with an ordinary opening, whatever the model finds likely; the ratio of an answer is
+ * against that policy. The advantage is --delta for an answer without thinking, plus whether it is right, less how
+ * often the model as it was is right on the prompt when it thinks: `reference_accuracy` of the row. Zhang et al. 2025,
+ * https://arxiv.org/abs/2505.13417
+ */
+import { UserError } from "../../../errors.ts";
+import { definePolicy, EVERY_POLICY_LAW, type PolicyRow } from "../../policies/contract.ts";
+import { controlTokens } from "../../policies/modes.ts";
+import { rightAnswers, SUCCESS } from "../../policies/success.ts";
+
+/** How often the model as it was is right on a prompt. Throws UserError. */
+function referenceOf({ row, place }: PolicyRow): number {
+  const { reference_accuracy: share } = row.extra;
+  if (typeof share === "number" && share >= 0 && share <= 1) return share;
+  throw new UserError(
+    `${place}: reference_accuracy is ${share === undefined ? "not there" : "no share"}`,
+    "write how often the model is right on the prompt when it thinks, from 0 to 1",
+  );
+}
+
+export const method = definePolicy({
+  name: "adaptthink",
+  title: "AdaptThink",
+  about: "learns to leave thinking out where that costs no accuracy: half of the answers are made to begin so",
+  cite: "arXiv:2505.13417",
+  laws: {
+    ...EVERY_POLICY_LAW,
+    zeroSum: "the baseline is the accuracy of the model as it was",
+    equalRewards: "the baseline is the accuracy of the model as it was",
+    shiftFree: "what is right is known by the reward itself",
+  },
+  options: {
+    control_tokens: {
+      type: "string",
+      default: "</think>,Okay",
+      help: "first tokens of answers: the one that ends thinking, and one that begins it",
+      value: "END,OPENING",
+    },
+    delta: {
+      type: "number >= 0",
+      default: 0.05,
+      help: "accuracy that leaving thinking out may cost: a larger one shortens more",
+      value: "DELTA",
+    },
+    ...SUCCESS,
+  },
+  defaults: { ratio: "sequence", scale_rewards: "none" },
+  check({ control_tokens: tokens, kl, kl_in: where }) {
+    controlTokens(tokens);
+    if (kl > 0 && where === "reward")
+      throw new UserError(
+        "--kl-in reward needs answers that the model begins, and adaptthink begins them itself",
+        "give --kl-in loss",
+      );
+  },
+  checkRow: (row) => void referenceOf(row),
+  modes: { tokens: ({ control_tokens: tokens }) => controlTokens(tokens), forced: true },
+  advantages(given) {
+    const { modes, rows, group, values } = given;
+    return rightAnswers(given, values).map(
+      (isRight, i) =>
+        (modes![i] === 0 ? values.delta : 0) + (isRight ? 1 : 0) - referenceOf(rows[Math.floor(i / group)]!),
+    );
+  },
+});
