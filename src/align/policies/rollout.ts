@@ -10,12 +10,15 @@ import type { Rollout, RolloutOptions, Rollouts } from "../../run/generating/rol
 import type { Effort } from "../verifying/contract.ts";
 import { type RewardTerm, scoreAll } from "../verifying/rewards.ts";
 import { writtenRow } from "../verifying/written-row.ts";
-import { deviationOf, differs, finished, groupRelative, meanOf } from "./advantages.ts";
-import type { Advantages, PolicyMethod, Rewarded, SharedValues } from "./contract.ts";
+import { differs, finished, groupRelative, meanOf, overlongPenalty } from "./advantages.ts";
+import { pick } from "./choice.ts";
+import type { Advantages, Choosable, PolicyMethod, SharedValues } from "./contract.ts";
 import type { Efforts } from "./efforts.ts";
 import type { DrawnPrompt, HeldAnswer, HeldRollout, RolloutLine, RolloutSpeed } from "./held-rollout.ts";
 import type { Likelihoods } from "./likelihoods.ts";
+import { asksReference } from "./objective.ts";
 import type { PolicyPrompt } from "./prompts.ts";
+import { type Group, toldOf } from "./rollout-told.ts";
 
 export interface RolloutSetup {
   readonly chosen: Bound<PolicyMethod>;
@@ -42,28 +45,16 @@ export interface RolloutSetup {
   readonly settled: () => Promise<unknown>;
 }
 
-/** A group of answers to one prompt. */
-interface Group {
-  readonly drawn: DrawnPrompt;
-  readonly answers: readonly Rollout[];
-  readonly rewards: Float64Array;
-  readonly parts: readonly (readonly (number | null)[])[];
-  /** Reward of the most likely answer, where the method asks for it. */
-  readonly greedy: number | undefined;
-  readonly effort: Effort | undefined;
-}
-
-/**
- * What is taken off the reward of an answer that comes near the largest length: 0 up to `cache` tokens before it, then
- * growing evenly to 1. Yu et al. 2025, https://arxiv.org/abs/2503.14476
- */
-export function overlongPenalty(tokens: number, longest: number, cache: number): number {
-  if (cache === 0) return 0;
-  return Math.min(1, Math.max(0, (tokens - (longest - cache)) / cache));
-}
-
 /** Tokens that an effort allows, as JSON. */
 const allowed = ({ most }: Effort): number | null => (Number.isFinite(most) ? most : null);
+
+interface Credited {
+  readonly answers: HeldAnswer[];
+  readonly advantages: Advantages;
+  readonly drift: number | undefined;
+  readonly given: Choosable<never>;
+  readonly keeps: Json | undefined;
+}
 
 /** Makes rollouts, one after the other. */
 export class RolloutMaker {
@@ -116,16 +107,22 @@ export class RolloutMaker {
       kept.push(...groups.filter(({ rewards }) => !dynamic || differs(rewards)).slice(0, size - kept.length));
     }
     const fillers = all.filter((group) => !kept.includes(group)).slice(0, size - kept.length);
-    const { answers, advantages, drift, keeps = before?.kept } = await this.#credited(kept, kl);
+    const { answers, advantages, drift, given, keeps = before?.kept } = await this.#credited(kept, kl);
+    const picked = pick(this.#setup.chosen, answers, given);
     const held = {
       number,
       epoch: all[0]!.drawn.epoch,
-      answers: [...answers, ...fillers.flatMap((group) => this.#fillers(group))],
+      answers: [...picked.kept, ...fillers.flatMap((group) => this.#fillers(group))],
       ...(efforts ? { usual: lengths } : {}),
       ...(keeps === undefined ? {} : { kept: keeps }),
-      told: { ...this.#told(all, kept, answers, advantages), ...(drift === undefined ? {} : { drift }) },
+      told: {
+        ...toldOf({ all, kept, terms: this.#setup.terms, held: answers, advantages, dynamic }),
+        ...picked.told,
+        ...(drift === undefined ? {} : { drift }),
+      },
     };
-    return { held, lines: this.#lines(number, all, kept, advantages), speed: this.#speed };
+    const isUsed = (place: number) => picked.used.has(place);
+    return { held, lines: this.#lines(number, all, kept, advantages, isUsed), speed: this.#speed };
   }
 
   /** Answers prompts and has the answers judged; `usual` lengths take those of the answers in. */
@@ -206,10 +203,7 @@ export class RolloutMaker {
   }
 
   /** The answers of groups, with advantages and the log-probabilities that the loss asks for. */
-  async #credited(
-    groups: readonly Group[],
-    kl: number,
-  ): Promise<{ answers: HeldAnswer[]; advantages: Advantages; drift: number | undefined; keeps: Json | undefined }> {
+  async #credited(groups: readonly Group[], kl: number): Promise<Credited> {
     const { policy, reference, chosen, terms, rows, pad } = this.#setup;
     const { group, mask_truncated: masks, kl_in: where } = this.#values;
     const plain = groups.flatMap(({ drawn: { prompt, effort }, answers }) => {
@@ -229,7 +223,7 @@ export class RolloutMaker {
     // The first token was drawn from the modes.
     if (modes && chosen.method.modes?.forced) for (const own of old ?? []) own[0] = -Math.log(modes.length);
     const truncated = groups.flatMap(({ answers }) => answers.map((answer) => answer.truncated));
-    const given: Rewarded<never> = {
+    const given: Choosable<never> = {
       rewards: Float64Array.from(groups.flatMap(({ rewards }) => [...rewards])),
       terms: groups.flatMap(({ parts }) => parts),
       weights: terms.map(({ weight }) => weight),
@@ -237,6 +231,9 @@ export class RolloutMaker {
       rows: groups.map(({ drawn: { prompt } }) => this.#setup.prompts[prompt]!),
       modes: modes && plain.map(({ ids }) => modes.indexOf(ids[0]!)),
       lengths: plain.map(({ ids }) => ids.length),
+      ids: plain.map(({ ids }) => ids),
+      sampled: groups.flatMap((own) => own.answers.map(({ logProbs }) => logProbs)),
+      reference: theirs,
       truncated,
       penalties,
       estimates: estimates?.length ? estimates : undefined,
@@ -255,64 +252,37 @@ export class RolloutMaker {
         ...answer,
         advantage: typeof own === "number" ? own : [...own],
         ...(old ? { old: [...old[i]!] } : {}),
-        ...(theirs && where === "loss" ? { reference: [...theirs[i]!] } : {}),
+        ...(theirs && asksReference(chosen) ? { reference: [...theirs[i]!] } : {}),
         ...(given.estimates ? { estimates: [...given.estimates[i]!], returns: returnsOf(i) } : {}),
         ...(traits ? { traits: [...traits[i]!] } : {}),
         ...(masks && truncated[i] ? { uncounted: true } : {}),
       };
     });
-    return {
-      answers,
-      advantages,
-      drift: apart && meanOf(apart.map((own) => own.reduce((a, b) => a + b, 0))),
-      keeps: plain.length > 0 ? chosen.method.keeps?.(given) : undefined,
-    };
+    const drift = apart && meanOf(apart.map((own) => own.reduce((a, b) => a + b, 0)));
+    return { answers, advantages, drift, given, keeps: plain.length > 0 ? chosen.method.keeps?.(given) : undefined };
   }
 
   /** Answers that count nothing, where dynamic sampling found too few groups. */
   #fillers({ drawn: { prompt, effort }, answers }: Group): HeldAnswer[] {
     const zeros = (ids: readonly number[]) => ids.map(() => 0);
-    return answers.map(({ ids }) => ({
+    const { choice } = this.#setup.chosen.method;
+    const most = choice?.most(this.#values) ?? answers.length;
+    return answers.slice(0, most).map(({ ids }) => ({
       ...{ prompt, ids, advantage: 0, uncounted: true, isFiller: true, ...(effort === undefined ? {} : { effort }) },
       ...(this.#setup.policy ? { old: zeros(ids) } : {}),
       ...(this.#setup.chosen.method.traits ? { traits: zeros(ids) } : {}),
       ...(this.#setup.chosen.method.value ? { estimates: zeros(ids), returns: zeros(ids) } : {}),
-      ...(this.#setup.reference && this.#values.kl_in === "loss" ? { reference: zeros(ids) } : {}),
+      ...(this.#setup.reference && asksReference(this.#setup.chosen) ? { reference: zeros(ids) } : {}),
     }));
   }
 
-  /** What a rollout was like. Rewards are those of all answers, those of groups that are left out, too. */
-  #told(
+  #lines(
+    number: number,
     all: readonly Group[],
     kept: readonly Group[],
-    held: readonly HeldAnswer[],
     advantages: Advantages,
-  ): Record<string, number> {
-    const { terms } = this.#setup;
-    const rewards = all.flatMap((group) => [...group.rewards]);
-    const answers = all.flatMap((group) => group.answers);
-    const parts = all.flatMap((group) => group.parts);
-    const byTerm = terms.map(({ name }, k): [string, number] => {
-      const scored = parts.map((row) => row[k]!).filter((value) => value !== null);
-      return [`reward.${name.replaceAll("-", "_")}`, meanOf(scored)];
-    });
-    const sampled = kept.flatMap((group) => group.answers);
-    const gaps = held.flatMap(({ old }, i) => old?.map((p, t) => Math.abs(p - sampled[i]!.logProbs[t]!)) ?? []);
-    const credits = advantages.flatMap((own) => (typeof own === "number" ? [own] : [...own]));
-    return {
-      reward: meanOf(rewards),
-      reward_std: deviationOf(rewards),
-      ...(byTerm.length > 1 ? Object.fromEntries(byTerm) : {}),
-      differing_groups: meanOf(all.map((group) => (differs(group.rewards) ? 1 : 0))),
-      ...(this.#values.dynamic_sampling ? { kept_groups: kept.length, drawn_groups: all.length } : {}),
-      advantage: meanOf(credits.map(Math.abs)),
-      length: meanOf(answers.map(({ ids }) => ids.length)),
-      truncated: meanOf(answers.map((answer) => (answer.truncated ? 1 : 0))),
-      ...(gaps.length > 0 ? { sampling_gap: meanOf(gaps) } : {}),
-    };
-  }
-
-  #lines(number: number, all: readonly Group[], kept: readonly Group[], advantages: Advantages): RolloutLine[] {
+    isUsed: (place: number) => boolean,
+  ): RolloutLine[] {
     const { terms } = this.#setup;
     const { group } = this.#values;
     const lines: RolloutLine[] = [];
@@ -333,7 +303,7 @@ export class RolloutMaker {
           rewards: Object.fromEntries(terms.map(({ name }, k) => [name, parts[i]![k]!])),
           advantage: typeof credit === "number" ? credit : [...credit],
           log_prob: logProbs.reduce((a, b) => a + b, 0),
-          used: place >= 0,
+          used: place >= 0 && isUsed(place * group + i),
           row: writtenRow(asked.row),
           ...limit,
           ...(own.greedy === undefined ? {} : { greedy_reward: own.greedy }),
