@@ -9,13 +9,13 @@ import { answered } from "../../run/generating/answers.ts";
 import type { Rollout, RolloutOptions, Rollouts } from "../../run/generating/rollouts.ts";
 import type { Effort } from "../verifying/contract.ts";
 import { type RewardTerm, scoreAll } from "../verifying/rewards.ts";
-import { writtenRow } from "../verifying/written-row.ts";
-import { deviationOf, differs, finished, groupRelative, meanOf } from "./advantages.ts";
+import { differs, finished, groupRelative, meanOf } from "./advantages.ts";
 import type { Advantages, PolicyMethod, Rewarded, SharedValues } from "./contract.ts";
 import type { Efforts } from "./efforts.ts";
 import type { DrawnPrompt, HeldAnswer, HeldRollout, RolloutLine, RolloutSpeed } from "./held-rollout.ts";
 import type { Likelihoods } from "./likelihoods.ts";
 import type { PolicyPrompt } from "./prompts.ts";
+import { type Group, linesOf, toldOf } from "./rollout-report.ts";
 
 export interface RolloutSetup {
   readonly chosen: Bound<PolicyMethod>;
@@ -42,17 +42,6 @@ export interface RolloutSetup {
   readonly settled: () => Promise<unknown>;
 }
 
-/** A group of answers to one prompt. */
-interface Group {
-  readonly drawn: DrawnPrompt;
-  readonly answers: readonly Rollout[];
-  readonly rewards: Float64Array;
-  readonly parts: readonly (readonly (number | null)[])[];
-  /** Reward of the most likely answer, where the method asks for it. */
-  readonly greedy: number | undefined;
-  readonly effort: Effort | undefined;
-}
-
 /**
  * What is taken off the reward of an answer that comes near the largest length: 0 up to `cache` tokens before it, then
  * growing evenly to 1. Yu et al. 2025, https://arxiv.org/abs/2503.14476
@@ -61,9 +50,6 @@ export function overlongPenalty(tokens: number, longest: number, cache: number):
   if (cache === 0) return 0;
   return Math.min(1, Math.max(0, (tokens - (longest - cache)) / cache));
 }
-
-/** Tokens that an effort allows, as JSON. */
-const allowed = ({ most }: Effort): number | null => (Number.isFinite(most) ? most : null);
 
 /** Makes rollouts, one after the other. */
 export class RolloutMaker {
@@ -99,10 +85,11 @@ export class RolloutMaker {
     draw: () => DrawnPrompt,
     { kl = this.#values.kl, before }: { readonly kl?: number; readonly before?: HeldRollout | undefined } = {},
   ): Promise<{ readonly held: HeldRollout; readonly lines: RolloutLine[]; readonly speed: RolloutSpeed }> {
-    const { size, efforts } = this.#setup;
+    const { size, efforts, chosen } = this.#setup;
     const { dynamic_sampling: dynamic, dynamic_rounds: most } = this.#values;
     await this.#setup.settled();
     this.#speed = { tokens: 0, seconds: 0, judging: 0 };
+    const measured = chosen.method.reference && (before?.reference ?? (await this.#measured()));
     const all: Group[] = [];
     const kept: Group[] = [];
     const lengths: Record<string, number> = { ...before?.usual };
@@ -116,16 +103,19 @@ export class RolloutMaker {
       kept.push(...groups.filter(({ rewards }) => !dynamic || differs(rewards)).slice(0, size - kept.length));
     }
     const fillers = all.filter((group) => !kept.includes(group)).slice(0, size - kept.length);
-    const { answers, advantages, drift, keeps = before?.kept } = await this.#credited(kept, kl);
+    const { answers, advantages, drift, keeps = before?.kept } = await this.#credited(kept, kl, measured);
+    const { terms } = this.#setup;
+    const report = { all, kept, held: answers, advantages, terms, values: this.#values, asked: this.asked.bind(this) };
     const held = {
       number,
       epoch: all[0]!.drawn.epoch,
       answers: [...answers, ...fillers.flatMap((group) => this.#fillers(group))],
       ...(efforts ? { usual: lengths } : {}),
+      ...(measured ? { reference: measured } : {}),
       ...(keeps === undefined ? {} : { kept: keeps }),
-      told: { ...this.#told(all, kept, answers, advantages), ...(drift === undefined ? {} : { drift }) },
+      told: { ...toldOf(report), ...(drift === undefined ? {} : { drift }) },
     };
-    return { held, lines: this.#lines(number, all, kept, advantages), speed: this.#speed };
+    return { held, lines: linesOf(number, report), speed: this.#speed };
   }
 
   /** Answers prompts and has the answers judged; `usual` lengths take those of the answers in. */
@@ -182,6 +172,43 @@ export class RolloutMaker {
     }));
   }
 
+  /**
+   * What the method measures of the model as it is on every prompt, by position; of those that say it, what they say.
+   */
+  async #measured(): Promise<Record<string, number>> {
+    const { prompts, rollouts, chosen, terms, size, modes, ends, seed, signal } = this.#setup;
+    const { group, temperature, max_new_tokens: maxTokens, stop: stops = [], rollout_rows: rows } = this.#values;
+    const { mode, known, measure } = chosen.method.reference!;
+    const found: Record<string, number> = {};
+    const asked: number[] = [];
+    for (const [i, prompt] of prompts.entries()) {
+      const share = known(prompt);
+      if (share === undefined) asked.push(i);
+      else found[i] = share;
+    }
+    const began = performance.now();
+    const how = { group, temperature, maxTokens, ends, stops, seed, signal, openings: [modes![mode]!] };
+    for (let from = 0; from < asked.length; from += size) {
+      // Always as many as a rollout has, whose memory is planned.
+      const drawn = Array.from({ length: size }, (_, i) => ({ prompt: asked[(from + i) % asked.length]!, epoch: -1 }));
+      const answers = await rollouts.sample(
+        drawn.map(({ prompt }) => ({
+          ...this.asked({ prompt }),
+          key: `reference ${prompt}`,
+          name: prompts[prompt]!.place,
+        })),
+        { ...how, ...(rows ? { rows } : {}) },
+      );
+      const { parts } = await this.#judged(drawn, answers, group, []);
+      for (const [i, { prompt }] of drawn.entries()) {
+        const own = { terms: parts.slice(i * group, (i + 1) * group), weights: terms.map(({ weight }) => weight) };
+        found[prompt] = measure({ ...own, values: chosen.values });
+      }
+    }
+    this.#speed = { tokens: 0, seconds: (performance.now() - began) / 1000, judging: 0 };
+    return found;
+  }
+
   /** Rewards of answers, `group` to each prompt, with the penalty of long ones. */
   async #judged(
     drawn: readonly DrawnPrompt[],
@@ -209,6 +236,7 @@ export class RolloutMaker {
   async #credited(
     groups: readonly Group[],
     kl: number,
+    measured: Readonly<Record<string, number>> | undefined,
   ): Promise<{ answers: HeldAnswer[]; advantages: Advantages; drift: number | undefined; keeps: Json | undefined }> {
     const { policy, reference, chosen, terms, rows, pad } = this.#setup;
     const { group, mask_truncated: masks, kl_in: where } = this.#values;
@@ -234,7 +262,7 @@ export class RolloutMaker {
       terms: groups.flatMap(({ parts }) => parts),
       weights: terms.map(({ weight }) => weight),
       group,
-      rows: groups.map(({ drawn: { prompt } }) => this.#setup.prompts[prompt]!),
+      reference: measured && groups.map(({ drawn: { prompt } }) => measured[prompt]!),
       modes: modes && plain.map(({ ids }) => modes.indexOf(ids[0]!)),
       lengths: plain.map(({ ids }) => ids.length),
       truncated,
@@ -279,67 +307,5 @@ export class RolloutMaker {
       ...(this.#setup.chosen.method.value ? { estimates: zeros(ids), returns: zeros(ids) } : {}),
       ...(this.#setup.reference && this.#values.kl_in === "loss" ? { reference: zeros(ids) } : {}),
     }));
-  }
-
-  /** What a rollout was like. Rewards are those of all answers, those of groups that are left out, too. */
-  #told(
-    all: readonly Group[],
-    kept: readonly Group[],
-    held: readonly HeldAnswer[],
-    advantages: Advantages,
-  ): Record<string, number> {
-    const { terms } = this.#setup;
-    const rewards = all.flatMap((group) => [...group.rewards]);
-    const answers = all.flatMap((group) => group.answers);
-    const parts = all.flatMap((group) => group.parts);
-    const byTerm = terms.map(({ name }, k): [string, number] => {
-      const scored = parts.map((row) => row[k]!).filter((value) => value !== null);
-      return [`reward.${name.replaceAll("-", "_")}`, meanOf(scored)];
-    });
-    const sampled = kept.flatMap((group) => group.answers);
-    const gaps = held.flatMap(({ old }, i) => old?.map((p, t) => Math.abs(p - sampled[i]!.logProbs[t]!)) ?? []);
-    const credits = advantages.flatMap((own) => (typeof own === "number" ? [own] : [...own]));
-    return {
-      reward: meanOf(rewards),
-      reward_std: deviationOf(rewards),
-      ...(byTerm.length > 1 ? Object.fromEntries(byTerm) : {}),
-      differing_groups: meanOf(all.map((group) => (differs(group.rewards) ? 1 : 0))),
-      ...(this.#values.dynamic_sampling ? { kept_groups: kept.length, drawn_groups: all.length } : {}),
-      advantage: meanOf(credits.map(Math.abs)),
-      length: meanOf(answers.map(({ ids }) => ids.length)),
-      truncated: meanOf(answers.map((answer) => (answer.truncated ? 1 : 0))),
-      ...(gaps.length > 0 ? { sampling_gap: meanOf(gaps) } : {}),
-    };
-  }
-
-  #lines(number: number, all: readonly Group[], kept: readonly Group[], advantages: Advantages): RolloutLine[] {
-    const { terms } = this.#setup;
-    const { group } = this.#values;
-    const lines: RolloutLine[] = [];
-    for (const { drawn, answers, rewards, parts, ...own } of all) {
-      const asked = this.asked(drawn);
-      const limit = own.effort && { effort: own.effort.share, effort_tokens: allowed(own.effort) };
-      const place = kept.findIndex((other) => other.answers === answers);
-      for (const [i, { text, ids, truncated, logProbs }] of answers.entries()) {
-        const credit = place < 0 ? 0 : advantages[place * group + i]!;
-        lines.push({
-          rollout: number,
-          place: asked.place,
-          prompt: asked.text,
-          answer: text,
-          tokens: ids.length,
-          truncated,
-          reward: rewards[i]!,
-          rewards: Object.fromEntries(terms.map(({ name }, k) => [name, parts[i]![k]!])),
-          advantage: typeof credit === "number" ? credit : [...credit],
-          log_prob: logProbs.reduce((a, b) => a + b, 0),
-          used: place >= 0,
-          row: writtenRow(asked.row),
-          ...limit,
-          ...(own.greedy === undefined ? {} : { greedy_reward: own.greedy }),
-        });
-      }
-    }
-    return lines;
   }
 }

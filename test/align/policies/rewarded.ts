@@ -27,7 +27,7 @@ export function rewarded(
     penalties: undefined,
     estimates: undefined,
     entropies: undefined,
-    rows: [],
+    reference: undefined,
     modes: undefined,
     greedy: undefined,
     ...rest,
