@@ -17,6 +17,10 @@ export interface BatchSizes {
   readonly answers: number;
   /** Passes over it. */
   readonly passes: number;
+  /** Prompts of it. */
+  readonly prompts: number;
+  /** Answers that stay beside one another: 2 of pairs. */
+  readonly together: number;
 }
 
 /** Updates of a pass over a rollout. */
@@ -30,8 +34,10 @@ export const batchesOf = (sizes: BatchSizes): number => sizes.passes * updatesOf
  * update is one of prompts that stood together.
  */
 function orderOf(number: number, pass: number, sizes: BatchSizes, seed: number): number[] {
-  const all = Array.from({ length: sizes.answers }, (_, i) => i);
-  return updatesOfPass(sizes) === 1 ? all : new Random(seed, "order of answers", number, pass).shuffled(all);
+  const { answers, together } = sizes;
+  const all = Array.from({ length: answers / together }, (_, i) => i);
+  const drawn = updatesOfPass(sizes) === 1 ? all : new Random(seed, "order of answers", number, pass).shuffled(all);
+  return drawn.flatMap((i) => Array.from({ length: together }, (_, k) => i * together + k));
 }
 
 /** The micro-batch of a rollout at a place among all of its micro-batches. */

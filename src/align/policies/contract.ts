@@ -59,8 +59,8 @@ export interface Rewarded<V extends SharedValues = SharedValues> {
   readonly weights: readonly number[];
   /** Rows of a group. */
   readonly group: number;
-  /** What was measured of the model as it was on the prompt of each group; for a method with `reference`. */
-  readonly reference: readonly number[] | undefined;
+  /** What was measured of the model as it was on the prompt of each group; for a method with `measure`. */
+  readonly measured: readonly number[] | undefined;
   /** Which of the method's modes each answer begins with, -1 of none; for a method with `modes`. */
   readonly modes: readonly number[] | undefined;
   /** Tokens of every answer. */
@@ -76,6 +76,41 @@ export interface Rewarded<V extends SharedValues = SharedValues> {
   /** Reward of the most likely answer to the prompt of each group; for a method that says `greedy`. */
   readonly greedy: Float64Array | undefined;
   readonly values: V;
+}
+
+/** What a choice among the answers of a rollout sees. */
+export interface Choosable<V extends SharedValues = SharedValues> extends Rewarded<V> {
+  /** Tokens of every answer. */
+  readonly ids: readonly (readonly number[])[];
+  /** Log-probability of each of them when it was sampled. */
+  readonly sampled: readonly (readonly number[])[];
+  /** Under the model as it was, where it is held. */
+  readonly reference: readonly ArrayLike<number>[] | undefined;
+}
+
+/** The answers that are trained on, of all that were sampled. */
+export interface Choice<V extends SharedValues = SharedValues> {
+  /** Most answers of a group. */
+  most(values: V): number;
+  /** Their places within each group, group by group. Where there are fewer, others fill up and count nothing. */
+  of(given: Choosable<V>): readonly (readonly number[])[];
+  /** Whether it reads likelihoods of the model as it was. */
+  readsOriginal?(values: V): boolean;
+}
+
+/** The answers of a micro-batch, of which rows 2i and 2i + 1 are a pair: (B, T) each. */
+export interface PairTerms<V extends SharedValues = SharedValues> {
+  readonly logProbs: Tensor;
+  /** Those of the model as it was. */
+  readonly reference: Tensor;
+  readonly values: V;
+}
+
+/** Of every pair: (P) each. */
+export interface PairLosses {
+  readonly losses: Tensor;
+  /** How much more the first of the pair gained than the second. */
+  readonly margins: Tensor;
 }
 
 /** What a value head says of the tokens of answers. */
@@ -121,7 +156,7 @@ export interface ModelMeasure<V extends SharedValues> {
   readonly mode: number;
   /** What a row says itself; it is not measured then. Throws UserError. */
   known(row: PolicyRow): number | undefined;
-  measure(given: Pick<Rewarded<V>, "terms" | "weights" | "values">): number;
+  of(given: Pick<Rewarded<V>, "terms" | "weights" | "values">): number;
 }
 
 export interface PolicyMethod<O extends Options = Options> extends MethodInfo<O> {
@@ -129,6 +164,10 @@ export interface PolicyMethod<O extends Options = Options> extends MethodInfo<O>
   readonly laws: Laws<PolicyLaw>;
   /** Whether it is told the reward of the most likely answer to each prompt. */
   readonly greedy?: boolean;
+  /** Whether likelihoods of the loss are those of the model itself, at whatever temperature answers are sampled. */
+  readonly untempered?: boolean;
+  /** Which answers are trained on; all when left out. */
+  readonly choice?: Choice<PolicyValues<O>>;
   /** Whether it is told the entropy of every token. */
   readonly entropies?: boolean;
   /** Advantages of the answers of a rollout; those of GRPO when left out. */
@@ -139,6 +178,10 @@ export interface PolicyMethod<O extends Options = Options> extends MethodInfo<O>
   range?(rec: Recorder, given: Omit<TokenTerms<PolicyValues<O>>, "range">): TokenRange;
   /** Loss of every token (B, T); the clipped surrogate when left out. */
   tokens?(rec: Recorder, given: TokenTerms<PolicyValues<O>>): Tensor;
+  /**
+   * Losses of pairs of answers, instead of `tokens`: `choice` takes two of a group, and the loss is a mean of pairs.
+   */
+  pairs?(rec: Recorder, given: PairTerms<PolicyValues<O>>): PairLosses;
   /**
    * Loss of every token's estimate (B, T), with its weight. A method that has it is given a value head, and returns are
    * its advantages and what the head foretold; the mean is over all tokens of an update.
@@ -155,7 +198,8 @@ export interface PolicyMethod<O extends Options = Options> extends MethodInfo<O>
   readonly modes?: Modes<PolicyValues<O>>;
   /** Refuses options that do not fit together. Throws UserError. */
   check?(values: PolicyValues<O>): void;
-  readonly reference?: ModelMeasure<PolicyValues<O>>;
+  /** What is measured of the model as it was. */
+  readonly measure?: ModelMeasure<PolicyValues<O>>;
 }
 
 type Defaults = Partial<SharedValues>;

@@ -31,18 +31,23 @@ export interface RolloutPlan extends Pick<BatchSource<PolicyBatch>, "groups" | "
 /** How answers become updates. Throws UserError where a rollout does not divide into them. */
 export function sizesOf(
   { batch_size: rows, accumulate }: { readonly batch_size: number; readonly accumulate: number },
-  { group, prompts_per_step: prompts, updates: passes }: SharedValues,
+  { method, values }: Bound<PolicyMethod>,
 ): BatchSizes {
+  const { group, prompts_per_step: prompts, updates: passes }: SharedValues = values;
+  const kept = method.choice?.most(values) ?? group;
+  const together = method.pairs ? 2 : 1;
   const perUpdate = rows * accumulate;
-  const answers = prompts === undefined ? perUpdate : prompts * group;
-  if (answers % perUpdate !== 0 || answers % group !== 0)
+  const answers = prompts === undefined ? perUpdate : prompts * kept;
+  const [whose, of] = kept === group ? ["--group", "groups"] : ["those kept of a group", "groups that keep"];
+  if (answers % perUpdate !== 0 || answers % kept !== 0)
     throw new UserError(
       prompts === undefined
-        ? `an update of ${perUpdate} answers (--batch-size x --accumulate) is no whole number of groups of ${group}`
-        : `${answers} answers of a rollout (--prompts-per-step x --group) are no whole number of updates of ${perUpdate}`,
-      "--batch-size x --accumulate answers make an update: choose a multiple of --group, and a rollout of as many or more",
+        ? `an update of ${perUpdate} answers (--batch-size x --accumulate) is no whole number of ${of} ${kept === group ? "of " : ""}${kept}`
+        : `${answers} answers of a rollout (--prompts-per-step x ${whose}) are no whole number of updates of ${perUpdate}`,
+      `--batch-size x --accumulate answers make an update: choose a multiple of ${kept === group ? "--group" : kept}, and a rollout of as many or more`,
     );
-  return { rows, accumulate, answers, passes };
+  if (rows % together !== 0) throw new UserError(`--batch-size ${rows} divides a pair of answers`, "give an even one");
+  return { rows, accumulate, answers, passes, together, prompts: answers / kept };
 }
 
 /** Plans the batches of a run. */
@@ -53,6 +58,7 @@ export function planRollouts(
   const { read, sizes, pad } = given;
   const values: SharedValues = own;
   const { kl, kl_in: where, kl_target: target } = values;
+  const asked = asksReference({ method, values: own });
   const hasHead = method.value !== undefined;
   const updates = sizes.passes * updatesOfPass(sizes);
   const forced = method.modes?.forced === true;
@@ -63,7 +69,7 @@ export function planRollouts(
     method.entropies === true ||
     (kl > 0 && (where === "reward" || target !== undefined));
   const longest = read.prompts.reduce((most, { ids }) => Math.max(most, ids.length), 1) + (given.efforts?.tokens ?? 0);
-  const rollouts = (read.prompts.length * values.group) / sizes.answers;
+  const rollouts = read.prompts.length / sizes.prompts;
   return {
     ...given,
     values,
@@ -90,7 +96,7 @@ export function planRollouts(
         advantages: zeros(),
         traits: method.traits ? zeros() : undefined,
         old: updates > 1 || forced ? zeros() : undefined,
-        reference: asksReference(values) ? zeros() : undefined,
+        reference: asked ? zeros() : undefined,
         estimates: hasHead ? zeros() : undefined,
         returns: hasHead ? zeros() : undefined,
         told: {},

@@ -9,13 +9,17 @@ import { answered } from "../../run/generating/answers.ts";
 import type { Rollout, RolloutOptions, Rollouts } from "../../run/generating/rollouts.ts";
 import type { Effort } from "../verifying/contract.ts";
 import { type RewardTerm, scoreAll } from "../verifying/rewards.ts";
-import { differs, finished, groupRelative, meanOf } from "./advantages.ts";
-import type { Advantages, PolicyMethod, Rewarded, SharedValues } from "./contract.ts";
+import { writtenRow } from "../verifying/written-row.ts";
+import { differs, finished, groupRelative, meanOf, overlongPenalty } from "./advantages.ts";
+import { pick } from "./choice.ts";
+import type { Advantages, Choosable, PolicyMethod, SharedValues } from "./contract.ts";
 import type { Efforts } from "./efforts.ts";
 import type { DrawnPrompt, HeldAnswer, HeldRollout, RolloutLine, RolloutSpeed } from "./held-rollout.ts";
 import type { Likelihoods } from "./likelihoods.ts";
+import { measuredOf } from "./measured.ts";
+import { asksReference } from "./objective.ts";
 import type { PolicyPrompt } from "./prompts.ts";
-import { type Group, linesOf, toldOf } from "./rollout-report.ts";
+import { type Group, toldOf } from "./rollout-told.ts";
 
 export interface RolloutSetup {
   readonly chosen: Bound<PolicyMethod>;
@@ -42,13 +46,15 @@ export interface RolloutSetup {
   readonly settled: () => Promise<unknown>;
 }
 
-/**
- * What is taken off the reward of an answer that comes near the largest length: 0 up to `cache` tokens before it, then
- * growing evenly to 1. Yu et al. 2025, https://arxiv.org/abs/2503.14476
- */
-export function overlongPenalty(tokens: number, longest: number, cache: number): number {
-  if (cache === 0) return 0;
-  return Math.min(1, Math.max(0, (tokens - (longest - cache)) / cache));
+/** Tokens that an effort allows, as JSON. */
+const allowed = ({ most }: Effort): number | null => (Number.isFinite(most) ? most : null);
+
+interface Credited {
+  readonly answers: HeldAnswer[];
+  readonly advantages: Advantages;
+  readonly drift: number | undefined;
+  readonly given: Choosable<never>;
+  readonly keeps: Json | undefined;
 }
 
 /** Makes rollouts, one after the other. */
@@ -89,7 +95,7 @@ export class RolloutMaker {
     const { dynamic_sampling: dynamic, dynamic_rounds: most } = this.#values;
     await this.#setup.settled();
     this.#speed = { tokens: 0, seconds: 0, judging: 0 };
-    const measured = chosen.method.reference && (before?.reference ?? (await this.#measured()));
+    const measured = chosen.method.measure && (before?.measured ?? (await this.#measured()));
     const all: Group[] = [];
     const kept: Group[] = [];
     const lengths: Record<string, number> = { ...before?.usual };
@@ -103,19 +109,23 @@ export class RolloutMaker {
       kept.push(...groups.filter(({ rewards }) => !dynamic || differs(rewards)).slice(0, size - kept.length));
     }
     const fillers = all.filter((group) => !kept.includes(group)).slice(0, size - kept.length);
-    const { answers, advantages, drift, keeps = before?.kept } = await this.#credited(kept, kl, measured);
-    const { terms } = this.#setup;
-    const report = { all, kept, held: answers, advantages, terms, values: this.#values, asked: this.asked.bind(this) };
+    const { answers, advantages, drift, given, keeps = before?.kept } = await this.#credited(kept, kl, measured);
+    const picked = pick(chosen, answers, given);
     const held = {
       number,
       epoch: all[0]!.drawn.epoch,
-      answers: [...answers, ...fillers.flatMap((group) => this.#fillers(group))],
+      answers: [...picked.kept, ...fillers.flatMap((group) => this.#fillers(group))],
       ...(efforts ? { usual: lengths } : {}),
-      ...(measured ? { reference: measured } : {}),
+      ...(measured ? { measured } : {}),
       ...(keeps === undefined ? {} : { kept: keeps }),
-      told: { ...toldOf(report), ...(drift === undefined ? {} : { drift }) },
+      told: {
+        ...toldOf({ all, kept, terms: this.#setup.terms, held: answers, advantages, dynamic }),
+        ...picked.told,
+        ...(drift === undefined ? {} : { drift }),
+      },
     };
-    return { held, lines: linesOf(number, report), speed: this.#speed };
+    const isUsed = (place: number) => picked.used.has(place);
+    return { held, lines: this.#lines(number, all, kept, advantages, isUsed), speed: this.#speed };
   }
 
   /** Answers prompts and has the answers judged; `usual` lengths take those of the answers in. */
@@ -172,39 +182,14 @@ export class RolloutMaker {
     }));
   }
 
-  /**
-   * What the method measures of the model as it is on every prompt, by position; of those that say it, what they say.
-   */
+  /** What the method measures of the model as it is, before the first rollout. */
   async #measured(): Promise<Record<string, number>> {
-    const { prompts, rollouts, chosen, terms, size, modes, ends, seed, signal } = this.#setup;
-    const { group, temperature, max_new_tokens: maxTokens, stop: stops = [], rollout_rows: rows } = this.#values;
-    const { mode, known, measure } = chosen.method.reference!;
-    const found: Record<string, number> = {};
-    const asked: number[] = [];
-    for (const [i, prompt] of prompts.entries()) {
-      const share = known(prompt);
-      if (share === undefined) asked.push(i);
-      else found[i] = share;
-    }
+    const { group } = this.#values;
     const began = performance.now();
-    const how = { group, temperature, maxTokens, ends, stops, seed, signal, openings: [modes![mode]!] };
-    for (let from = 0; from < asked.length; from += size) {
-      // Always as many as a rollout has, whose memory is planned.
-      const drawn = Array.from({ length: size }, (_, i) => ({ prompt: asked[(from + i) % asked.length]!, epoch: -1 }));
-      const answers = await rollouts.sample(
-        drawn.map(({ prompt }) => ({
-          ...this.asked({ prompt }),
-          key: `reference ${prompt}`,
-          name: prompts[prompt]!.place,
-        })),
-        { ...how, ...(rows ? { rows } : {}) },
-      );
-      const { parts } = await this.#judged(drawn, answers, group, []);
-      for (const [i, { prompt }] of drawn.entries()) {
-        const own = { terms: parts.slice(i * group, (i + 1) * group), weights: terms.map(({ weight }) => weight) };
-        found[prompt] = measure({ ...own, values: chosen.values });
-      }
-    }
+    const found = await measuredOf(this.#setup, async (prompts, answers) => {
+      const drawn = prompts.map((prompt) => ({ prompt, epoch: -1 }));
+      return (await this.#judged(drawn, answers, group, [])).parts;
+    });
     this.#speed = { tokens: 0, seconds: (performance.now() - began) / 1000, judging: 0 };
     return found;
   }
@@ -237,7 +222,7 @@ export class RolloutMaker {
     groups: readonly Group[],
     kl: number,
     measured: Readonly<Record<string, number>> | undefined,
-  ): Promise<{ answers: HeldAnswer[]; advantages: Advantages; drift: number | undefined; keeps: Json | undefined }> {
+  ): Promise<Credited> {
     const { policy, reference, chosen, terms, rows, pad } = this.#setup;
     const { group, mask_truncated: masks, kl_in: where } = this.#values;
     const plain = groups.flatMap(({ drawn: { prompt, effort }, answers }) => {
@@ -257,14 +242,17 @@ export class RolloutMaker {
     // The first token was drawn from the modes.
     if (modes && chosen.method.modes?.forced) for (const own of old ?? []) own[0] = -Math.log(modes.length);
     const truncated = groups.flatMap(({ answers }) => answers.map((answer) => answer.truncated));
-    const given: Rewarded<never> = {
+    const given: Choosable<never> = {
       rewards: Float64Array.from(groups.flatMap(({ rewards }) => [...rewards])),
       terms: groups.flatMap(({ parts }) => parts),
       weights: terms.map(({ weight }) => weight),
       group,
-      reference: measured && groups.map(({ drawn: { prompt } }) => measured[prompt]!),
+      measured: measured && groups.map(({ drawn: { prompt } }) => measured[prompt]!),
       modes: modes && plain.map(({ ids }) => modes.indexOf(ids[0]!)),
       lengths: plain.map(({ ids }) => ids.length),
+      ids: plain.map(({ ids }) => ids),
+      sampled: groups.flatMap((own) => own.answers.map(({ logProbs }) => logProbs)),
+      reference: theirs,
       truncated,
       penalties,
       estimates: estimates?.length ? estimates : undefined,
@@ -283,29 +271,64 @@ export class RolloutMaker {
         ...answer,
         advantage: typeof own === "number" ? own : [...own],
         ...(old ? { old: [...old[i]!] } : {}),
-        ...(theirs && where === "loss" ? { reference: [...theirs[i]!] } : {}),
+        ...(theirs && asksReference(chosen) ? { reference: [...theirs[i]!] } : {}),
         ...(given.estimates ? { estimates: [...given.estimates[i]!], returns: returnsOf(i) } : {}),
         ...(traits ? { traits: [...traits[i]!] } : {}),
         ...(masks && truncated[i] ? { uncounted: true } : {}),
       };
     });
-    return {
-      answers,
-      advantages,
-      drift: apart && meanOf(apart.map((own) => own.reduce((a, b) => a + b, 0))),
-      keeps: plain.length > 0 ? chosen.method.keeps?.(given) : undefined,
-    };
+    const drift = apart && meanOf(apart.map((own) => own.reduce((a, b) => a + b, 0)));
+    return { answers, advantages, drift, given, keeps: plain.length > 0 ? chosen.method.keeps?.(given) : undefined };
   }
 
   /** Answers that count nothing, where dynamic sampling found too few groups. */
   #fillers({ drawn: { prompt, effort }, answers }: Group): HeldAnswer[] {
     const zeros = (ids: readonly number[]) => ids.map(() => 0);
-    return answers.map(({ ids }) => ({
+    const { choice } = this.#setup.chosen.method;
+    const most = choice?.most(this.#values) ?? answers.length;
+    return answers.slice(0, most).map(({ ids }) => ({
       ...{ prompt, ids, advantage: 0, uncounted: true, isFiller: true, ...(effort === undefined ? {} : { effort }) },
       ...(this.#setup.policy ? { old: zeros(ids) } : {}),
       ...(this.#setup.chosen.method.traits ? { traits: zeros(ids) } : {}),
       ...(this.#setup.chosen.method.value ? { estimates: zeros(ids), returns: zeros(ids) } : {}),
-      ...(this.#setup.reference && this.#values.kl_in === "loss" ? { reference: zeros(ids) } : {}),
+      ...(this.#setup.reference && asksReference(this.#setup.chosen) ? { reference: zeros(ids) } : {}),
     }));
+  }
+
+  #lines(
+    number: number,
+    all: readonly Group[],
+    kept: readonly Group[],
+    advantages: Advantages,
+    isUsed: (place: number) => boolean,
+  ): RolloutLine[] {
+    const { terms } = this.#setup;
+    const { group } = this.#values;
+    const lines: RolloutLine[] = [];
+    for (const { drawn, answers, rewards, parts, ...own } of all) {
+      const asked = this.asked(drawn);
+      const limit = own.effort && { effort: own.effort.share, effort_tokens: allowed(own.effort) };
+      const place = kept.findIndex((other) => other.answers === answers);
+      for (const [i, { text, ids, truncated, logProbs }] of answers.entries()) {
+        const credit = place < 0 ? 0 : advantages[place * group + i]!;
+        lines.push({
+          rollout: number,
+          place: asked.place,
+          prompt: asked.text,
+          answer: text,
+          tokens: ids.length,
+          truncated,
+          reward: rewards[i]!,
+          rewards: Object.fromEntries(terms.map(({ name }, k) => [name, parts[i]![k]!])),
+          advantage: typeof credit === "number" ? credit : [...credit],
+          log_prob: logProbs.reduce((a, b) => a + b, 0),
+          used: place >= 0 && isUsed(place * group + i),
+          row: writtenRow(asked.row),
+          ...limit,
+          ...(own.greedy === undefined ? {} : { greedy_reward: own.greedy }),
+        });
+      }
+    }
+    return lines;
   }
 }

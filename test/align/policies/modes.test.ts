@@ -85,7 +85,7 @@ describe("adaptthink", () => {
   const advantagesOf = (settings: Readonly<Record<string, unknown>>, rewards: readonly number[], shares: number[]) =>
     adaptthink.advantages!(
       rewarded(adaptthink, settings, {
-        ...{ rewards, group: 4, modes: rewards.map((_, i) => i % 2), reference: shares },
+        ...{ rewards, group: 4, modes: rewards.map((_, i) => i % 2), measured: shares },
       }),
     ) as number[];
 
@@ -156,38 +156,39 @@ describe("adaptthink", () => {
   });
 
   test.each(["0.5", 1.5, -1])("refuses a row whose accuracy is %p", (share) => {
-    expect(() => adaptthink.reference!.known(rowOf(share))).toThrow("rows.jsonl:3: reference_accuracy is no share");
-    expect([0, 0.3].map((own) => adaptthink.reference!.known(rowOf(own)))).toEqual([0, 0.3]);
-    expect(adaptthink.reference!.known(rowOf(undefined))).toBeUndefined();
+    expect(() => adaptthink.measure!.known(rowOf(share))).toThrow("rows.jsonl:3: reference_accuracy is no share");
+    expect([0, 0.3].map((own) => adaptthink.measure!.known(rowOf(own)))).toEqual([0, 0.3]);
+    expect(adaptthink.measure!.known(rowOf(undefined))).toBeUndefined();
   });
 
   test("the accuracy of the model as it was is measured by thoughtful answers before the first rollout, and kept", async () => {
+    const hasD = (answer: string) => (answer.includes("d") ? 1 : 0);
     const asked: Answered[] = [];
     const reward = term("c", (answer) => {
       asked.push(answer);
-      return answer.answer.length % 2;
+      return hasD(answer.answer);
     });
-    const { model, world } = await worldOf("adaptthink", { prompts_per_step: 8 }, reward, {});
+    const { model, world } = await worldOf("adaptthink", { prompts_per_step: 8, group: 8 }, reward, {});
     let drawn = 0;
     const draw = () => ({ prompt: drawn++ % 4, epoch: 0 });
     const { held } = await world.maker.make(1, draw);
     // A rollout has eight prompts, and the four there are fill as many up; then come its own.
-    expect(asked).toHaveLength(32 + 32);
-    const measured = asked.slice(0, 32);
+    expect(asked).toHaveLength(64 + 64);
+    const measured = asked.slice(0, 64);
     expect(new Set(measured.map(({ answer }) => answer[0]))).toEqual(new Set(["b"]));
     for (let prompt = 0; prompt < 4; prompt++) {
-      const own = measured.filter(({ place }) => place === `world:${prompt + 1}`).slice(0, 4);
-      const share = own.filter(({ answer }) => answer.length % 2 === 1).length / 4;
-      expect(held.reference![prompt]).toBe(share);
+      const own = measured.filter(({ place }) => place === `world:${prompt + 1}`).slice(0, 8);
+      const share = own.filter(({ answer }) => hasD(answer) === 1).length / 8;
+      expect(held.measured![prompt]).toBe(share);
     }
     for (const { prompt, ids, advantage } of held.answers) {
-      const right = letters.decode(ids).length % 2;
-      expect(advantage).toBeCloseTo((ids[0] === 1 ? 0.05 : 0) + right - held.reference![prompt]!, 12);
+      const right = hasD(letters.decode(ids));
+      expect(advantage).toBeCloseTo((ids[0] === 1 ? 0.05 : 0) + right - held.measured![prompt]!, 12);
     }
-    expect(new Set(Object.values(held.reference!)).size).toBeGreaterThan(1);
+    expect(new Set(Object.values(held.measured!)).size).toBeGreaterThan(1);
     const next = await world.maker.make(2, draw, { before: held });
-    expect(asked).toHaveLength(32 + 32 + 32);
-    expect(next.held.reference).toEqual(held.reference!);
+    expect(asked).toHaveLength(64 + 64 + 64);
+    expect(next.held.measured).toEqual(held.measured!);
     world.free();
     model.free();
   });

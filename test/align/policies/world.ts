@@ -7,7 +7,7 @@ import type { PolicyMethod, SharedValues } from "../../../src/align/policies/con
 import { Efforts } from "../../../src/align/policies/efforts.ts";
 import { Likelihoods } from "../../../src/align/policies/likelihoods.ts";
 import { modeIds } from "../../../src/align/policies/modes.ts";
-import { type PolicyBatch, policyObjective } from "../../../src/align/policies/objective.ts";
+import { type PolicyBatch, policyObjective, temperatureOf } from "../../../src/align/policies/objective.ts";
 import { RolloutMaker } from "../../../src/align/policies/rollout.ts";
 import { planRollouts, sizesOf } from "../../../src/align/policies/rollout-plan.ts";
 import { RolloutSource } from "../../../src/align/policies/rollout-source.ts";
@@ -97,11 +97,11 @@ export function policyWorld({
     return { ids, text, row, place: `world:${i + 1}`, group: 0 };
   });
   const read = { prompts, groups: [{ name: "world", lengths: Int32Array.from(asked, ({ length }) => length) }] };
-  const sizes = sizesOf({ batch_size: rows, accumulate }, values);
+  const sizes = sizesOf({ batch_size: rows, accumulate }, chosen);
   const efforts = values.effort_range && new Efforts(values, seed, letters.encode);
   const modes = modeIds(chosen, letters);
   const plan = planRollouts(chosen, { read, sizes, seed, efforts, modes, pad: END });
-  const { temperature } = values;
+  const temperature = temperatureOf(chosen);
   const rollouts = new Rollouts(model, letters);
   const head = chosen.method.value && new ValueHead(model);
   const policy = plan.asksOld
@@ -110,7 +110,7 @@ export function policyWorld({
   const theirs = reference && new Likelihoods(reference, { temperature });
   const maker = new RolloutMaker({
     ...{ chosen, prompts, terms, rollouts, policy, reference: theirs, efforts, modes, seed, signal },
-    size: sizes.answers / values.group,
+    size: sizes.prompts,
     ...{ rows, ends: [END], pad: END, settled: () => Promise.resolve() },
   });
   const told: Readonly<Record<string, number>>[] = [];

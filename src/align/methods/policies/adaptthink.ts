@@ -56,19 +56,19 @@ export const method = definePolicy({
         "give --kl-in loss",
       );
   },
-  reference: {
+  measure: {
     mode: 1,
     known: saidOf,
-    measure(given) {
+    of(given) {
       const right = rightAnswers(given, given.values);
       return right.filter(Boolean).length / right.length;
     },
   },
   modes: { tokens: ({ control_tokens: tokens }) => controlTokens(tokens), forced: true },
   advantages(given) {
-    const { modes, reference, group, values } = given;
+    const { modes, measured, group, values } = given;
     return rightAnswers(given, values).map(
-      (isRight, i) => (modes![i] === 0 ? values.delta : 0) + (isRight ? 1 : 0) - reference![Math.floor(i / group)]!,
+      (isRight, i) => (modes![i] === 0 ? values.delta : 0) + (isRight ? 1 : 0) - measured![Math.floor(i / group)]!,
     );
   },
 });
