@@ -41,7 +41,7 @@ const LINES = [
   `align tiny/ --data preferred.jsonl ${FEW} -n`,
   "data bandit --size 40 -q -o arms.jsonl",
   "align control --data arms.jsonl --environment bandit --family --steps 2 --online 2 -o policy.safetensors",
-  "align control --data arms.jsonl --environment bandit --steps 2 -o policy.safetensors -n",
+  "align control --data arms.jsonl --environment bandit --steps 2 -o planned.safetensors -n",
   "align meta --generations 1 --pairs 1 --lives 1 --test-lives 2 -o schedule.safetensors",
   "align meta -n",
   `train --init chooser.json --data decided.jsonl ${FEW} -o chooser/`,
