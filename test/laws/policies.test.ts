@@ -45,7 +45,7 @@ function advantagesOf(method: PolicyMethod, rewards: readonly number[], greedy =
     ...{ ...scored, rewards: weightedSums(scored), group: GROUP, values },
     lengths: rewards.map((_, i) => 1 + (i % 3)),
     truncated: rewards.map(() => false),
-    rows: [],
+    measured: undefined,
     modes: rewards.map((_, i) => i % 2),
     entropies: rewards.map((_, i) => new Float64Array(1 + (i % 3)).fill(0.5)),
     penalties: undefined,

@@ -59,8 +59,8 @@ export interface Rewarded<V extends SharedValues = SharedValues> {
   readonly weights: readonly number[];
   /** Rows of a group. */
   readonly group: number;
-  /** The row of data of each group. */
-  readonly rows: readonly PolicyRow[];
+  /** What was measured of the model as it was on the prompt of each group; for a method with `measure`. */
+  readonly measured: readonly number[] | undefined;
   /** Which of the method's modes each answer begins with, -1 of none; for a method with `modes`. */
   readonly modes: readonly number[] | undefined;
   /** Tokens of every answer. */
@@ -150,6 +150,15 @@ export interface Modes<V extends SharedValues> {
   readonly forced?: boolean;
 }
 
+/** A number of each prompt under the model as it was, which is measured before the first rollout. */
+export interface ModelMeasure<V extends SharedValues> {
+  /** The mode that its answers, --group of them, are made to begin with. */
+  readonly mode: number;
+  /** What a row says itself; it is not measured then. Throws UserError. */
+  known(row: PolicyRow): number | undefined;
+  of(given: Pick<Rewarded<V>, "terms" | "weights" | "values">): number;
+}
+
 export interface PolicyMethod<O extends Options = Options> extends MethodInfo<O> {
   readonly kind: "policy";
   readonly laws: Laws<PolicyLaw>;
@@ -189,8 +198,8 @@ export interface PolicyMethod<O extends Options = Options> extends MethodInfo<O>
   readonly modes?: Modes<PolicyValues<O>>;
   /** Refuses options that do not fit together. Throws UserError. */
   check?(values: PolicyValues<O>): void;
-  /** Refuses rows that lack what it needs. Throws UserError. */
-  checkRow?(row: PolicyRow): void;
+  /** What is measured of the model as it was. */
+  readonly measure?: ModelMeasure<PolicyValues<O>>;
 }
 
 type Defaults = Partial<SharedValues>;

@@ -41,6 +41,8 @@ export interface HeldRollout {
   readonly answers: readonly HeldAnswer[];
   /** Usual lengths after it, where prompts ask for a share of them. */
   readonly usual?: UsualLengths;
+  /** What was measured of the model as it was on every prompt, by position. */
+  readonly measured?: Readonly<Record<string, number>>;
   /** What the method keeps for the next one. */
   readonly kept?: Json;
   /** What is told of it with every step that it is used in. */

@@ -16,6 +16,7 @@ import type { Advantages, Choosable, PolicyMethod, SharedValues } from "./contra
 import type { Efforts } from "./efforts.ts";
 import type { DrawnPrompt, HeldAnswer, HeldRollout, RolloutLine, RolloutSpeed } from "./held-rollout.ts";
 import type { Likelihoods } from "./likelihoods.ts";
+import { measuredOf } from "./measured.ts";
 import { asksReference } from "./objective.ts";
 import type { PolicyPrompt } from "./prompts.ts";
 import { type Group, toldOf } from "./rollout-told.ts";
@@ -90,10 +91,11 @@ export class RolloutMaker {
     draw: () => DrawnPrompt,
     { kl = this.#values.kl, before }: { readonly kl?: number; readonly before?: HeldRollout | undefined } = {},
   ): Promise<{ readonly held: HeldRollout; readonly lines: RolloutLine[]; readonly speed: RolloutSpeed }> {
-    const { size, efforts } = this.#setup;
+    const { size, efforts, chosen } = this.#setup;
     const { dynamic_sampling: dynamic, dynamic_rounds: most } = this.#values;
     await this.#setup.settled();
     this.#speed = { tokens: 0, seconds: 0, judging: 0 };
+    const measured = chosen.method.measure && (before?.measured ?? (await this.#measured()));
     const all: Group[] = [];
     const kept: Group[] = [];
     const lengths: Record<string, number> = { ...before?.usual };
@@ -107,13 +109,14 @@ export class RolloutMaker {
       kept.push(...groups.filter(({ rewards }) => !dynamic || differs(rewards)).slice(0, size - kept.length));
     }
     const fillers = all.filter((group) => !kept.includes(group)).slice(0, size - kept.length);
-    const { answers, advantages, drift, given, keeps = before?.kept } = await this.#credited(kept, kl);
-    const picked = pick(this.#setup.chosen, answers, given);
+    const { answers, advantages, drift, given, keeps = before?.kept } = await this.#credited(kept, kl, measured);
+    const picked = pick(chosen, answers, given);
     const held = {
       number,
       epoch: all[0]!.drawn.epoch,
       answers: [...picked.kept, ...fillers.flatMap((group) => this.#fillers(group))],
       ...(efforts ? { usual: lengths } : {}),
+      ...(measured ? { measured } : {}),
       ...(keeps === undefined ? {} : { kept: keeps }),
       told: {
         ...toldOf({ all, kept, terms: this.#setup.terms, held: answers, advantages, dynamic }),
@@ -179,6 +182,18 @@ export class RolloutMaker {
     }));
   }
 
+  /** What the method measures of the model as it is, before the first rollout. */
+  async #measured(): Promise<Record<string, number>> {
+    const { group } = this.#values;
+    const began = performance.now();
+    const found = await measuredOf(this.#setup, async (prompts, answers) => {
+      const drawn = prompts.map((prompt) => ({ prompt, epoch: -1 }));
+      return (await this.#judged(drawn, answers, group, [])).parts;
+    });
+    this.#speed = { tokens: 0, seconds: (performance.now() - began) / 1000, judging: 0 };
+    return found;
+  }
+
   /** Rewards of answers, `group` to each prompt, with the penalty of long ones. */
   async #judged(
     drawn: readonly DrawnPrompt[],
@@ -203,7 +218,11 @@ export class RolloutMaker {
   }
 
   /** The answers of groups, with advantages and the log-probabilities that the loss asks for. */
-  async #credited(groups: readonly Group[], kl: number): Promise<Credited> {
+  async #credited(
+    groups: readonly Group[],
+    kl: number,
+    measured: Readonly<Record<string, number>> | undefined,
+  ): Promise<Credited> {
     const { policy, reference, chosen, terms, rows, pad } = this.#setup;
     const { group, mask_truncated: masks, kl_in: where } = this.#values;
     const plain = groups.flatMap(({ drawn: { prompt, effort }, answers }) => {
@@ -228,7 +247,7 @@ export class RolloutMaker {
       terms: groups.flatMap(({ parts }) => parts),
       weights: terms.map(({ weight }) => weight),
       group,
-      rows: groups.map(({ drawn: { prompt } }) => this.#setup.prompts[prompt]!),
+      measured: measured && groups.map(({ drawn: { prompt } }) => measured[prompt]!),
       modes: modes && plain.map(({ ids }) => modes.indexOf(ids[0]!)),
       lengths: plain.map(({ ids }) => ids.length),
       ids: plain.map(({ ids }) => ids),

@@ -64,7 +64,7 @@ export async function readPolicies(
   const efforts = values.effort_range && tools.tokenizer ? new Efforts(values, seed, encode) : undefined;
   const more = values.max_new_tokens + (efforts?.tokens ?? 0);
   const read = await readPolicyPrompts(split?.rest(all) ?? all, { tools, sizes, ref }, more);
-  for (const prompt of read.prompts) chosen.method.checkRow?.(prompt);
+  for (const prompt of read.prompts) chosen.method.measure?.known(prompt);
   const plan = planRollouts(chosen, {
     read,
     modes: modeIds(chosen, tools.tokenizer!),

@@ -157,7 +157,7 @@ describe.each(["advantages-1", "advantages-2"])("%s", (name) => {
         lengths,
         truncated: rewards.map(() => false),
         entropies: undefined,
-        rows: [],
+        measured: undefined,
         modes: undefined,
         penalties: undefined,
         estimates: undefined,

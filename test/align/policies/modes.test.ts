@@ -5,7 +5,9 @@ import { method as decoupled } from "../../../src/align/methods/policies/degrpo.
 import type { PolicyMethod, PolicyRow } from "../../../src/align/policies/contract.ts";
 import { Likelihoods } from "../../../src/align/policies/likelihoods.ts";
 import { controlTokens, modeIds } from "../../../src/align/policies/modes.ts";
+import type { Answered } from "../../../src/align/verifying/contract.ts";
 import type { Tokenizer } from "../../../src/data/tokenizer.ts";
+import type { JsonObject } from "../../../src/json.ts";
 import { bindDefaults } from "../../../src/method/bind.ts";
 import { Training } from "../../../src/run/training/train-model.ts";
 import { method as adamw } from "../../../src/train/methods/optimizers/adamw.ts";
@@ -23,10 +25,14 @@ const rowOf = (share: unknown): PolicyRow => ({
 const PROMPTS = [[1], [2], [3], [4, 5]];
 const hasC = term("c", ({ answer }) => (answer.includes("c") ? 1 : 0));
 const SETTINGS = { control_tokens: "a,b", group: 4, max_new_tokens: 6, prompts_per_step: 4 };
-const worldOf = async (name: string, settings: Readonly<Record<string, unknown>> = {}, reward = hasC) => {
+const worldOf = async (
+  name: string,
+  settings: Readonly<Record<string, unknown>> = {},
+  reward = hasC,
+  extra: JsonObject = { reference_accuracy: 0.25 },
+) => {
   const model = await tinyModel(gpu);
   const chosen = await bound(name, { ...SETTINGS, kl: 0, ...settings });
-  const extra = { reference_accuracy: 0.25 };
   return { model, world: policyWorld({ model, chosen, prompts: PROMPTS, terms: [reward], accumulate: 4, extra }) };
 };
 
@@ -79,7 +85,7 @@ describe("adaptthink", () => {
   const advantagesOf = (settings: Readonly<Record<string, unknown>>, rewards: readonly number[], shares: number[]) =>
     adaptthink.advantages!(
       rewarded(adaptthink, settings, {
-        ...{ rewards, group: 4, modes: rewards.map((_, i) => i % 2), rows: shares.map(rowOf) },
+        ...{ rewards, group: 4, modes: rewards.map((_, i) => i % 2), measured: shares },
       }),
     ) as number[];
 
@@ -149,14 +155,42 @@ describe("adaptthink", () => {
     model.free();
   });
 
-  test.each([
-    [undefined, "reference_accuracy is not there"],
-    ["0.5", "is no share"],
-    [1.5, "is no share"],
-  ])("refuses a row whose accuracy is %p", (share, problem) => {
-    expect(() => adaptthink.checkRow!(rowOf(share))).toThrow(`rows.jsonl:3: reference_accuracy`);
-    expect(() => adaptthink.checkRow!(rowOf(share))).toThrow(problem);
-    expect(() => adaptthink.checkRow!(rowOf(0))).not.toThrow();
+  test.each(["0.5", 1.5, -1])("refuses a row whose accuracy is %p", (share) => {
+    expect(() => adaptthink.measure!.known(rowOf(share))).toThrow("rows.jsonl:3: reference_accuracy is no share");
+    expect([0, 0.3].map((own) => adaptthink.measure!.known(rowOf(own)))).toEqual([0, 0.3]);
+    expect(adaptthink.measure!.known(rowOf(undefined))).toBeUndefined();
+  });
+
+  test("the accuracy of the model as it was is measured by thoughtful answers before the first rollout, and kept", async () => {
+    const hasD = (answer: string) => (answer.includes("d") ? 1 : 0);
+    const asked: Answered[] = [];
+    const reward = term("c", (answer) => {
+      asked.push(answer);
+      return hasD(answer.answer);
+    });
+    const { model, world } = await worldOf("adaptthink", { prompts_per_step: 8, group: 8 }, reward, {});
+    let drawn = 0;
+    const draw = () => ({ prompt: drawn++ % 4, epoch: 0 });
+    const { held } = await world.maker.make(1, draw);
+    // A rollout has eight prompts, and the four there are fill as many up; then come its own.
+    expect(asked).toHaveLength(64 + 64);
+    const measured = asked.slice(0, 64);
+    expect(new Set(measured.map(({ answer }) => answer[0]))).toEqual(new Set(["b"]));
+    for (let prompt = 0; prompt < 4; prompt++) {
+      const own = measured.filter(({ place }) => place === `world:${prompt + 1}`).slice(0, 8);
+      const share = own.filter(({ answer }) => hasD(answer) === 1).length / 8;
+      expect(held.measured![prompt]).toBe(share);
+    }
+    for (const { prompt, ids, advantage } of held.answers) {
+      const right = hasD(letters.decode(ids));
+      expect(advantage).toBeCloseTo((ids[0] === 1 ? 0.05 : 0) + right - held.measured![prompt]!, 12);
+    }
+    expect(new Set(Object.values(held.measured!)).size).toBeGreaterThan(1);
+    const next = await world.maker.make(2, draw, { before: held });
+    expect(asked).toHaveLength(64 + 64 + 64);
+    expect(next.held.measured).toEqual(held.measured!);
+    world.free();
+    model.free();
   });
 });
 

@@ -19,7 +19,7 @@ const advantagesOf = (settings: Readonly<Record<string, number>>, paid?: readonl
       lengths,
       truncated: [false, false],
       entropies: undefined,
-      rows: [],
+      measured: undefined,
       modes: undefined,
       estimates,
       penalties: paid,

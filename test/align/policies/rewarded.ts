@@ -27,7 +27,7 @@ export function rewarded(
     penalties: undefined,
     estimates: undefined,
     entropies: undefined,
-    rows: [],
+    measured: undefined,
     modes: undefined,
     greedy: undefined,
     ...rest,

@@ -2,21 +2,22 @@
  * AdaptThink: learns to leave thinking out where that costs no accuracy. Half of all answers begin with the token that
  * ends thinking, the others with an ordinary opening, whatever the model finds likely; the ratio of an answer is
  * against that policy. The advantage is --delta for an answer without thinking, plus whether it is right, less how
- * often the model as it was is right on the prompt when it thinks: `reference_accuracy` of the row. Zhang et al. 2025,
- * https://arxiv.org/abs/2505.13417
+ * often the model as it was is right on the prompt when it thinks: measured by --group answers before the first
+ * rollout, or `reference_accuracy` of the row. Zhang et al. 2025, https://arxiv.org/abs/2505.13417
  */
 import { UserError } from "../../../errors.ts";
 import { definePolicy, EVERY_POLICY_LAW, type PolicyRow } from "../../policies/contract.ts";
 import { controlTokens } from "../../policies/modes.ts";
 import { rightAnswers, SUCCESS } from "../../policies/success.ts";
 
-/** How often the model as it was is right on a prompt. Throws UserError. */
-function referenceOf({ row, place }: PolicyRow): number {
+/** How often the model as it was is right on a prompt, where the row says it. Throws UserError. */
+function saidOf({ row, place }: PolicyRow): number | undefined {
   const { reference_accuracy: share } = row.extra;
+  if (share === undefined) return undefined;
   if (typeof share === "number" && share >= 0 && share <= 1) return share;
   throw new UserError(
-    `${place}: reference_accuracy is ${share === undefined ? "not there" : "no share"}`,
-    "write how often the model is right on the prompt when it thinks, from 0 to 1",
+    `${place}: reference_accuracy is no share`,
+    "write how often the model is right on the prompt when it thinks, from 0 to 1, or leave it out",
   );
 }
 
@@ -55,13 +56,19 @@ export const method = definePolicy({
         "give --kl-in loss",
       );
   },
-  checkRow: (row) => void referenceOf(row),
+  measure: {
+    mode: 1,
+    known: saidOf,
+    of(given) {
+      const right = rightAnswers(given, given.values);
+      return right.filter(Boolean).length / right.length;
+    },
+  },
   modes: { tokens: ({ control_tokens: tokens }) => controlTokens(tokens), forced: true },
   advantages(given) {
-    const { modes, rows, group, values } = given;
+    const { modes, measured, group, values } = given;
     return rightAnswers(given, values).map(
-      (isRight, i) =>
-        (modes![i] === 0 ? values.delta : 0) + (isRight ? 1 : 0) - referenceOf(rows[Math.floor(i / group)]!),
+      (isRight, i) => (modes![i] === 0 ? values.delta : 0) + (isRight ? 1 : 0) - measured![Math.floor(i / group)]!,
     );
   },
 });
