@@ -1,11 +1,13 @@
 #!/usr/bin/env bun
 import { CONTROL } from "../src/align/control/options.ts";
+import { META } from "../src/align/meta/options.ts";
 /**
  * Train a model by preferences between answers, or by rewards of its own ones.
  *
  *   bun run align model/ --method dpo --data preferences.jsonl --epochs 1 -o aligned/
  *   bun run align model/ --method grpo --reward exact --data rows.jsonl --steps 200 -o solving/
  */
+import { FILTER, STEPS } from "../src/align/attempts/options.ts";
 import { ALIGN, ESTIMATE, PREPARE } from "../src/align/options.ts";
 import { SCORE } from "../src/align/verifying/options.ts";
 import { command, script } from "../src/cli/script.ts";
@@ -25,18 +27,7 @@ await script({
   defaultMethod: "dpo",
   output: "checkpoint",
   options: ALIGN,
-  essentials: [
-    "data",
-    "steps",
-    "epochs",
-    "batch_size",
-    "accumulate",
-    "lr",
-    "pair_loss",
-    "reference_cache",
-    "lora",
-    "resume",
-  ],
+  essentials: ["data", "steps", "epochs", "batch_size", "lr", "pair_loss", "reference_cache", "lora", "resume"],
   commands: {
     control: command({
       about: "Learn a small policy from logged steps of a world, and measure it there.",
@@ -53,12 +44,23 @@ over --episodes, of actions that are drawn and of the likeliest ones (greedy), b
 rows in as many updates, and the best there is.`,
       run: async (context) => (await import("../src/align/commands/control.ts")).control(context),
     }),
+    meta: command({
+      about:
+        "Find a schedule of rate and entropy bonus by evolution strategies over whole lifetimes of small learners.",
+      examples: ["bun run align meta --generations 2 --lives 1 --test-lives 2 -o schedule.safetensors"],
+      output: "checkpoint",
+      options: META,
+      notes: `A lifetime is a softmax policy that learns one bandit; what counts is what it is worth at the end. The schedule sees how far the
+lifetime has come and how long it is. It is measured on lifetimes that the search never lived, beside the learner as it is and the best constant
+multipliers of a grid.`,
+      run: async (context) => (await import("../src/align/commands/meta.ts")).meta(context),
+    }),
     score: command({
       about: "Judge answers in a file as a run with rewards would.",
       args: "[answers]",
       examples: [
         "bun run align score answers.jsonl --reward exact --reward '0.1*format:<a>.*</a>'",
-        "bun run align score answers.jsonl --verify 'sh check.sh' --verify-time 5 -o rewards.jsonl",
+        "bun run align score answers.jsonl --verify 'sh check.sh' --verify-time 5 -o scored.jsonl",
       ],
       output: "none",
       options: SCORE,
@@ -69,6 +71,31 @@ cannot judge. Each batch has a process of its own, whose input ends behind it; w
 that takes longer than --verify-time, ends early or writes anything else is ended, with all that it started, and refused by the row.
 Lines go out in the order of the answers: {"reward": 0, "parts": {"exact": 0}}. --json prints the means instead.`,
       run: async (context) => (await import("../src/align/commands/score.ts")).score(context),
+    }),
+    filter: command({
+      about: "Keep the rows that a model can learn from by rewards: those it solves in some of several attempts.",
+      args: "[model]",
+      examples: [
+        "bun run align filter model/ --data rows.jsonl --reward regex:[0-9] --attempts 4 --max-new-tokens 4 -o learnable.jsonl",
+      ],
+      output: "none",
+      options: FILTER,
+      essentials: ["data", "reward", "verify", "attempts", "keep", "success", "max_new_tokens", "temperature"],
+      run: async (context) => (await import("../src/align/commands/filter.ts")).filter(context),
+    }),
+    "prepare-steps": command({
+      about: "Make pairs for --method dpo from the steps at which a model's own wrong solutions are lost.",
+      args: "[model]",
+      examples: [
+        "bun run align prepare-steps model/ --data rows.jsonl --reward regex:[0-9] --max-new-tokens 8 -o steps.jsonl",
+      ],
+      output: "none",
+      options: STEPS,
+      essentials: ["data", "reward", "verify", "solutions", "continuations", "pit", "success", "max_new_tokens"],
+      notes: `Solutions are divided at their line breaks. From every step of a wrong one the model goes on --continuations times; the first step
+after which at most --pit of them come out right is the critical one. The prompt of a pair ends before it:
+  {"prompt": "…", "chosen": "a right way on", "rejected": "the rest of the wrong solution", "step": 2, "chances": [0.4, 0.5, 0]}`,
+      run: async (context) => (await import("../src/align/commands/prepare-steps.ts")).prepareSteps(context),
     }),
     estimate: command({
       about: "Say what a policy would bring, from decisions that another one took.",

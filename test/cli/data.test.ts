@@ -108,13 +108,17 @@ test("--list names the tasks, --help of a task its options", async () => {
   const [list, help] = await Promise.all([data("--list"), data("lego", "--help")]);
   expect(linesOf(list.out).map((line) => line.split(" ")[0]!)).toEqual([
     "addition",
+    "bandit",
     "blobs",
     "facts",
     "glyphs",
+    "gridworld",
     "knights",
     "lego",
     "markov",
     "modular",
+    "pointmass",
+    "preferences",
   ]);
   for (const text of ["Method lego: LEGO skill chains", "--chain N", "--split train|validation|test", "--size N"])
     expect(help.out).toContain(text);

@@ -25,6 +25,8 @@ async function gradientsAt(method: PolicyMethod, logRatios: readonly number[], f
   const { gradient } = await tokenLoss(bindDefaults(method), {
     rows: ROWS,
     logProbs,
+    // The model as it was is the same.
+    reference: logProbs,
     ...(fresh ? {} : { old: logProbs.map((p, i) => p - logRatios[Math.floor(i / TOKENS)]!) }),
     advantages: ADVANTAGES,
   });
@@ -33,12 +35,18 @@ async function gradientsAt(method: PolicyMethod, logRatios: readonly number[], f
 
 /** Advantages of rewards, in groups; `greedy` is that of every prompt. */
 function advantagesOf(method: PolicyMethod, rewards: readonly number[], greedy = 0.5): number[] {
-  const { values } = bindDefaults(method, { group: GROUP });
+  const { values } = bindDefaults(method, {
+    group: GROUP,
+    // Some answers are right, and some are not.
+    ...("success" in method.options ? { success: 0.5 } : {}),
+  });
   const scored = { terms: rewards.map((reward) => [reward]), weights: [1] };
   const given: Rewarded<never> = {
     ...{ ...scored, rewards: weightedSums(scored), group: GROUP, values },
     lengths: rewards.map((_, i) => 1 + (i % 3)),
     truncated: rewards.map(() => false),
+    measured: undefined,
+    modes: rewards.map((_, i) => i % 2),
     entropies: rewards.map((_, i) => new Float64Array(1 + (i % 3)).fill(0.5)),
     penalties: undefined,
     estimates: rewards.map((_, i) => new Float64Array(1 + (i % 3)).fill(0.25)),
@@ -74,9 +82,10 @@ const laws: Readonly<Record<PolicyLaw, (method: PolicyMethod) => void | Promise<
 
   zeroSum(method) {
     const advantages = advantagesOf(method, REWARDS);
+    const large = advantages.filter((advantage) => Math.abs(advantage) > 0.01);
+    expect(large.length).toBeGreaterThan(advantages.length / 3);
     for (let from = 0; from < advantages.length; from += GROUP) {
       const own = advantages.slice(from, from + GROUP);
-      expect(own.some((advantage) => Math.abs(advantage) > 0.01)).toBe(true);
       expect(Math.abs(own.reduce((a, b) => a + b, 0))).toBeLessThan(1e-9);
     }
   },

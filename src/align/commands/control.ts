@@ -1,7 +1,6 @@
 /** `align control`: learns a small policy from logged steps of a world, and measures it in the world; needs no GPU. */
 import { lineageOf } from "../../checkpoint/lineage/input.ts";
 import { tryTarget } from "../../checkpoint/write/try-target.ts";
-import { createWriter } from "../../checkpoint/write/write.ts";
 import type { Context, Outcome } from "../../cli/context.ts";
 import { anyAction, isWorldTask } from "../../data/worlds/behaviours.ts";
 import type { World } from "../../data/worlds/world.ts";
@@ -13,6 +12,7 @@ import { cloned } from "../control/cloning.ts";
 import type { ControlMethod, Learnt } from "../control/contract.ts";
 import { type Returns, returnsOf } from "../control/evaluating.ts";
 import type { CONTROL } from "../control/options.ts";
+import { checkFile, saveNetworks } from "../control/save.ts";
 import { readTransitions } from "../control/transitions.ts";
 
 type ControlContext = Context<typeof CONTROL, "control">;
@@ -25,25 +25,12 @@ async function worldOf({ options, picks }: ControlContext): Promise<World> {
   throw new UserError(`--environment ${method.name} is no world to act in`, `the worlds are ${known.join(", ")}`);
 }
 
-/** Writes the networks, in f64. */
-async function save(context: ControlContext, method: string, { tensors }: Learnt): Promise<void> {
+/** Writes the networks with their history. */
+function save(context: ControlContext, method: string, { tensors }: Learnt): Promise<void> {
   const { seed, version, chosen, out, options } = context;
   const step = { script: "align control", version, method, options: chosen, seed };
   const lineage = lineageOf(step, [], (text) => context.warn(text), [{ ref: options.data, role: "data" }]);
-  const infos = tensors.map(({ name, shape, values }) => ({
-    name,
-    shape,
-    dtype: "F64" as const,
-    bytes: values.byteLength,
-  }));
-  const writer = await createWriter(out, { tensors: infos, files: new Map(), lineage });
-  try {
-    for (const { name, values } of tensors) await writer.write(name, new Uint8Array(values.buffer));
-    await writer.finish();
-  } catch (error) {
-    await writer.abort();
-    throw error;
-  }
+  return saveNetworks(out, tensors, lineage);
 }
 
 const told = ({ mean, error }: Returns) => ({ mean, error });
@@ -63,8 +50,7 @@ export async function control(context: ControlContext): Promise<Outcome> {
     context.print(`${world.name}: ${found.rows} rows, ${updates} updates, optimum ${world.optimum.toPrecision(4)}`);
     return {};
   }
-  if (context.out !== "-" && !context.out.endsWith(".safetensors"))
-    throw new UserError(`--out ${context.out}: a policy is one file of tensors`, "name it policy.safetensors");
+  checkFile(context.out);
   await tryTarget(context.out);
   const measured = (actor: Learnt["actor"], greedy = false) => returnsOf(world, actor, options.episodes, seed, greedy);
   const cloning = cloned(world, rows, options, seed).actor();

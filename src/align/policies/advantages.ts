@@ -89,3 +89,12 @@ export function finished(advantages: Advantages, { whiten, advantage_eps: eps }:
     return white.slice(at - own.length, at);
   });
 }
+
+/**
+ * What is taken off the reward of an answer that comes near the largest length: 0 up to `cache` tokens before it, then
+ * growing evenly to 1. Yu et al. 2025, https://arxiv.org/abs/2503.14476
+ */
+export function overlongPenalty(tokens: number, longest: number, cache: number): number {
+  if (cache === 0) return 0;
+  return Math.min(1, Math.max(0, (tokens - (longest - cache)) / cache));
+}

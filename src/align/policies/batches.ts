@@ -17,6 +17,10 @@ export interface BatchSizes {
   readonly answers: number;
   /** Passes over it. */
   readonly passes: number;
+  /** Prompts of it. */
+  readonly prompts: number;
+  /** Answers that stay beside one another: 2 of pairs. */
+  readonly together: number;
 }
 
 /** Updates of a pass over a rollout. */
@@ -30,8 +34,10 @@ export const batchesOf = (sizes: BatchSizes): number => sizes.passes * updatesOf
  * update is one of prompts that stood together.
  */
 function orderOf(number: number, pass: number, sizes: BatchSizes, seed: number): number[] {
-  const all = Array.from({ length: sizes.answers }, (_, i) => i);
-  return updatesOfPass(sizes) === 1 ? all : new Random(seed, "order of answers", number, pass).shuffled(all);
+  const { answers, together } = sizes;
+  const all = Array.from({ length: answers / together }, (_, i) => i);
+  const drawn = updatesOfPass(sizes) === 1 ? all : new Random(seed, "order of answers", number, pass).shuffled(all);
+  return drawn.flatMap((i) => Array.from({ length: together }, (_, k) => i * together + k));
 }
 
 /** The micro-batch of a rollout at a place among all of its micro-batches. */
@@ -43,11 +49,15 @@ export function batchAt(
     readonly values: SharedValues;
     readonly seed: number;
     readonly pad: number;
+    /** Weight of the first token of an answer, where it is apart from the others. */
+    readonly firstWeight?: number | undefined;
+    /** Whether answers are not as the model itself would begin them. */
+    readonly forced?: boolean;
     /** Prompt and answer, and the tokens of the prompt. */
     readonly sequence: (answer: HeldAnswer) => { readonly sequence: Sequence; readonly from: number };
   },
 ): PolicyBatch {
-  const { sizes, values, seed, pad, sequence } = given;
+  const { sizes, values, seed, pad, firstWeight, forced, sequence } = given;
   const perUpdate = sizes.rows * sizes.accumulate;
   const update = Math.floor(at / sizes.accumulate);
   const perPass = updatesOfPass(sizes);
@@ -73,7 +83,12 @@ export function batchAt(
     rows.map((row) => [row.sequence]),
     { pad },
   );
-  const weights = tokenWeights(values.aggregate, counts, values.max_new_tokens)[own]!;
+  const isApart = firstWeight !== undefined;
+  const rest = counts.map((all) =>
+    all.map(({ counted, ...row }) => ({ ...row, counted: Math.max(0, isApart ? counted - 1 : counted) })),
+  );
+  const weights = tokenWeights(values.aggregate, rest, values.max_new_tokens)[own]!;
+  const apart = (firstWeight ?? 0) / Math.max(1, counts.flat().filter(({ isFiller }) => !isFiller).length);
   /** What answers have, where the token before each of their tokens stands: (B, T). */
   const placed = (of: (row: number, t: number) => number): Float32Array => {
     const all = new Float32Array(tokens.rows * tokens.length);
@@ -86,7 +101,7 @@ export function batchAt(
     answers[0]![name] ? placed((row, t) => answers[row]![name]![t]!) : undefined;
   return {
     tokens,
-    weights: placed((row) => weights[row]!),
+    weights: placed((row, t) => (isApart && t === 0 ? apart : weights[row]!)),
     shares: placed(() => 1 / total),
     lengths: Float32Array.from(counts[own]!, ({ counted }) => Math.max(1, counted)),
     advantages: placed((row, t) => {
@@ -95,7 +110,7 @@ export function batchAt(
     }),
     traits: numbers("traits"),
     // The model is the one that sampled until the first update is done.
-    old: update === 0 ? undefined : numbers("old"),
+    old: update === 0 && !forced ? undefined : numbers("old"),
     reference: numbers("reference"),
     estimates: numbers("estimates"),
     returns: numbers("returns"),

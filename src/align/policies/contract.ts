@@ -6,6 +6,8 @@
  * --aggregate says and adds the divergence from the model as it was. Gradients flow through the new log-probabilities
  * alone. A method that differs from GRPO in settings alone names them as `defaults`.
  */
+import type { Row } from "../../data/rows.ts";
+import type { Json } from "../../json.ts";
 import { type Laws, sameClaim } from "../../method/laws.ts";
 import type { Options, Values } from "../../method/options.ts";
 import type { MethodInfo } from "../../method/registry.ts";
@@ -41,6 +43,12 @@ export interface TokenTerms<V extends SharedValues = SharedValues> {
   readonly values: V;
 }
 
+/** A row whose prompt is answered. */
+export interface PolicyRow {
+  readonly row: Row;
+  readonly place: string;
+}
+
 /** The rewards of a rollout: rows are answers, and the groups follow one another. */
 export interface Rewarded<V extends SharedValues = SharedValues> {
   /** Sums of the terms times their weights, with penalties of length. */
@@ -51,6 +59,10 @@ export interface Rewarded<V extends SharedValues = SharedValues> {
   readonly weights: readonly number[];
   /** Rows of a group. */
   readonly group: number;
+  /** What was measured of the model as it was on the prompt of each group; for a method with `measure`. */
+  readonly measured: readonly number[] | undefined;
+  /** Which of the method's modes each answer begins with, -1 of none; for a method with `modes`. */
+  readonly modes: readonly number[] | undefined;
   /** Tokens of every answer. */
   readonly lengths: readonly number[];
   /** Whether the limit of tokens ended them. */
@@ -64,6 +76,41 @@ export interface Rewarded<V extends SharedValues = SharedValues> {
   /** Reward of the most likely answer to the prompt of each group; for a method that says `greedy`. */
   readonly greedy: Float64Array | undefined;
   readonly values: V;
+}
+
+/** What a choice among the answers of a rollout sees. */
+export interface Choosable<V extends SharedValues = SharedValues> extends Rewarded<V> {
+  /** Tokens of every answer. */
+  readonly ids: readonly (readonly number[])[];
+  /** Log-probability of each of them when it was sampled. */
+  readonly sampled: readonly (readonly number[])[];
+  /** Under the model as it was, where it is held. */
+  readonly reference: readonly ArrayLike<number>[] | undefined;
+}
+
+/** The answers that are trained on, of all that were sampled. */
+export interface Choice<V extends SharedValues = SharedValues> {
+  /** Most answers of a group. */
+  most(values: V): number;
+  /** Their places within each group, group by group. Where there are fewer, others fill up and count nothing. */
+  of(given: Choosable<V>): readonly (readonly number[])[];
+  /** Whether it reads likelihoods of the model as it was. */
+  readsOriginal?(values: V): boolean;
+}
+
+/** The answers of a micro-batch, of which rows 2i and 2i + 1 are a pair: (B, T) each. */
+export interface PairTerms<V extends SharedValues = SharedValues> {
+  readonly logProbs: Tensor;
+  /** Those of the model as it was. */
+  readonly reference: Tensor;
+  readonly values: V;
+}
+
+/** Of every pair: (P) each. */
+export interface PairLosses {
+  readonly losses: Tensor;
+  /** How much more the first of the pair gained than the second. */
+  readonly margins: Tensor;
 }
 
 /** What a value head says of the tokens of answers. */
@@ -94,11 +141,33 @@ export type PolicyLaw = keyof typeof POLICY_LAWS;
 /** Claims all laws of a method. A method names its exceptions after it. */
 export const EVERY_POLICY_LAW = sameClaim(POLICY_LAWS, true);
 
+/** Tokens of which an answer begins with one, which says how the rest is written. */
+export interface Modes<V extends SharedValues> {
+  tokens(values: V): readonly string[];
+  /** What the first token of an answer weighs in the loss, apart from the others; as they do when left out. */
+  weight?(values: V): number;
+  /** Whether one of them is drawn for every answer, all alike likely, and the model goes on from there. */
+  readonly forced?: boolean;
+}
+
+/** A number of each prompt under the model as it was, which is measured before the first rollout. */
+export interface ModelMeasure<V extends SharedValues> {
+  /** The mode that its answers, --group of them, are made to begin with. */
+  readonly mode: number;
+  /** What a row says itself; it is not measured then. Throws UserError. */
+  known(row: PolicyRow): number | undefined;
+  of(given: Pick<Rewarded<V>, "terms" | "weights" | "values">): number;
+}
+
 export interface PolicyMethod<O extends Options = Options> extends MethodInfo<O> {
   readonly kind: "policy";
   readonly laws: Laws<PolicyLaw>;
   /** Whether it is told the reward of the most likely answer to each prompt. */
   readonly greedy?: boolean;
+  /** Whether likelihoods of the loss are those of the model itself, at whatever temperature answers are sampled. */
+  readonly untempered?: boolean;
+  /** Which answers are trained on; all when left out. */
+  readonly choice?: Choice<PolicyValues<O>>;
   /** Whether it is told the entropy of every token. */
   readonly entropies?: boolean;
   /** Advantages of the answers of a rollout; those of GRPO when left out. */
@@ -110,12 +179,27 @@ export interface PolicyMethod<O extends Options = Options> extends MethodInfo<O>
   /** Loss of every token (B, T); the clipped surrogate when left out. */
   tokens?(rec: Recorder, given: TokenTerms<PolicyValues<O>>): Tensor;
   /**
+   * Losses of pairs of answers, instead of `tokens`: `choice` takes two of a group, and the loss is a mean of pairs.
+   */
+  pairs?(rec: Recorder, given: PairTerms<PolicyValues<O>>): PairLosses;
+  /**
    * Loss of every token's estimate (B, T), with its weight. A method that has it is given a value head, and returns are
    * its advantages and what the head foretold; the mean is over all tokens of an update.
    */
   value?(rec: Recorder, given: ValueTerms<PolicyValues<O>>): Tensor;
+  /** What is kept of a rollout for the next one, as JSON. */
+  keeps?(given: Rewarded<PolicyValues<O>>): Json;
+  /**
+   * Temperature of a token from the entropy before it, nats, by what was kept of the rollout before; --temperature for
+   * all when left out, or undefined. Log-probabilities for ratios stay those at --temperature.
+   */
+  heat?(values: PolicyValues<O>, kept: Json | undefined): ((entropy: number) => number) | undefined;
+  /** How answers begin; as the model likes when left out. */
+  readonly modes?: Modes<PolicyValues<O>>;
   /** Refuses options that do not fit together. Throws UserError. */
   check?(values: PolicyValues<O>): void;
+  /** What is measured of the model as it was. */
+  readonly measure?: ModelMeasure<PolicyValues<O>>;
 }
 
 type Defaults = Partial<SharedValues>;

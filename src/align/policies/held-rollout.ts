@@ -1,4 +1,5 @@
 /** What is kept of a rollout: in the state of a training, in the file of all answers, and in the log. */
+import type { Json } from "../../json.ts";
 import type { UsualLengths } from "./efforts.ts";
 
 /** A prompt that was drawn for a rollout. */
@@ -40,6 +41,10 @@ export interface HeldRollout {
   readonly answers: readonly HeldAnswer[];
   /** Usual lengths after it, where prompts ask for a share of them. */
   readonly usual?: UsualLengths;
+  /** What was measured of the model as it was on every prompt, by position. */
+  readonly measured?: Readonly<Record<string, number>>;
+  /** What the method keeps for the next one. */
+  readonly kept?: Json;
   /** What is told of it with every step that it is used in. */
   readonly told: Readonly<Record<string, number>>;
 }
@@ -69,4 +74,6 @@ export interface RolloutLine {
   readonly effort_tokens?: number | null;
   /** Whether it was trained on. */
   readonly used: boolean;
+  /** As it was read, so that `align score` judges the answer anew. */
+  readonly row: Readonly<Record<string, unknown>>;
 }

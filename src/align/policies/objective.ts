@@ -8,7 +8,7 @@ import type { Model } from "../../model/model.ts";
 import { fillInputs, fillTargets } from "../../run/batch-programs.ts";
 import type { Objective, RecordedLoss } from "../../run/training/objective.ts";
 import { add, mul, scale, square, stopGradient, sub } from "../../tensor/ops/elementwise.ts";
-import { dot } from "../../tensor/ops/reduce.ts";
+import { dot, rowSum } from "../../tensor/ops/reduce.ts";
 import { dynamic, type Recorder } from "../../tensor/recorder.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { PolicyMethod, SharedValues } from "./contract.ts";
@@ -49,7 +49,15 @@ export interface PolicySetup {
 }
 
 /** Whether the loss has the divergence from the model as it was. */
-export const asksReference = ({ kl, kl_in }: Pick<SharedValues, "kl" | "kl_in">): boolean => kl > 0 && kl_in === "loss";
+const hasDivergence = ({ kl, kl_in }: SharedValues): boolean => kl > 0 && kl_in === "loss";
+
+/** Whether the loss reads likelihoods of the model as it was. */
+export const asksReference = ({ method, values }: Bound<PolicyMethod>): boolean =>
+  method.pairs !== undefined || hasDivergence(values as SharedValues);
+
+/** The temperature of likelihoods in the loss. */
+export const temperatureOf = ({ method, values }: Bound<PolicyMethod>): number =>
+  method.untempered ? 1 : (values as SharedValues).temperature;
 
 /** From log-probabilities to the loss of an update and what is told of it. Inputs are declared by name. */
 export function policyLoss(
@@ -69,14 +77,21 @@ export function policyLoss(
   const traits = method.traits && rec.input("traits", shape);
   const given = { logProbs, logRatio, ratio, advantages: rec.input("advantages", shape), traits };
   const terms = { ...given, range: method.range?.(rec, { ...given, values: own }), values };
-  const policy = (method.tokens ?? clippedSurrogate)(rec, { ...terms, values: own });
   const told: Record<string, Tensor> = {
     ...clipShares(rec, { ...terms, ratio: stopGradient(rec, ratio) }),
     old_kl: divergenceOf(rec, "k3", now, old),
   };
-  const backward: [Tensor, Tensor][] = [[policy, weights]];
-  let loss = dot(rec, policy, weights);
-  if (asksReference(values)) {
+  const backward: [Tensor, Tensor][] = [];
+  const ofPairs: Record<string, Tensor> = {};
+  if (method.pairs) {
+    const { losses, margins } = method.pairs(rec, { logProbs, reference: rec.input("reference", shape), values: own });
+    // Tokens of an answer weigh 1 / answers in all: those of a pair 1 / pairs.
+    const each = rowSum(rec, rec.reshape(weights, [rows / 2, 2 * shape[1]!]));
+    backward.push([losses, each]);
+    ofPairs.margin = dot(rec, stopGradient(rec, margins), each);
+  } else backward.push([(method.tokens ?? clippedSurrogate)(rec, { ...terms, values: own }), weights]);
+  let loss = dot(rec, ...backward[0]!);
+  if (hasDivergence(values)) {
     const reference = rec.input("reference", shape);
     const kl = divergenceOf(rec, values.kl_estimator, logProbs, reference);
     const weighed = scale(rec, values.kl_unbiased ? mul(rec, kl, ratio) : kl, dynamic("kl_weight"));
@@ -93,11 +108,10 @@ export function policyLoss(
     told.value_error = square(rec, sub(rec, stopGradient(rec, estimates), heard.returns));
   }
   const metrics = Object.fromEntries(Object.entries(told).map(([name, x]) => [name, dot(rec, x, shares)]));
-  return { backward, metrics: { loss, ...metrics } };
+  return { backward, metrics: { loss, ...ofPairs, ...metrics } };
 }
 
 export function policyObjective({ model, chosen, recompute, head }: PolicySetup): Objective<PolicyBatch> {
-  const values: SharedValues = chosen.values;
   return {
     name: chosen.method.name,
     key: ({ tokens, old }) => `${batchKey(tokens)}${old ? "" : " fresh"}`,
@@ -106,7 +120,7 @@ export function policyObjective({ model, chosen, recompute, head }: PolicySetup)
     describe: ({ tokens }) => placesOf(tokens),
 
     record(rec, { tokens, old }) {
-      const { temperature } = values;
+      const temperature = temperatureOf(chosen);
       const { logProbs, hidden, notes } = logProbsOf(rec, model, tokens, { temperature, recompute });
       const recorded = policyLoss(rec, chosen, logProbs, {
         fresh: old === undefined,

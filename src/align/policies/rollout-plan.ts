@@ -16,6 +16,11 @@ export interface RolloutPlan extends Pick<BatchSource<PolicyBatch>, "groups" | "
   readonly efforts?: Efforts | undefined;
   /** Tokens of the longest prompt, as the model reads it. */
   readonly longest: number;
+  /** Ids of the method's modes. */
+  readonly modes?: readonly number[] | undefined;
+  readonly firstWeight?: number | undefined;
+  /** Whether answers are made to begin with one of the modes. */
+  readonly forced: boolean;
   readonly seed: number;
   /** Id that fills up batches. */
   readonly pad: number;
@@ -26,38 +31,51 @@ export interface RolloutPlan extends Pick<BatchSource<PolicyBatch>, "groups" | "
 /** How answers become updates. Throws UserError where a rollout does not divide into them. */
 export function sizesOf(
   { batch_size: rows, accumulate }: { readonly batch_size: number; readonly accumulate: number },
-  { group, prompts_per_step: prompts, updates: passes }: SharedValues,
+  { method, values }: Bound<PolicyMethod>,
 ): BatchSizes {
+  const { group, prompts_per_step: prompts, updates: passes }: SharedValues = values;
+  const kept = method.choice?.most(values) ?? group;
+  const together = method.pairs ? 2 : 1;
   const perUpdate = rows * accumulate;
-  const answers = prompts === undefined ? perUpdate : prompts * group;
-  if (answers % perUpdate !== 0 || answers % group !== 0)
+  const answers = prompts === undefined ? perUpdate : prompts * kept;
+  const [whose, of] = kept === group ? ["--group", "groups"] : ["those kept of a group", "groups that keep"];
+  if (answers % perUpdate !== 0 || answers % kept !== 0)
     throw new UserError(
       prompts === undefined
-        ? `an update of ${perUpdate} answers (--batch-size x --accumulate) is no whole number of groups of ${group}`
-        : `${answers} answers of a rollout (--prompts-per-step x --group) are no whole number of updates of ${perUpdate}`,
-      "--batch-size x --accumulate answers make an update: choose a multiple of --group, and a rollout of as many or more",
+        ? `an update of ${perUpdate} answers (--batch-size x --accumulate) is no whole number of ${of} ${kept === group ? "of " : ""}${kept}`
+        : `${answers} answers of a rollout (--prompts-per-step x ${whose}) are no whole number of updates of ${perUpdate}`,
+      `--batch-size x --accumulate answers make an update: choose a multiple of ${kept === group ? "--group" : kept}, and a rollout of as many or more`,
     );
-  return { rows, accumulate, answers, passes };
+  if (rows % together !== 0) throw new UserError(`--batch-size ${rows} divides a pair of answers`, "give an even one");
+  return { rows, accumulate, answers, passes, together, prompts: answers / kept };
 }
 
 /** Plans the batches of a run. */
 export function planRollouts(
   { method, values: own }: Bound<PolicyMethod>,
-  given: Pick<RolloutPlan, "read" | "sizes" | "seed" | "pad" | "efforts">,
+  given: Pick<RolloutPlan, "read" | "sizes" | "seed" | "pad" | "efforts" | "modes">,
 ): RolloutPlan {
   const { read, sizes, pad } = given;
   const values: SharedValues = own;
   const { kl, kl_in: where, kl_target: target } = values;
+  const asked = asksReference({ method, values: own });
   const hasHead = method.value !== undefined;
   const updates = sizes.passes * updatesOfPass(sizes);
+  const forced = method.modes?.forced === true;
   const asksOld =
-    updates > 1 || hasHead || method.entropies === true || (kl > 0 && (where === "reward" || target !== undefined));
+    updates > 1 ||
+    forced ||
+    hasHead ||
+    method.entropies === true ||
+    (kl > 0 && (where === "reward" || target !== undefined));
   const longest = read.prompts.reduce((most, { ids }) => Math.max(most, ids.length), 1) + (given.efforts?.tokens ?? 0);
-  const rollouts = (read.prompts.length * values.group) / sizes.answers;
+  const rollouts = read.prompts.length / sizes.prompts;
   return {
     ...given,
     values,
     longest,
+    forced,
+    firstWeight: method.modes?.weight?.(own),
     asksOld,
     groups: read.groups.map(({ name, lengths }) => {
       return { name, rows: lengths.length, tokens: lengths.reduce((a, b) => a + b, 0) };
@@ -77,8 +95,8 @@ export function planRollouts(
         lengths: new Float32Array(tokens.rows).fill(1),
         advantages: zeros(),
         traits: method.traits ? zeros() : undefined,
-        old: updates > 1 ? zeros() : undefined,
-        reference: asksReference(values) ? zeros() : undefined,
+        old: updates > 1 || forced ? zeros() : undefined,
+        reference: asked ? zeros() : undefined,
         estimates: hasHead ? zeros() : undefined,
         returns: hasHead ? zeros() : undefined,
         told: {},

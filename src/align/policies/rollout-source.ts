@@ -89,7 +89,7 @@ export class RolloutSource implements BatchSource<PolicyBatch> {
       const number = this.#made + 1;
       const { held, lines, speed } = await maker.make(number, () => this.#draw(), {
         kl: this.#kl,
-        usual: this.#held?.usual,
+        before: this.#held,
       });
       const { kl_target: target, kl_horizon: horizon } = plan.values;
       const { drift } = held.told;

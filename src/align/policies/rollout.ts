@@ -3,17 +3,23 @@
  * Everything follows from (seed, prompts, weights), so that a rollout that was interrupted is drawn again as it was.
  */
 import type { Sequence } from "../../data/sequences.ts";
+import type { Json } from "../../json.ts";
 import type { Bound } from "../../method/bind.ts";
 import { answered } from "../../run/generating/answers.ts";
 import type { Rollout, RolloutOptions, Rollouts } from "../../run/generating/rollouts.ts";
 import type { Effort } from "../verifying/contract.ts";
 import { type RewardTerm, scoreAll } from "../verifying/rewards.ts";
-import { deviationOf, differs, finished, groupRelative, meanOf } from "./advantages.ts";
-import type { Advantages, PolicyMethod, Rewarded, SharedValues } from "./contract.ts";
-import type { Efforts, UsualLengths } from "./efforts.ts";
+import { writtenRow } from "../verifying/written-row.ts";
+import { differs, finished, groupRelative, meanOf, overlongPenalty } from "./advantages.ts";
+import { pick } from "./choice.ts";
+import type { Advantages, Choosable, PolicyMethod, SharedValues } from "./contract.ts";
+import type { Efforts } from "./efforts.ts";
 import type { DrawnPrompt, HeldAnswer, HeldRollout, RolloutLine, RolloutSpeed } from "./held-rollout.ts";
 import type { Likelihoods } from "./likelihoods.ts";
+import { measuredOf } from "./measured.ts";
+import { asksReference } from "./objective.ts";
 import type { PolicyPrompt } from "./prompts.ts";
+import { type Group, toldOf } from "./rollout-told.ts";
 
 export interface RolloutSetup {
   readonly chosen: Bound<PolicyMethod>;
@@ -26,6 +32,8 @@ export interface RolloutSetup {
   readonly reference: Likelihoods | undefined;
   /** Where prompts ask for a share of their usual length. */
   readonly efforts?: Efforts | undefined;
+  /** Ids of the method's modes. */
+  readonly modes?: readonly number[] | undefined;
   /** Prompts of a rollout. */
   readonly size: number;
   /** Rows that are scored at once. */
@@ -38,28 +46,16 @@ export interface RolloutSetup {
   readonly settled: () => Promise<unknown>;
 }
 
-/** A group of answers to one prompt. */
-interface Group {
-  readonly drawn: DrawnPrompt;
-  readonly answers: readonly Rollout[];
-  readonly rewards: Float64Array;
-  readonly parts: readonly (readonly (number | null)[])[];
-  /** Reward of the most likely answer, where the method asks for it. */
-  readonly greedy: number | undefined;
-  readonly effort: Effort | undefined;
-}
-
-/**
- * What is taken off the reward of an answer that comes near the largest length: 0 up to `cache` tokens before it, then
- * growing evenly to 1. Yu et al. 2025, https://arxiv.org/abs/2503.14476
- */
-export function overlongPenalty(tokens: number, longest: number, cache: number): number {
-  if (cache === 0) return 0;
-  return Math.min(1, Math.max(0, (tokens - (longest - cache)) / cache));
-}
-
 /** Tokens that an effort allows, as JSON. */
 const allowed = ({ most }: Effort): number | null => (Number.isFinite(most) ? most : null);
+
+interface Credited {
+  readonly answers: HeldAnswer[];
+  readonly advantages: Advantages;
+  readonly drift: number | undefined;
+  readonly given: Choosable<never>;
+  readonly keeps: Json | undefined;
+}
 
 /** Makes rollouts, one after the other. */
 export class RolloutMaker {
@@ -87,45 +83,58 @@ export class RolloutMaker {
   }
 
   /**
-   * The rollout of a number; `draw` gives the next prompt, `kl` weighs the divergence in rewards, `usual` are the
-   * lengths after the rollout before it.
+   * The rollout of a number; `draw` gives the next prompt, `kl` weighs the divergence in rewards, `before` is the
+   * rollout before it.
    */
   async make(
     number: number,
     draw: () => DrawnPrompt,
-    { kl = this.#values.kl, usual = {} }: { readonly kl?: number; readonly usual?: UsualLengths | undefined } = {},
+    { kl = this.#values.kl, before }: { readonly kl?: number; readonly before?: HeldRollout | undefined } = {},
   ): Promise<{ readonly held: HeldRollout; readonly lines: RolloutLine[]; readonly speed: RolloutSpeed }> {
-    const { size, efforts } = this.#setup;
+    const { size, efforts, chosen } = this.#setup;
     const { dynamic_sampling: dynamic, dynamic_rounds: most } = this.#values;
     await this.#setup.settled();
     this.#speed = { tokens: 0, seconds: 0, judging: 0 };
+    const measured = chosen.method.measure && (before?.measured ?? (await this.#measured()));
     const all: Group[] = [];
     const kept: Group[] = [];
-    const lengths: Record<string, number> = { ...usual };
+    const lengths: Record<string, number> = { ...before?.usual };
     const drawn = () => {
       const own = draw();
       return efforts ? { ...own, effort: efforts.draw(own) } : own;
     };
     for (let round = 0; round <= (dynamic ? most : 0) && kept.length < size; round++) {
-      const groups = await this.#answer(Array.from({ length: size }, drawn), lengths);
+      const groups = await this.#answer(Array.from({ length: size }, drawn), lengths, before?.kept);
       all.push(...groups);
       kept.push(...groups.filter(({ rewards }) => !dynamic || differs(rewards)).slice(0, size - kept.length));
     }
     const fillers = all.filter((group) => !kept.includes(group)).slice(0, size - kept.length);
-    const { answers, advantages, drift } = await this.#credited(kept, kl);
+    const { answers, advantages, drift, given, keeps = before?.kept } = await this.#credited(kept, kl, measured);
+    const picked = pick(chosen, answers, given);
     const held = {
       number,
       epoch: all[0]!.drawn.epoch,
-      answers: [...answers, ...fillers.flatMap((group) => this.#fillers(group))],
+      answers: [...picked.kept, ...fillers.flatMap((group) => this.#fillers(group))],
       ...(efforts ? { usual: lengths } : {}),
-      told: { ...this.#told(all, kept, answers, advantages), ...(drift === undefined ? {} : { drift }) },
+      ...(measured ? { measured } : {}),
+      ...(keeps === undefined ? {} : { kept: keeps }),
+      told: {
+        ...toldOf({ all, kept, terms: this.#setup.terms, held: answers, advantages, dynamic }),
+        ...picked.told,
+        ...(drift === undefined ? {} : { drift }),
+      },
     };
-    return { held, lines: this.#lines(number, all, kept, advantages), speed: this.#speed };
+    const isUsed = (place: number) => picked.used.has(place);
+    return { held, lines: this.#lines(number, all, kept, advantages, isUsed), speed: this.#speed };
   }
 
   /** Answers prompts and has the answers judged; `usual` lengths take those of the answers in. */
-  async #answer(drawn: readonly DrawnPrompt[], usual: Record<string, number>): Promise<Group[]> {
-    const { rollouts, ends, seed, signal, chosen, efforts } = this.#setup;
+  async #answer(
+    drawn: readonly DrawnPrompt[],
+    usual: Record<string, number>,
+    kept: Json | undefined,
+  ): Promise<Group[]> {
+    const { rollouts, ends, seed, signal, chosen, efforts, modes } = this.#setup;
     const { group, temperature, max_new_tokens: maxTokens, stop = [], rollout_rows: rows } = this.#values;
     const asked = drawn.map((one) => {
       const { ids, place } = this.asked(one);
@@ -134,17 +143,19 @@ export class RolloutMaker {
     const how: RolloutOptions = {
       group,
       temperature,
+      heat: chosen.method.heat?.(chosen.values, kept),
       maxTokens,
       ends,
       stops: stop,
       seed,
       signal,
       ...(rows ? { rows } : {}),
+      ...(modes && chosen.method.modes?.forced ? { openings: modes } : {}),
     };
     const began = performance.now();
     const answers = await rollouts.sample(asked, how);
     const greedy = chosen.method.greedy
-      ? await rollouts.sample(asked, { ...how, group: 1, temperature: 0 })
+      ? await rollouts.sample(asked, { ...how, group: 1, temperature: 0, heat: undefined })
       : undefined;
     const written = performance.now();
     const limits = drawn.map(({ prompt, effort: share }, i): Effort | undefined => {
@@ -169,6 +180,18 @@ export class RolloutMaker {
       greedy: best?.[i],
       effort: limits[i],
     }));
+  }
+
+  /** What the method measures of the model as it is, before the first rollout. */
+  async #measured(): Promise<Record<string, number>> {
+    const { group } = this.#values;
+    const began = performance.now();
+    const found = await measuredOf(this.#setup, async (prompts, answers) => {
+      const drawn = prompts.map((prompt) => ({ prompt, epoch: -1 }));
+      return (await this.#judged(drawn, answers, group, [])).parts;
+    });
+    this.#speed = { tokens: 0, seconds: (performance.now() - began) / 1000, judging: 0 };
+    return found;
   }
 
   /** Rewards of answers, `group` to each prompt, with the penalty of long ones. */
@@ -198,7 +221,8 @@ export class RolloutMaker {
   async #credited(
     groups: readonly Group[],
     kl: number,
-  ): Promise<{ answers: HeldAnswer[]; advantages: Advantages; drift: number | undefined }> {
+    measured: Readonly<Record<string, number>> | undefined,
+  ): Promise<Credited> {
     const { policy, reference, chosen, terms, rows, pad } = this.#setup;
     const { group, mask_truncated: masks, kl_in: where } = this.#values;
     const plain = groups.flatMap(({ drawn: { prompt, effort }, answers }) => {
@@ -214,13 +238,21 @@ export class RolloutMaker {
     const penalties = where === "reward" ? apart?.map((own) => own.map((d) => kl * d)) : undefined;
     const estimates = scores?.flatMap((own) => (own.estimates ? [Float64Array.from(own.estimates)] : []));
     const entropies = scores?.flatMap((own) => (own.entropies ? [Float64Array.from(own.entropies)] : []));
+    const { modes } = this.#setup;
+    // The first token was drawn from the modes.
+    if (modes && chosen.method.modes?.forced) for (const own of old ?? []) own[0] = -Math.log(modes.length);
     const truncated = groups.flatMap(({ answers }) => answers.map((answer) => answer.truncated));
-    const given: Rewarded<never> = {
+    const given: Choosable<never> = {
       rewards: Float64Array.from(groups.flatMap(({ rewards }) => [...rewards])),
       terms: groups.flatMap(({ parts }) => parts),
       weights: terms.map(({ weight }) => weight),
       group,
+      measured: measured && groups.map(({ drawn: { prompt } }) => measured[prompt]!),
+      modes: modes && plain.map(({ ids }) => modes.indexOf(ids[0]!)),
       lengths: plain.map(({ ids }) => ids.length),
+      ids: plain.map(({ ids }) => ids),
+      sampled: groups.flatMap((own) => own.answers.map(({ logProbs }) => logProbs)),
+      reference: theirs,
       truncated,
       penalties,
       estimates: estimates?.length ? estimates : undefined,
@@ -239,59 +271,37 @@ export class RolloutMaker {
         ...answer,
         advantage: typeof own === "number" ? own : [...own],
         ...(old ? { old: [...old[i]!] } : {}),
-        ...(theirs && where === "loss" ? { reference: [...theirs[i]!] } : {}),
+        ...(theirs && asksReference(chosen) ? { reference: [...theirs[i]!] } : {}),
         ...(given.estimates ? { estimates: [...given.estimates[i]!], returns: returnsOf(i) } : {}),
         ...(traits ? { traits: [...traits[i]!] } : {}),
         ...(masks && truncated[i] ? { uncounted: true } : {}),
       };
     });
-    return { answers, advantages, drift: apart && meanOf(apart.map((own) => own.reduce((a, b) => a + b, 0))) };
+    const drift = apart && meanOf(apart.map((own) => own.reduce((a, b) => a + b, 0)));
+    return { answers, advantages, drift, given, keeps: plain.length > 0 ? chosen.method.keeps?.(given) : undefined };
   }
 
   /** Answers that count nothing, where dynamic sampling found too few groups. */
   #fillers({ drawn: { prompt, effort }, answers }: Group): HeldAnswer[] {
     const zeros = (ids: readonly number[]) => ids.map(() => 0);
-    return answers.map(({ ids }) => ({
+    const { choice } = this.#setup.chosen.method;
+    const most = choice?.most(this.#values) ?? answers.length;
+    return answers.slice(0, most).map(({ ids }) => ({
       ...{ prompt, ids, advantage: 0, uncounted: true, isFiller: true, ...(effort === undefined ? {} : { effort }) },
       ...(this.#setup.policy ? { old: zeros(ids) } : {}),
       ...(this.#setup.chosen.method.traits ? { traits: zeros(ids) } : {}),
       ...(this.#setup.chosen.method.value ? { estimates: zeros(ids), returns: zeros(ids) } : {}),
-      ...(this.#setup.reference && this.#values.kl_in === "loss" ? { reference: zeros(ids) } : {}),
+      ...(this.#setup.reference && asksReference(this.#setup.chosen) ? { reference: zeros(ids) } : {}),
     }));
   }
 
-  /** What a rollout was like. Rewards are those of all answers, those of groups that are left out, too. */
-  #told(
+  #lines(
+    number: number,
     all: readonly Group[],
     kept: readonly Group[],
-    held: readonly HeldAnswer[],
     advantages: Advantages,
-  ): Record<string, number> {
-    const { terms } = this.#setup;
-    const rewards = all.flatMap((group) => [...group.rewards]);
-    const answers = all.flatMap((group) => group.answers);
-    const parts = all.flatMap((group) => group.parts);
-    const byTerm = terms.map(({ name }, k): [string, number] => {
-      const scored = parts.map((row) => row[k]!).filter((value) => value !== null);
-      return [`reward.${name.replaceAll("-", "_")}`, meanOf(scored)];
-    });
-    const sampled = kept.flatMap((group) => group.answers);
-    const gaps = held.flatMap(({ old }, i) => old?.map((p, t) => Math.abs(p - sampled[i]!.logProbs[t]!)) ?? []);
-    const credits = advantages.flatMap((own) => (typeof own === "number" ? [own] : [...own]));
-    return {
-      reward: meanOf(rewards),
-      reward_std: deviationOf(rewards),
-      ...(byTerm.length > 1 ? Object.fromEntries(byTerm) : {}),
-      differing_groups: meanOf(all.map((group) => (differs(group.rewards) ? 1 : 0))),
-      ...(this.#values.dynamic_sampling ? { kept_groups: kept.length, drawn_groups: all.length } : {}),
-      advantage: meanOf(credits.map(Math.abs)),
-      length: meanOf(answers.map(({ ids }) => ids.length)),
-      truncated: meanOf(answers.map((answer) => (answer.truncated ? 1 : 0))),
-      ...(gaps.length > 0 ? { sampling_gap: meanOf(gaps) } : {}),
-    };
-  }
-
-  #lines(number: number, all: readonly Group[], kept: readonly Group[], advantages: Advantages): RolloutLine[] {
+    isUsed: (place: number) => boolean,
+  ): RolloutLine[] {
     const { terms } = this.#setup;
     const { group } = this.#values;
     const lines: RolloutLine[] = [];
@@ -312,7 +322,8 @@ export class RolloutMaker {
           rewards: Object.fromEntries(terms.map(({ name }, k) => [name, parts[i]![k]!])),
           advantage: typeof credit === "number" ? credit : [...credit],
           log_prob: logProbs.reduce((a, b) => a + b, 0),
-          used: place >= 0,
+          used: place >= 0 && isUsed(place * group + i),
+          row: writtenRow(asked.row),
           ...limit,
           ...(own.greedy === undefined ? {} : { greedy_reward: own.greedy }),
         });

@@ -13,7 +13,8 @@ import type { RewardTerm } from "../verifying/rewards.ts";
 import type { PolicyMethod, SharedValues } from "./contract.ts";
 import { Efforts } from "./efforts.ts";
 import { Likelihoods } from "./likelihoods.ts";
-import { type PolicyBatch, policyObjective } from "./objective.ts";
+import { modeIds } from "./modes.ts";
+import { asksReference, type PolicyBatch, policyObjective, temperatureOf } from "./objective.ts";
 import { readPolicyPrompts } from "./prompts.ts";
 import { RolloutMaker } from "./rollout.ts";
 import { RolloutFile } from "./rollout-file.ts";
@@ -63,10 +64,12 @@ export async function readPolicies(
   const efforts = values.effort_range && tools.tokenizer ? new Efforts(values, seed, encode) : undefined;
   const more = values.max_new_tokens + (efforts?.tokens ?? 0);
   const read = await readPolicyPrompts(split?.rest(all) ?? all, { tools, sizes, ref }, more);
+  for (const prompt of read.prompts) chosen.method.measure?.known(prompt);
   const plan = planRollouts(chosen, {
     read,
+    modes: modeIds(chosen, tools.tokenizer!),
     efforts,
-    sizes: sizesOf(options, values),
+    sizes: sizesOf(options, chosen),
     seed,
     pad: tools.tokenizer?.pad ?? 0,
   });
@@ -79,17 +82,22 @@ export async function readPolicies(
 /** The model as it was, where its likelihoods are asked for: the base under a new adapter, or a second model. */
 async function referenceOf(
   { options }: PolicyRun,
-  { kl, temperature }: SharedValues,
+  chosen: Bound<PolicyMethod>,
   { model, original }: Built,
 ): Promise<{ readonly scores: Likelihoods; readonly held: Model | undefined } | undefined> {
-  if (kl === 0) return undefined;
+  const { kl }: SharedValues = chosen.values;
+  const { method, values } = chosen;
+  if (kl === 0 && !asksReference(chosen) && !method.choice?.readsOriginal?.(values)) return undefined;
   if (options.lora_continue)
     throw new UserError(
       "the model as it was is the base with its adapter, which --lora-continue changes",
-      "merge the adapter into the base first, or leave out --kl",
+      `merge the adapter into the base first${kl === 0 ? "" : ", or leave out --kl"}`,
     );
   const held = makesAdapter(options) ? undefined : await original();
-  return { scores: new Likelihoods(held ?? model, { temperature, adapter: held !== undefined }), held };
+  return {
+    scores: new Likelihoods(held ?? model, { temperature: temperatureOf(chosen), adapter: held !== undefined }),
+    held,
+  };
 }
 
 export async function setUpPolicies(
@@ -105,19 +113,19 @@ export async function setUpPolicies(
   if (!efforts && terms.some(({ verifier }) => verifier.name === "effort"))
     throw new UserError("--reward effort judges by the effort that prompts ask for, and they ask for none", ASK);
   const { tokenizer } = tools!;
-  const reference = await referenceOf(run, values, built);
+  const reference = await referenceOf(run, chosen, built);
   const before = gpu.pool.allocated;
   const rollouts = new Rollouts(model, tokenizer);
   const { group, max_new_tokens: maxTokens, rollout_rows: rows } = values;
   const atOnce = rows === undefined ? {} : { rows };
-  await rollouts.plan(sizes.answers / group, longest, { group, maxTokens, ...atOnce });
-  if (chosen.method.greedy) await rollouts.plan(sizes.answers / group, longest, { group: 1, maxTokens, ...atOnce });
+  await rollouts.plan(sizes.prompts, longest, { group, maxTokens, ...atOnce });
+  if (chosen.method.greedy) await rollouts.plan(sizes.prompts, longest, { group: 1, maxTokens, ...atOnce });
   const held = reference?.held;
   const bytes = held ? [...held.parameters.values()].reduce((sum, parameter) => sum + parameter.bytes, 0) : 0;
   const head = chosen.method.value && new ValueHead(model);
   const { entropies = false } = chosen.method;
   const policy = plan.asksOld
-    ? new Likelihoods(model, { temperature: values.temperature, entropies }, head)
+    ? new Likelihoods(model, { temperature: temperatureOf(chosen), entropies }, head)
     : undefined;
   const { tokens: largest } = plan.largest();
   await policy?.plan(largest);
@@ -127,7 +135,8 @@ export async function setUpPolicies(
     ...{ chosen, terms, rollouts, policy, seed, signal, pad, prompts: read.prompts },
     reference: reference?.scores,
     efforts,
-    size: sizes.answers / group,
+    modes: plan.modes,
+    size: sizes.prompts,
     rows: sizes.rows,
     ends: tokenizer?.ends ?? [],
     settled: () => gpu.readWords(weight!.buffer, 1),

@@ -19,6 +19,8 @@ export interface GenerateOptions extends SamplingOptions {
    * are still there; the memory for them grows by doubling.
    */
   readonly goesOn?: boolean;
+  /** The token that stands at a place of a row's continuation, from 1, in the place of a chosen one. */
+  readonly forced?: (row: number, place: number) => number | undefined;
   /** Takes every token that is added to a row; true ends the row with it. */
   readonly ends?: (row: number, id: number) => boolean;
 }
@@ -74,7 +76,7 @@ export class Generator {
       for (const row of [...running]) {
         const sequence = sequences[row]!;
         const own = logits.subarray(row * outputs, (row + 1) * outputs);
-        const id = choosers[row]!.choose(own, sequence);
+        const id = options.forced?.(row, made) ?? choosers[row]!.choose(own, sequence);
         const stopped = stop.includes(id);
         if (!stopped) sequence.push(id);
         const ended = stopped || options.ends?.(row, id) === true;

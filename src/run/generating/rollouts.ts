@@ -6,6 +6,7 @@
  * trained between two rollouts needs no copy. Tokens are chosen on the host, in f64, from logits that are read back.
  */
 import type { Tokenizer } from "../../data/tokenizer.ts";
+import { keyedUnits } from "../../keyed-random.ts";
 import type { Model } from "../../model/model.ts";
 import { Answer } from "./answer-text.ts";
 import { Generator } from "./generate.ts";
@@ -25,10 +26,14 @@ export interface RolloutOptions {
   readonly group: number;
   /** 0: the most likely token. */
   readonly temperature: number;
+  /** Temperature of a token from the entropy before it at `temperature`, nats; that itself when left out. */
+  readonly heat?: ((entropy: number) => number) | undefined;
   /** Most tokens of an answer, the token that ends it among them. */
   readonly maxTokens: number;
   /** Tokens that end an answer, and are a part of it. */
   readonly ends: readonly number[];
+  /** Tokens of which every answer begins with one, all alike likely; as the model likes when left out. */
+  readonly openings?: readonly number[];
   /** Texts that end an answer. */
   readonly stops: readonly string[];
   readonly seed: number;
@@ -41,7 +46,7 @@ export interface RolloutOptions {
 export interface Rollout {
   /** Its tokens, with the one that ended it. */
   readonly ids: readonly number[];
-  /** log p of each of them at the temperature of sampling; at 1 where that is 0. */
+  /** log p of each of them at the temperature that it was sampled at; at 1 where that is 0. */
   readonly logProbs: readonly number[];
   /** Without special tokens, and up to the first stop text; empty without a tokenizer. */
   readonly text: string;
@@ -58,6 +63,24 @@ export function logProbability(logits: Float32Array, id: number, temperature: nu
   for (const x of logits) sum += Math.exp((x - most) / t);
   return (logits[id]! - most) / t - Math.log(sum);
 }
+
+/** Entropy of softmax(logits / temperature), nats, in f64. */
+export function entropyOf(logits: Float32Array, temperature: number): number {
+  let most = Number.NEGATIVE_INFINITY;
+  for (const x of logits) if (x > most) most = x;
+  let [sum, weighed] = [0, 0];
+  for (const x of logits) {
+    const d = (x - most) / temperature;
+    const e = Math.exp(d);
+    sum += e;
+    if (e > 0) weighed += e * d;
+  }
+  return Math.log(sum) - weighed / sum;
+}
+
+/** One of several ids, all alike likely. */
+const drawn = (ids: readonly number[], seed: number, key: string): number =>
+  ids[Math.min(ids.length - 1, Math.floor(keyedUnits(seed, key)() * ids.length))]!;
 
 /**
  * Answers of one model.
@@ -96,8 +119,10 @@ export class Rollouts {
   }
 
   async #answers(prompts: readonly RolloutPrompt[], options: RolloutOptions): Promise<Rollout[]> {
-    const { group, temperature, maxTokens, ends, stops, seed, signal } = options;
+    const { group, temperature, maxTokens, ends, stops, seed, signal, openings, heat } = options;
     const rows = prompts.flatMap((prompt) => Array.from({ length: group }, (_, sample) => ({ ...prompt, sample })));
+    const first = openings && rows.map(({ key, sample }) => drawn(openings, seed, `opening ${key} ${sample}`));
+    const warmth = heat && ((logits: Float32Array) => heat(entropyOf(logits, temperature)));
     const writing = rows.map(() => ({
       ids: [] as number[],
       logProbs: [] as number[],
@@ -111,6 +136,8 @@ export class Rollouts {
         keys: rows.map(({ key, sample }) => `rollout ${key} ${sample}`),
         names: rows.map(({ name }) => name),
         ...(signal ? { signal } : {}),
+        ...(warmth ? { heat: warmth } : {}),
+        ...(first ? { forced: (row: number, place: number) => (place === 1 ? first[row] : undefined) } : {}),
         ends(row, id) {
           const { answer } = writing[row]!;
           answer?.push(id);
@@ -121,7 +148,10 @@ export class Rollouts {
     for await (const { row, id, chosen, logits } of made) {
       const own = writing[row]!;
       own.ids.push(chosen);
-      own.logProbs.push(logProbability(logits, chosen, temperature));
+      const isGiven = openings && own.logProbs.length === 0;
+      own.logProbs.push(
+        isGiven ? -Math.log(openings.length) : logProbability(logits, chosen, warmth?.(logits) ?? temperature),
+      );
       own.ended ||= id < 0 || own.answer?.stopped === true;
     }
     signal?.throwIfAborted();

@@ -22,6 +22,8 @@ export interface SamplingOptions {
    */
   readonly repetitionPenalty: number;
   readonly seed: number;
+  /** The temperature for some logits, above 0, in the place of `temperature`. */
+  readonly heat?: (logits: Float32Array) => number;
 }
 
 export const GREEDY: SamplingOptions = { temperature: 0, topK: 0, topP: 1, minP: 0, repetitionPenalty: 1, seed: 0 };
@@ -85,10 +87,11 @@ export class Chooser {
 
   /** The next token, given all before it. */
   choose(logits: Float32Array, seen: readonly number[]): number {
-    const { temperature, repetitionPenalty } = this.#options;
+    const { repetitionPenalty, heat } = this.#options;
+    const temperature = heat?.(logits) ?? this.#options.temperature;
     const values = penalized(logits, seen, repetitionPenalty);
     if (temperature === 0) return argmax(values);
-    const list = candidates(values, this.#options);
+    const list = candidates(values, { ...this.#options, temperature });
     let left = this.#unit();
     for (const { id, p } of list) {
       left -= p;

@@ -65,7 +65,8 @@ export interface ActiveOptions {
   /** Names the model in messages. */
   readonly ref: string;
   readonly signal: AbortSignal;
-  done(): void;
+  /** Hears of the rows of each batch. */
+  done(rows: number): void;
 }
 
 /**
@@ -117,7 +118,7 @@ export async function activeUnits(
           for (let i = row * each; i < row * each + own; i++) counts.add(values.subarray(i * units, (i + 1) * units));
         }
       }
-      done();
+      done(batch.rows);
     }
   } finally {
     programs.free();

@@ -39,9 +39,24 @@ test("writes the networks with their history, tells returns, and does the same a
   expect(readFileSync(at("a.safetensors")).equals(readFileSync(at("c.safetensors")))).toBe(false);
 });
 
+const META = "meta --generations 1 --pairs 2 --lives 1 --lengths 20,40 --test-lengths 30 --test-lives 4";
+
+test("meta writes a schedule that inspect reads, tells what it is worth, and does the same again", async () => {
+  const first = await run(`${META} --json -o schedule.safetensors`);
+  expect([first.err, first.code]).toEqual([expect.anything(), 0]);
+  const { schedule, base, constant, multipliers } = JSON.parse(first.text);
+  for (const { mean } of [schedule, base, constant]) expect(mean).toBeLessThanOrEqual(1);
+  expect(multipliers[0]).toMatchObject({ length: 30, progress: [0, 0.25, 0.5, 0.75, 1] });
+  const saved = await open(at("schedule.safetensors"));
+  expect(saved.tensors.get("schedule.1.weight")).toMatchObject({ dtype: "F64", shape: [2, 16] });
+  await run(`${META} -o again.safetensors`);
+  expect(readFileSync(at("schedule.safetensors")).equals(readFileSync(at("again.safetensors")))).toBe(true);
+});
+
 test.each([
+  [`${META.replace("20,40", "40,20")} -o x.safetensors`, /--lengths 40,20 are no lengths/],
   [`${RUN} -o x.safetensors`, /grid\.jsonl.*(is no state|the state is worth)/],
-  [`${RUN} --environment-seed 4 -o x/`, /a policy is one file of tensors/],
+  [`${RUN} --environment-seed 4 -o x/`, /the networks are one file of tensors/],
   [RUN.replace("gridworld", "bandit").replace(` ${GRID}`, ""), /is no state of this bandit|stdout is a terminal/],
   [RUN.replace("gridworld", "addition").replace(` ${GRID}`, ""), /--environment addition is no world to act in/],
   [`${RUN.replace("grid.jsonl", "odd.jsonl")} --environment-seed 4 -o x.safetensors`, /odd\.jsonl.*action 7 is none/],

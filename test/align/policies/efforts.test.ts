@@ -71,7 +71,7 @@ describe("a rollout", () => {
     let drawn = 0;
     const draw = () => ({ prompt: drawn++ % 3, epoch: Math.floor((drawn - 1) / 3) });
     const first = await world.maker.make(1, draw);
-    const second = await world.maker.make(2, draw, { usual: first.held.usual });
+    const second = await world.maker.make(2, draw, { before: first.held });
     const efforts = new Efforts({ ...world.values, effort_range: [0.3, 0.9] } as never, 0, letters.encode);
     const usual: Record<number, number> = {};
     for (const [number, { held, lines }] of [first, second].entries()) {

@@ -157,6 +157,8 @@ describe.each(["advantages-1", "advantages-2"])("%s", (name) => {
         lengths,
         truncated: rewards.map(() => false),
         entropies: undefined,
+        measured: undefined,
+        modes: undefined,
         penalties: undefined,
         estimates: undefined,
         greedy: undefined,

@@ -127,6 +127,50 @@ describe("the loss", () => {
   });
 });
 
+test("certain tokens are sampled colder and uncertain ones warmer, on the scale of the rollout before", async () => {
+  const { values } = await bound("hapo", { temperature: 1.5, temp_spread: 0.2 });
+  const given = {
+    rewards: [0, 1],
+    group: 2,
+    entropies: [Float64Array.of(0.1, 0.2, 0.4), Float64Array.of(0.8, 1.6, 3.2)],
+  };
+  const kept = hapo.keeps!(rewarded(hapo, { entropy_quantile: 0.4 }, given));
+  // 0.4 is the quantile; two doublings lie below it, three above.
+  const heat = hapo.heat!(values as never, JSON.parse(JSON.stringify(kept)))!;
+  expect(heat(0.4)).toBeCloseTo(1.5, 12);
+  expect([heat(0.1), heat(0.01)]).toEqual([expect.closeTo(1.2, 12), expect.closeTo(1.2, 12)]);
+  expect([heat(3.2), heat(9)]).toEqual([expect.closeTo(1.8, 12), expect.closeTo(1.8, 12)]);
+  expect(heat(0.2)).toBeCloseTo(1.5 * (1 - 0.2 / 2), 12);
+  expect(heat(0.8)).toBeCloseTo(1.5 * (1 + 0.2 / 3), 12);
+  for (const more of [{ ada_temp: false }, { temp_spread: 0 }])
+    expect(hapo.heat!((await bound("hapo", more)).values, kept)).toBeUndefined();
+  expect(hapo.heat!(values as never, undefined)).toBeUndefined();
+});
+
+test("rollouts after the first are sampled at temperatures of tokens, and ratios stay those of --temperature", async () => {
+  const model = await tinyModel(await sharedGpu());
+  const reward = term("a", ({ answer }) => (answer.includes("a") ? 1 : 0));
+  const settings = { group: 4, max_new_tokens: 5, prompts_per_step: 8, dynamic_sampling: false, temp_spread: 0.9 };
+  const [warm, even] = await Promise.all(
+    [settings, { ...settings, ada_temp: false }].map(async (own) => {
+      const chosen = await bound("hapo", own);
+      return policyWorld({ model, chosen, prompts: [[1], [2]], terms: [reward], rows: 8 });
+    }),
+  );
+  let drawn = 0;
+  const draw = () => ({ prompt: drawn % 2, epoch: Math.floor(drawn++ / 2) });
+  const first = await warm!.maker.make(1, draw);
+  drawn = 0;
+  const other = await even!.maker.make(1, draw);
+  expect(first.held).toEqual(other.held);
+  const [second, plain] = [await warm!.maker.make(2, draw, { before: first.held }), await even!.maker.make(2, draw)];
+  expect(plain.held.told.sampling_gap!).toBeLessThan(1e-4);
+  expect(second.held.told.sampling_gap!).toBeGreaterThan(0.01);
+  expect(second.held.kept).not.toEqual(first.held.kept);
+  for (const world of [warm!, even!]) world.free();
+  model.free();
+});
+
 test("a rollout tells the entropy of every token of the policy that sampled", async () => {
   const gpu = await sharedGpu();
   const model = await tinyModel(gpu);

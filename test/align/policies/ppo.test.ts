@@ -19,6 +19,8 @@ const advantagesOf = (settings: Readonly<Record<string, number>>, paid?: readonl
       lengths,
       truncated: [false, false],
       entropies: undefined,
+      measured: undefined,
+      modes: undefined,
       estimates,
       penalties: paid,
       group: 1,

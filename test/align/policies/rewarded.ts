@@ -27,6 +27,8 @@ export function rewarded(
     penalties: undefined,
     estimates: undefined,
     entropies: undefined,
+    measured: undefined,
+    modes: undefined,
     greedy: undefined,
     ...rest,
     values: bindDefaults(method, { group, ...settings }).values as never,

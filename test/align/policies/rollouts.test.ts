@@ -1,7 +1,7 @@
 /** Rollouts in a training: what batches hold, resuming, and gradients against an enumerated world. */
 import { describe, expect, test } from "bun:test";
+import { overlongPenalty } from "../../../src/align/policies/advantages.ts";
 import type { SharedValues } from "../../../src/align/policies/contract.ts";
-import { overlongPenalty } from "../../../src/align/policies/rollout.ts";
 import { collate } from "../../../src/data/batch.ts";
 import { bindDefaults } from "../../../src/method/bind.ts";
 import type { Model } from "../../../src/model/model.ts";

@@ -6,7 +6,8 @@
 import type { PolicyMethod, SharedValues } from "../../../src/align/policies/contract.ts";
 import { Efforts } from "../../../src/align/policies/efforts.ts";
 import { Likelihoods } from "../../../src/align/policies/likelihoods.ts";
-import { type PolicyBatch, policyObjective } from "../../../src/align/policies/objective.ts";
+import { modeIds } from "../../../src/align/policies/modes.ts";
+import { type PolicyBatch, policyObjective, temperatureOf } from "../../../src/align/policies/objective.ts";
 import { RolloutMaker } from "../../../src/align/policies/rollout.ts";
 import { planRollouts, sizesOf } from "../../../src/align/policies/rollout-plan.ts";
 import { RolloutSource } from "../../../src/align/policies/rollout-source.ts";
@@ -16,6 +17,7 @@ import type { RewardTerm } from "../../../src/align/verifying/rewards.ts";
 import { BatchOrder } from "../../../src/data/order.ts";
 import type { Tokenizer } from "../../../src/data/tokenizer.ts";
 import type { Gpu } from "../../../src/gpu/gpu.ts";
+import type { JsonObject } from "../../../src/json.ts";
 import { type Bound, bindDefaults } from "../../../src/method/bind.ts";
 import { loadMethod } from "../../../src/method/registry.ts";
 import { Model } from "../../../src/model/model.ts";
@@ -32,6 +34,7 @@ export const letters = {
   eos: END,
   ends: [END],
   encode: (text: string) => Int32Array.from(text, (letter) => 1 + (letter.charCodeAt(0) % 7)),
+  idOf: (token: string) => (LETTERS.indexOf(token) < 0 ? undefined : LETTERS.indexOf(token)),
   decode: (ids: Iterable<number>) => Array.from(ids, (id) => (id === END ? "" : LETTERS[id])).join(""),
   decoder: () => ({ push: (id: number) => (id === END ? "" : LETTERS[id]!), end: () => "" }),
 } as unknown as Tokenizer;
@@ -68,6 +71,8 @@ export interface World {
   readonly rows?: number;
   readonly accumulate?: number;
   readonly reference?: Model;
+  /** Other keys of every row. */
+  readonly extra?: JsonObject;
   readonly seed?: number;
   readonly signal?: AbortSignal;
 }
@@ -81,20 +86,22 @@ export function policyWorld({
   rows = 4,
   accumulate = 1,
   reference,
+  extra = {},
   seed = 0,
   signal = new AbortController().signal,
 }: World) {
   const values: SharedValues = chosen.values;
   const prompts = asked.map((ids, i) => {
     const text = letters.decode(ids);
-    const row = { form: "prompt", prompt: text, extra: {} } as const;
+    const row = { form: "prompt", prompt: text, extra } as const;
     return { ids, text, row, place: `world:${i + 1}`, group: 0 };
   });
   const read = { prompts, groups: [{ name: "world", lengths: Int32Array.from(asked, ({ length }) => length) }] };
-  const sizes = sizesOf({ batch_size: rows, accumulate }, values);
+  const sizes = sizesOf({ batch_size: rows, accumulate }, chosen);
   const efforts = values.effort_range && new Efforts(values, seed, letters.encode);
-  const plan = planRollouts(chosen, { read, sizes, seed, efforts, pad: END });
-  const { temperature } = values;
+  const modes = modeIds(chosen, letters);
+  const plan = planRollouts(chosen, { read, sizes, seed, efforts, modes, pad: END });
+  const temperature = temperatureOf(chosen);
   const rollouts = new Rollouts(model, letters);
   const head = chosen.method.value && new ValueHead(model);
   const policy = plan.asksOld
@@ -102,8 +109,8 @@ export function policyWorld({
     : undefined;
   const theirs = reference && new Likelihoods(reference, { temperature });
   const maker = new RolloutMaker({
-    ...{ chosen, prompts, terms, rollouts, policy, reference: theirs, efforts, seed, signal },
-    size: sizes.answers / values.group,
+    ...{ chosen, prompts, terms, rollouts, policy, reference: theirs, efforts, modes, seed, signal },
+    size: sizes.prompts,
     ...{ rows, ends: [END], pad: END, settled: () => Promise.resolve() },
   });
   const told: Readonly<Record<string, number>>[] = [];

@@ -154,9 +154,9 @@ test("a command that hangs is ended with all that it started, daemons too", asyn
   const pids = join(folder, "hung");
   const note = `echo $$ >> '${pids}'`;
   const command = `${note}; sh -c '${note.replaceAll("'", '"')}; sleep 100' & setsid sh -c '${note.replaceAll("'", '"')}; sleep 100' & printf '1\\n1\\n'; sleep 100`;
-  const said = await complaint(scores(command, { seconds: 0.7 }));
+  const said = await complaint(scores(command, { seconds: 3 }));
   expect(said).toStartWith("rows.jsonl:3: ");
-  expect(said).toContain("gave 2 of 5 rewards within 0.7 s, and was ended");
+  expect(said).toContain("gave 2 of 5 rewards within 3 s, and was ended");
   expect(said).toContain("--verify-batch");
   await expectEnded("hung");
 });
@@ -169,6 +169,21 @@ test("an abort ends the command with all that it started, and is what the score 
   abort.abort(new Error("stopped"));
   expect(await complaint(asked)).toStartWith("stopped");
   await expectEnded("aborted");
+});
+
+test("a command within a command is ended with all that it started", async () => {
+  const tree = JSON.stringify(join(import.meta.dir, "../../../src/align/verifying/command/process-tree.ts"));
+  const inner = `setsid sleep 100 & echo $! >> ${join(folder, "nested")}; wait`;
+  const outer = program(
+    "nesting.ts",
+    `import { ProcessTree } from ${tree};\nnew ProcessTree(${JSON.stringify(inner)}, false);\nawait Bun.sleep(100_000);`,
+  );
+  const abort = new AbortController();
+  const asked = scores(outer, {}, abort.signal);
+  while (!(await Bun.file(join(folder, "nested")).exists())) await Bun.sleep(10);
+  abort.abort(new Error("stopped"));
+  expect(await complaint(asked)).toStartWith("stopped");
+  await expectEnded("nested");
 });
 
 test("what a command leaves behind is ended with its batch", async () => {

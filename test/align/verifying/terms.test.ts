@@ -50,7 +50,7 @@ test.each([
   ],
   ["command:check.py - 0.5*length:64", "may be part of it or a term at character 17"],
   ["exakt", "unknown verifier exakt | did you mean exact?"],
-  ["", "expected the name of a verifier but found the end at character 1 | one of arithmetic, command"],
+  ["", "expected the name of a verifier but found the end at character 1 | one of a"],
   ["exact +", "expected the name of a verifier but found the end at character 8"],
   [
     "0.5 exact",

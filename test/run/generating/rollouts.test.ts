@@ -110,3 +110,36 @@ test("the model writes as it is now", async () => {
   expect(await anew.sample(PROMPTS, how)).toEqual(after);
   for (const one of [rollouts, anew, model]) one.free();
 });
+
+test("a temperature of tokens is told the entropy at that of all, and log-probabilities are at what it says", async () => {
+  const model = await tinyModel(gpu);
+  const rollouts = new Rollouts(model, letters);
+  const told: number[] = [];
+  const heat = (entropy: number) => {
+    told.push(entropy);
+    return 1.7;
+  };
+  const warm = await rollouts.sample(PROMPTS, { ...how, temperature: 0.8, heat });
+  expect(warm).toEqual(await rollouts.sample(PROMPTS, { ...how, temperature: 1.7 }));
+  expect(warm).not.toEqual(await rollouts.sample(PROMPTS, how));
+  const ids = Int32Array.from(PROMPTS[0]!.ids);
+  const said = await logitsOf(gpu, model, collate([[{ ids, labels: ids, group: 0, place: "" }]]));
+  const logits = [...said.subarray(2 * 8, 3 * 8)].map((x) => x / 0.8);
+  const sum = logits.reduce((all, x) => all + Math.exp(x), 0);
+  const entropy = logits.reduce((all, x) => all - (Math.exp(x) / sum) * (x - Math.log(sum)), 0);
+  expect(told[0]).toBeCloseTo(entropy, 5);
+  rollouts.free();
+  model.free();
+});
+
+test("answers that are made to begin with one of several tokens go on as the model likes", async () => {
+  const model = await tinyModel(gpu);
+  const rollouts = new Rollouts(model, letters);
+  const answers = await rollouts.sample(PROMPTS, { ...how, group: 8, openings: [6, 7] });
+  expect(new Set(answers.map(({ ids }) => ids[0]))).toEqual(new Set([6, 7]));
+  for (const { logProbs } of answers) expect(logProbs[0]).toBe(-Math.log(2));
+  expect(new Set(answers.map(({ ids }) => ids[1])).size).toBeGreaterThan(2);
+  expect(await rollouts.sample(PROMPTS, { ...how, group: 8, openings: [6, 7] })).toEqual(answers);
+  rollouts.free();
+  model.free();
+});

@@ -1,7 +1,7 @@
 /**
- * Heterogeneous adaptive policy optimization: the entropy of a token under the policy that sampled decides how it is
- * normalised, how much its advantage counts and how far its ratio may go. From Uniform to Heterogeneous: Tailoring
- * Policy Optimization to Every Token's Nature, 2025, https://github.com/starriver030515/HAPO
+ * Heterogeneous adaptive policy optimization: the entropy of a token under the policy that sampled decides how warm it
+ * is sampled, how it is normalised, how much its advantage counts and how far its ratio may go. From Uniform to
+ * Heterogeneous: Tailoring Policy Optimization to Every Token's Nature, 2025, https://github.com/starriver030515/HAPO
  *
  * Of every token h is its entropy, in logarithms, about a quantile of the rollout, over the root mean square, with each
  * side scaled to end at -1 or 1. Where all entropies are alike it is 0. Answers are the units of the standard deviation
@@ -10,7 +10,7 @@
 import { UserError } from "../../../errors.ts";
 import { add, addScalar, clamp, mul, scale, stopGradient, sub } from "../../../tensor/ops/elementwise.ts";
 import type { Tensor } from "../../../tensor/tensor.ts";
-import { differs, groupRelative, meanOf, penalized } from "../../policies/advantages.ts";
+import { differs, groupRelative, penalized } from "../../policies/advantages.ts";
 import { definePolicy, EVERY_POLICY_LAW, type Rewarded } from "../../policies/contract.ts";
 import { above, clippedSurrogate } from "../../policies/surrogate.ts";
 
@@ -26,25 +26,41 @@ function quantileOf(x: Float64Array, share: number): number {
   return low + (at - Math.floor(at)) * (sorted[Math.ceil(at)]! - low);
 }
 
-/** h of every token, row by row: from -1 of the lowest entropy to 1 of the highest. */
-export function heterogeneity(entropies: readonly Float64Array[], quantile: number): Float64Array[] {
+/** What h is measured by, of the logarithms of entropies: the quantile, and how far the ends are from it. */
+interface EntropyScale {
+  readonly middle: number;
+  readonly least: number;
+  readonly most: number;
+}
+
+const logOf = (entropy: number): number => Math.log(Math.max(entropy, LEAST_ENTROPY));
+
+function scaleOf(entropies: readonly Float64Array[], quantile: number): EntropyScale {
   const all = Float64Array.from(
     entropies.flatMap((own) => [...own]),
-    (h) => Math.log(Math.max(h, LEAST_ENTROPY)),
+    logOf,
   );
   const middle = quantileOf(all, quantile);
-  const apart = all.map((e) => e - middle);
-  const size = Math.sqrt(meanOf(apart.map((d) => d * d)));
+  let [least, most, squares] = [0, 0, 0];
+  for (const e of all) {
+    const d = e - middle;
+    [least, most, squares] = [Math.min(least, d), Math.max(most, d), squares + d * d];
+  }
   // Rounding is no difference.
-  if (!(size > 1e-9)) return entropies.map(({ length }) => new Float64Array(length));
-  let [least, most] = [0, 0];
-  for (const d of apart) [least, most] = [Math.min(least, d), Math.max(most, d)];
-  const scaled = apart.map((d) => (d > 0 ? d / most : d < 0 ? -d / least : 0));
-  let end = 0;
-  return entropies.map(({ length }) => {
-    end += length;
-    return scaled.slice(end - length, end);
-  });
+  return Math.sqrt(squares / all.length) > 1e-9 ? { middle, least, most } : { middle, least: 0, most: 0 };
+}
+
+/** h of an entropy. */
+function placeOf({ middle, least, most }: EntropyScale, entropy: number): number {
+  const d = logOf(entropy) - middle;
+  if (d > 0 && most > 0) return Math.min(1, d / most);
+  return d < 0 && least < 0 ? Math.max(-1, -d / least) : 0;
+}
+
+/** h of every token, row by row: from -1 of the lowest entropy to 1 of the highest. */
+export function heterogeneity(entropies: readonly Float64Array[], quantile: number): Float64Array[] {
+  const scale = scaleOf(entropies, quantile);
+  return entropies.map((own) => own.map((entropy) => placeOf(scale, entropy)));
 }
 
 /** Rewards about the mean over the tokens of their group; GRPO's where one is far out. */
@@ -89,6 +105,18 @@ export const method = definePolicy({
       default: true,
       help: "clip ranges by entropy: up for uncertain tokens, down for others",
     },
+    ada_temp: {
+      type: "boolean",
+      default: true,
+      help: "temperature by entropy, on the scale of the rollout before: uncertain tokens are sampled warmer",
+    },
+    temp_spread: {
+      type: "0 <= number < 1",
+      default: 0.05,
+      needs: "ada_temp",
+      help: "what the temperature of the most and the least certain token changes by",
+      value: "K",
+    },
     entropy_quantile: {
       type: "0 < number < 1",
       default: 0.8,
@@ -122,6 +150,12 @@ export const method = definePolicy({
   },
   advantages: (given) => [...(given.values.token_group_adv ? tokenAdvantages(given) : groupRelative(given))],
   traits: ({ entropies, values }) => heterogeneity(entropies!, values.entropy_quantile),
+  keeps: ({ entropies, values }) => ({ ...scaleOf(entropies!, values.entropy_quantile) }),
+  heat({ ada_temp: on, temp_spread: spread, temperature }, kept) {
+    if (!on || spread === 0 || kept === undefined) return undefined;
+    const scale = kept as unknown as EntropyScale;
+    return (entropy) => temperature * (1 + spread * placeOf(scale, entropy));
+  },
   range(rec, { traits, values }) {
     const { clip_low: low, clip_high: high, clip_spread: spread } = values;
     const wider = values.ada_clip ? spread : 0;

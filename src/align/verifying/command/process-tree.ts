@@ -2,17 +2,16 @@
  * A command in a session of its own, which can be ended with all that it started.
  *
  * What it starts is in its process group, unless it leaves that on purpose (`setsid`, daemons): on Linux such processes
- * are known by a mark in their environment, which they inherit.
+ * are known by a mark in their environment, which they inherit. Each tree has a variable of its own, so that what
+ * a tree within it starts has both.
  */
-import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
-import { readdirSync, readFileSync } from "node:fs";
 
-/** The name of the mark in the environment. */
-const MARK = "INGOT_VERIFIER";
+import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
+import { randomUUID } from "node:crypto";
+import { readdirSync, readFileSync } from "node:fs";
 
 const living = new Set<ProcessTree>();
 let isWatching = false;
-let made = 0;
 
 /** Ends whatever still runs when this process does. */
 function watch(): void {
@@ -30,11 +29,11 @@ export class ProcessTree {
   /** Starts a line of the shell; `unbuffered` asks Python to write each line at once. */
   constructor(command: string, unbuffered: boolean) {
     watch();
-    this.#mark = `${process.pid}-${++made}`;
+    this.#mark = `INGOT_VERIFIER_${randomUUID().replaceAll("-", "")}`;
     this.child = spawn("sh", ["-c", command], {
       detached: true,
       stdio: ["pipe", "pipe", "pipe"],
-      env: { ...process.env, [MARK]: this.#mark, ...(unbuffered ? { PYTHONUNBUFFERED: "1" } : {}) },
+      env: { ...process.env, [this.#mark]: "1", ...(unbuffered ? { PYTHONUNBUFFERED: "1" } : {}) },
     });
     living.add(this);
   }
@@ -45,7 +44,7 @@ export class ProcessTree {
     killGroup(this.child.pid);
     // A process may start another while the list is read, so it is read until it is empty.
     for (let round = 0; round < 8; round++) {
-      const found = marked(`${MARK}=${this.#mark}`);
+      const found = marked(`${this.#mark}=1`);
       if (found.length === 0) break;
       for (const pid of found) kill(pid);
     }

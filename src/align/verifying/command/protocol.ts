@@ -9,17 +9,11 @@
  * then checked: a command that answers out of order is refused rather than believed.
  */
 
-import type { Row } from "../../../data/rows.ts";
 import { UserError } from "../../../errors.ts";
 import { isObject, type Json, parseJson, show } from "../../../json.ts";
 import type { Answered } from "../contract.ts";
+import { writtenRow } from "../written-row.ts";
 import type { Failure } from "./exchange.ts";
-
-/** The keys of a row as it was written, without values that are no JSON. */
-function writtenRow(row: Row): Record<string, unknown> {
-  const { extra, form: _, ...content } = row;
-  return { ...content, ...extra };
-}
 
 /** The line of an answer, the `index`-th that this command is asked about in a batch. */
 export const questionOf = ({ prompt, answer, tokens, truncated, row, place }: Answered, index: number): string =>

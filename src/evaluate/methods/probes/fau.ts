@@ -40,14 +40,21 @@ export const method = defineTechnique({
   },
 
   async run({ values, groups, candidates, quantize, loader, signal }) {
-    const { fau_above: above, fau_dormant: dormant, fau_batch: many } = values;
+    const { fau_above: above, fau_dormant: dormant, fau_batch: size } = values;
     const rows = [];
     for (const [i, checkpoint] of candidates.entries()) {
       const loaded = await loader.load(checkpoint, { bits: quantize });
       const { model, ref } = loaded;
-      const { batches } = await readBatches(groups, loaded, many);
-      if (i === 0) loader.begin(candidates.length * batches.length, "batches");
-      const found = await activeUnits(model, batches, { above, dormant, ref, signal, done: () => loader.tick(ref) });
+      const { batches } = await readBatches(groups, loaded, size);
+      const all = batches.reduce((sum, batch) => sum + batch.rows, 0);
+      if (i === 0) loader.begin(candidates.length * all, "rows");
+      const found = await activeUnits(model, batches, {
+        above,
+        dormant,
+        ref,
+        signal,
+        done: (many) => loader.tick(ref, many),
+      });
       const layers = [...found].map(([layer, activity]) => ({ layer, ...activity }));
       const [active, quiet] = [layers.map((layer) => layer.active), layers.map((layer) => layer.dormant)];
       rows.push({ model: ref, active: meanOf(active), dormant: meanOf(quiet), layers });

@@ -1,0 +1,45 @@
+/** Options of commands of `align` that let a model try rows and judge what it says. */
+import type { Options } from "../../method/options.ts";
+import { POLICY } from "../policies/options.ts";
+import { REWARDS } from "../verifying/options.ts";
+
+const ATTEMPTS = {
+  ...REWARDS,
+  data: { type: "string", required: true, help: "rows of prompts, with what their verifiers need", value: "FILE" },
+  success: { type: "number", default: 0.5, help: "the least reward of a right answer", value: "R" },
+  max_new_tokens: POLICY.max_new_tokens,
+  stop: POLICY.stop,
+  rows_at_once: {
+    type: "number.integer >= 1",
+    default: 256,
+    decides: "nothing",
+    help: "answers that are written at once, in whole groups",
+    value: "N",
+  },
+} as const satisfies Options;
+
+/** Of `align filter`. */
+export const FILTER = {
+  ...ATTEMPTS,
+  attempts: { type: "number.integer >= 1", default: 8, help: "answers to each prompt", value: "K" },
+  temperature: { ...POLICY.temperature, help: "of sampling" },
+  keep: {
+    type: "'solvable' | 'learnable'",
+    default: "solvable",
+    help: "rows that some answer solves, or that some do and some do not",
+  },
+} as const satisfies Options;
+
+/** Of `align prepare-steps`. */
+export const STEPS = {
+  ...ATTEMPTS,
+  solutions: { type: "number.integer >= 2", default: 10, help: "answers to each prompt", value: "N" },
+  continuations: { type: "number.integer >= 1", default: 8, help: "ways on from every step", value: "K" },
+  pit: {
+    type: "0 <= number < 1",
+    default: 0,
+    help: "share of right continuations at which a wrong answer is lost",
+    value: "Q",
+  },
+  temperature: { ...POLICY.temperature, default: 0.7, help: "of sampling" },
+} as const satisfies Options;

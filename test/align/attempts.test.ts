@@ -1,0 +1,108 @@
+/** Rows that a model tries: what is kept, and where wrong solutions are lost. */
+import { describe, expect, test } from "bun:test";
+import type { Attempt, Begun, Trying } from "../../src/align/attempts/attempts.ts";
+import { stepPairs, stepsOf } from "../../src/align/attempts/steps.ts";
+import type { Task } from "../../src/align/attempts/tasks.ts";
+import { isKept } from "../../src/align/commands/filter.ts";
+import { randomUnits } from "../support/random.ts";
+
+test("rows are kept that are solved at least once, and with the second rule not every time", () => {
+  const shares = [0, 1, 4, 7, 8].map((solved) => solved / 8);
+  expect(shares.map((share) => isKept(share, "solvable"))).toEqual([false, true, true, true, true]);
+  expect(shares.map((share) => isKept(share, "learnable"))).toEqual([false, true, true, true, false]);
+});
+
+const decode = (ids: readonly number[]) => String.fromCharCode(...ids.filter((id) => id > 0));
+const encode = (text: string) => [...text].map((letter) => letter.charCodeAt(0));
+const END = 0;
+
+test("steps end at line breaks, blank lines and the end of the answer not counted", () => {
+  const ends = (text: string) => stepsOf({ ids: [...encode(text), END], text }, decode);
+  expect(ends("ab\nc\nd")).toEqual([3, 5]);
+  expect(ends("ab\n\nc\n")).toEqual([3]);
+  expect(ends("abc")).toEqual([]);
+});
+
+/**
+ * Writes lines of a few letters, of which X spoils the answer for good; Z is an end that is right, if nothing was
+ * spoilt.
+ */
+function writer(seed: number, spoils: number) {
+  const begun: Begun[] = [];
+  const trying: Trying = {
+    async of(all, count) {
+      begun.push(...all);
+      return all.map(({ key, text: before }) => {
+        const unit = randomUnits(seed + [...key].reduce((sum, letter) => 31 * sum + letter.charCodeAt(0), 7));
+        return Array.from({ length: count }, (): Attempt => {
+          const lines = before.split("\n").length - 1;
+          const added = Array.from({ length: 4 - lines }, () =>
+            unit() < spoils ? "X" : "abc"[Math.floor(3 * unit())]!,
+          );
+          const text = `${added.map((line) => `${line}\n`).join("")}Z`;
+          const isRight = !(before + text).includes("X");
+          return { ids: [...encode(text), END], text, reward: isRight ? 1 : 0, isRight };
+        });
+      });
+    },
+  };
+  return { trying, begun };
+}
+
+const tasks = ["p:", "q:"].map(
+  (text): Task => ({
+    text,
+    ids: encode(text),
+    place: text,
+    value: {},
+    row: { form: "prompt", prompt: text, extra: {} },
+  }),
+);
+const SETUP = { solutions: 12, continuations: 24, pit: 0, decode };
+
+describe("pairs of steps", () => {
+  test("begin before the step that spoils, and go on rightly and as the wrong solution did", async () => {
+    const { trying } = writer(1, 0.2);
+    const { pairs, told } = await stepPairs(tasks, trying, SETUP);
+    expect(pairs.length).toBeGreaterThan(5);
+    expect(told.solutions).toBe(24);
+    for (const { prompt, chosen, rejected, step, chances } of pairs) {
+      expect(prompt).not.toContain("X");
+      expect(rejected.startsWith("X\n")).toBe(true);
+      expect(chosen).not.toContain("X");
+      expect([...prompt].filter((letter) => letter === "\n")).toHaveLength(step - 1);
+      expect(`${prompt}${rejected}`.slice(2).split("\n")).toHaveLength(5);
+      expect([chances.length, chances.at(-1)]).toEqual([step + 1, 0]);
+      expect(chances.slice(0, -1).every((chance) => chance > 0)).toBe(true);
+    }
+    expect(new Set(pairs.map(({ step }) => step)).size).toBeGreaterThan(1);
+  });
+
+  test("of solutions that are lost by their end alone are whole ones", async () => {
+    // A wrong end after lines that all can be right: no step is lost before the last.
+    const trying: Trying = {
+      of: async (all, count) =>
+        all.map(({ text: before }) =>
+          Array.from({ length: count }, (_, i) => {
+            const text = `${before === "" ? "a\n" : ""}${i === 0 ? "W" : "Z"}`;
+            return { ids: [...encode(text), END], text, reward: i === 0 ? 0 : 1, isRight: i > 0 };
+          }),
+        ),
+    };
+    const { pairs } = await stepPairs([tasks[0]!], trying, SETUP);
+    expect(pairs).toEqual([{ prompt: "p:a\n", chosen: "Z", rejected: "W", step: 2, chances: [11 / 12, 23 / 24, 0] }]);
+  });
+
+  test("are none where all solutions are wrong, or all are right", async () => {
+    for (const spoils of [0, 1]) {
+      const { trying, begun } = writer(2, spoils);
+      const { pairs, told } = await stepPairs(tasks, trying, SETUP);
+      expect([pairs, told.hopeless, begun.length]).toEqual([[], spoils === 1 ? 2 : 0, 2]);
+    }
+  });
+
+  test("come earlier where the pit is deeper", async () => {
+    const stepAt = async (pit: number) => (await stepPairs(tasks, writer(1, 0.2).trying, { ...SETUP, pit })).told.step;
+    expect(await stepAt(0.5)).toBeLessThan(await stepAt(0));
+  });
+});
