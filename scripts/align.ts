@@ -1,6 +1,4 @@
 #!/usr/bin/env bun
-import { CONTROL } from "../src/align/control/options.ts";
-import { META } from "../src/align/meta/options.ts";
 /**
  * Train a model by preferences between answers, or by rewards of its own ones.
  *
@@ -8,6 +6,8 @@ import { META } from "../src/align/meta/options.ts";
  *   bun run align model/ --method grpo --reward exact --data rows.jsonl --steps 200 -o solving/
  */
 import { FILTER, STEPS } from "../src/align/attempts/options.ts";
+import { CONTROL } from "../src/align/control/options.ts";
+import { META } from "../src/align/meta/options.ts";
 import { ALIGN, ESTIMATE, PREPARE } from "../src/align/options.ts";
 import { SCORE } from "../src/align/verifying/options.ts";
 import { command, script } from "../src/cli/script.ts";

@@ -10,6 +10,7 @@ import { type LoggedBatch, loggedObjective, readDecisions } from "./logged/train
 import type { ALIGN } from "./options.ts";
 import type { PolicyMethod, SharedValues } from "./policies/contract.ts";
 import type { PolicyBatch } from "./policies/objective.ts";
+import { checkRewardWeights } from "./policies/reward-weights/choose.ts";
 import { type PolicyData, readPolicies, setUpPolicies } from "./policies/training.ts";
 import type { PreferenceBatch } from "./preferences/batches.ts";
 import type { PreferenceMethod } from "./preferences/contract.ts";
@@ -67,6 +68,7 @@ async function policies(context: AlignContext, chosen: Bound<PolicyMethod>): Pro
   const known = { maxTokens: values.max_new_tokens, gpu: () => gpu };
   const terms = await rewardTerms(values, known); // refused before anything is read
   context.onExit(() => freeRewards(terms));
+  checkRewardWeights(chosen, terms);
   return runTraining<PolicyBatch, PolicyData>(context, {
     script: "align",
     method: chosen.method.name,

@@ -30,7 +30,12 @@ const ELSEWHERE: readonly (readonly [command: RegExp, why: string])[] = [
   [/^bun run bench$|^bun test\/bench\//, "benchmarks take minutes and need an idle machine"],
   [/^ingot new\b/, "writes into the repository; new.test.ts runs it in a copy"],
   [/^sh FILE OUT$/, "stands for what inspect --command prints"],
-  ...(LONG ? [] : [[/^ingot (train --init adder\.json|evaluate adder\/) /, "a minute of sums"] as const]),
+  ...(LONG
+    ? []
+    : [
+        [/^ingot (train --init adder\.json|evaluate adder\/) /, "a minute of sums"] as const,
+        [/^ingot (train --init learner\.json|align learner\/|evaluate solver\/) /, "minutes of sums"] as const,
+      ]),
 ];
 /** Lines of the demo, which demo.test.ts runs in their order. */
 const told = new Set(STORY.map(({ stages }) => `ingot ${stages.join(" | ingot ")}`));

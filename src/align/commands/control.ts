@@ -53,24 +53,23 @@ export async function control(context: ControlContext): Promise<Outcome> {
   checkFile(context.out);
   await tryTarget(context.out);
   const measured = (actor: Learnt["actor"], greedy = false) => returnsOf(world, actor, options.episodes, seed, greedy);
-  const cloning = cloned(world, rows, options, seed).actor();
+  let paused = performance.now();
+  async function tick(): Promise<void> {
+    progress.advance(1);
+    if (performance.now() - paused < 50) return;
+    await Bun.sleep(0); // lets Ctrl-C through
+    paused = performance.now();
+    signal.throwIfAborted();
+  }
+  progress.start({ total: options.steps + updates, unit: "steps" });
+  const setup = { world, rows, training: options, seed, tick };
+  const cloning = (await cloned(setup)).actor();
   const baselines = {
     uniform: told(measured((_, random) => anyAction(world, random!))),
     cloned: told(measured(cloning)),
   };
-  progress.start({ total: updates, unit: "steps" });
-  let paused = performance.now();
-  const learnt = await method.learn({
-    ...{ world, rows, values, training: options, seed },
-    async tick() {
-      progress.advance(1);
-      if (performance.now() - paused < 50) return;
-      await Bun.sleep(0); // lets Ctrl-C through
-      paused = performance.now();
-      signal.throwIfAborted();
-    },
-    note: (step, numbers) => context.log.event("control", { step, ...numbers }),
-  });
+  const note = (step: number, numbers: object) => context.log.event("control", { step, ...numbers });
+  const learnt = await method.learn({ ...setup, values, note });
   progress.done();
   const [drawn, greedy] = [measured(learnt.actor), measured(learnt.actor, true)];
   await save(context, method.name, learnt);

@@ -1,7 +1,6 @@
 /** Behaviour cloning: the policy that makes the logged actions likely, whatever they brought. */
 import { Random } from "../../data/random.ts";
-import type { World } from "../../data/worlds/world.ts";
-import type { Training } from "./contract.ts";
+import type { ControlSetup, Training } from "./contract.ts";
 import { Policy } from "./policy.ts";
 import type { Transitions } from "./transitions.ts";
 
@@ -10,12 +9,19 @@ export const offlineBatch = (rows: Transitions, { batch_size: size }: Training, 
   rows.draw(new Random(seed, "batch", step), size);
 
 /** Clones a policy in the updates that a method has, of batches that are the same. */
-export function cloned(world: World, rows: Transitions, training: Training, seed: number): Policy {
+export async function cloned({
+  world,
+  rows,
+  training,
+  seed,
+  tick,
+}: Pick<ControlSetup, "world" | "rows" | "training" | "seed" | "tick">): Promise<Policy> {
   const policy = Policy.fresh(world, training, seed);
   const { head } = policy;
   for (let step = 0; step < training.steps; step++) {
     const { states, actions, rows: count } = offlineBatch(rows, training, seed, step);
     policy.raise(states, count, (row, out, into) => head.addLogGradient(out, actions[row]!, 1, into));
+    await tick();
   }
   return policy;
 }

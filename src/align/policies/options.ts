@@ -2,6 +2,7 @@
 import type { Options } from "../../method/options.ts";
 import { REWARDS } from "../verifying/options.ts";
 import { EFFORTS } from "./efforts.ts";
+import { REWARD_WEIGHTS } from "./reward-weights/options.ts";
 
 export const POLICY = {
   ...REWARDS,
@@ -100,4 +101,5 @@ export const POLICY = {
     value: "N",
   },
   ...EFFORTS,
+  ...REWARD_WEIGHTS,
 } as const satisfies Options;

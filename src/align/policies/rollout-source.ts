@@ -12,12 +12,15 @@ import type { Controller } from "../../run/training/controller.ts";
 import { batchAt, batchesOf } from "./batches.ts";
 import type { DrawnPrompt, HeldAnswer, HeldRollout, RolloutLine, RolloutSpeed } from "./held-rollout.ts";
 import type { PolicyBatch } from "./objective.ts";
+import type { RewardWeights } from "./reward-weights/contract.ts";
 import type { RolloutMaker } from "./rollout.ts";
 import type { RolloutPlan } from "./rollout-plan.ts";
 
 export interface RolloutSourceOptions {
   readonly plan: RolloutPlan;
   readonly maker: RolloutMaker;
+  /** What changes the weights of rewards, as the maker has it. */
+  readonly weights?: RewardWeights | undefined;
   /** One prompt at a time. */
   readonly order: BatchOrder;
   /** Hears every rollout. */
@@ -40,6 +43,8 @@ interface RolloutState {
   readonly held: HeldRollout | null;
   /** Weight of the divergence from the model as it was. */
   readonly kl: number;
+  /** Of what changes the weights of rewards. */
+  readonly weights: Json;
 }
 
 /**
@@ -82,15 +87,16 @@ export class RolloutSource implements BatchSource<PolicyBatch> {
   }
 
   async next(): Promise<DrawnBatch<PolicyBatch>> {
-    const { maker, plan, heard } = this.#options;
+    const { maker, plan, weights, heard } = this.#options;
     const { sizes } = plan;
     let away = 0;
     if (!this.#held || this.#at === batchesOf(sizes)) {
       const number = this.#made + 1;
-      const { held, lines, speed } = await maker.make(number, () => this.#draw(), {
+      const { held, lines, speed, means } = await maker.make(number, () => this.#draw(), {
         kl: this.#kl,
         before: this.#held,
       });
+      weights?.heard(means);
       const { kl_target: target, kl_horizon: horizon } = plan.values;
       const { drift } = held.told;
       if (target !== undefined && drift !== undefined)
@@ -128,7 +134,11 @@ export class RolloutSource implements BatchSource<PolicyBatch> {
         const speed = seconds > 0 ? `, rollouts ${Math.round(tokens / seconds)} tokens/s` : "";
         return reward === undefined ? "" : `reward ${reward.toFixed(3)}${speed}`;
       },
-      state: () => ({ made: this.#made, at: this.#at, held: this.#held ?? null, kl: this.#kl }) as unknown as Json,
+      state: () =>
+        ({
+          ...{ made: this.#made, at: this.#at, held: this.#held ?? null, kl: this.#kl },
+          weights: this.#options.weights?.state() ?? null,
+        }) as unknown as Json,
       load: (state) => {
         const { made, at, held, kl } = (state ?? {}) as unknown as Partial<RolloutState>;
         const { plan, resumed } = this.#options;
@@ -138,6 +148,7 @@ export class RolloutSource implements BatchSource<PolicyBatch> {
             "the saved state does not say which rollout comes next",
             "it is damaged, or was written by another version",
           );
+        this.#options.weights?.load((state as unknown as RolloutState).weights);
         [this.#made, this.#at, this.#held, this.#kl] = [made!, at!, held ?? undefined, kl];
         resumed?.(made!);
       },

@@ -19,6 +19,7 @@ import type { Likelihoods } from "./likelihoods.ts";
 import { measuredOf } from "./measured.ts";
 import { asksReference } from "./objective.ts";
 import type { PolicyPrompt } from "./prompts.ts";
+import type { Plain, RewardWeights } from "./reward-weights/contract.ts";
 import { type Group, toldOf } from "./rollout-told.ts";
 
 export interface RolloutSetup {
@@ -34,6 +35,8 @@ export interface RolloutSetup {
   readonly efforts?: Efforts | undefined;
   /** Ids of the method's modes. */
   readonly modes?: readonly number[] | undefined;
+  /** What changes the weights of rewards. */
+  readonly weights?: RewardWeights | undefined;
   /** Prompts of a rollout. */
   readonly size: number;
   /** Rows that are scored at once. */
@@ -48,6 +51,14 @@ export interface RolloutSetup {
 
 /** Tokens that an effort allows, as JSON. */
 const allowed = ({ most }: Effort): number | null => (Number.isFinite(most) ? most : null);
+
+export interface MadeRollout {
+  readonly held: HeldRollout;
+  readonly lines: RolloutLine[];
+  readonly speed: RolloutSpeed;
+  /** Of every term, over all answers that it judges. */
+  readonly means: readonly number[];
+}
 
 interface Credited {
   readonly answers: HeldAnswer[];
@@ -90,7 +101,7 @@ export class RolloutMaker {
     number: number,
     draw: () => DrawnPrompt,
     { kl = this.#values.kl, before }: { readonly kl?: number; readonly before?: HeldRollout | undefined } = {},
-  ): Promise<{ readonly held: HeldRollout; readonly lines: RolloutLine[]; readonly speed: RolloutSpeed }> {
+  ): Promise<MadeRollout> {
     const { size, efforts, chosen } = this.#setup;
     const { dynamic_sampling: dynamic, dynamic_rounds: most } = this.#values;
     await this.#setup.settled();
@@ -121,11 +132,15 @@ export class RolloutMaker {
       told: {
         ...toldOf({ all, kept, terms: this.#setup.terms, held: answers, advantages, dynamic }),
         ...picked.told,
+        ...this.#setup.weights?.told(),
         ...(drift === undefined ? {} : { drift }),
       },
     };
     const isUsed = (place: number) => picked.used.has(place);
-    return { held, lines: this.#lines(number, all, kept, advantages, isUsed), speed: this.#speed };
+    const lines = this.#lines(number, all, kept, advantages, isUsed);
+    const parts = all.flatMap((group) => group.parts);
+    const means = this.#setup.terms.map((_, k) => meanOf(parts.flatMap((row) => row[k] ?? [])));
+    return { held, lines, speed: this.#speed, means };
   }
 
   /** Answers prompts and has the answers judged; `usual` lengths take those of the answers in. */
@@ -260,7 +275,8 @@ export class RolloutMaker {
       greedy: chosen.method.greedy ? Float64Array.from(groups, ({ greedy }) => greedy!) : undefined,
       values: chosen.values,
     };
-    const raw: Advantages = chosen.method.advantages?.(given) ?? [...groupRelative(given)];
+    const asMethod: Plain = (own) => chosen.method.advantages?.(own) ?? [...groupRelative(own)];
+    const raw = this.#setup.weights?.advantages(given, asMethod) ?? asMethod(given);
     const advantages = finished(raw, given.values);
     const traits = plain.length > 0 ? chosen.method.traits?.(given) : undefined;
     const at = (own: number | Float64Array, t: number) => (typeof own === "number" ? own : own[t]!);

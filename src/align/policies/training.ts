@@ -16,6 +16,7 @@ import { Likelihoods } from "./likelihoods.ts";
 import { modeIds } from "./modes.ts";
 import { asksReference, type PolicyBatch, policyObjective, temperatureOf } from "./objective.ts";
 import { readPolicyPrompts } from "./prompts.ts";
+import { chooseRewardWeights } from "./reward-weights/choose.ts";
 import { RolloutMaker } from "./rollout.ts";
 import { RolloutFile } from "./rollout-file.ts";
 import { planRollouts, type RolloutPlan, sizesOf } from "./rollout-plan.ts";
@@ -131,11 +132,13 @@ export async function setUpPolicies(
   await policy?.plan(largest);
   await reference?.scores.plan(largest);
   const [weight] = model.parameters.values();
+  const weights = chooseRewardWeights(values, terms, seed);
   const maker = new RolloutMaker({
     ...{ chosen, terms, rollouts, policy, seed, signal, pad, prompts: read.prompts },
     reference: reference?.scores,
     efforts,
     modes: plan.modes,
+    weights,
     size: sizes.prompts,
     rows: sizes.rows,
     ends: tokenizer?.ends ?? [],
@@ -154,6 +157,7 @@ export async function setUpPolicies(
   const source = new RolloutSource({
     plan,
     maker,
+    weights,
     order,
     resumed: (made) => file?.begin(made),
     heard(number, lines, { tokens, seconds, judging }, told) {

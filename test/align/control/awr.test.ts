@@ -3,21 +3,20 @@
  * whose halves want different strengths.
  */
 import { expect, test } from "bun:test";
-import { cloned } from "../../../src/align/control/cloning.ts";
 import { Critics } from "../../../src/align/control/critics.ts";
 import { meanOf, returnsOf } from "../../../src/align/control/evaluating.ts";
 import { embedded, embeddedSlope, Family } from "../../../src/align/control/family.ts";
 import { ReplayRatio } from "../../../src/align/control/replay-ratio.ts";
 import { method } from "../../../src/align/methods/control/awr.ts";
 import { Random } from "../../../src/data/random.ts";
-import { armsWorth, bed, learn, TRAINING, weightsOf } from "./support.ts";
+import { armsWorth, bed, imitated, learn, TRAINING, weightsOf } from "./support.ts";
 
 const FEW = { steps: 40, batch_size: 16 };
 
 test("beta 0 is behaviour cloning, bit for bit", async () => {
   const own = await bed("gridworld", 200, { side: 3 });
   const learnt = await learn(method, own, { beta: 0 }, FEW);
-  const { net } = cloned(own.world, own.rows(), { ...TRAINING, ...FEW }, 0);
+  const { net } = await imitated(own, FEW);
   expect(weightsOf(learnt, "policy")).toEqual([...net.weights]);
 });
 
@@ -77,8 +76,8 @@ test("the embedding's slope, and that of what a beta is worth, are those of diff
 test("weights by advantage beat cloning on a grid, and come near the optimum", async () => {
   const own = await bed("gridworld", 1500, { side: 4 });
   const learnt = await learn(method, own, { follow: 0.05, beta: 10 }, { steps: 700 });
-  const imitated = cloned(own.world, own.rows(), { ...TRAINING, steps: 700 }, 0).actor();
-  const [found, copied] = [learnt.actor, imitated].map((actor) => returnsOf(own.world, actor, 300, 0).mean);
+  const clone = (await imitated(own, { steps: 700 })).actor();
+  const [found, copied] = [learnt.actor, clone].map((actor) => returnsOf(own.world, actor, 300, 0).mean);
   expect(found!).toBeGreaterThan(copied! + 0.05);
   expect(returnsOf(own.world, learnt.actor, 300, 0, true).mean).toBeGreaterThan(own.world.optimum - 0.05);
 });

@@ -1,5 +1,7 @@
 /** Rows of a task, and a method of `align control` that learns from them. */
+import { cloned } from "../../../src/align/control/cloning.ts";
 import type { ControlMethod, Learnt, Training } from "../../../src/align/control/contract.ts";
+import type { Policy } from "../../../src/align/control/policy.ts";
 import { type Transition, Transitions } from "../../../src/align/control/transitions.ts";
 import { Random } from "../../../src/data/random.ts";
 import { isWorldTask } from "../../../src/data/worlds/behaviours.ts";
@@ -46,6 +48,10 @@ export function learn(
     .learn({ ...setup, tick: async () => {}, note: (step, told) => void noted.push({ step, told }) })
     .then((learnt) => ({ ...learnt, noted }));
 }
+
+/** A clone of the rows. */
+export const imitated = ({ world, rows }: Bed, training: Partial<Training> = {}, seed = 0): Promise<Policy> =>
+  cloned({ world, rows: rows(), training: { ...TRAINING, ...training }, seed, tick: async () => {} });
 
 /** The mean reward of a policy in a bandit, over contexts; arms are drawn so often in each. */
 export function armsWorth(world: World, { actor }: Learnt, draws = 400): number {

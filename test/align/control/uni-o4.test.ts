@@ -1,13 +1,12 @@
 /** Uni-O4: limits that leave the clones as they are, gradients, the gate, and the step from rows into the world. */
 import { expect, test } from "bun:test";
 import { raiseClipped, whitened } from "../../../src/align/control/clipped.ts";
-import { cloned } from "../../../src/align/control/cloning.ts";
 import { returnsOf } from "../../../src/align/control/evaluating.ts";
 import { Policy } from "../../../src/align/control/policy.ts";
 import { WorldModel } from "../../../src/align/control/world-model.ts";
 import { method } from "../../../src/align/methods/control/uni-o4.ts";
 import { Random } from "../../../src/data/random.ts";
-import { bed, learn, TRAINING, weightsOf } from "./support.ts";
+import { bed, imitated, learn, TRAINING, weightsOf } from "./support.ts";
 
 const FEW = { steps: 30, batch_size: 16 };
 
@@ -15,7 +14,7 @@ test("one member without disagreement, behind a gate that nothing passes, is beh
   const own = await bed("gridworld", 200, { side: 3 });
   const given = { members: 1, disagreement: 0, gate_margin: 1e9, offline: 20, gate_every: 5 };
   const learnt = await learn(method, own, given, FEW);
-  const { net } = cloned(own.world, own.rows(), { ...TRAINING, ...FEW }, 0);
+  const { net } = await imitated(own, FEW);
   expect(weightsOf(learnt, "policy")).toEqual([...net.weights]);
   expect(learnt.told.accepted).toEqual([0]);
   const open = await learn(method, own, { ...given, gate_margin: -1e9 }, FEW);

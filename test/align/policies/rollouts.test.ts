@@ -100,6 +100,22 @@ describe("resuming", () => {
     expect(weight(whole.place)).not.toBe(0.1);
   });
 
+  test("with multipliers of rewards gives the same bytes", async () => {
+    const short = term("short", ({ tokens }) => (tokens! < 4 ? 1 : 0));
+    const thresholds = { reward_weights: "constrained", thresholds: [0.9, 0.9], multiplier_lr: 5 };
+    const constrained = async (): Promise<Asked> => ({
+      ...{ ...(await asked()), terms: [hasA, short] },
+      settings: { updates: 2, kl: 0.1, kl_in: "reward", ...thresholds },
+    });
+    const whole = await train(await constrained(), 9);
+    const first = await train(await constrained(), 6);
+    const rest = await train(await constrained(), 9, first.place);
+    expect(rest.place.weights).toEqual(whole.place.weights);
+    expect(rest.place.training.progress.states.rollout).toEqual(whole.place.training.progress.states.rollout);
+    const told = whole.steps.map(({ metrics }) => metrics["multiplier.short"]!);
+    expect([told[0]! - 0.5 < 0.05, told.at(-1)! > told[0]!]).toEqual([true, true]);
+  });
+
   test("after a rollout that was under way draws it again", async () => {
     const whole = await train(await asked(), 8);
     const first = await train(await asked(), 4);

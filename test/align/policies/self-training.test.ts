@@ -6,6 +6,8 @@ import { method as rft } from "../../../src/align/methods/policies/rft.ts";
 import { method as selfEvolve } from "../../../src/align/methods/policies/self-evolve.ts";
 import type { PolicyMethod } from "../../../src/align/policies/contract.ts";
 import { bindDefaults } from "../../../src/method/bind.ts";
+import { Training } from "../../../src/run/training/train-model.ts";
+import { method as adamw } from "../../../src/train/methods/optimizers/adamw.ts";
 import { sharedGpu } from "../../support/gpu.ts";
 import { randomUnits } from "../../support/random.ts";
 import { rewarded } from "./rewarded.ts";
@@ -111,6 +113,26 @@ test("answers that are left out weigh nothing, and the others are a mean over th
   expect(batch.told.chosen).toBe(used.length / 16);
   world.free();
   model.free();
+});
+
+test.each(["raft", "rft", "self-evolve", "online-dpo"])("%s makes right answers more frequent", async (name) => {
+  const gpu = await sharedGpu();
+  const [model, reference] = [await tinyModel(gpu), await tinyModel(gpu)];
+  const chosen = await bound(name, { group: 4, max_new_tokens: 4, prompts_per_step: 8 });
+  const right = term("a", ({ answer }) => (answer.includes("a") ? 1 : 0));
+  const rows = 8 * chosen.method.choice!.most(chosen.values);
+  const world = policyWorld({ model, chosen, prompts: [[1], [2], [3], [4]], terms: [right], rows, reference });
+  const training = await Training.make({
+    ...{ model, source: world.source, objective: world.objective, controllers: [world.controller] },
+    ...{ optimizer: bindDefaults(adamw), rate: () => 1e-2, steps: 25, accumulate: 1, seed: 0 },
+  });
+  await training.run({ signal: new AbortController().signal });
+  const rewards = world.told.map(({ reward }) => reward!);
+  const mean = (own: readonly number[]) => own.reduce((a, b) => a + b, 0) / own.length;
+  expect(mean(rewards.slice(-5))).toBeGreaterThan(mean(rewards.slice(0, 3)) + 0.2);
+  await training.free();
+  world.free();
+  for (const own of [model, reference]) own.free();
 });
 
 /** Prompts in turn. */

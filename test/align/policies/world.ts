@@ -8,6 +8,7 @@ import { Efforts } from "../../../src/align/policies/efforts.ts";
 import { Likelihoods } from "../../../src/align/policies/likelihoods.ts";
 import { modeIds } from "../../../src/align/policies/modes.ts";
 import { type PolicyBatch, policyObjective, temperatureOf } from "../../../src/align/policies/objective.ts";
+import { chooseRewardWeights } from "../../../src/align/policies/reward-weights/choose.ts";
 import { RolloutMaker } from "../../../src/align/policies/rollout.ts";
 import { planRollouts, sizesOf } from "../../../src/align/policies/rollout-plan.ts";
 import { RolloutSource } from "../../../src/align/policies/rollout-source.ts";
@@ -108,14 +109,16 @@ export function policyWorld({
     ? new Likelihoods(model, { temperature, entropies: chosen.method.entropies === true }, head)
     : undefined;
   const theirs = reference && new Likelihoods(reference, { temperature });
+  const weights = chooseRewardWeights(values, terms, seed);
   const maker = new RolloutMaker({
     ...{ chosen, prompts, terms, rollouts, policy, reference: theirs, efforts, modes, seed, signal },
+    weights,
     size: sizes.prompts,
     ...{ rows, ends: [END], pad: END, settled: () => Promise.resolve() },
   });
   const told: Readonly<Record<string, number>>[] = [];
   const order = new BatchOrder({ groups: read.groups, batchSize: 1, seed });
-  const source = new RolloutSource({ plan, maker, order, heard: (_, __, ___, facts) => told.push(facts) });
+  const source = new RolloutSource({ plan, maker, weights, order, heard: (_, __, ___, facts) => told.push(facts) });
   return {
     values,
     source,

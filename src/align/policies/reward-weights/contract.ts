@@ -1,0 +1,14 @@
+/** What changes how rewards count during a run: it makes the advantages of a rollout, and hears what came of it. */
+import type { Stateful } from "../../../method/stateful.ts";
+import type { Advantages, Rewarded } from "../contract.ts";
+
+/** Advantages as the method makes them. */
+export type Plain = (given: Rewarded<never>) => Advantages;
+
+export interface RewardWeights extends Stateful {
+  advantages(given: Rewarded<never>, plain: Plain): Advantages;
+  /** Hears the mean of every term in a rollout, once its advantages are made. */
+  heard(means: readonly number[]): void;
+  /** What the next rollout is weighed by, for the log. */
+  told(): Readonly<Record<string, number>>;
+}
