@@ -11,9 +11,11 @@ for (const [task, name] of ["a", "b"].entries()) lab.write(`${name}.jsonl`, pair
 lab.json("net.json", NET);
 
 const RUN = "--init @net.json --tasks @a.jsonl,@b.jsonl --lr 0.03 --batch-size 6 --epochs 1";
+let runs = 0;
+
 /** The weights of a result, without the header, which names the method. */
 async function weightsOf(options: string): Promise<Uint8Array> {
-  const name = options.replaceAll(/\W+/g, "-");
+  const name = `${options.replaceAll(/\W+/g, "-")}-${++runs}`; // a buffer of rows stands beside each
   await lab.run(`${RUN} --save-every 0 ${options} -o @${name}`);
   return dataOf(lab.bytes(`${name}/model.safetensors`));
 }
