@@ -11,6 +11,9 @@ import { method } from "../../../src/align/methods/control/awr.ts";
 import { Random } from "../../../src/data/random.ts";
 import { armsWorth, bed, imitated, learn, TRAINING, weightsOf } from "./support.ts";
 
+/** With INGOT_LONG=1 what takes half a minute runs too. */
+const LONG = process.env.INGOT_LONG === "1";
+
 const FEW = { steps: 40, batch_size: 16 };
 
 test("beta 0 is behaviour cloning, bit for bit", async () => {
@@ -40,7 +43,7 @@ test("a larger beta keeps more to what was better than usual", async () => {
   expect(worth[2]!).toBeGreaterThan(worth[1]! + 0.1);
 });
 
-test("a beta that is chosen by state beats every fixed one where the data are uneven", async () => {
+test.if(LONG)("a beta that is chosen by state beats every fixed one where the data are uneven", async () => {
   const own = await bed("bandit", 4000, { quality: "split", contexts: 4, risk: 1 });
   const given = { advantage: "sample", expectile: 0.5, follow: 0.05 };
   const training = { steps: 900, batch_size: 32, lr: 5e-3 };

@@ -4,7 +4,7 @@ import { lifetime } from "../../../src/align/meta/lifetime.ts";
 import { best, measure } from "../../../src/align/meta/measure.ts";
 import { firstSchedule, multipliersOf, type Search, search } from "../../../src/align/meta/search.ts";
 
-/** With INGOT_LONG=1 a search without time, too. */
+/** With INGOT_LONG=1 searches, which take minutes. */
 const LONG = process.env.INGOT_LONG === "1";
 
 const GIVEN: Search = {
@@ -32,16 +32,18 @@ test("a search is a function of its seed", () => {
   expect(weights(short)).not.toEqual(weights({ ...short, seed: 1 }));
 });
 
-test("a searched schedule explores early, settles late, and beats constants on lifetimes that it never saw", () => {
-  const multipliers = found(GIVEN);
-  for (const length of TEST.lengths) {
-    const [early, late] = [multipliers(0, length)[1], multipliers(1, length)[1]];
-    expect(early).toBeGreaterThan(3);
-    expect(late).toBeLessThan(0.5);
-  }
-  const own = measure(GIVEN.learner, multipliers, TEST).mean;
-  expect(own).toBeGreaterThan(best(GIVEN.learner, TEST).mean + 0.004);
-  if (!LONG) return;
-  const blind = measure(GIVEN.learner, found({ ...GIVEN, sees: false }), TEST).mean;
-  expect(own).toBeGreaterThan(blind + 0.003);
-});
+test.if(LONG)(
+  "a searched schedule explores early, settles late, and beats constants on lifetimes that it never saw",
+  () => {
+    const multipliers = found(GIVEN);
+    for (const length of TEST.lengths) {
+      const [early, late] = [multipliers(0, length)[1], multipliers(1, length)[1]];
+      expect(early).toBeGreaterThan(3);
+      expect(late).toBeLessThan(0.5);
+    }
+    const own = measure(GIVEN.learner, multipliers, TEST).mean;
+    expect(own).toBeGreaterThan(best(GIVEN.learner, TEST).mean + 0.004);
+    const blind = measure(GIVEN.learner, found({ ...GIVEN, sees: false }), TEST).mean;
+    expect(own).toBeGreaterThan(blind + 0.003);
+  },
+);

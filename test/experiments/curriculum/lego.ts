@@ -57,6 +57,7 @@ digits. A decoder of one layer, 160 steps of 32 rows. \`skill-it\` has the publi
 steps of \`aioli\` are probes, so nothing is asserted of it at this length. The test takes the seed with the widest gap.`,
   seeds: [1, 2, 3, 4, 5, 6, 7],
   tested: 3,
+  long: true,
   figures: { "an even mixture": {}, "skill-it − even": { below: -0.18 }, "aioli − even": {} },
   run: (seed) =>
     inLab(async (lab) => {

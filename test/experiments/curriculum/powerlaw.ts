@@ -8,6 +8,7 @@ export const experiment = experimentOf({
 rows, a budget of 0.4 for rehearsal. Mean held-out loss of the five in nats; in the last row the last but one less the oldest.`,
   seeds: [1, 2, 3],
   tested: 2,
+  long: true,
   figures: {
     none: {},
     "recent − none": { below: -0.3 },

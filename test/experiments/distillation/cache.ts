@@ -9,6 +9,7 @@ that a cached loss is the smaller one. "Variation" is the total variation betwee
 order" is that of the same batches in another order.`,
   seeds: [1, 2, 3],
   tested: 1,
+  long: true,
   figures: {
     "all, error of the loss": { below: 1e-6 },
     "all, variation": { below: 5e-3 },

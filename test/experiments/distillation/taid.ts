@@ -9,6 +9,7 @@ export const experiment = experimentOf({
 still, at a cost in forward KL.`,
   seeds: [1, 2, 3, 4, 5],
   tested: 4,
+  long: true,
   figures: {
     "taid − kd, writing": { below: -0.04 },
     "reverse-kl − kd, writing": {},
