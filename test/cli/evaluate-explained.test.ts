@@ -47,6 +47,9 @@ beforeAll(async () => {
   const common = ["--init", "config.json", "--tokenizer", "byte", "--data"];
   expect((await train(...common, "forget.jsonl", "-o", "model/")).err).toBe("");
   expect((await train(...common, "retain.jsonl", "-o", "retrained/")).err).toBe("");
+  writeFileSync(at("preferences.jsonl"), lines([{ prompt: "2+2=", chosen: "4", rejected: "5" }]));
+  const judging = "model/ --method reward --data preferences.jsonl --steps 1 -q -o reward/";
+  expect((await run("align", ...judging.split(" "))).err).toBe("");
   const bert = { ...sizes, model_type: "bert", vocab_size: 264, max_position_embeddings: 24, type_vocab_size: 1 };
   writeFileSync(at("bert.json"), JSON.stringify(bert));
   const words = ["cat", "dog", "sun"];

@@ -23,7 +23,7 @@ export const method = defineMetric({
     "rows whose chosen answer has the larger reward (of a language model the larger log-likelihood), divided by all rows",
   reads: "prompt, chosen and rejected of every row",
   cite: "arXiv:2403.13787",
-  example: "bun run evaluate reward/ --data pairs.jsonl --metric preference",
+  example: "bun run evaluate reward/ --data preferences.jsonl --metric preference",
   options: {},
   needs: "preference",
   range: [0, 1],
