@@ -10,7 +10,7 @@ import { UserError } from "../errors.ts";
 import { emptyInput } from "../input-end.ts";
 import { isObject, show } from "../json.ts";
 import { type Columns, Renaming } from "./columns.ts";
-import { openFile, peek, readChunks } from "./files/bytes.ts";
+import { closeFile, openFile, peek, readChunks } from "./files/bytes.ts";
 import { packingOf, unpacked } from "./files/compressed.ts";
 import { readJsonList } from "./files/json-list.ts";
 import { readJsonLines } from "./files/jsonl.ts";
@@ -78,7 +78,7 @@ export async function* readValues(ref: string, options: ReadOptions = {}): Async
       yield value;
     }
   } finally {
-    if (!piped) fs.closeSync(fd);
+    if (!piped) await closeFile(fd);
   }
   if (rows === 0) throw new UserError(`${what} holds no rows`, "expected JSON lines (one object a line), or a table");
 }

@@ -54,13 +54,30 @@ export async function* readChunks(fd: number, what: string, chunkBytes = CHUNK):
   }
 }
 
+/** Reads that are under way, by descriptor. */
+const reading = new Map<number, Promise<unknown>>();
+
+/**
+ * Closes a descriptor once no read of it is under way: the next file gets its number, and would lose what that read
+ * takes. Waits for the read of a file; a pipe, which may have nothing for long, is closed when it has.
+ */
+export async function closeFile(fd: number): Promise<void> {
+  const read = reading.get(fd);
+  if (read === undefined) return fs.closeSync(fd);
+  const closed = read.then(() => fs.closeSync(fd));
+  if (fs.fstatSync(fd).isFile()) await closed;
+}
+
 /** Reads what there is; 0 at the end. Waits for a pipe that has nothing yet. */
 async function readSome(fd: number, into: Uint8Array, what: string): Promise<number> {
   for (;;) {
     try {
-      return await new Promise<number>((resolve, reject) => {
+      const read = new Promise<number>((resolve, reject) => {
         fs.read(fd, into, 0, into.length, null, (error, n) => (error ? reject(error) : resolve(n)));
       });
+      const settled = read.catch(() => {}).finally(() => reading.get(fd) === settled && reading.delete(fd));
+      reading.set(fd, settled);
+      return await read;
     } catch (error) {
       const { code, message } = error as NodeJS.ErrnoException;
       if (code === "EOF" || code === "EPIPE") return 0; // Windows reports the end of a pipe so

@@ -28,14 +28,10 @@ export async function* unpacked(
   what: string,
 ): AsyncGenerator<Uint8Array> {
   const out = unpack();
-  // An error of either end reaches whoever reads `out`; of a stream that ends with it, the loop may hear the end alone.
-  const ended = new Promise<Error | null | undefined>((resolve) => {
-    pipeline(Readable.from(watch(chunks), { objectMode: false }), out, resolve);
-  });
+  // An error of either end reaches whoever reads `out`.
+  pipeline(Readable.from(watch(chunks), { objectMode: false }), out, () => {});
   try {
     for await (const chunk of out) yield chunk as Uint8Array;
-    const error = await ended;
-    if (error) throw error;
   } catch (error) {
     if (error instanceof UserError) throw error;
     throw new UserError(
