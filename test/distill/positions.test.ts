@@ -13,18 +13,28 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 const write = (name: string, text: string) => writeFileSync(join(folder, name), text);
 const rows = (lengths: readonly number[], label?: number) =>
   lengths
-    .map((length) => ({ input_ids: Array.from({ length }, (_, i) => 3 + i), ...(label === undefined ? {} : { label }) }))
+    .map((length) => ({
+      input_ids: Array.from({ length }, (_, i) => 3 + i),
+      ...(label === undefined ? {} : { label }),
+    }))
     .map((row) => `${JSON.stringify(row)}\n`)
     .join("");
 
 async function run(line: string): Promise<string> {
-  const { code, err } = await runScript("distill", `${line} --steps 1 --batch-size 2 -q --overwrite -o out`.split(" "), folder);
+  const { code, err } = await runScript(
+    "distill",
+    `${line} --steps 1 --batch-size 2 -q --overwrite -o out`.split(" "),
+    folder,
+  );
   return code === 0 ? "" : err;
 }
 
 test.each(["gpt2", "llama"])("%s: a language model", async (name) => {
   const key = name === "gpt2" ? "n_positions" : "max_position_embeddings";
-  for (const [size, positions] of [["short", 6], ["long", 16]] as const) {
+  for (const [size, positions] of [
+    ["short", 6],
+    ["long", 16],
+  ] as const) {
     write(`${size}.json`, JSON.stringify({ ...TINY_TEXT[name]!, [key]: positions }));
     write("some.jsonl", rows([4, 4]));
     const made = `--init ${size}.json --data some.jsonl --steps 1 --batch-size 2 -q --overwrite -o ${name}-${size}`;
@@ -42,7 +52,10 @@ test.each(["gpt2", "llama"])("%s: a language model", async (name) => {
 });
 
 test("a classifier of texts", async () => {
-  for (const [size, positions] of [["short", 6], ["long", 16]] as const) {
+  for (const [size, positions] of [
+    ["short", 6],
+    ["long", 16],
+  ] as const) {
     write(`${size}.json`, JSON.stringify({ ...TINY_ENCODERS.bert!, max_position_embeddings: positions }));
     write("some.jsonl", rows([4, 4], 1));
     const made = `--init ${size}.json --data some.jsonl --steps 1 --batch-size 2 -q --overwrite -o bert-${size}`;

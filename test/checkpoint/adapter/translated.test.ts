@@ -94,7 +94,9 @@ test("trainable tokens replace rows, and leave a tie alone", async () => {
 test("P-tuning is prompt tuning, and cannot fold", async () => {
   const config = { peft_type: "P_TUNING", num_virtual_tokens: 2, encoder_hidden_size: 8 };
   const adapter = file(config, { prompt_embeddings: { shape: [2, 4] } });
-  await expect(applyAdapter(base(), adapter)).rejects.toThrow("Prompt tuning, which stands before every sequence and changes no weight");
+  await expect(applyAdapter(base(), adapter)).rejects.toThrow(
+    "Prompt tuning, which stands before every sequence and changes no weight",
+  );
   const { live } = await applyAdapter(base(), adapter, { live: true });
   expect(JSON.parse(new TextDecoder().decode(live!.files.get("adapter_config.json"))).peft_type).toBe("PROMPT_TUNING");
 });
