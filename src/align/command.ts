@@ -97,12 +97,12 @@ async function rewardModel(context: AlignContext, chosen: Bound<RewardMethod>): 
 
 /** Trains by preferences. */
 async function preferences(context: AlignContext, chosen: Bound<PreferenceMethod>): Promise<Outcome> {
-  await choosePairLosses(context, chosen); // refused before anything is read
+  const pairLosses = await choosePairLosses(context, chosen); // refused before anything is read
   return runTraining<PreferenceBatch, PreferenceData>(context, {
     script: "align",
     method: chosen.method.name,
     model: context.args[0] ?? "-",
     data: (opened) => readPreferences(context, chosen, opened),
-    work: (built, data) => setUpPreferences(context, chosen, data, built),
+    work: (built, data) => setUpPreferences(context, chosen, pairLosses, data, built),
   });
 }

@@ -5,7 +5,9 @@
 import { describe, expect, test } from "bun:test";
 import { preferenceBatch } from "../../src/align/preferences/batches.ts";
 import type { PreferenceMethod } from "../../src/align/preferences/contract.ts";
+import { fallWarning } from "../../src/align/preferences/fall-warning.ts";
 import { preferenceObjective } from "../../src/align/preferences/objective.ts";
+import { rewardMean } from "../../src/align/preferences/reward-mean.ts";
 import { targetsOf } from "../../src/data/targets.ts";
 import { type Bound, bindDefaults } from "../../src/method/bind.ts";
 import { loadMethod } from "../../src/method/registry.ts";
@@ -213,4 +215,13 @@ test("ipo is bounded where dpo runs away: beyond its margin the gradient turns b
   };
   expect(await step("ipo")).toBeLessThan(0);
   expect(await step("sigmoid")).toBeGreaterThanOrEqual(0);
+});
+
+test("damaged states of what follows the rewards are refused by what they are", () => {
+  expect(() => rewardMean().load({ mean: "much", pairs: 1 })).toThrow("the saved mean of rewards cannot be read");
+  const warning = () => fallWarning(() => {}, "");
+  expect(() => warning().load({ first: [1], chosen: [], rejected: [], said: false })).toThrow("cannot be read");
+  const kept = warning();
+  kept.load({ first: null, chosen: [-1], rejected: [-2], said: false });
+  expect(kept.state()).toEqual({ first: null, chosen: [-1], rejected: [-2], said: false });
 });

@@ -25,7 +25,7 @@ export async function estimate(context: Context<typeof ESTIMATE>): Promise<Outco
     return {};
   }
   const gpu = await openGpu({ device: context.device });
-  const model = await Model.load(gpu, opened.checkpoint);
+  const model = await Model.load(gpu, opened.checkpoint, { freeze: () => true });
   const decisions = await decisionsOf(model, rows, { at: options.batch_size, inputs: shape.inputs, signal });
   const { value_folds: folds, value_ridge: penalty } = options;
   const expected = expectedRewards(rows, { actions: shape.actions, folds, penalty, seed });

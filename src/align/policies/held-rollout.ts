@@ -1,5 +1,5 @@
 /** What is kept of a rollout: in the state of a training, in the file of all answers, and in the log. */
-import type { Json } from "../../json.ts";
+import { isObject, type Json } from "../../json.ts";
 import type { UsualLengths } from "./efforts.ts";
 
 /** A prompt that was drawn for a rollout. */
@@ -48,6 +48,28 @@ export interface HeldRollout {
   /** What is told of it with every step that it is used in. */
   readonly told: Readonly<Record<string, number>>;
 }
+
+const areNumbers = (value: unknown): boolean => Array.isArray(value) && value.every((one) => typeof one === "number");
+
+/** Lists of a number for each token. */
+const BY_TOKEN = ["old", "reference", "estimates", "returns", "traits"] as const;
+
+function isHeldAnswer(value: Json): boolean {
+  if (!isObject(value)) return false;
+  const { prompt, ids, advantage } = value;
+  const isWhole =
+    Number.isSafeInteger(prompt) && areNumbers(ids) && (typeof advantage === "number" || areNumbers(advantage));
+  return isWhole && BY_TOKEN.every((name) => value[name] === undefined || areNumbers(value[name]));
+}
+
+/** Whether what a state holds is a rollout of so many answers. */
+export const isHeldRollout = (value: Json | undefined, answers: number): boolean =>
+  isObject(value) &&
+  [value.number, value.epoch].every((count) => Number.isSafeInteger(count)) &&
+  isObject(value.told) &&
+  Array.isArray(value.answers) &&
+  value.answers.length === answers &&
+  value.answers.every(isHeldAnswer);
 
 /** How fast it was made: no part of the rollout. */
 export interface RolloutSpeed {

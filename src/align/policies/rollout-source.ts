@@ -6,11 +6,18 @@
  */
 import type { BatchOrder, OrderState } from "../../data/order.ts";
 import { UserError } from "../../errors.ts";
-import type { Json } from "../../json.ts";
+import { isObject, type Json } from "../../json.ts";
 import type { BatchSource, DrawnBatch } from "../../run/training/batch-source.ts";
 import type { Controller } from "../../run/training/controller.ts";
 import { batchAt, batchesOf } from "./batches.ts";
-import type { DrawnPrompt, HeldAnswer, HeldRollout, RolloutLine, RolloutSpeed } from "./held-rollout.ts";
+import {
+  type DrawnPrompt,
+  type HeldAnswer,
+  type HeldRollout,
+  isHeldRollout,
+  type RolloutLine,
+  type RolloutSpeed,
+} from "./held-rollout.ts";
 import type { PolicyBatch } from "./objective.ts";
 import type { RewardWeights } from "./reward-weights/contract.ts";
 import type { RolloutMaker } from "./rollout.ts";
@@ -138,19 +145,21 @@ export class RolloutSource implements BatchSource<PolicyBatch> {
         ({
           ...{ made: this.#made, at: this.#at, held: this.#held ?? null, kl: this.#kl },
           weights: this.#options.weights?.state() ?? null,
-        }) as unknown as Json,
+        }) satisfies RolloutState as unknown as Json,
       load: (state) => {
-        const { made, at, held, kl } = (state ?? {}) as unknown as Partial<RolloutState>;
-        const { plan, resumed } = this.#options;
-        const isCounted = [made, at].every((count) => Number.isSafeInteger(count)) && typeof kl === "number";
-        if (!isCounted || (held && held.answers.length !== plan.sizes.answers))
+        const { made, at, held, kl, weights = null } = isObject(state) ? state : {};
+        const { plan, resumed, weights: weighing } = this.#options;
+        const isCount = (count: unknown): count is number => Number.isSafeInteger(count) && (count as number) >= 0;
+        const isHeld = held === null || isHeldRollout(held, plan.sizes.answers);
+        if (!isCount(made) || !isCount(at) || typeof kl !== "number" || !isHeld)
           throw new UserError(
             "the saved state does not say which rollout comes next",
             "it is damaged, or was written by another version",
           );
-        this.#options.weights?.load((state as unknown as RolloutState).weights);
-        [this.#made, this.#at, this.#held, this.#kl] = [made!, at!, held ?? undefined, kl];
-        resumed?.(made!);
+        weighing?.load(weights);
+        [this.#made, this.#at, this.#kl] = [made, at, kl];
+        this.#held = (held ?? undefined) as unknown as HeldRollout | undefined; // checked above
+        resumed?.(made);
       },
     };
   }

@@ -5,13 +5,13 @@ import {
   clamp,
   div,
   exp,
+  isPositive,
   maximum,
   minimum,
   mul,
   neg,
   scale,
   square,
-  stopGradient,
   sub,
 } from "../../tensor/ops/elementwise.ts";
 import { rowSum } from "../../tensor/ops/reduce.ts";
@@ -51,9 +51,6 @@ export function clippedSurrogate(rec: Recorder, { ratio, advantages, range, valu
   return neg(rec, minimum(rec, free, mul(rec, clipped(rec, ratio, values, range), advantages)));
 }
 
-/** 1 where x is above 0, else 0; no gradient goes through it. */
-export const above = (rec: Recorder, x: Tensor): Tensor => clamp(rec, scale(rec, stopGradient(rec, x), 1e9), 0, 1);
-
 /**
  * Shares of tokens that the surrogate clips: below the range with a negative advantage, above it with a positive one.
  * (B, T) of 0 and 1 each.
@@ -66,8 +63,8 @@ export function clipShares(
   const under = range ? sub(rec, range.low, ratio) : addScalar(rec, neg(rec, ratio), 1 - low);
   const over = range ? sub(rec, ratio, range.high) : addScalar(rec, ratio, -1 - high);
   return {
-    clip_low: mul(rec, above(rec, under), above(rec, neg(rec, advantages))),
-    clip_high: mul(rec, above(rec, over), above(rec, advantages)),
+    clip_low: mul(rec, isPositive(rec, under), isPositive(rec, neg(rec, advantages))),
+    clip_high: mul(rec, isPositive(rec, over), isPositive(rec, advantages)),
   };
 }
 

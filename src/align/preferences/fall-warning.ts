@@ -2,6 +2,7 @@
  * Warns where both answers of the pairs become less likely than they were: the margin may grow all the while, and the
  * model says neither.
  */
+import { UserError } from "../../errors.ts";
 import type { Controller } from "../../run/training/controller.ts";
 
 /** Steps whose mean counts. */
@@ -14,6 +15,15 @@ interface State {
   readonly chosen: readonly number[];
   readonly rejected: readonly number[];
   readonly said: boolean;
+}
+
+const areNumbers = (value: unknown): value is readonly number[] =>
+  Array.isArray(value) && value.every((one) => typeof one === "number");
+
+function isState(saved: unknown): saved is State {
+  const { first, chosen, rejected, said } = (saved ?? {}) as { readonly [key in keyof State]?: unknown };
+  const isFirst = first === null || (areNumbers(first) && first.length === 2);
+  return isFirst && areNumbers(chosen) && areNumbers(rejected) && typeof said === "boolean";
 }
 
 const mean = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0) / values.length;
@@ -48,7 +58,12 @@ export function fallWarning(warn: (text: string) => void, hint: string): Control
       rejected: [...state.rejected],
     }),
     load(saved) {
-      state = saved as unknown as State;
+      if (!isState(saved))
+        throw new UserError(
+          "the saved likelihoods of chosen and rejected answers cannot be read",
+          "remove the state, and align from the start",
+        );
+      state = saved;
     },
   };
 }

@@ -10,7 +10,7 @@ import type { Model, Recorded } from "../../model/model.ts";
 import { fillInputs, recordInputs, recordTargets } from "../../run/batch-programs.ts";
 import type { Objective, RecordedLoss } from "../../run/training/objective.ts";
 import { crossEntropy } from "../../tensor/ops/cross-entropy.ts";
-import { clamp, div, mul, neg, scale, stopGradient, sub } from "../../tensor/ops/elementwise.ts";
+import { div, isPositive, mul, neg, scale, stopGradient, sub } from "../../tensor/ops/elementwise.ts";
 import { embedding } from "../../tensor/ops/embedding.ts";
 import { chunkedHead, headLoss } from "../../tensor/ops/head-loss.ts";
 import { dot, rowSum } from "../../tensor/ops/reduce.ts";
@@ -94,9 +94,6 @@ function squaredNll(rec: Recorder, { recorded, width, targets }: Said, shape: re
   });
   return rec.reshape(stopGradient(rec, nll), shape);
 }
-
-/** 1 where x is above 0, else 0; no gradient. */
-const isPositive = (rec: Recorder, x: Tensor) => clamp(rec, scale(rec, stopGradient(rec, x), 1e30), 0, 1);
 
 /**
  * The loss of a method, with what is logged of each: of pairs the implicit rewards of both answers, their margin, the

@@ -1,4 +1,5 @@
 /** The mean reward of all answers, chosen and rejected, in the steps before: a threshold that losses take. */
+import { UserError } from "../../errors.ts";
 import type { Controller } from "../../run/training/controller.ts";
 import { REWARD_MEAN } from "./pair-loss.ts";
 
@@ -20,7 +21,10 @@ export function rewardMean(): Controller {
     },
     state: () => ({ mean, pairs }),
     load(saved) {
-      ({ mean, pairs } = saved as unknown as State);
+      const { mean: known, pairs: heard } = (saved ?? {}) as { readonly [key in keyof State]?: unknown };
+      if (typeof known !== "number" || typeof heard !== "number")
+        throw new UserError("the saved mean of rewards cannot be read", "remove the state, and align from the start");
+      [mean, pairs] = [known, heard];
     },
   };
 }

@@ -93,12 +93,19 @@ const alike = (a: Answered, b: Answered) => (typeof a.prompt === "string") === (
 
 /** Items of single answers; the other answer is that of the next row which has another one. */
 function withOthers(answers: readonly Answered[], options: EncodeOptions): Item[] {
+  const said = answers.map(({ answer }) => JSON.stringify(answer));
+  /** The first answer behind the one at `i`, round to it again, that is as asked; the number of answers at most. */
+  const next = (i: number, fits: (one: Answered, place: number) => boolean): Answered | undefined => {
+    for (let step = 1; step < answers.length; step++) {
+      const place = (i + step) % answers.length;
+      if (fits(answers[place]!, place)) return answers[place];
+    }
+    return undefined;
+  };
   return answers.map((own, i) => {
-    const others = [...answers.slice(i + 1), ...answers.slice(0, i)];
-    const said = JSON.stringify(own.answer);
     const other =
-      others.find((one) => alike(own, one) && one.place !== own.place && JSON.stringify(one.answer) !== said) ??
-      others.find((one) => alike(own, one)) ??
+      next(i, (one, place) => alike(own, one) && one.place !== own.place && said[place] !== said[i]) ??
+      next(i, (one) => alike(own, one)) ??
       own;
     const { prompt, extra, place, wanted } = own;
     return {

@@ -6,6 +6,7 @@ import {
   add,
   addScalar,
   clamp,
+  isPositive,
   logSigmoid,
   mul,
   neg,
@@ -17,16 +18,13 @@ import { rowSum } from "../../tensor/ops/reduce.ts";
 import type { Recorder } from "../../tensor/recorder.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 
-/** 1 where x > 0, else 0. */
-const above = (rec: Recorder, x: Tensor): Tensor => clamp(rec, scale(rec, x, 1e30), 0, 1);
-
 /** (P) -> (P), ascending; of equal values the first stays first. */
 export function sorted(rec: Recorder, x: Tensor): Tensor {
   const p = x.shape[0]!;
   const held = stopGradient(rec, x);
   const [column, row] = [rec.reshape(held, [p, 1]), rec.reshape(held, [1, p])];
-  const larger = above(rec, sub(rec, column, row)); // (P, P): x_i > x_j
-  const smaller = above(rec, sub(rec, row, column));
+  const larger = isPositive(rec, sub(rec, column, row)); // (P, P): x_i > x_j
+  const smaller = isPositive(rec, sub(rec, row, column));
   const equal = addScalar(rec, neg(rec, add(rec, larger, smaller)), 1);
   const later = Float32Array.from({ length: p * p }, (_, k) => Number(Math.floor(k / p) > k % p));
   const rank = rowSum(rec, add(rec, larger, mul(rec, equal, rec.constant(later, [p, p], "later places")))); // (P)

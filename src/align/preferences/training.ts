@@ -89,6 +89,7 @@ async function askReference(
 export async function setUpPreferences(
   run: AlignRun,
   chosen: Bound<PreferenceMethod>,
+  pairLosses: PreferenceGiven["pairLosses"],
   data: PreferenceData,
   built: Built,
 ): Promise<Work<PreferenceBatch>> {
@@ -97,7 +98,6 @@ export async function setUpPreferences(
   const reference = method.reference ? new ReferenceLikelihoods(data.items) : undefined;
   if (reference && !run.dryRun && !built.resumed) await askReference(run, data, reference, built);
   const hint = `the model learns to say neither; --method rpo, or ${method.pairLosses ? "--pair-loss sigmoid,sft" : "a term of cross-entropy"}, holds the chosen ones`;
-  const pairLosses = await choosePairLosses(run, chosen);
   return {
     objective: preferenceObjective({
       model: built.model,

@@ -1,13 +1,10 @@
 /** What is logged of pairs of answers. */
-import { clamp, scale } from "../../tensor/ops/elementwise.ts";
+import { isPositive } from "../../tensor/ops/elementwise.ts";
 import type { Recorder } from "../../tensor/recorder.ts";
 import { sizeOf, type Tensor } from "../../tensor/tensor.ts";
 
 /** (n, 1) as (n). */
 export const flat = (rec: Recorder, x: Tensor): Tensor => rec.reshape(x, [sizeOf(x.shape)]);
-
-/** 1 where x is above 0, else 0. */
-const isPositive = (rec: Recorder, x: Tensor): Tensor => clamp(rec, scale(rec, x, 1e30), 0, 1);
 
 /** Of how far apart both answers are, (P): how far, and whether the right one is ahead. */
 export const pairMetrics = (rec: Recorder, apart: Tensor): Record<string, Tensor> => ({

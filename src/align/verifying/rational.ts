@@ -43,6 +43,13 @@ export const numbersIn = (text: string): Rational[] =>
 
 const absolute = (x: bigint): bigint => (x < 0n ? -x : x);
 
+/** The option of what `near` allows. */
+export const TOLERANCE = {
+  type: "0 <= number < 1",
+  default: 0,
+  help: "difference allowed, in parts of the right number or of 1",
+} as const;
+
 /** Whether two numbers differ by no more than `tolerance` times the second one, or times 1 where that is smaller. */
 export function near(found: Rational, wanted: Rational, tolerance: number): boolean {
   const gap = absolute(found.top * wanted.bottom - wanted.top * found.bottom);

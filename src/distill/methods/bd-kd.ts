@@ -12,7 +12,7 @@ import type { Options, Values } from "../../method/options.ts";
 import { crossEntropy } from "../../tensor/ops/cross-entropy.ts";
 import { rowEntropy } from "../../tensor/ops/distribution.ts";
 import { divergence } from "../../tensor/ops/divergence.ts";
-import { add, addScalar, clamp, mul, neg, scale, sub } from "../../tensor/ops/elementwise.ts";
+import { add, addScalar, isPositive, mul, neg, scale, sub } from "../../tensor/ops/elementwise.ts";
 import { defineDistillation, EVERY_LAW } from "../contract.ts";
 import { trainedTeacher } from "../trained-teacher.ts";
 
@@ -45,7 +45,7 @@ export const method = defineDistillation({
   ],
   rows(rec, { student, teachers: [teacher], targets, values: { delta, temperature }, note }) {
     const gap = sub(rec, rowEntropy(rec, teacher!, temperature), rowEntropy(rec, student, temperature));
-    const sure = clamp(rec, scale(rec, gap, 1e30), 0, 1); // 1 where the student is the more certain one
+    const sure = isPositive(rec, gap); // 1 where the student is the more certain one
     note("student_surer", sure);
     const spread = addScalar(rec, scale(rec, sure, delta - 1), 1);
     const sharpen = addScalar(rec, neg(rec, spread), 1 + delta);

@@ -13,7 +13,7 @@
 import type { Options, Values } from "../../method/options.ts";
 import { crossEntropy } from "../../tensor/ops/cross-entropy.ts";
 import { divergence } from "../../tensor/ops/divergence.ts";
-import { add, clamp, mul, scale, stopGradient, sub } from "../../tensor/ops/elementwise.ts";
+import { add, isPositive, mul, stopGradient, sub } from "../../tensor/ops/elementwise.ts";
 import type { Recorder } from "../../tensor/recorder.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { defineDistillation, EVERY_LAW, TEMPERATURE } from "../contract.ts";
@@ -22,7 +22,7 @@ import { trainedTeacher } from "../trained-teacher.ts";
 /** 1 in rows where `other` gives the label more probability than `own`, else 0: (n, V) each -> (n). No gradient. */
 function surpassed(rec: Recorder, own: Tensor, other: Tensor, targets: Tensor): Tensor {
   const loss = (logits: Tensor) => crossEntropy(rec, stopGradient(rec, logits), targets);
-  return clamp(rec, scale(rec, sub(rec, loss(own), loss(other)), 1e30), 0, 1);
+  return isPositive(rec, sub(rec, loss(own), loss(other)));
 }
 
 const OPTIONS = { temperature: TEMPERATURE } as const satisfies Options;

@@ -277,6 +277,12 @@ export const tanh = (rec: Recorder, x: Tensor): Tensor => unary(rec, "tanh", x);
 /** Values below `low` or above `high` become these; their gradient is 0. */
 export const clamp = (rec: Recorder, x: Tensor, low: number, high: number): Tensor => unary(rec, "clamp", x, low, high);
 
+/** Steep enough that every value but 0 is beyond 1. */
+const STEEP = 1e30;
+/** 1 where x is above 0, else 0; no gradient. */
+export const isPositive = (rec: Recorder, x: Tensor): Tensor =>
+  clamp(rec, scale(rec, stopGradient(rec, x), STEEP), 0, 1);
+
 /** cap tanh(x / cap): values below `cap`, without a corner. */
 export const softCap = (rec: Recorder, x: Tensor, cap: number): Tensor => unary(rec, "soft_cap", x, 0, cap);
 

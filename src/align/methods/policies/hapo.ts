@@ -8,11 +8,12 @@
  * over tokens: of answers of one length it is GRPO's.
  */
 import { UserError } from "../../../errors.ts";
-import { add, addScalar, clamp, mul, scale, stopGradient, sub } from "../../../tensor/ops/elementwise.ts";
+import { isObject, type Json } from "../../../json.ts";
+import { add, addScalar, clamp, isPositive, mul, scale, stopGradient, sub } from "../../../tensor/ops/elementwise.ts";
 import type { Tensor } from "../../../tensor/tensor.ts";
 import { differs, groupRelative, penalized } from "../../policies/advantages.ts";
 import { definePolicy, EVERY_POLICY_LAW, type Rewarded } from "../../policies/contract.ts";
-import { above, clippedSurrogate } from "../../policies/surrogate.ts";
+import { clippedSurrogate } from "../../policies/surrogate.ts";
 
 /** Advantages from this size on are those of a group that hardly differs. */
 const MOST = 5;
@@ -51,6 +52,17 @@ function scaleOf(entropies: readonly Float64Array[], quantile: number): EntropyS
 }
 
 /** h of an entropy. */
+/** The scale of the rollout before, as it was kept. Throws UserError for a state that does not hold one. */
+function savedScale(kept: Json): EntropyScale {
+  const { middle, least, most } = isObject(kept) ? kept : {};
+  if (typeof middle !== "number" || typeof least !== "number" || typeof most !== "number")
+    throw new UserError(
+      "the saved entropies of the rollout before cannot be read",
+      "remove the state, and align from the start",
+    );
+  return { middle, least, most };
+}
+
 function placeOf({ middle, least, most }: EntropyScale, entropy: number): number {
   const d = logOf(entropy) - middle;
   if (d > 0 && most > 0) return Math.min(1, d / most);
@@ -153,7 +165,7 @@ export const method = definePolicy({
   keeps: ({ entropies, values }) => ({ ...scaleOf(entropies!, values.entropy_quantile) }),
   heat({ ada_temp: on, temp_spread: spread, temperature }, kept) {
     if (!on || spread === 0 || kept === undefined) return undefined;
-    const scale = kept as unknown as EntropyScale;
+    const scale = savedScale(kept);
     return (entropy) => temperature * (1 + spread * placeOf(scale, entropy));
   },
   range(rec, { traits, values }) {
@@ -171,8 +183,12 @@ export const method = definePolicy({
     // Within half of the range on both sides.
     const now = stopGradient(rec, ratio);
     const half = (end: Tensor) => addScalar(rec, scale(rec, end, 0.5), 0.5);
-    const inside = mul(rec, above(rec, sub(rec, now, half(range!.low))), above(rec, sub(rec, half(range!.high), now)));
-    const isHigh = above(rec, traits!);
+    const inside = mul(
+      rec,
+      isPositive(rec, sub(rec, now, half(range!.low))),
+      isPositive(rec, sub(rec, half(range!.high), now)),
+    );
+    const isHigh = isPositive(rec, traits!);
     // Tokens of high entropy outside, and those of low entropy inside.
     const counts = sub(rec, add(rec, isHigh, inside), scale(rec, mul(rec, isHigh, inside), 2));
     const factor = addScalar(rec, scale(rec, mul(rec, traits!, counts), values.adv_spread), 1);

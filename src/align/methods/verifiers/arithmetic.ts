@@ -7,7 +7,7 @@
  */
 import { defineVerifier, each } from "../../verifying/contract.ts";
 import { evaluated, expressionIn } from "../../verifying/expression.ts";
-import { near, numbersIn } from "../../verifying/rational.ts";
+import { near, numbersIn, TOLERANCE } from "../../verifying/rational.ts";
 
 const backwards = (text: string): string => text.replace(/\d+/g, (digits) => [...digits].reverse().join(""));
 
@@ -19,11 +19,7 @@ export const method = defineVerifier({
   laws: { alone: true, truth: true, range: true },
   range: [0, 1],
   options: {
-    tolerance: {
-      type: "0 <= number < 1",
-      default: 0,
-      help: "difference allowed, in parts of the right number or of 1",
-    },
+    tolerance: TOLERANCE,
     reversed: { type: "boolean", default: false, help: "answers are written ones first" },
   },
   make: ({ values: { tolerance, reversed } }) =>

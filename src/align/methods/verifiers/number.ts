@@ -5,7 +5,7 @@
  * Numbers are compared exactly, as they are written: 1,234.50 is 1234.5, and long sums keep every digit.
  */
 import { defineVerifier, each } from "../../verifying/contract.ts";
-import { near, numbersIn } from "../../verifying/rational.ts";
+import { near, numbersIn, TOLERANCE } from "../../verifying/rational.ts";
 import { behind, truthsOf } from "../../verifying/truth.ts";
 
 export const method = defineVerifier({
@@ -16,11 +16,7 @@ export const method = defineVerifier({
   laws: { alone: true, truth: true, range: true },
   range: [0, 1],
   options: {
-    tolerance: {
-      type: "0 <= number < 1",
-      default: 0,
-      help: "difference allowed, in parts of the right number or of 1",
-    },
+    tolerance: TOLERANCE,
     which: { type: "'last' | 'first' | 'only'", default: "last", help: "number that counts; only: there is no other" },
     key: {
       type: "string",
