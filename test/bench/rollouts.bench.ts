@@ -3,8 +3,8 @@
  *
  *   bun test/bench/rollouts.bench.ts [--device NAME] [--rounds N]
  *
- * The small Llama of the other benches; 8 prompts of 32 tokens with 8 answers of 32 tokens each, and steps over 8 rows of
- * 64 tokens. Everything takes turns in one run, and the least of each is compared.
+ * The small Llama of the other benches; 8 prompts of 32 tokens with 8 answers of 32 tokens each, and steps over 8 rows
+ * of 64 tokens. Everything takes turns in one run, and the least of each is compared.
  */
 
 import { method as grpo } from "../../src/align/methods/policies/grpo.ts";
