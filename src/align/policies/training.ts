@@ -12,11 +12,13 @@ import type { Built, Opened, RunContext, TrainingData, Work } from "../../run/tr
 import type { RewardTerm } from "../verifying/rewards.ts";
 import type { PolicyMethod, SharedValues } from "./contract.ts";
 import { Efforts } from "./efforts.ts";
+import { HeldPrompts } from "./held-prompts.ts";
 import { Likelihoods } from "./likelihoods.ts";
 import { modeIds } from "./modes.ts";
 import { asksReference, type PolicyBatch, policyObjective, temperatureOf } from "./objective.ts";
-import { readPolicyPrompts } from "./prompts.ts";
+import { type PolicyPrompt, readPolicyPrompts } from "./prompts.ts";
 import { chooseRewardWeights } from "./reward-weights/choose.ts";
+import { GradientProducts } from "./reward-weights/gradient-products.ts";
 import { RolloutMaker } from "./rollout.ts";
 import { RolloutFile } from "./rollout-file.ts";
 import { planRollouts, type RolloutPlan, sizesOf } from "./rollout-plan.ts";
@@ -29,6 +31,7 @@ export type PolicyRun = Pick<RunContext, "options" | "seed" | "dryRun" | "signal
 
 export interface PolicyData extends TrainingData<PolicyBatch> {
   readonly plan: RolloutPlan;
+  readonly held: readonly PolicyPrompt[] | undefined;
 }
 
 /** Throws UserError for options that do not go together. */
@@ -48,6 +51,8 @@ function checkOptions({ method, values }: Bound<PolicyMethod>): void {
       `--combine normalized takes verifiers apart, and ${overlong > 0 ? "--overlong" : "--kl-in reward"} is none`,
       overlong > 0 ? "take the verifier overlong for a --reward" : "take --kl-in loss",
     );
+  if (given.held_prompts && given.effort_range)
+    throw new UserError("--held-prompts ask for no effort, and prompts of --effort-range do", "leave one of them out");
   method.check?.(values);
 }
 
@@ -65,6 +70,9 @@ export async function readPolicies(
   const efforts = values.effort_range && tools.tokenizer ? new Efforts(values, seed, encode) : undefined;
   const more = values.max_new_tokens + (efforts?.tokens ?? 0);
   const read = await readPolicyPrompts(split?.rest(all) ?? all, { tools, sizes, ref }, more);
+  const apart = values.held_prompts && groupsOf(values.held_prompts, "--held-prompts", options.columns);
+  const held = apart && (await readPolicyPrompts(apart, { tools, sizes, ref }, more)).prompts;
+  if (held?.length === 0) throw new UserError("--held-prompts has no rows", "name a file of prompts");
   for (const prompt of read.prompts) chosen.method.measure?.known(prompt);
   const plan = planRollouts(chosen, {
     read,
@@ -77,7 +85,7 @@ export async function readPolicies(
   const later = (): never => {
     throw new Error("the model writes the batches");
   };
-  return { plan, source: { ...plan, next: later, state: later, load: later } };
+  return { plan, held, source: { ...plan, next: later, state: later, load: later } };
 }
 
 /** The model as it was, where its likelihoods are asked for: the base under a new adapter, or a second model. */
@@ -105,7 +113,7 @@ export async function setUpPolicies(
   run: PolicyRun,
   chosen: Bound<PolicyMethod>,
   terms: readonly RewardTerm[],
-  { plan }: PolicyData,
+  { plan, held: apart }: PolicyData,
   built: Built,
 ): Promise<Work<PolicyBatch>> {
   const { options, seed, signal, log } = run;
@@ -132,16 +140,25 @@ export async function setUpPolicies(
   await policy?.plan(largest);
   await reference?.scores.plan(largest);
   const [weight] = model.parameters.values();
-  const weights = chooseRewardWeights(values, terms, seed);
+  const weights = chooseRewardWeights(values, terms, { seed, held: apart !== undefined });
+  const products =
+    values.reward_weights === "gradient"
+      ? new GradientProducts({
+          ...{ model, chosen, recompute: options.recompute, rewards: terms.length, among: values.gradients_of },
+        })
+      : undefined;
+  await products?.plan(plan.largest());
+  const ends = tokenizer?.ends ?? [];
+  const prompts =
+    apart && new HeldPrompts({ prompts: apart, terms, rollouts, values, size: sizes.prompts, ends, seed, signal });
   const maker = new RolloutMaker({
     ...{ chosen, terms, rollouts, policy, seed, signal, pad, prompts: read.prompts },
     reference: reference?.scores,
     efforts,
     modes: plan.modes,
-    weights,
+    ...{ weights, products, ends },
     size: sizes.prompts,
     rows: sizes.rows,
-    ends: tokenizer?.ends ?? [],
     settled: () => gpu.readWords(weight!.buffer, 1),
   });
   const file = values.rollouts === undefined || run.dryRun ? undefined : new RolloutFile(values.rollouts);
@@ -158,6 +175,7 @@ export async function setUpPolicies(
     plan,
     maker,
     weights,
+    held: prompts && { prompts, every: values.hypervolume_every },
     order,
     resumed: (made) => file?.begin(made),
     heard(number, lines, { tokens, seconds, judging }, told) {
@@ -184,6 +202,7 @@ export async function setUpPolicies(
     },
     free() {
       rollouts.free();
+      products?.free();
       policy?.free();
       reference?.scores.free();
       held?.free();
