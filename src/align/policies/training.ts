@@ -13,6 +13,7 @@ import type { RewardTerm } from "../verifying/rewards.ts";
 import type { PolicyMethod, SharedValues } from "./contract.ts";
 import { Efforts } from "./efforts.ts";
 import { HeldPrompts } from "./held-prompts.ts";
+import type { RolloutSpeed } from "./held-rollout.ts";
 import { Likelihoods } from "./likelihoods.ts";
 import { modeIds } from "./modes.ts";
 import { asksReference, type PolicyBatch, policyObjective, temperatureOf } from "./objective.ts";
@@ -109,6 +110,26 @@ async function referenceOf(
   };
 }
 
+/** What makes the gradients of each reward, where weights of rewards ask for them. */
+function productsOf(
+  { options }: PolicyRun,
+  chosen: Bound<PolicyMethod>,
+  terms: readonly RewardTerm[],
+  model: Model,
+): GradientProducts | undefined {
+  const { reward_weights: kind, gradients_of: among }: SharedValues = chosen.values;
+  if (kind !== "gradient") return undefined;
+  return new GradientProducts({ model, chosen, recompute: options.recompute, rewards: terms.length, among });
+}
+
+/** How fast a rollout was, for the log. */
+const speedTold = ({ tokens, seconds, judging }: RolloutSpeed) => ({
+  rollout_tokens: tokens,
+  rollout_seconds: seconds,
+  rollout_tokens_per_s: Math.round(tokens / Math.max(seconds, 1e-9)),
+  judging_seconds: judging,
+});
+
 export async function setUpPolicies(
   run: PolicyRun,
   chosen: Bound<PolicyMethod>,
@@ -118,7 +139,8 @@ export async function setUpPolicies(
 ): Promise<Work<PolicyBatch>> {
   const { options, seed, signal, log } = run;
   const { gpu, model, tools } = built;
-  const { read, sizes, values, pad, longest, efforts } = plan;
+  const { read, sizes, values, pad, efforts } = plan;
+  const longest = (apart ?? []).reduce((most, { ids }) => Math.max(most, ids.length), plan.longest);
   if (!efforts && terms.some(({ verifier }) => verifier.name === "effort"))
     throw new UserError("--reward effort judges by the effort that prompts ask for, and they ask for none", ASK);
   const { tokenizer } = tools!;
@@ -140,24 +162,18 @@ export async function setUpPolicies(
   await policy?.plan(largest);
   await reference?.scores.plan(largest);
   const [weight] = model.parameters.values();
-  const weights = chooseRewardWeights(values, terms, { seed, held: apart !== undefined });
-  const products =
-    values.reward_weights === "gradient"
-      ? new GradientProducts({
-          ...{ model, chosen, recompute: options.recompute, rewards: terms.length, among: values.gradients_of },
-        })
-      : undefined;
-  await products?.plan(plan.largest());
   const ends = tokenizer?.ends ?? [];
-  const prompts =
-    apart && new HeldPrompts({ prompts: apart, terms, rollouts, values, size: sizes.prompts, ends, seed, signal });
+  const weights = chooseRewardWeights(values, terms, { seed, held: apart !== undefined });
+  const products = productsOf(run, chosen, terms, model);
+  await products?.plan(plan.largest());
+  const size = sizes.prompts;
+  const prompts = apart && new HeldPrompts({ prompts: apart, terms, rollouts, values, size, ends, seed, signal });
   const maker = new RolloutMaker({
     ...{ chosen, terms, rollouts, policy, seed, signal, pad, prompts: read.prompts },
     reference: reference?.scores,
     efforts,
     modes: plan.modes,
-    ...{ weights, products, ends },
-    size: sizes.prompts,
+    ...{ weights, products, ends, size },
     rows: sizes.rows,
     settled: () => gpu.readWords(weight!.buffer, 1),
   });
@@ -178,17 +194,9 @@ export async function setUpPolicies(
     held: prompts && { prompts, every: values.hypervolume_every },
     order,
     resumed: (made) => file?.begin(made),
-    heard(number, lines, { tokens, seconds, judging }, told) {
+    heard(number, lines, speed, told) {
       file?.add(lines);
-      log.event("rollout", {
-        rollout: number,
-        answers: lines.length,
-        ...told,
-        rollout_tokens: tokens,
-        rollout_seconds: seconds,
-        rollout_tokens_per_s: Math.round(tokens / Math.max(seconds, 1e-9)),
-        judging_seconds: judging,
-      });
+      log.event("rollout", { rollout: number, answers: lines.length, ...told, ...speedTold(speed) });
     },
   });
   return {

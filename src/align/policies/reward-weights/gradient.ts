@@ -3,8 +3,8 @@
  * its influence is s_k = sum over j of <g_k, g_j>, and ln w_k grows by a rate times s_k before w is a softmax again.
  * The sum of w_k r_k is what the policy is trained by. Lu et al. 2025, https://arxiv.org/abs/2509.11452
  *
- * The paper's rate is that of the model over 1e-5 for gradients of large models; here influences are divided by the mean
- * of the squared lengths, so that a step is as large whatever the model's size.
+ * The paper's rate is that of the model over 1e-5 for gradients of large models; here influences are divided by the
+ * mean of the squared lengths, so that a step is as large whatever the model's size.
  */
 import { UserError } from "../../../errors.ts";
 import { isObject, type Json } from "../../../json.ts";
