@@ -31,7 +31,8 @@ export const PROMPTS = [[1], [2], [3], [4]];
 /** What is told of every rollout of a run, the first one by the model as it was. */
 export async function lettersRun(run: LetterRun): Promise<readonly Readonly<Record<string, number>>[]> {
   const { method, settings, terms, seed, steps, lr = 1e-2, held, reference } = run;
-  const gpu = await (opened ??= openGpu({}));
+  opened ??= openGpu({});
+  const gpu = await opened;
   const models = await Promise.all((reference ? [0, 1] : [0]).map(() => tinyModel(gpu, undefined, seed)));
   const [model, other] = models;
   const chosen = await bound(method, { group: 8, prompts_per_step: 8, max_new_tokens: 6, ...settings });

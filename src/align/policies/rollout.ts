@@ -19,6 +19,7 @@ import type { Likelihoods } from "./likelihoods.ts";
 import { measuredOf } from "./measured.ts";
 import { asksReference, type PolicyBatch } from "./objective.ts";
 import type { PolicyPrompt } from "./prompts.ts";
+import { headsOf } from "./reward-weights/constrained.ts";
 import type { Plain, Products, RewardWeights } from "./reward-weights/contract.ts";
 import type { GradientProducts } from "./reward-weights/gradient-products.ts";
 import { linesOf } from "./rollout-lines.ts";
@@ -280,11 +281,13 @@ export class RolloutMaker {
     const asMethod: Plain = (own) => chosen.method.advantages?.(own) ?? [...groupRelative(own)];
     const products: Products = (all) => this.#setup.products!.of(all.map((own) => this.#batches(plain, own)));
     if (plain.length > 0) await this.#setup.weights?.weigh?.(given, asMethod, products);
-    const raw = this.#setup.weights?.advantages(given, asMethod) ?? asMethod(given);
-    const advantages = finished(raw, given.values);
+    const weighed = this.#setup.weights?.weighed(given, asMethod);
+    const raw = weighed?.advantages ?? asMethod(given);
+    const advantages = weighed?.isWhite ? raw : finished(raw, given.values);
     const traits = plain.length > 0 ? chosen.method.traits?.(given) : undefined;
     const at = (own: number | Float64Array, t: number) => (typeof own === "number" ? own : own[t]!);
-    const returnsOf = (i: number) => [...given.estimates![i]!].map((estimate, t) => estimate + at(raw[i]!, t));
+    const returnsOf = (i: number) =>
+      weighed?.returns ? [...weighed.returns[i]!] : [...given.estimates![i]!].map((x, t) => x + at(raw[i]!, t));
     const answers = plain.map((answer, i): HeldAnswer => {
       const own = advantages[i]!;
       return {
@@ -323,13 +326,15 @@ export class RolloutMaker {
   /** Answers that count nothing, where dynamic sampling found too few groups. */
   #fillers({ drawn: { prompt, effort }, answers }: Group): HeldAnswer[] {
     const zeros = (ids: readonly number[]) => ids.map(() => 0);
+    const heads = headsOf(this.#setup.chosen.method, this.#values);
+    const foretold = (ids: readonly number[]) => Array<number>(heads * ids.length).fill(0);
     const { choice } = this.#setup.chosen.method;
     const most = choice?.most(this.#values) ?? answers.length;
     return answers.slice(0, most).map(({ ids }) => ({
       ...{ prompt, ids, advantage: 0, uncounted: true, isFiller: true, ...(effort === undefined ? {} : { effort }) },
       ...(this.#setup.policy ? { old: zeros(ids) } : {}),
       ...(this.#setup.chosen.method.traits ? { traits: zeros(ids) } : {}),
-      ...(this.#setup.chosen.method.value ? { estimates: zeros(ids), returns: zeros(ids) } : {}),
+      ...(this.#setup.chosen.method.value ? { estimates: foretold(ids), returns: foretold(ids) } : {}),
       ...(this.#setup.reference && asksReference(this.#setup.chosen) ? { reference: zeros(ids) } : {}),
     }));
   }

@@ -10,6 +10,7 @@ import { Likelihoods } from "../../../src/align/policies/likelihoods.ts";
 import { modeIds } from "../../../src/align/policies/modes.ts";
 import { type PolicyBatch, policyObjective, temperatureOf } from "../../../src/align/policies/objective.ts";
 import { chooseRewardWeights } from "../../../src/align/policies/reward-weights/choose.ts";
+import { headsOf } from "../../../src/align/policies/reward-weights/constrained.ts";
 import { GradientProducts } from "../../../src/align/policies/reward-weights/gradient-products.ts";
 import { RolloutMaker } from "../../../src/align/policies/rollout.ts";
 import { planRollouts, sizesOf } from "../../../src/align/policies/rollout-plan.ts";
@@ -111,7 +112,7 @@ export function policyWorld({
   const plan = planRollouts(chosen, { read, sizes, seed, efforts, modes, pad: END });
   const temperature = temperatureOf(chosen);
   const rollouts = new Rollouts(model, letters);
-  const head = chosen.method.value && new ValueHead(model);
+  const head = chosen.method.value && new ValueHead(model, headsOf(chosen.method, values));
   const policy = plan.asksOld
     ? new Likelihoods(model, { temperature, entropies: chosen.method.entropies === true }, head)
     : undefined;
