@@ -9,7 +9,6 @@ import { answered } from "../../run/generating/answers.ts";
 import type { Rollout, RolloutOptions, Rollouts } from "../../run/generating/rollouts.ts";
 import type { Effort } from "../verifying/contract.ts";
 import { type RewardTerm, scoreAll } from "../verifying/rewards.ts";
-import { writtenRow } from "../verifying/written-row.ts";
 import { differs, finished, groupRelative, meanOf, overlongPenalty } from "./advantages.ts";
 import { pick } from "./choice.ts";
 import type { Advantages, Choosable, PolicyMethod, SharedValues } from "./contract.ts";
@@ -18,8 +17,10 @@ import type { DrawnPrompt, HeldAnswer, HeldRollout, RolloutLine, RolloutSpeed } 
 import type { Likelihoods } from "./likelihoods.ts";
 import { measuredOf } from "./measured.ts";
 import { asksReference } from "./objective.ts";
+import { pairsOf } from "./pair-term.ts";
 import type { PolicyPrompt } from "./prompts.ts";
 import type { Plain, RewardWeights } from "./reward-weights/contract.ts";
+import { linesOf } from "./rollout-lines.ts";
 import { type Group, toldOf } from "./rollout-told.ts";
 
 export interface RolloutSetup {
@@ -48,9 +49,6 @@ export interface RolloutSetup {
   /** Resolves once the GPU has done what was asked of it before. */
   readonly settled: () => Promise<unknown>;
 }
-
-/** Tokens that an effort allows, as JSON. */
-const allowed = ({ most }: Effort): number | null => (Number.isFinite(most) ? most : null);
 
 export interface MadeRollout {
   readonly held: HeldRollout;
@@ -137,7 +135,8 @@ export class RolloutMaker {
       },
     };
     const isUsed = (place: number) => picked.used.has(place);
-    const lines = this.#lines(number, all, kept, advantages, isUsed);
+    const asked = (drawn: DrawnPrompt) => this.asked(drawn);
+    const lines = linesOf({ number, all, kept, advantages, terms: this.#setup.terms, asked, isUsed });
     const parts = all.flatMap((group) => group.parts);
     const means = this.#setup.terms.map((_, k) => meanOf(parts.flatMap((row) => row[k] ?? [])));
     return { held, lines, speed: this.#speed, means };
@@ -279,6 +278,7 @@ export class RolloutMaker {
     const raw = this.#setup.weights?.advantages(given, asMethod) ?? asMethod(given);
     const advantages = finished(raw, given.values);
     const traits = plain.length > 0 ? chosen.method.traits?.(given) : undefined;
+    const pairs = (given.values as SharedValues).pair_weight > 0 ? pairsOf(given) : [];
     const at = (own: number | Float64Array, t: number) => (typeof own === "number" ? own : own[t]!);
     const returnsOf = (i: number) => [...given.estimates![i]!].map((estimate, t) => estimate + at(raw[i]!, t));
     const answers = plain.map((answer, i): HeldAnswer => {
@@ -291,6 +291,7 @@ export class RolloutMaker {
         ...(given.estimates ? { estimates: [...given.estimates[i]!], returns: returnsOf(i) } : {}),
         ...(traits ? { traits: [...traits[i]!] } : {}),
         ...(masks && truncated[i] ? { uncounted: true } : {}),
+        ...(pairs[i] ? { pair: pairs[i] } : {}),
       };
     });
     const drift = apart && meanOf(apart.map((own) => own.reduce((a, b) => a + b, 0)));
@@ -309,42 +310,5 @@ export class RolloutMaker {
       ...(this.#setup.chosen.method.value ? { estimates: zeros(ids), returns: zeros(ids) } : {}),
       ...(this.#setup.reference && asksReference(this.#setup.chosen) ? { reference: zeros(ids) } : {}),
     }));
-  }
-
-  #lines(
-    number: number,
-    all: readonly Group[],
-    kept: readonly Group[],
-    advantages: Advantages,
-    isUsed: (place: number) => boolean,
-  ): RolloutLine[] {
-    const { terms } = this.#setup;
-    const { group } = this.#values;
-    const lines: RolloutLine[] = [];
-    for (const { drawn, answers, rewards, parts, ...own } of all) {
-      const asked = this.asked(drawn);
-      const limit = own.effort && { effort: own.effort.share, effort_tokens: allowed(own.effort) };
-      const place = kept.findIndex((other) => other.answers === answers);
-      for (const [i, { text, ids, truncated, logProbs }] of answers.entries()) {
-        const credit = place < 0 ? 0 : advantages[place * group + i]!;
-        lines.push({
-          rollout: number,
-          place: asked.place,
-          prompt: asked.text,
-          answer: text,
-          tokens: ids.length,
-          truncated,
-          reward: rewards[i]!,
-          rewards: Object.fromEntries(terms.map(({ name }, k) => [name, parts[i]![k]!])),
-          advantage: typeof credit === "number" ? credit : [...credit],
-          log_prob: logProbs.reduce((a, b) => a + b, 0),
-          used: place >= 0 && isUsed(place * group + i),
-          row: writtenRow(asked.row),
-          ...limit,
-          ...(own.greedy === undefined ? {} : { greedy_reward: own.greedy }),
-        });
-      }
-    }
-    return lines;
   }
 }

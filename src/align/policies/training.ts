@@ -9,18 +9,21 @@ import { checkStops } from "../../run/generating/stop-texts.ts";
 import { makesAdapter } from "../../run/training/adapter-choice.ts";
 import { digestOf } from "../../run/training/batch-source.ts";
 import type { Built, Opened, RunContext, TrainingData, Work } from "../../run/training/technique.ts";
+import { rewardMean } from "../preferences/reward-mean.ts";
 import type { RewardTerm } from "../verifying/rewards.ts";
 import type { PolicyMethod, SharedValues } from "./contract.ts";
 import { Efforts } from "./efforts.ts";
 import { Likelihoods } from "./likelihoods.ts";
 import { modeIds } from "./modes.ts";
 import { asksReference, type PolicyBatch, policyObjective, temperatureOf } from "./objective.ts";
+import type { WeighedPairLoss } from "./pair-term.ts";
 import { readPolicyPrompts } from "./prompts.ts";
 import { chooseRewardWeights } from "./reward-weights/choose.ts";
 import { RolloutMaker } from "./rollout.ts";
 import { RolloutFile } from "./rollout-file.ts";
 import { planRollouts, type RolloutPlan, sizesOf } from "./rollout-plan.ts";
 import { RolloutSource } from "./rollout-source.ts";
+import { checkBuffer, sampleBuffer } from "./sample-buffer.ts";
 import { ValueHead } from "./value-head.ts";
 
 const ASK = "give --effort-range 0.1,1 with it";
@@ -49,6 +52,7 @@ function checkOptions({ method, values }: Bound<PolicyMethod>): void {
       overlong > 0 ? "take the verifier overlong for a --reward" : "take --kl-in loss",
     );
   method.check?.(values);
+  checkBuffer({ method, values });
 }
 
 /** Reads the prompts. Throws UserError. */
@@ -104,7 +108,7 @@ async function referenceOf(
 export async function setUpPolicies(
   run: PolicyRun,
   chosen: Bound<PolicyMethod>,
-  terms: readonly RewardTerm[],
+  { terms, pairLosses }: { readonly terms: readonly RewardTerm[]; readonly pairLosses: readonly WeighedPairLoss[] },
   { plan }: PolicyData,
   built: Built,
 ): Promise<Work<PolicyBatch>> {
@@ -158,6 +162,7 @@ export async function setUpPolicies(
     plan,
     maker,
     weights,
+    buffer: sampleBuffer(chosen.values, sizes.answers, seed),
     order,
     resumed: (made) => file?.begin(made),
     heard(number, lines, { tokens, seconds, judging }, told) {
@@ -174,10 +179,13 @@ export async function setUpPolicies(
     },
   });
   return {
-    objective: policyObjective({ model, chosen, recompute: options.recompute, head }),
+    objective: policyObjective({ model, chosen, recompute: options.recompute, head, pairLosses }),
     source,
     extra: head?.parameters() ?? [],
-    controllers: [source.controller()],
+    controllers: [
+      source.controller(),
+      ...(pairLosses.some(({ method }) => method.follows) ? [rewardMean(({ metrics }) => metrics.pairs ?? 0)] : []),
+    ],
     memory: {
       rollouts: gpu.pool.allocated - before,
       ...(bytes > 0 ? { original: bytes } : {}),

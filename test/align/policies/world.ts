@@ -8,10 +8,12 @@ import { Efforts } from "../../../src/align/policies/efforts.ts";
 import { Likelihoods } from "../../../src/align/policies/likelihoods.ts";
 import { modeIds } from "../../../src/align/policies/modes.ts";
 import { type PolicyBatch, policyObjective, temperatureOf } from "../../../src/align/policies/objective.ts";
+import type { WeighedPairLoss } from "../../../src/align/policies/pair-term.ts";
 import { chooseRewardWeights } from "../../../src/align/policies/reward-weights/choose.ts";
 import { RolloutMaker } from "../../../src/align/policies/rollout.ts";
 import { planRollouts, sizesOf } from "../../../src/align/policies/rollout-plan.ts";
 import { RolloutSource } from "../../../src/align/policies/rollout-source.ts";
+import { sampleBuffer } from "../../../src/align/policies/sample-buffer.ts";
 import { ValueHead } from "../../../src/align/policies/value-head.ts";
 import type { Answered } from "../../../src/align/verifying/contract.ts";
 import type { RewardTerm } from "../../../src/align/verifying/rewards.ts";
@@ -76,6 +78,8 @@ export interface World {
   readonly extra?: JsonObject;
   readonly seed?: number;
   readonly signal?: AbortSignal;
+  /** Forms of the loss of --pair-weight. */
+  readonly pairLosses?: readonly WeighedPairLoss[];
 }
 
 /** Source and objective of a world, as the script sets them up. */
@@ -90,6 +94,7 @@ export function policyWorld({
   extra = {},
   seed = 0,
   signal = new AbortController().signal,
+  pairLosses = [],
 }: World) {
   const values: SharedValues = chosen.values;
   const prompts = asked.map((ids, i) => {
@@ -117,14 +122,22 @@ export function policyWorld({
     ...{ rows, ends: [END], pad: END, settled: () => Promise.resolve() },
   });
   const told: Readonly<Record<string, number>>[] = [];
+  const buffer = sampleBuffer(values, sizes.answers, seed);
   const order = new BatchOrder({ groups: read.groups, batchSize: 1, seed });
-  const source = new RolloutSource({ plan, maker, weights, order, heard: (_, __, ___, facts) => told.push(facts) });
+  const source = new RolloutSource({
+    plan,
+    maker,
+    weights,
+    buffer,
+    order,
+    heard: (_, __, ___, facts) => told.push(facts),
+  });
   return {
     values,
     source,
     maker,
     head,
-    objective: policyObjective({ model, chosen, recompute: false, head }),
+    objective: policyObjective({ model, chosen, recompute: false, head, pairLosses }),
     controller: source.controller(),
     told,
     free() {
