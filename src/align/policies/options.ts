@@ -131,6 +131,12 @@ export const POLICY = {
     help: "rollouts after which an answer is too old",
     value: "N",
   },
+  held_prompts: {
+    type: "string[]",
+    with: { reward_weights: "hypervolume" },
+    help: "held-out prompts that the model answers between rollouts, where something is chosen by what comes of them",
+    value: "FILE",
+  },
   ...EFFORTS,
   ...REWARD_WEIGHTS,
 } as const satisfies Options;

@@ -1,4 +1,4 @@
-/** The lines of a rollout in the file of all answers. */
+/** A rollout as lines of the file of all answers. */
 import type { Effort } from "../verifying/contract.ts";
 import type { RewardTerm } from "../verifying/rewards.ts";
 import { writtenRow } from "../verifying/written-row.ts";
@@ -10,36 +10,32 @@ import type { Group } from "./rollout-told.ts";
 /** Tokens that an effort allows, as JSON. */
 const allowed = ({ most }: Effort): number | null => (Number.isFinite(most) ? most : null);
 
-/** A line for every answer of all groups. */
+/** Every answer of all groups; those of groups that are not kept have no advantage. */
 export function linesOf(given: {
   readonly number: number;
   readonly all: readonly Group[];
-  /** Groups that are trained on, whose answers have advantages in their order. */
   readonly kept: readonly Group[];
-  readonly advantages: Advantages;
   readonly terms: readonly RewardTerm[];
-  readonly asked: (drawn: DrawnPrompt) => PolicyPrompt;
-  /** Whether an answer is trained on, by its place among those of groups that are kept. */
-  readonly isUsed: (place: number) => boolean;
+  /** Of the answers of groups that are kept. */
+  readonly advantages: Advantages;
+  /** Whether the answer at a place among them is trained on. */
+  isUsed(place: number): boolean;
+  /** A prompt as the model reads it. */
+  asked(drawn: DrawnPrompt): PolicyPrompt;
 }): RolloutLine[] {
-  const { number, all, kept, advantages, terms, asked, isUsed } = given;
+  const { number, all, kept, terms, advantages } = given;
   const lines: RolloutLine[] = [];
-  const before = new Map<Group, number>();
-  let answersBefore = 0;
-  for (const group of kept) {
-    before.set(group, answersBefore);
-    answersBefore += group.answers.length;
-  }
-  for (const group of all) {
-    const { drawn, answers, rewards, parts, effort, greedy } = group;
-    const prompt = asked(drawn);
-    const from = before.get(group);
+  for (const { drawn, answers, rewards, parts, ...own } of all) {
+    const asked = given.asked(drawn);
+    const limit = own.effort && { effort: own.effort.share, effort_tokens: allowed(own.effort) };
+    const place = kept.findIndex((other) => other.answers === answers);
     for (const [i, { text, ids, truncated, logProbs }] of answers.entries()) {
-      const credit = from === undefined ? 0 : advantages[from + i]!;
+      const at = place * answers.length + i;
+      const credit = place < 0 ? 0 : advantages[at]!;
       lines.push({
         rollout: number,
-        place: prompt.place,
-        prompt: prompt.text,
+        place: asked.place,
+        prompt: asked.text,
         answer: text,
         tokens: ids.length,
         truncated,
@@ -47,10 +43,10 @@ export function linesOf(given: {
         rewards: Object.fromEntries(terms.map(({ name }, k) => [name, parts[i]![k]!])),
         advantage: typeof credit === "number" ? credit : [...credit],
         log_prob: logProbs.reduce((a, b) => a + b, 0),
-        used: from !== undefined && isUsed(from + i),
-        row: writtenRow(prompt.row),
-        ...(effort && { effort: effort.share, effort_tokens: allowed(effort) }),
-        ...(greedy === undefined ? {} : { greedy_reward: greedy }),
+        used: place >= 0 && given.isUsed(at),
+        row: writtenRow(asked.row),
+        ...limit,
+        ...(own.greedy === undefined ? {} : { greedy_reward: own.greedy }),
       });
     }
   }

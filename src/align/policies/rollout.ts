@@ -10,16 +10,18 @@ import type { Rollout, RolloutOptions, Rollouts } from "../../run/generating/rol
 import type { Effort } from "../verifying/contract.ts";
 import { type RewardTerm, scoreAll } from "../verifying/rewards.ts";
 import { differs, finished, groupRelative, meanOf, overlongPenalty } from "./advantages.ts";
+import { batchAt } from "./batches.ts";
 import { pick } from "./choice.ts";
 import type { Advantages, Choosable, PolicyMethod, SharedValues } from "./contract.ts";
 import type { Efforts } from "./efforts.ts";
 import type { DrawnPrompt, HeldAnswer, HeldRollout, RolloutLine, RolloutSpeed } from "./held-rollout.ts";
 import type { Likelihoods } from "./likelihoods.ts";
 import { measuredOf } from "./measured.ts";
-import { asksReference } from "./objective.ts";
+import { asksReference, type PolicyBatch } from "./objective.ts";
 import { pairsOf } from "./pair-term.ts";
 import type { PolicyPrompt } from "./prompts.ts";
-import type { Plain, RewardWeights } from "./reward-weights/contract.ts";
+import type { Plain, Products, RewardWeights } from "./reward-weights/contract.ts";
+import type { GradientProducts } from "./reward-weights/gradient-products.ts";
 import { linesOf } from "./rollout-lines.ts";
 import { type Group, toldOf } from "./rollout-told.ts";
 
@@ -38,6 +40,8 @@ export interface RolloutSetup {
   readonly modes?: readonly number[] | undefined;
   /** What changes the weights of rewards. */
   readonly weights?: RewardWeights | undefined;
+  /** Inner products of gradients, for weights that ask. */
+  readonly products?: GradientProducts | undefined;
   /** Prompts of a rollout. */
   readonly size: number;
   /** Rows that are scored at once. */
@@ -136,7 +140,7 @@ export class RolloutMaker {
     };
     const isUsed = (place: number) => picked.used.has(place);
     const asked = (drawn: DrawnPrompt) => this.asked(drawn);
-    const lines = linesOf({ number, all, kept, advantages, terms: this.#setup.terms, asked, isUsed });
+    const lines = linesOf({ number, all, kept, advantages, isUsed, terms: this.#setup.terms, asked });
     const parts = all.flatMap((group) => group.parts);
     const means = this.#setup.terms.map((_, k) => meanOf(parts.flatMap((row) => row[k] ?? [])));
     return { held, lines, speed: this.#speed, means };
@@ -275,6 +279,8 @@ export class RolloutMaker {
       values: chosen.values,
     };
     const asMethod: Plain = (own) => chosen.method.advantages?.(own) ?? [...groupRelative(own)];
+    const products: Products = (all) => this.#setup.products!.of(all.map((own) => this.#batches(plain, own)));
+    if (plain.length > 0) await this.#setup.weights?.weigh?.(given, asMethod, products);
     const raw = this.#setup.weights?.advantages(given, asMethod) ?? asMethod(given);
     const advantages = finished(raw, given.values);
     const traits = plain.length > 0 ? chosen.method.traits?.(given) : undefined;
@@ -296,6 +302,25 @@ export class RolloutMaker {
     });
     const drift = apart && meanOf(apart.map((own) => own.reduce((a, b) => a + b, 0)));
     return { answers, advantages, drift, given, keeps: plain.length > 0 ? chosen.method.keeps?.(given) : undefined };
+  }
+
+  /** Answers with advantages of their own, as micro-batches of one update. */
+  #batches(answers: readonly Pick<HeldAnswer, "prompt" | "effort" | "ids">[], advantages: Advantages): PolicyBatch[] {
+    const { rows, seed, pad } = this.#setup;
+    const sizes = { rows, accumulate: Math.ceil(answers.length / rows), answers: answers.length };
+    const held = {
+      ...{ number: 0, epoch: 0, told: {} },
+      answers: answers.map((answer, i): HeldAnswer => {
+        const own = advantages[i]!;
+        return { ...answer, advantage: typeof own === "number" ? own : [...own] };
+      }),
+    };
+    return Array.from({ length: sizes.accumulate }, (_, at) =>
+      batchAt(held, at, {
+        ...{ seed, pad, values: this.#values, sizes: { ...sizes, passes: 1, prompts: 0, together: 1 } },
+        sequence: (answer) => ({ sequence: this.sequence(answer), from: this.asked(answer).ids.length }),
+      }),
+    );
   }
 
   /** Answers that count nothing, where dynamic sampling found too few groups. */
