@@ -13,11 +13,14 @@ import { openReference, type ReferenceModel } from "../reference-model.ts";
 import type { RewardTerm } from "../verifying/rewards.ts";
 import type { PolicyMethod, SharedValues } from "./contract.ts";
 import { Efforts } from "./efforts.ts";
+import { HeldPrompts } from "./held-prompts.ts";
+import type { RolloutSpeed } from "./held-rollout.ts";
 import { Likelihoods } from "./likelihoods.ts";
 import { modeIds } from "./modes.ts";
 import { asksReference, type PolicyBatch, policyObjective, temperatureOf } from "./objective.ts";
-import { readPolicyPrompts } from "./prompts.ts";
+import { type PolicyPrompt, readPolicyPrompts } from "./prompts.ts";
 import { chooseRewardWeights } from "./reward-weights/choose.ts";
+import { GradientProducts } from "./reward-weights/gradient-products.ts";
 import { RolloutMaker } from "./rollout.ts";
 import { RolloutFile } from "./rollout-file.ts";
 import { planRollouts, type RolloutPlan, sizesOf } from "./rollout-plan.ts";
@@ -34,6 +37,7 @@ export interface PolicyData extends TrainingData<PolicyBatch> {
   readonly plan: RolloutPlan;
   /** What --reference names. */
   readonly other: ReferenceModel | undefined;
+  readonly held: readonly PolicyPrompt[] | undefined;
 }
 
 /** Throws UserError for options that do not go together. */
@@ -53,6 +57,8 @@ function checkOptions({ method, values }: Bound<PolicyMethod>): void {
       `--combine normalized takes verifiers apart, and ${overlong > 0 ? "--overlong" : "--kl-in reward"} is none`,
       overlong > 0 ? "take the verifier overlong for a --reward" : "take --kl-in loss",
     );
+  if (given.held_prompts && given.effort_range)
+    throw new UserError("--held-prompts ask for no effort, and prompts of --effort-range do", "leave one of them out");
   method.check?.(values);
 }
 
@@ -78,6 +84,9 @@ export async function readPolicies(
   const efforts = values.effort_range && tools.tokenizer ? new Efforts(values, seed, encode) : undefined;
   const more = values.max_new_tokens + (efforts?.tokens ?? 0);
   const read = await readPolicyPrompts(split?.rest(all) ?? all, { tools, sizes, ref }, more);
+  const apart = values.held_prompts && groupsOf(values.held_prompts, "--held-prompts", options.columns);
+  const held = apart && (await readPolicyPrompts(apart, { tools, sizes, ref }, more)).prompts;
+  if (held?.length === 0) throw new UserError("--held-prompts has no rows", "name a file of prompts");
   for (const prompt of read.prompts) chosen.method.measure?.known(prompt);
   const plan = planRollouts(chosen, {
     read,
@@ -91,7 +100,7 @@ export async function readPolicies(
     throw new Error("the model writes the batches");
   };
   other?.checkLength(plan.longest + values.max_new_tokens);
-  return { plan, other, source: { ...plan, next: later, state: later, load: later } };
+  return { plan, held, other, source: { ...plan, next: later, state: later, load: later } };
 }
 
 /** Whether likelihoods of the model as it was are asked for. */
@@ -121,16 +130,37 @@ async function referenceOf(
   };
 }
 
+/** What makes the gradients of each reward, where weights of rewards ask for them. */
+function productsOf(
+  { options }: PolicyRun,
+  chosen: Bound<PolicyMethod>,
+  terms: readonly RewardTerm[],
+  model: Model,
+): GradientProducts | undefined {
+  const { reward_weights: kind, gradients_of: among }: SharedValues = chosen.values;
+  if (kind !== "gradient") return undefined;
+  return new GradientProducts({ model, chosen, recompute: options.recompute, rewards: terms.length, among });
+}
+
+/** How fast a rollout was, for the log. */
+const speedTold = ({ tokens, seconds, judging }: RolloutSpeed) => ({
+  rollout_tokens: tokens,
+  rollout_seconds: seconds,
+  rollout_tokens_per_s: Math.round(tokens / Math.max(seconds, 1e-9)),
+  judging_seconds: judging,
+});
+
 export async function setUpPolicies(
   run: PolicyRun,
   chosen: Bound<PolicyMethod>,
   terms: readonly RewardTerm[],
-  { plan, other }: PolicyData,
+  { plan, held: apart, other }: PolicyData,
   built: Built,
 ): Promise<Work<PolicyBatch>> {
   const { options, seed, signal, log } = run;
   const { gpu, model, tools } = built;
-  const { read, sizes, values, pad, longest, efforts } = plan;
+  const { read, sizes, values, pad, efforts } = plan;
+  const longest = (apart ?? []).reduce((most, { ids }) => Math.max(most, ids.length), plan.longest);
   if (!efforts && terms.some(({ verifier }) => verifier.name === "effort"))
     throw new UserError("--reward effort judges by the effort that prompts ask for, and they ask for none", ASK);
   const { tokenizer } = tools!;
@@ -152,16 +182,19 @@ export async function setUpPolicies(
   await policy?.plan(largest);
   await reference?.scores.plan(largest);
   const [weight] = model.parameters.values();
-  const weights = chooseRewardWeights(values, terms, seed);
+  const ends = tokenizer?.ends ?? [];
+  const weights = chooseRewardWeights(values, terms, { seed, held: apart !== undefined });
+  const products = productsOf(run, chosen, terms, model);
+  await products?.plan(plan.largest());
+  const size = sizes.prompts;
+  const prompts = apart && new HeldPrompts({ prompts: apart, terms, rollouts, values, size, ends, seed, signal });
   const maker = new RolloutMaker({
     ...{ chosen, terms, rollouts, policy, seed, signal, pad, prompts: read.prompts },
     reference: reference?.scores,
     efforts,
     modes: plan.modes,
-    weights,
-    size: sizes.prompts,
+    ...{ weights, products, ends, size },
     rows: sizes.rows,
-    ends: tokenizer?.ends ?? [],
     settled: () => gpu.readWords(weight!.buffer, 1),
   });
   const file = values.rollouts === undefined || run.dryRun ? undefined : new RolloutFile(values.rollouts);
@@ -178,19 +211,12 @@ export async function setUpPolicies(
     plan,
     maker,
     weights,
+    held: prompts && { prompts, every: values.hypervolume_every },
     order,
     resumed: (made) => file?.begin(made),
-    heard(number, lines, { tokens, seconds, judging }, told) {
+    heard(number, lines, speed, told) {
       file?.add(lines);
-      log.event("rollout", {
-        rollout: number,
-        answers: lines.length,
-        ...told,
-        rollout_tokens: tokens,
-        rollout_seconds: seconds,
-        rollout_tokens_per_s: Math.round(tokens / Math.max(seconds, 1e-9)),
-        judging_seconds: judging,
-      });
+      log.event("rollout", { rollout: number, answers: lines.length, ...told, ...speedTold(speed) });
     },
   });
   return {
@@ -204,6 +230,7 @@ export async function setUpPolicies(
     },
     free() {
       rollouts.free();
+      products?.free();
       policy?.free();
       reference?.scores.free();
       held?.free();
