@@ -8,6 +8,7 @@ import { Rollouts } from "../../run/generating/rollouts.ts";
 import { checkStops } from "../../run/generating/stop-texts.ts";
 import { makesAdapter } from "../../run/training/adapter-choice.ts";
 import { digestOf } from "../../run/training/batch-source.ts";
+import type { Controller } from "../../run/training/controller.ts";
 import type { Built, Opened, RunContext, TrainingData, Work } from "../../run/training/technique.ts";
 import { rewardMean } from "../preferences/reward-mean.ts";
 import { openReference, type ReferenceModel } from "../reference-model.ts";
@@ -20,7 +21,7 @@ import { Likelihoods } from "./likelihoods.ts";
 import { modeIds } from "./modes.ts";
 import { asksReference, type PolicyBatch, policyObjective, temperatureOf } from "./objective.ts";
 import type { WeighedPairLoss } from "./pair-term.ts";
-import { type PolicyPrompt, readPolicyPrompts } from "./prompts.ts";
+import { type PolicyPrompt, type PolicyPrompts, readPolicyPrompts } from "./prompts.ts";
 import { chooseRewardWeights } from "./reward-weights/choose.ts";
 import { GradientProducts } from "./reward-weights/gradient-products.ts";
 import { RolloutMaker } from "./rollout.ts";
@@ -154,6 +155,18 @@ const speedTold = ({ tokens, seconds, judging }: RolloutSpeed) => ({
   judging_seconds: judging,
 });
 
+/** Prompts, one at a time. */
+const orderOf = ({ options, seed }: PolicyRun, { prompts, groups }: PolicyPrompts): BatchOrder =>
+  new BatchOrder({
+    ...{ groups, batchSize: 1, seed, shuffle: options.shuffle },
+    ...(options.mixture ? { weights: options.mixture } : {}),
+    digest: digestOf(prompts.map(({ ids }) => Int32Array.from(ids))),
+  });
+
+/** What losses of pairs take from step to step. */
+const followersOf = (pairLosses: readonly WeighedPairLoss[]): Controller[] =>
+  pairLosses.some(({ method }) => method.follows) ? [rewardMean(({ metrics }) => metrics.pairs ?? 0)] : [];
+
 export async function setUpPolicies(
   run: PolicyRun,
   chosen: Bound<PolicyMethod>,
@@ -203,21 +216,13 @@ export async function setUpPolicies(
   });
   const file = values.rollouts === undefined || run.dryRun ? undefined : new RolloutFile(values.rollouts);
   if (!built.resumed) file?.begin(0);
-  const order = new BatchOrder({
-    groups: read.groups,
-    batchSize: 1,
-    seed,
-    shuffle: options.shuffle,
-    ...(options.mixture ? { weights: options.mixture } : {}),
-    digest: digestOf(read.prompts.map(({ ids }) => Int32Array.from(ids))),
-  });
   const source = new RolloutSource({
     plan,
     maker,
     weights,
     buffer: sampleBuffer(chosen.values, sizes.answers, seed),
     held: prompts && { prompts, every: values.hypervolume_every },
-    order,
+    order: orderOf(run, read),
     resumed: (made) => file?.begin(made),
     heard(number, lines, speed, told) {
       file?.add(lines);
@@ -228,14 +233,8 @@ export async function setUpPolicies(
     objective: policyObjective({ model, chosen, recompute: options.recompute, head, pairLosses }),
     source,
     extra: head?.parameters() ?? [],
-    controllers: [
-      source.controller(),
-      ...(pairLosses.some(({ method }) => method.follows) ? [rewardMean(({ metrics }) => metrics.pairs ?? 0)] : []),
-    ],
-    memory: {
-      rollouts: gpu.pool.allocated - before,
-      ...(bytes > 0 ? { original: bytes } : {}),
-    },
+    controllers: [source.controller(), ...followersOf(pairLosses)],
+    memory: { rollouts: gpu.pool.allocated - before, ...(bytes > 0 ? { original: bytes } : {}) },
     free() {
       rollouts.free();
       products?.free();
