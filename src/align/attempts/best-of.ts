@@ -1,7 +1,7 @@
 /**
- * The best of n answers to each prompt. Choosing draws from a policy that is near the model's own: KL <= ln n - (n-1)/n,
- * equal where no two answers are worth the same. Stiennon et al. 2020, https://arxiv.org/abs/2009.01325; the bound:
- * Beirami et al. 2024, https://arxiv.org/abs/2401.01879
+ * The best of n answers to each prompt. Choosing draws from a policy that is near the model's own: KL <= ln n -
+ * (n-1)/n, equal where no two answers are worth the same. Stiennon et al. 2020, https://arxiv.org/abs/2009.01325; the
+ * bound: Beirami et al. 2024, https://arxiv.org/abs/2401.01879
  */
 import { type Answer, answeredRow } from "../../data/answered.ts";
 import type { Row } from "../../data/rows.ts";
