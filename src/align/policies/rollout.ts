@@ -18,6 +18,7 @@ import type { DrawnPrompt, HeldAnswer, HeldRollout, RolloutLine, RolloutSpeed } 
 import type { Likelihoods } from "./likelihoods.ts";
 import { measuredOf } from "./measured.ts";
 import { asksReference, type PolicyBatch } from "./objective.ts";
+import { pairsOf } from "./pair-term.ts";
 import type { PolicyPrompt } from "./prompts.ts";
 import { headsOf } from "./reward-weights/constrained.ts";
 import type { Plain, Products, RewardWeights } from "./reward-weights/contract.ts";
@@ -285,6 +286,7 @@ export class RolloutMaker {
     const raw = weighed?.advantages ?? asMethod(given);
     const advantages = weighed?.isWhite ? raw : finished(raw, given.values);
     const traits = plain.length > 0 ? chosen.method.traits?.(given) : undefined;
+    const pairs = (given.values as SharedValues).pair_weight > 0 ? pairsOf(given) : [];
     const at = (own: number | Float64Array, t: number) => (typeof own === "number" ? own : own[t]!);
     const returnsOf = (i: number) =>
       weighed?.returns ? [...weighed.returns[i]!] : [...given.estimates![i]!].map((x, t) => x + at(raw[i]!, t));
@@ -298,6 +300,7 @@ export class RolloutMaker {
         ...(given.estimates ? { estimates: [...given.estimates[i]!], returns: returnsOf(i) } : {}),
         ...(traits ? { traits: [...traits[i]!] } : {}),
         ...(masks && truncated[i] ? { uncounted: true } : {}),
+        ...(pairs[i] ? { pair: pairs[i] } : {}),
       };
     });
     const drift = apart && meanOf(apart.map((own) => own.reduce((a, b) => a + b, 0)));
@@ -317,7 +320,12 @@ export class RolloutMaker {
     };
     return Array.from({ length: sizes.accumulate }, (_, at) =>
       batchAt(held, at, {
-        ...{ seed, pad, values: this.#values, sizes: { ...sizes, passes: 1, prompts: 0, together: 1 } },
+        ...{
+          seed,
+          pad,
+          values: { ...this.#values, pair_weight: 0 },
+          sizes: { ...sizes, passes: 1, prompts: 0, together: 1 },
+        },
         sequence: (answer) => ({ sequence: this.sequence(answer), from: this.asked(answer).ids.length }),
       }),
     );
