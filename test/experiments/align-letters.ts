@@ -1,6 +1,6 @@
 /**
- * Policies in the smallest world there is: a decoder of a few thousand weights writes letters, and rewards are functions
- * of them. A run takes seconds.
+ * Policies in the smallest world there is: a decoder of a few thousand weights writes letters, and rewards are
+ * functions of them. A run takes seconds.
  */
 import type { SharedValues } from "../../src/align/policies/contract.ts";
 import type { RewardTerm } from "../../src/align/verifying/rewards.ts";

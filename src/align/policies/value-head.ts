@@ -1,6 +1,6 @@
 /**
- * A head that foretells rewards: a number for every token and each of the rewards, or one of their sum, linear functions
- * of what the model's own head reads. It is trained beside the model and left out of the result.
+ * A head that foretells rewards: a number for every token and each of the rewards, or one of their sum, linear
+ * functions of what the model's own head reads. It is trained beside the model and left out of the result.
  */
 import type { Model } from "../../model/model.ts";
 import { linear } from "../../tensor/ops/linear.ts";

@@ -3,8 +3,8 @@
  * below it; what the multipliers leave goes to the divergence from the model as it was. Moskovitz et al. 2023,
  * https://arxiv.org/abs/2310.04373
  *
- * Advantages of each reward alone are those of the method, with mean 0 and variance 1 over the rollout. Where the method
- * has a value head, each reward has one of its own, and the divergence has one: the first.
+ * Advantages of each reward alone are those of the method, with mean 0 and variance 1 over the rollout. Where the
+ * method has a value head, each reward has one of its own, and the divergence has one: the first.
  */
 import { UserError } from "../../../errors.ts";
 import { isObject, type Json } from "../../../json.ts";
