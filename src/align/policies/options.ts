@@ -100,6 +100,12 @@ export const POLICY = {
     help: "last tokens of --max-new-tokens over which a penalty grows to 1; 0: none",
     value: "N",
   },
+  held_prompts: {
+    type: "string[]",
+    with: { reward_weights: "hypervolume" },
+    help: "held-out prompts that the model answers between rollouts, where something is chosen by what comes of them",
+    value: "FILE",
+  },
   ...EFFORTS,
   ...REWARD_WEIGHTS,
 } as const satisfies Options;

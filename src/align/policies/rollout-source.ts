@@ -10,6 +10,7 @@ import { isObject, type Json } from "../../json.ts";
 import type { BatchSource, DrawnBatch } from "../../run/training/batch-source.ts";
 import type { Controller } from "../../run/training/controller.ts";
 import { batchAt, batchesOf } from "./batches.ts";
+import type { HeldPrompts } from "./held-prompts.ts";
 import {
   type DrawnPrompt,
   type HeldAnswer,
@@ -28,6 +29,8 @@ export interface RolloutSourceOptions {
   readonly maker: RolloutMaker;
   /** What changes the weights of rewards, as the maker has it. */
   readonly weights?: RewardWeights | undefined;
+  /** Held-out prompts that they are measured on, and rollouts between two measurements; rollouts when left out. */
+  readonly held?: { readonly prompts: HeldPrompts; readonly every: number } | undefined;
   /** One prompt at a time. */
   readonly order: BatchOrder;
   /** Hears every rollout. */
@@ -94,22 +97,25 @@ export class RolloutSource implements BatchSource<PolicyBatch> {
   }
 
   async next(): Promise<DrawnBatch<PolicyBatch>> {
-    const { maker, plan, weights, heard } = this.#options;
+    const { maker, plan, weights, heard, held: measuring } = this.#options;
     const { sizes } = plan;
     let away = 0;
     if (!this.#held || this.#at === batchesOf(sizes)) {
       const number = this.#made + 1;
+      const began = performance.now();
+      if (measuring && this.#made % measuring.every === 0) weights?.heard?.(await measuring.prompts.means());
+      const measured = performance.now() - began;
       const { held, lines, speed, means } = await maker.make(number, () => this.#draw(), {
         kl: this.#kl,
         before: this.#held,
       });
-      weights?.heard(means);
+      if (!measuring) weights?.heard?.(means);
       const { kl_target: target, kl_horizon: horizon } = plan.values;
       const { drift } = held.told;
       if (target !== undefined && drift !== undefined)
         this.#kl = adaptedWeight(this.#kl, drift, held.answers.length, target, horizon);
       [this.#held, this.#at, this.#made, this.#speed] = [held, 0, number, speed];
-      away = 1000 * (speed.seconds + speed.judging);
+      away = measured + 1000 * (speed.seconds + speed.judging);
       heard?.(number, lines, speed, held.told);
     }
     const held = this.#held;

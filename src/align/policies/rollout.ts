@@ -9,17 +9,19 @@ import { answered } from "../../run/generating/answers.ts";
 import type { Rollout, RolloutOptions, Rollouts } from "../../run/generating/rollouts.ts";
 import type { Effort } from "../verifying/contract.ts";
 import { type RewardTerm, scoreAll } from "../verifying/rewards.ts";
-import { writtenRow } from "../verifying/written-row.ts";
 import { differs, finished, groupRelative, meanOf, overlongPenalty } from "./advantages.ts";
+import { batchAt } from "./batches.ts";
 import { pick } from "./choice.ts";
 import type { Advantages, Choosable, PolicyMethod, SharedValues } from "./contract.ts";
 import type { Efforts } from "./efforts.ts";
 import type { DrawnPrompt, HeldAnswer, HeldRollout, RolloutLine, RolloutSpeed } from "./held-rollout.ts";
 import type { Likelihoods } from "./likelihoods.ts";
 import { measuredOf } from "./measured.ts";
-import { asksReference } from "./objective.ts";
+import { asksReference, type PolicyBatch } from "./objective.ts";
 import type { PolicyPrompt } from "./prompts.ts";
-import type { Plain, RewardWeights } from "./reward-weights/contract.ts";
+import type { Plain, Products, RewardWeights } from "./reward-weights/contract.ts";
+import type { GradientProducts } from "./reward-weights/gradient-products.ts";
+import { linesOf } from "./rollout-lines.ts";
 import { type Group, toldOf } from "./rollout-told.ts";
 
 export interface RolloutSetup {
@@ -37,6 +39,8 @@ export interface RolloutSetup {
   readonly modes?: readonly number[] | undefined;
   /** What changes the weights of rewards. */
   readonly weights?: RewardWeights | undefined;
+  /** Inner products of gradients, for weights that ask. */
+  readonly products?: GradientProducts | undefined;
   /** Prompts of a rollout. */
   readonly size: number;
   /** Rows that are scored at once. */
@@ -48,9 +52,6 @@ export interface RolloutSetup {
   /** Resolves once the GPU has done what was asked of it before. */
   readonly settled: () => Promise<unknown>;
 }
-
-/** Tokens that an effort allows, as JSON. */
-const allowed = ({ most }: Effort): number | null => (Number.isFinite(most) ? most : null);
 
 export interface MadeRollout {
   readonly held: HeldRollout;
@@ -137,7 +138,8 @@ export class RolloutMaker {
       },
     };
     const isUsed = (place: number) => picked.used.has(place);
-    const lines = this.#lines(number, all, kept, advantages, isUsed);
+    const asked = (drawn: DrawnPrompt) => this.asked(drawn);
+    const lines = linesOf({ number, all, kept, advantages, isUsed, terms: this.#setup.terms, asked });
     const parts = all.flatMap((group) => group.parts);
     const means = this.#setup.terms.map((_, k) => meanOf(parts.flatMap((row) => row[k] ?? [])));
     return { held, lines, speed: this.#speed, means };
@@ -276,6 +278,8 @@ export class RolloutMaker {
       values: chosen.values,
     };
     const asMethod: Plain = (own) => chosen.method.advantages?.(own) ?? [...groupRelative(own)];
+    const products: Products = (all) => this.#setup.products!.of(all.map((own) => this.#batches(plain, own)));
+    if (plain.length > 0) await this.#setup.weights?.weigh?.(given, asMethod, products);
     const raw = this.#setup.weights?.advantages(given, asMethod) ?? asMethod(given);
     const advantages = finished(raw, given.values);
     const traits = plain.length > 0 ? chosen.method.traits?.(given) : undefined;
@@ -297,6 +301,25 @@ export class RolloutMaker {
     return { answers, advantages, drift, given, keeps: plain.length > 0 ? chosen.method.keeps?.(given) : undefined };
   }
 
+  /** Answers with advantages of their own, as micro-batches of one update. */
+  #batches(answers: readonly Pick<HeldAnswer, "prompt" | "effort" | "ids">[], advantages: Advantages): PolicyBatch[] {
+    const { rows, seed, pad } = this.#setup;
+    const sizes = { rows, accumulate: Math.ceil(answers.length / rows), answers: answers.length };
+    const held = {
+      ...{ number: 0, epoch: 0, told: {} },
+      answers: answers.map((answer, i): HeldAnswer => {
+        const own = advantages[i]!;
+        return { ...answer, advantage: typeof own === "number" ? own : [...own] };
+      }),
+    };
+    return Array.from({ length: sizes.accumulate }, (_, at) =>
+      batchAt(held, at, {
+        ...{ seed, pad, values: this.#values, sizes: { ...sizes, passes: 1, prompts: 0, together: 1 } },
+        sequence: (answer) => ({ sequence: this.sequence(answer), from: this.asked(answer).ids.length }),
+      }),
+    );
+  }
+
   /** Answers that count nothing, where dynamic sampling found too few groups. */
   #fillers({ drawn: { prompt, effort }, answers }: Group): HeldAnswer[] {
     const zeros = (ids: readonly number[]) => ids.map(() => 0);
@@ -309,42 +332,5 @@ export class RolloutMaker {
       ...(this.#setup.chosen.method.value ? { estimates: zeros(ids), returns: zeros(ids) } : {}),
       ...(this.#setup.reference && asksReference(this.#setup.chosen) ? { reference: zeros(ids) } : {}),
     }));
-  }
-
-  #lines(
-    number: number,
-    all: readonly Group[],
-    kept: readonly Group[],
-    advantages: Advantages,
-    isUsed: (place: number) => boolean,
-  ): RolloutLine[] {
-    const { terms } = this.#setup;
-    const { group } = this.#values;
-    const lines: RolloutLine[] = [];
-    for (const { drawn, answers, rewards, parts, ...own } of all) {
-      const asked = this.asked(drawn);
-      const limit = own.effort && { effort: own.effort.share, effort_tokens: allowed(own.effort) };
-      const place = kept.findIndex((other) => other.answers === answers);
-      for (const [i, { text, ids, truncated, logProbs }] of answers.entries()) {
-        const credit = place < 0 ? 0 : advantages[place * group + i]!;
-        lines.push({
-          rollout: number,
-          place: asked.place,
-          prompt: asked.text,
-          answer: text,
-          tokens: ids.length,
-          truncated,
-          reward: rewards[i]!,
-          rewards: Object.fromEntries(terms.map(({ name }, k) => [name, parts[i]![k]!])),
-          advantage: typeof credit === "number" ? credit : [...credit],
-          log_prob: logProbs.reduce((a, b) => a + b, 0),
-          used: place >= 0 && isUsed(place * group + i),
-          row: writtenRow(asked.row),
-          ...limit,
-          ...(own.greedy === undefined ? {} : { greedy_reward: own.greedy }),
-        });
-      }
-    }
-    return lines;
   }
 }

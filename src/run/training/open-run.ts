@@ -113,7 +113,10 @@ export interface ReadRun<D> {
   /** What the model answers on the way. */
   readonly prompts: readonly Prompt[];
   readonly data: D;
+  /** Held-out rows, of which a language model has the cross-entropy; empty where the technique measures its own. */
   readonly heldOut: readonly HeldOutGroup[];
+  /** What is held out, whoever measures it. */
+  readonly held: readonly { readonly name: string; readonly rows: number }[];
   readonly steps: number;
   /** Steps of a pass over the data, rounded up. */
   readonly perEpoch: number;
@@ -128,7 +131,9 @@ export async function readRun<B, D extends TrainingData<B>>(
   const { options, progress } = context;
   progress.start({ unit: "rows" });
   const data = await technique.data(opened);
-  const heldOut = await readHeldOut(heldOutGroups(options, opened.split), opened, options.batch_size);
+  const heldOut = data.heldOut
+    ? []
+    : await readHeldOut(heldOutGroups(options, opened.split), opened, options.batch_size);
   const prompts = await readSamplePrompts(options.sample_prompts ?? [], options.columns, opened);
   progress.done();
   if (options.steps !== undefined && options.epochs !== undefined)
@@ -137,5 +142,5 @@ export async function readRun<B, D extends TrainingData<B>>(
   const steps = options.steps ?? Math.max(1, Math.round((options.epochs ?? 1) * perEpoch));
   warnOfSchedule(context, choices, steps);
   warnOfKeep(context, steps);
-  return { prompts, data, heldOut, steps, perEpoch };
+  return { prompts, data, heldOut, held: data.heldOut ?? heldOut, steps, perEpoch };
 }

@@ -6,11 +6,14 @@ import { finished, groupRelative } from "../../../src/align/policies/advantages.
 import type { PolicyMethod, Rewarded } from "../../../src/align/policies/contract.ts";
 import { checkRewardWeights } from "../../../src/align/policies/reward-weights/choose.ts";
 import { ConstrainedWeights } from "../../../src/align/policies/reward-weights/constrained.ts";
+import { GradientWeights, influences } from "../../../src/align/policies/reward-weights/gradient.ts";
+import { GradientProducts } from "../../../src/align/policies/reward-weights/gradient-products.ts";
 import { HypervolumeWeights, hypervolume } from "../../../src/align/policies/reward-weights/hypervolume.ts";
 import { bindDefaults } from "../../../src/method/bind.ts";
+import { sharedGpu } from "../../support/gpu.ts";
 import { randomUnits } from "../../support/random.ts";
 import { rewarded } from "./rewarded.ts";
-import { bound, term } from "./world.ts";
+import { bound, policyWorld, term, tinyModel } from "./world.ts";
 
 const unit = randomUnits(11);
 const points = (count: number, size: number) =>
@@ -71,6 +74,101 @@ describe("the multiplier by volume", () => {
     const factor = 0.5 + 1.5 * Math.tanh(0.5);
     expect(own).toEqual([0.5 * factor, -0.5 * factor, 0, 0].map((x) => expect.closeTo(x, 12)));
   });
+});
+
+describe("weights by gradients", () => {
+  test("follow what each gradient does for all", () => {
+    expect(influences([[4]])).toEqual([1]);
+    // Orthogonal ones of one length are alike; what goes against the others has the least.
+    expect(influences([[2, 0], [0, 2]])).toEqual([1, 1]); // biome-ignore format: a matrix
+    expect(influences([[1, 1, -1], [1, 1, -1], [-1, -1, 1]])).toEqual([1, 1, -1]); // biome-ignore format: a matrix
+    expect(influences([[0, 0], [0, 0]])).toEqual([0, 0]); // biome-ignore format: a matrix
+  });
+
+  const given = {
+    ...rewarded(grpo as unknown as PolicyMethod, {}, { rewards: [1, 0.5, 0, 3], group: 2 }),
+    terms: [[1, 0], [0, 1], [0, 0], [2, 2]], // biome-ignore format: a matrix
+    weights: [1, 0.5],
+  };
+  const plain = (all: Rewarded<never>) => [...groupRelative(all as Rewarded)];
+
+  test("stay 1 of one reward and equal where influences are, and multiply the rewards", async () => {
+    const single = new GradientWeights(["a"], 0.5);
+    await single.weigh({ ...given, terms: given.terms.map(([x]) => [x!]), weights: [1] }, plain, async () => [[3]]);
+    expect(single.weights).toEqual([1]);
+    const weights = new GradientWeights(["a", "b"], 0.5);
+    const asked: unknown[] = [];
+    const products = (rows: number[][]) => async (all: unknown) => {
+      asked.push(all);
+      return rows;
+    };
+    const equal = products([[2, 0], [0, 2]]); // biome-ignore format: a matrix
+    await weights.weigh(given, plain, equal);
+    expect(weights.weights).toEqual([0.5, 0.5].map((x) => expect.closeTo(x, 12)));
+    // Each alone: b says the same of the third and half of the fourth.
+    const alone = [0, 1].map((k) => plain({ ...given, rewards: Float64Array.from(given.terms, (row) => row[k]!) }));
+    const close = (all: readonly unknown[]) => all.map((x) => expect.closeTo(x as number, 5));
+    expect(asked[0]).toEqual(alone.map(close));
+    const apart = products([[3, 0], [0, 1]]); // biome-ignore format: a matrix
+    await weights.weigh(given, plain, apart); // s = 1.5 and 0.5
+    const w = 1 / (1 + Math.exp(-0.5 * 1));
+    expect(weights.weights).toEqual([w, 1 - w].map((x) => expect.closeTo(x, 12)));
+    const sums = given.terms.map(([a, b]) => w * a! + (1 - w) * 0.5 * b!);
+    const found = weights.advantages(
+      { ...given, values: { ...(given.values as object), scale_rewards: "none" } as never },
+      plain,
+    );
+    const centred = sums.map((x, i) => x - (sums[i - (i % 2)]! + sums[i - (i % 2) + 1]!) / 2);
+    expect(found).toEqual(centred.map((x) => expect.closeTo(x, 9)));
+  });
+
+  test("come of gradients of the policy: products are those of the sums over letters", async () => {
+    const model = await tinyModel(await sharedGpu());
+    const settings = { reward_weights: "gradient", group: 4, max_new_tokens: 3, scale_rewards: "none" } as const;
+    const chosen = await bound("grpo", settings);
+    const right = term("a", ({ answer }) => (answer.includes("a") ? 1 : 0));
+    const terms = [right, { ...right, name: "again" }, term("not", ({ answer }) => (answer.includes("a") ? 0 : 1))];
+    const world = policyWorld({ model, chosen, prompts: [[1], [2], [3], [4]], terms, rows: 8, accumulate: 2 });
+    const { told } = (await world.source.next()).batch;
+    // Two rewards agree, and the third goes against both: s = g^2, g^2, -g^2.
+    const logs = [1, 1, -1].map((s) => 0.1 * s);
+    const total = logs.reduce((sum, x) => sum + Math.exp(x), 0);
+    for (const [k, name] of ["a", "again", "not"].entries())
+      expect(told[`weight.${name}`]).toBeCloseTo(Math.exp(logs[k]!) / total, 5);
+    world.free();
+    model.free();
+  });
+
+  test("are of the weights that patterns name", async () => {
+    const model = await tinyModel(await sharedGpu());
+    const chosen = await bound("grpo", { reward_weights: "gradient", gradients_of: ["*.no.*"] });
+    const setup = { model, chosen, recompute: false, rewards: 1, among: ["*.no.*"] };
+    expect(() => new GradientProducts(setup)).toThrow("--gradients-of *.no.* names none");
+    model.free();
+  });
+});
+
+test("volumes are measured on held-out prompts, with the same draws before every so many rollouts", async () => {
+  const model = await tinyModel(await sharedGpu());
+  const settings = { reward_weights: "hypervolume", hypervolume_every: 2, scale_rewards: "none", group: 4 };
+  const chosen = await bound("grpo", { ...settings, max_new_tokens: 3 } as Parameters<typeof bound>[1]);
+  const asked: string[] = [];
+  const right = term("a", ({ place, answer }) => {
+    asked.push(`${place} ${answer}`);
+    return answer.includes("a") ? 1 : 0;
+  });
+  const held = { prompts: [[5], [6], [7]], every: 2 };
+  const world = policyWorld({ model, chosen, prompts: [[1], [2]], terms: [right], rows: 8, held });
+  for (let i = 0; i < 3; i++) await world.source.next();
+  const of = (name: string) => asked.filter((line) => line.startsWith(name));
+  const once = 3 * 4;
+  expect([of("world").length, of("held").length]).toEqual([3 * 8, 2 * once]);
+  expect(of("held").slice(once)).toEqual(of("held").slice(0, once)); // the model did not change
+  expect(asked.findLastIndex((line) => line.startsWith("held"))).toBe(2 * once + 2 * 8 - 1);
+  // Nothing was gained.
+  expect(world.told.map(({ reward_multiplier }) => reward_multiplier)).toEqual([1, 1, 0.5]);
+  world.free();
+  model.free();
 });
 
 const SETUP = { names: ["a", "b"], thresholds: [0.5, 0.2], constraint: "geq", rate: 4, momentum: 0, seed: 1 } as const;
@@ -198,7 +296,21 @@ test("states are continued from, and damaged ones are refused", () => {
 });
 
 const KL = { kl: 0.1, kl_in: "reward" };
+test("weights by gradients go on from a state", async () => {
+  const weights = new GradientWeights(["a", "b"], 1);
+  const products = async () => [[2, 1], [1, 1]]; // biome-ignore format: a matrix
+  const { values, ...rest } = rewarded(grpo as unknown as PolicyMethod, {}, { rewards: [1, 0], group: 2 });
+  const given = { ...rest, values, terms: [[1, 0], [0, 1]], weights: [1, 1] }; // biome-ignore format: a matrix
+  const plain = (all: Rewarded<never>) => [...groupRelative(all as Rewarded)];
+  await weights.weigh(given, plain, products);
+  const other = new GradientWeights(["a", "b"], 1);
+  other.load(JSON.parse(JSON.stringify(weights.state())));
+  expect(other.weights).toEqual(weights.weights);
+  expect(() => other.load({ logs: [0] })).toThrow("what weighs the rewards is damaged");
+});
+
 test.each([
+  ["ppo", { reward_weights: "gradient", ...{ kl: 0.1, kl_in: "reward" } }, "ppo does more with rewards"],
   ["grpo", { reward_weights: "hypervolume" }, "takes that away again"],
   ["raft", { reward_weights: "hypervolume" }, "raft chooses answers"],
   ["ppo", { reward_weights: "constrained", thresholds: [1, 1], ...KL }, "ppo has one baseline"],

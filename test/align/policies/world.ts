@@ -5,10 +5,12 @@
 
 import type { PolicyMethod, SharedValues } from "../../../src/align/policies/contract.ts";
 import { Efforts } from "../../../src/align/policies/efforts.ts";
+import { HeldPrompts } from "../../../src/align/policies/held-prompts.ts";
 import { Likelihoods } from "../../../src/align/policies/likelihoods.ts";
 import { modeIds } from "../../../src/align/policies/modes.ts";
 import { type PolicyBatch, policyObjective, temperatureOf } from "../../../src/align/policies/objective.ts";
 import { chooseRewardWeights } from "../../../src/align/policies/reward-weights/choose.ts";
+import { GradientProducts } from "../../../src/align/policies/reward-weights/gradient-products.ts";
 import { RolloutMaker } from "../../../src/align/policies/rollout.ts";
 import { planRollouts, sizesOf } from "../../../src/align/policies/rollout-plan.ts";
 import { RolloutSource } from "../../../src/align/policies/rollout-source.ts";
@@ -74,6 +76,8 @@ export interface World {
   readonly reference?: Model;
   /** Other keys of every row. */
   readonly extra?: JsonObject;
+  /** Prompts that the model is measured on before every so many rollouts. */
+  readonly held?: { readonly prompts: readonly (readonly number[])[]; readonly every: number };
   readonly seed?: number;
   readonly signal?: AbortSignal;
 }
@@ -88,15 +92,18 @@ export function policyWorld({
   accumulate = 1,
   reference,
   extra = {},
+  held,
   seed = 0,
   signal = new AbortController().signal,
 }: World) {
   const values: SharedValues = chosen.values;
-  const prompts = asked.map((ids, i) => {
-    const text = letters.decode(ids);
-    const row = { form: "prompt", prompt: text, extra } as const;
-    return { ids, text, row, place: `world:${i + 1}`, group: 0 };
-  });
+  const promptsOf = (all: World["prompts"], name: string) =>
+    all.map((ids, i) => {
+      const text = letters.decode(ids);
+      const row = { form: "prompt", prompt: text, extra } as const;
+      return { ids, text, row, place: `${name}:${i + 1}`, group: 0 };
+    });
+  const prompts = promptsOf(asked, "world");
   const read = { prompts, groups: [{ name: "world", lengths: Int32Array.from(asked, ({ length }) => length) }] };
   const sizes = sizesOf({ batch_size: rows, accumulate }, chosen);
   const efforts = values.effort_range && new Efforts(values, seed, letters.encode);
@@ -109,16 +116,30 @@ export function policyWorld({
     ? new Likelihoods(model, { temperature, entropies: chosen.method.entropies === true }, head)
     : undefined;
   const theirs = reference && new Likelihoods(reference, { temperature });
-  const weights = chooseRewardWeights(values, terms, seed);
+  const weights = chooseRewardWeights(values, terms, { seed, held: held !== undefined });
+  const apart =
+    held &&
+    new HeldPrompts({
+      ...{ prompts: promptsOf(held.prompts, "held"), terms, rollouts, values, seed, signal },
+      ...{ size: sizes.prompts, ends: [END] },
+    });
+  const products =
+    values.reward_weights === "gradient"
+      ? new GradientProducts({ model, chosen, recompute: false, rewards: terms.length, among: values.gradients_of })
+      : undefined;
   const maker = new RolloutMaker({
     ...{ chosen, prompts, terms, rollouts, policy, reference: theirs, efforts, modes, seed, signal },
-    weights,
+    ...{ weights, products },
     size: sizes.prompts,
     ...{ rows, ends: [END], pad: END, settled: () => Promise.resolve() },
   });
   const told: Readonly<Record<string, number>>[] = [];
   const order = new BatchOrder({ groups: read.groups, batchSize: 1, seed });
-  const source = new RolloutSource({ plan, maker, weights, order, heard: (_, __, ___, facts) => told.push(facts) });
+  const measuring = held && apart && { prompts: apart, every: held.every };
+  const source = new RolloutSource({
+    ...{ plan, maker, weights, order, held: measuring },
+    heard: (_, __, ___, facts) => told.push(facts),
+  });
   return {
     values,
     source,
@@ -129,6 +150,7 @@ export function policyWorld({
     told,
     free() {
       rollouts.free();
+      products?.free();
       policy?.free();
       theirs?.free();
       head?.free();

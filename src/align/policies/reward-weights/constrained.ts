@@ -9,8 +9,8 @@
 import { UserError } from "../../../errors.ts";
 import { isObject, type Json } from "../../../json.ts";
 import { keyedNormals } from "../../../keyed-random.ts";
-import { finished, meanOf } from "../advantages.ts";
-import type { Advantages, Rewarded, SharedValues } from "../contract.ts";
+import type { Advantages, Rewarded } from "../contract.ts";
+import { aloneOf, columnOf } from "./alone.ts";
 import type { Plain, RewardWeights } from "./contract.ts";
 
 export interface ConstrainedSetup {
@@ -54,21 +54,13 @@ export class ConstrainedWeights implements RewardWeights {
   }
 
   advantages(given: Rewarded<never>, plain: Plain): Advantages {
-    const values = { ...(given.values as SharedValues), whiten: true };
-    const alone = (rewards: Float64Array, penalties: Rewarded["penalties"]): Advantages => {
-      const terms = Array.from(rewards, (reward) => [reward]);
-      const own = plain({ ...given, rewards, terms, weights: [1], penalties });
-      return finished(own, values);
-    };
-    const column = (k: number) => {
-      const mean = meanOf(given.terms.flatMap((row) => row[k] ?? []));
-      return Float64Array.from(given.terms, (row) => row[k] ?? mean);
-    };
+    const alone = (rewards: Float64Array, penalties?: Rewarded["penalties"]): Advantages =>
+      aloneOf(given, plain, rewards, { penalties, whiten: true });
     const multipliers = this.multipliers;
     const left = multipliers.reduce((rest, m) => rest - m, multipliers.length);
     return mixed([
       [left, alone(new Float64Array(given.rewards.length), given.penalties)],
-      ...multipliers.map((m, k) => [m, alone(column(k), undefined)] as const),
+      ...multipliers.map((m, k) => [m, alone(columnOf(given, k))] as const),
     ]);
   }
 

@@ -5,10 +5,15 @@ import type { Advantages, Rewarded } from "../contract.ts";
 /** Advantages as the method makes them. */
 export type Plain = (given: Rewarded<never>) => Advantages;
 
+/** Inner products of the gradients of the loss of a rollout, one for each of several advantages. */
+export type Products = (all: readonly Advantages[]) => Promise<readonly (readonly number[])[]>;
+
 export interface RewardWeights extends Stateful {
+  /** Looks at a rollout before its advantages are made. */
+  weigh?(given: Rewarded<never>, plain: Plain, products: Products): Promise<void>;
   advantages(given: Rewarded<never>, plain: Plain): Advantages;
-  /** Hears the mean of every term in a rollout, once its advantages are made. */
-  heard(means: readonly number[]): void;
+  /** Hears the mean of every term in a rollout, once its advantages are made, or those of held-out prompts. */
+  heard?(means: readonly number[]): void;
   /** What the next rollout is weighed by, for the log. */
   told(): Readonly<Record<string, number>>;
 }

@@ -3,8 +3,8 @@
  * multiplied by 0.5 + 1.5 tanh of what the last rollouts added to the dominated volume. Lu et al. 2025,
  * https://arxiv.org/abs/2509.11452
  *
- * The paper measures on held-out prompts. Here a measurement is the mean of so many rollouts, and the first rollout,
- * which the model as it was writes, is the point from which volumes are counted.
+ * A measurement is of held-out prompts, as the paper has it, or where there are none the mean of so many rollouts. The
+ * first one is of the model as it was: the point from which volumes are counted.
  */
 import { UserError } from "../../../errors.ts";
 import { isObject, type Json } from "../../../json.ts";
