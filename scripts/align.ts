@@ -5,7 +5,7 @@
  *   bun run align model/ --method dpo --data preferences.jsonl --epochs 1 -o aligned/
  *   bun run align model/ --method grpo --reward exact --data rows.jsonl --steps 200 -o solving/
  */
-import { FILTER, STEPS } from "../src/align/attempts/options.ts";
+import { BEST_OF, FILTER, STEPS } from "../src/align/attempts/options.ts";
 import { CONTROL } from "../src/align/control/options.ts";
 import { META } from "../src/align/meta/options.ts";
 import { ALIGN, ESTIMATE, PREPARE } from "../src/align/options.ts";
@@ -73,6 +73,19 @@ cannot judge. Each batch has a process of its own, whose input ends behind it; w
 that takes longer than --verify-time, ends early or writes anything else is ended, with all that it started, and refused by the row.
 Lines go out in the order of the answers: {"reward": 0, "parts": {"exact": 0}}. --json prints the means instead.`,
       run: async (context) => (await import("../src/align/commands/score.ts")).score(context),
+    }),
+    "best-of": command({
+      about: "Answer every prompt several times, and write the answers that are worth most.",
+      args: "[model]",
+      examples: [
+        "bun run align best-of model/ --data rows.jsonl --reward exact --answers 4 --max-new-tokens 4 -o best.jsonl",
+      ],
+      output: "none",
+      options: BEST_OF,
+      essentials: ["data", "reward", "verify", "answers", "top", "max_new_tokens", "temperature"],
+      notes: `A line is a row to train on: prompt, completion, reward, and mean_reward of all answers to its prompt. Of answers that are
+worth the same the first counts. The policy that so chooses is at most ln N - (N-1)/N nats from the model.`,
+      run: async (context) => (await import("../src/align/commands/best-of.ts")).bestOf(context),
     }),
     filter: command({
       about: "Keep the rows that a model can learn from by rewards: those it solves in some of several attempts.",

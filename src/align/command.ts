@@ -10,6 +10,7 @@ import { type LoggedBatch, loggedObjective, readDecisions } from "./logged/train
 import type { ALIGN } from "./options.ts";
 import type { PolicyMethod, SharedValues } from "./policies/contract.ts";
 import type { PolicyBatch } from "./policies/objective.ts";
+import { choosePairTerm } from "./policies/pair-choice.ts";
 import { checkRewardWeights } from "./policies/reward-weights/choose.ts";
 import { type PolicyData, readPolicies, setUpPolicies } from "./policies/training.ts";
 import type { PreferenceBatch } from "./preferences/batches.ts";
@@ -64,10 +65,13 @@ function logged(context: AlignContext, chosen: Bound<LoggedMethod>): Promise<Out
 /** Trains by rewards of answers that the model samples. */
 async function policies(context: AlignContext, chosen: Bound<PolicyMethod>): Promise<Outcome> {
   const { options } = context;
-  const odd = (["pair_loss", "reference_cache"] as const).find((name) => options[name]);
-  if (odd)
-    throw new UserError(`${flagOf(odd)} is for methods of preferences; this is ${chosen.method.name}`, "leave it out");
   const values: SharedValues = chosen.values;
+  if (options.reference_cache)
+    throw new UserError(
+      `--reference-cache is for methods of preferences; this is ${chosen.method.name}`,
+      "leave it out",
+    );
+  const pairLosses = await choosePairTerm(context, chosen); // refused before anything is read
   const { promise: gpu, resolve } = Promise.withResolvers<Gpu>();
   const known = { maxTokens: values.max_new_tokens, gpu: () => gpu };
   const terms = await rewardTerms(values, known); // refused before anything is read
@@ -81,7 +85,7 @@ async function policies(context: AlignContext, chosen: Bound<PolicyMethod>): Pro
     async work(built, data) {
       resolve(built.gpu);
       const judges = await readyRewards(terms, built.gpu);
-      const work = await setUpPolicies(context, chosen, terms, data, built);
+      const work = await setUpPolicies(context, chosen, { terms, pairLosses }, data, built);
       return judges === 0 ? work : { ...work, memory: { ...work.memory, judges } };
     },
     read: ({ other }) => referenceRead(other),

@@ -18,7 +18,7 @@ export const ALIGN = {
   pair_loss: {
     type: "string[]",
     kind: "pair-loss",
-    help: "form of the loss of --method dpo; several, separated by commas, add up",
+    help: "form of the loss of --method dpo, or of --pair-weight; several, separated by commas, add up",
   },
   pair_loss_weights: {
     type: "number[]",

@@ -5,6 +5,7 @@ import type { Sequence } from "../../data/sequences.ts";
 import type { SharedValues } from "./contract.ts";
 import type { HeldAnswer, HeldRollout } from "./held-rollout.ts";
 import type { PolicyBatch } from "./objective.ts";
+import { pairPlaces } from "./pair-term.ts";
 import { tokenWeights } from "./token-weights.ts";
 
 /** How answers become micro-batches. */
@@ -19,7 +20,7 @@ export interface BatchSizes {
   readonly passes: number;
   /** Prompts of it. */
   readonly prompts: number;
-  /** Answers that stay beside one another: 2 of pairs. */
+  /** Answers that stay beside one another: 2 of pairs, a group where its best and worst are one. */
   readonly together: number;
 }
 
@@ -109,11 +110,14 @@ export function batchAt(
       return typeof advantage === "number" ? advantage : advantage[t]!;
     }),
     traits: numbers("traits"),
-    // The model is the one that sampled until the first update is done.
-    old: update === 0 && !forced ? undefined : numbers("old"),
+    // The model is the one that sampled until the first update is done, but for answers of earlier rollouts.
+    old: update === 0 && !forced && answers.every(({ rollout }) => rollout === undefined) ? undefined : numbers("old"),
     reference: numbers("reference"),
     estimates: numbers("estimates"),
     returns: numbers("returns"),
+    ...(values.pair_weight > 0
+      ? pairPlaces(micro, own, values.group)
+      : { best: undefined, worst: undefined, pairs: undefined }),
     told: held.told,
   };
 }

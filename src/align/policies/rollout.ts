@@ -18,6 +18,7 @@ import type { DrawnPrompt, HeldAnswer, HeldRollout, RolloutLine, RolloutSpeed } 
 import type { Likelihoods } from "./likelihoods.ts";
 import { measuredOf } from "./measured.ts";
 import { asksReference, type PolicyBatch } from "./objective.ts";
+import { pairsOf } from "./pair-term.ts";
 import type { PolicyPrompt } from "./prompts.ts";
 import type { Plain, Products, RewardWeights } from "./reward-weights/contract.ts";
 import type { GradientProducts } from "./reward-weights/gradient-products.ts";
@@ -283,6 +284,7 @@ export class RolloutMaker {
     const raw = this.#setup.weights?.advantages(given, asMethod) ?? asMethod(given);
     const advantages = finished(raw, given.values);
     const traits = plain.length > 0 ? chosen.method.traits?.(given) : undefined;
+    const pairs = (given.values as SharedValues).pair_weight > 0 ? pairsOf(given) : [];
     const at = (own: number | Float64Array, t: number) => (typeof own === "number" ? own : own[t]!);
     const returnsOf = (i: number) => [...given.estimates![i]!].map((estimate, t) => estimate + at(raw[i]!, t));
     const answers = plain.map((answer, i): HeldAnswer => {
@@ -295,6 +297,7 @@ export class RolloutMaker {
         ...(given.estimates ? { estimates: [...given.estimates[i]!], returns: returnsOf(i) } : {}),
         ...(traits ? { traits: [...traits[i]!] } : {}),
         ...(masks && truncated[i] ? { uncounted: true } : {}),
+        ...(pairs[i] ? { pair: pairs[i] } : {}),
       };
     });
     const drift = apart && meanOf(apart.map((own) => own.reduce((a, b) => a + b, 0)));

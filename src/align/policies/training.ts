@@ -8,7 +8,9 @@ import { Rollouts } from "../../run/generating/rollouts.ts";
 import { checkStops } from "../../run/generating/stop-texts.ts";
 import { makesAdapter } from "../../run/training/adapter-choice.ts";
 import { digestOf } from "../../run/training/batch-source.ts";
+import type { Controller } from "../../run/training/controller.ts";
 import type { Built, Opened, RunContext, TrainingData, Work } from "../../run/training/technique.ts";
+import { rewardMean } from "../preferences/reward-mean.ts";
 import { openReference, type ReferenceModel } from "../reference-model.ts";
 import type { RewardTerm } from "../verifying/rewards.ts";
 import type { PolicyMethod, SharedValues } from "./contract.ts";
@@ -18,13 +20,15 @@ import type { RolloutSpeed } from "./held-rollout.ts";
 import { Likelihoods } from "./likelihoods.ts";
 import { modeIds } from "./modes.ts";
 import { asksReference, type PolicyBatch, policyObjective, temperatureOf } from "./objective.ts";
-import { type PolicyPrompt, readPolicyPrompts } from "./prompts.ts";
+import type { WeighedPairLoss } from "./pair-term.ts";
+import { type PolicyPrompt, type PolicyPrompts, readPolicyPrompts } from "./prompts.ts";
 import { chooseRewardWeights } from "./reward-weights/choose.ts";
 import { GradientProducts } from "./reward-weights/gradient-products.ts";
 import { RolloutMaker } from "./rollout.ts";
 import { RolloutFile } from "./rollout-file.ts";
 import { planRollouts, type RolloutPlan, sizesOf } from "./rollout-plan.ts";
 import { RolloutSource } from "./rollout-source.ts";
+import { checkBuffer, sampleBuffer } from "./sample-buffer.ts";
 import { ValueHead } from "./value-head.ts";
 
 const ASK = "give --effort-range 0.1,1 with it";
@@ -60,6 +64,7 @@ function checkOptions({ method, values }: Bound<PolicyMethod>): void {
   if (given.held_prompts && given.effort_range)
     throw new UserError("--held-prompts ask for no effort, and prompts of --effort-range do", "leave one of them out");
   method.check?.(values);
+  checkBuffer({ method, values });
 }
 
 /** Reads the prompts. Throws UserError. */
@@ -150,10 +155,22 @@ const speedTold = ({ tokens, seconds, judging }: RolloutSpeed) => ({
   judging_seconds: judging,
 });
 
+/** Prompts, one at a time. */
+const orderOf = ({ options, seed }: PolicyRun, { prompts, groups }: PolicyPrompts): BatchOrder =>
+  new BatchOrder({
+    ...{ groups, batchSize: 1, seed, shuffle: options.shuffle },
+    ...(options.mixture ? { weights: options.mixture } : {}),
+    digest: digestOf(prompts.map(({ ids }) => Int32Array.from(ids))),
+  });
+
+/** What losses of pairs take from step to step. */
+const followersOf = (pairLosses: readonly WeighedPairLoss[]): Controller[] =>
+  pairLosses.some(({ method }) => method.follows) ? [rewardMean(({ metrics }) => metrics.pairs ?? 0)] : [];
+
 export async function setUpPolicies(
   run: PolicyRun,
   chosen: Bound<PolicyMethod>,
-  terms: readonly RewardTerm[],
+  { terms, pairLosses }: { readonly terms: readonly RewardTerm[]; readonly pairLosses: readonly WeighedPairLoss[] },
   { plan, held: apart, other }: PolicyData,
   built: Built,
 ): Promise<Work<PolicyBatch>> {
@@ -199,20 +216,13 @@ export async function setUpPolicies(
   });
   const file = values.rollouts === undefined || run.dryRun ? undefined : new RolloutFile(values.rollouts);
   if (!built.resumed) file?.begin(0);
-  const order = new BatchOrder({
-    groups: read.groups,
-    batchSize: 1,
-    seed,
-    shuffle: options.shuffle,
-    ...(options.mixture ? { weights: options.mixture } : {}),
-    digest: digestOf(read.prompts.map(({ ids }) => Int32Array.from(ids))),
-  });
   const source = new RolloutSource({
     plan,
     maker,
     weights,
+    buffer: sampleBuffer(chosen.values, sizes.answers, seed),
     held: prompts && { prompts, every: values.hypervolume_every },
-    order,
+    order: orderOf(run, read),
     resumed: (made) => file?.begin(made),
     heard(number, lines, speed, told) {
       file?.add(lines);
@@ -220,14 +230,11 @@ export async function setUpPolicies(
     },
   });
   return {
-    objective: policyObjective({ model, chosen, recompute: options.recompute, head }),
+    objective: policyObjective({ model, chosen, recompute: options.recompute, head, pairLosses }),
     source,
     extra: head?.parameters() ?? [],
-    controllers: [source.controller()],
-    memory: {
-      rollouts: gpu.pool.allocated - before,
-      ...(bytes > 0 ? { original: bytes } : {}),
-    },
+    controllers: [source.controller(), ...followersOf(pairLosses)],
+    memory: { rollouts: gpu.pool.allocated - before, ...(bytes > 0 ? { original: bytes } : {}) },
     free() {
       rollouts.free();
       products?.free();

@@ -9,11 +9,13 @@ import { HeldPrompts } from "../../../src/align/policies/held-prompts.ts";
 import { Likelihoods } from "../../../src/align/policies/likelihoods.ts";
 import { modeIds } from "../../../src/align/policies/modes.ts";
 import { type PolicyBatch, policyObjective, temperatureOf } from "../../../src/align/policies/objective.ts";
+import type { WeighedPairLoss } from "../../../src/align/policies/pair-term.ts";
 import { chooseRewardWeights } from "../../../src/align/policies/reward-weights/choose.ts";
 import { GradientProducts } from "../../../src/align/policies/reward-weights/gradient-products.ts";
 import { RolloutMaker } from "../../../src/align/policies/rollout.ts";
 import { planRollouts, sizesOf } from "../../../src/align/policies/rollout-plan.ts";
 import { RolloutSource } from "../../../src/align/policies/rollout-source.ts";
+import { sampleBuffer } from "../../../src/align/policies/sample-buffer.ts";
 import { ValueHead } from "../../../src/align/policies/value-head.ts";
 import type { Answered } from "../../../src/align/verifying/contract.ts";
 import type { RewardTerm } from "../../../src/align/verifying/rewards.ts";
@@ -80,6 +82,8 @@ export interface World {
   readonly held?: { readonly prompts: readonly (readonly number[])[]; readonly every: number };
   readonly seed?: number;
   readonly signal?: AbortSignal;
+  /** Forms of the loss of --pair-weight. */
+  readonly pairLosses?: readonly WeighedPairLoss[];
 }
 
 /** Source and objective of a world, as the script sets them up. */
@@ -95,6 +99,7 @@ export function policyWorld({
   held,
   seed = 0,
   signal = new AbortController().signal,
+  pairLosses = [],
 }: World) {
   const values: SharedValues = chosen.values;
   const promptsOf = (all: World["prompts"], name: string) =>
@@ -134,10 +139,11 @@ export function policyWorld({
     ...{ rows, ends: [END], pad: END, settled: () => Promise.resolve() },
   });
   const told: Readonly<Record<string, number>>[] = [];
+  const buffer = sampleBuffer(values, sizes.answers, seed);
   const order = new BatchOrder({ groups: read.groups, batchSize: 1, seed });
   const measuring = held && apart && { prompts: apart, every: held.every };
   const source = new RolloutSource({
-    ...{ plan, maker, weights, order, held: measuring },
+    ...{ plan, maker, weights, buffer, order, held: measuring },
     heard: (_, __, ___, facts) => told.push(facts),
   });
   return {
@@ -145,7 +151,7 @@ export function policyWorld({
     source,
     maker,
     head,
-    objective: policyObjective({ model, chosen, recompute: false, head }),
+    objective: policyObjective({ model, chosen, recompute: false, head, pairLosses }),
     controller: source.controller(),
     told,
     free() {
