@@ -44,7 +44,7 @@ export class Networks {
     if (isFamily !== wanted)
       throw new UserError(
         `${this.checkpoint.ref} holds ${isFamily ? "a family of policies" : "one policy, and no family"}`,
-        isFamily ? "bun run align control --method awr --family takes it" : "leave --family out",
+        isFamily ? "awr takes it, with --family" : "leave --family out",
       );
   }
 }
