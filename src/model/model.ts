@@ -134,6 +134,12 @@ export class Model {
       specs.filter(({ transposed }) => transposed).map(({ name }) => name.replace(/\.weight$/, "")),
     );
     this.#running = new Set(specs.filter(({ running }) => running).map(({ name }) => name));
+    const head = [...(architecture.headModules ?? []), "lm_head", "embed_out"];
+    for (const { name, linear, routes, shape } of specs) {
+      const parameter = parameters.get(name);
+      const module = name.replace(/\.weight$/, "");
+      if (parameter) parameter.isHidden = linear === true && !routes && shape.length === 2 && !head.includes(module);
+    }
     const inFirst = ({ transposed, stack }: ParameterSpec) => transposed === true || stack === "in-out";
     this.#inFirst = new Set(specs.filter(inFirst).map(({ name }) => name));
   }
