@@ -59,12 +59,23 @@ export const asksReference = ({ method, values }: Bound<PolicyMethod>): boolean 
 export const temperatureOf = ({ method, values }: Bound<PolicyMethod>): number =>
   method.untempered ? 1 : (values as SharedValues).temperature;
 
+/** What the loss reads beside log-probabilities. */
+export interface PolicyParts {
+  /** Whether the model still is the policy that sampled. */
+  readonly fresh: boolean;
+  readonly rows: number;
+  /** (B, T) of the value head. */
+  readonly estimates?: Tensor | undefined;
+  /** (B, T) nats before every token, with a gradient; for --entropy-weight. */
+  readonly entropies?: Tensor | undefined;
+}
+
 /** From log-probabilities to the loss of an update and what is told of it. Inputs are declared by name. */
 export function policyLoss(
   rec: Recorder,
   { method, values: own }: Bound<PolicyMethod>,
   logProbs: Tensor,
-  { fresh, rows, estimates }: { readonly fresh: boolean; readonly rows: number; readonly estimates?: Tensor },
+  { fresh, rows, estimates, entropies }: PolicyParts,
 ): RecordedLoss {
   const values: SharedValues = own;
   const { shape } = logProbs; // (B, T)
@@ -99,6 +110,11 @@ export function policyLoss(
     loss = add(rec, loss, dot(rec, weighed, weights));
     told.kl = divergenceOf(rec, "k3", now, reference);
   }
+  if (entropies) {
+    const lowered = scale(rec, entropies, -values.entropy_weight);
+    backward.push([lowered, weights]);
+    loss = add(rec, loss, dot(rec, lowered, weights));
+  }
   if (estimates) {
     const heard = { old: rec.input("estimates", shape), returns: rec.input("returns", shape) };
     const losses = method.value!(rec, { estimates, ...heard, values: own });
@@ -121,11 +137,13 @@ export function policyObjective({ model, chosen, recompute, head }: PolicySetup)
 
     record(rec, { tokens, old }) {
       const temperature = temperatureOf(chosen);
-      const { logProbs, hidden, notes } = logProbsOf(rec, model, tokens, { temperature, recompute });
+      const asked = { temperature, recompute, entropies: (chosen.values as SharedValues).entropy_weight > 0 };
+      const { logProbs, hidden, notes, entropies } = logProbsOf(rec, model, tokens, asked);
       const recorded = policyLoss(rec, chosen, logProbs, {
         fresh: old === undefined,
         rows: tokens.rows,
-        ...(head ? { estimates: head.record(rec, hidden, logProbs.shape) } : {}),
+        estimates: head?.record(rec, hidden, logProbs.shape),
+        entropies,
       });
       const shares = rec.reshape(rec.input("shares", logProbs.shape), [tokens.rows * tokens.length]);
       return { ...recorded, metrics: { ...recorded.metrics, ...Object.fromEntries(notes.means(shares)) } };

@@ -124,6 +124,7 @@ export async function setUpPolicies(
   const held = reference?.held;
   const bytes = held ? [...held.parameters.values()].reduce((sum, parameter) => sum + parameter.bytes, 0) : 0;
   const head = chosen.method.value && new ValueHead(model);
+  const rate = head && chosen.method.valueRate?.(chosen.values, options.lr);
   const { entropies = false } = chosen.method;
   const policy = plan.asksOld
     ? new Likelihoods(model, { temperature: temperatureOf(chosen), entropies }, head)
@@ -177,6 +178,7 @@ export async function setUpPolicies(
     objective: policyObjective({ model, chosen, recompute: options.recompute, head }),
     source,
     extra: head?.parameters() ?? [],
+    updates: rate === undefined || rate === options.lr ? [] : [head!.scaled(rate / options.lr, seed)],
     controllers: [source.controller()],
     memory: {
       rollouts: gpu.pool.allocated - before,
