@@ -5,7 +5,7 @@
  *   bun run align model/ --method dpo --data preferences.jsonl --epochs 1 -o aligned/
  *   bun run align model/ --method grpo --reward exact --data rows.jsonl --steps 200 -o solving/
  */
-import { FILTER, STEPS } from "../src/align/attempts/options.ts";
+import { BEST_OF, FILTER, STEPS } from "../src/align/attempts/options.ts";
 import { CONTROL } from "../src/align/control/options.ts";
 import { META } from "../src/align/meta/options.ts";
 import { ALIGN, ESTIMATE, PREPARE } from "../src/align/options.ts";
@@ -31,9 +31,11 @@ await script({
   commands: {
     control: command({
       about: "Learn a small policy from logged steps of a world, and measure it there.",
+      args: "[policy]",
       examples: [
         "bun run align control --data grid.jsonl --environment gridworld --steps 40 -o policy.safetensors",
         "bun run align control --data arms.jsonl --environment bandit --quality split --method awr --family --steps 20 -o family.safetensors",
+        "bun run align control policy.safetensors --data grid.jsonl --environment gridworld --steps 0 --online 50 -o onward.safetensors",
       ],
       methods: "control",
       defaultMethod: "awr",
@@ -41,7 +43,7 @@ await script({
       options: CONTROL,
       notes: `Rows are those of bun run data gridworld, pointmass or bandit; the world is made again from the same options. Returns are means
 over --episodes, of actions that are drawn and of the likeliest ones (greedy), beside a policy that acts uniformly, one that was cloned from the
-rows in as many updates, and the best there is.`,
+rows in as many updates, and the best there is. A policy that is given is begun with; --steps 0 only measures it, or goes on from it in the world.`,
       run: async (context) => (await import("../src/align/commands/control.ts")).control(context),
     }),
     meta: command({
@@ -71,6 +73,19 @@ cannot judge. Each batch has a process of its own, whose input ends behind it; w
 that takes longer than --verify-time, ends early or writes anything else is ended, with all that it started, and refused by the row.
 Lines go out in the order of the answers: {"reward": 0, "parts": {"exact": 0}}. --json prints the means instead.`,
       run: async (context) => (await import("../src/align/commands/score.ts")).score(context),
+    }),
+    "best-of": command({
+      about: "Answer every prompt several times, and write the answers that are worth most.",
+      args: "[model]",
+      examples: [
+        "bun run align best-of model/ --data rows.jsonl --reward exact --answers 4 --max-new-tokens 4 -o best.jsonl",
+      ],
+      output: "none",
+      options: BEST_OF,
+      essentials: ["data", "reward", "verify", "answers", "top", "max_new_tokens", "temperature"],
+      notes: `A line is a row to train on: prompt, completion, reward, and mean_reward of all answers to its prompt. Of answers that are
+worth the same the first counts. The policy that so chooses is at most ln N - (N-1)/N nats from the model.`,
+      run: async (context) => (await import("../src/align/commands/best-of.ts")).bestOf(context),
     }),
     filter: command({
       about: "Keep the rows that a model can learn from by rewards: those it solves in some of several attempts.",

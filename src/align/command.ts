@@ -10,11 +10,13 @@ import { type LoggedBatch, loggedObjective, readDecisions } from "./logged/train
 import type { ALIGN } from "./options.ts";
 import type { PolicyMethod, SharedValues } from "./policies/contract.ts";
 import type { PolicyBatch } from "./policies/objective.ts";
+import { choosePairTerm } from "./policies/pair-choice.ts";
 import { checkRewardWeights } from "./policies/reward-weights/choose.ts";
 import { type PolicyData, readPolicies, setUpPolicies } from "./policies/training.ts";
 import type { PreferenceBatch } from "./preferences/batches.ts";
 import type { PreferenceMethod } from "./preferences/contract.ts";
 import { choosePairLosses, type PreferenceData, readPreferences, setUpPreferences } from "./preferences/training.ts";
+import type { ReferenceModel } from "./reference-model.ts";
 import type { RewardMethod } from "./reward-models/contract.ts";
 import { rewardTechnique } from "./reward-models/training.ts";
 import { freeRewards, readyRewards, rewardTerms } from "./verifying/rewards.ts";
@@ -23,9 +25,10 @@ type AlignContext = Context<typeof ALIGN, "align">;
 
 export async function align(context: AlignContext): Promise<Outcome> {
   const { method, options } = context;
-  if (options.eval_split !== undefined)
+  const { kind, name } = method!;
+  if (options.eval_split !== undefined && (kind === "policy" || kind === "logged"))
     throw new UserError(
-      "--eval-split holds out rows whose loss is that of one text each, and rows of preferences have two",
+      `--eval-split holds out rows that the method's own loss is measured on, and that of ${name} is of what the model does now`,
       "give --eval-data rows of completions, or measure the result by bun run evaluate",
     );
   if (options.overflow === "split")
@@ -48,6 +51,8 @@ export async function align(context: AlignContext): Promise<Outcome> {
 
 /** Trains a policy from logged decisions. */
 function logged(context: AlignContext, chosen: Bound<LoggedMethod>): Promise<Outcome> {
+  if (context.options.reference !== undefined)
+    throw new UserError(`--reference has no effect on ${chosen.method.name}`, "leave it out");
   return runTraining<LoggedBatch>(context, {
     script: "align",
     method: chosen.method.name,
@@ -60,10 +65,13 @@ function logged(context: AlignContext, chosen: Bound<LoggedMethod>): Promise<Out
 /** Trains by rewards of answers that the model samples. */
 async function policies(context: AlignContext, chosen: Bound<PolicyMethod>): Promise<Outcome> {
   const { options } = context;
-  const odd = (["pair_loss", "reference_cache"] as const).find((name) => options[name]);
-  if (odd)
-    throw new UserError(`${flagOf(odd)} is for methods of preferences; this is ${chosen.method.name}`, "leave it out");
   const values: SharedValues = chosen.values;
+  if (options.reference_cache)
+    throw new UserError(
+      `--reference-cache is for methods of preferences; this is ${chosen.method.name}`,
+      "leave it out",
+    );
+  const pairLosses = await choosePairTerm(context, chosen); // refused before anything is read
   const { promise: gpu, resolve } = Promise.withResolvers<Gpu>();
   const known = { maxTokens: values.max_new_tokens, gpu: () => gpu };
   const terms = await rewardTerms(values, known); // refused before anything is read
@@ -77,23 +85,24 @@ async function policies(context: AlignContext, chosen: Bound<PolicyMethod>): Pro
     async work(built, data) {
       resolve(built.gpu);
       const judges = await readyRewards(terms, built.gpu);
-      const work = await setUpPolicies(context, chosen, terms, data, built);
+      const work = await setUpPolicies(context, chosen, { terms, pairLosses }, data, built);
       return judges === 0 ? work : { ...work, memory: { ...work.memory, judges } };
     },
+    read: ({ other }) => referenceRead(other),
   });
 }
 
 /** Trains a reward model. */
 async function rewardModel(context: AlignContext, chosen: Bound<RewardMethod>): Promise<Outcome> {
   const { options } = context;
-  const odd = (["eval_data", "sample_prompts", "pair_loss", "reference_cache"] as const).find((name) => options[name]);
-  if (odd)
-    throw new UserError(
-      `${flagOf(odd)} has no effect on a reward model`,
-      odd === "eval_data" ? "bun run evaluate --metric preference measures the result" : "leave it out",
-    );
+  const none = ["sample_prompts", "pair_loss", "reference", "reference_cache"] as const;
+  const odd = none.find((name) => options[name]);
+  if (odd) throw new UserError(`${flagOf(odd)} has no effect on a reward model`, "leave it out");
   return runTraining(context, rewardTechnique(context, context.args[0] ?? "-", chosen));
 }
+
+const referenceRead = (other: ReferenceModel | undefined) =>
+  other ? [{ checkpoint: other.checkpoint, role: "reference" }] : [];
 
 /** Trains by preferences. */
 async function preferences(context: AlignContext, chosen: Bound<PreferenceMethod>): Promise<Outcome> {
@@ -104,5 +113,6 @@ async function preferences(context: AlignContext, chosen: Bound<PreferenceMethod
     model: context.args[0] ?? "-",
     data: (opened) => readPreferences(context, chosen, opened),
     work: (built, data) => setUpPreferences(context, chosen, pairLosses, data, built),
+    read: ({ other }) => referenceRead(other),
   });
 }

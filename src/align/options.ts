@@ -10,18 +10,26 @@ const { init: _init, pack: _pack, smoothing: _smoothing, z_loss: _zLoss, ...run 
 export const ALIGN = {
   ...run,
   data: { ...DATA.data, help: "rows of prompt, chosen and rejected, or of prompts, name=path for each group" },
-  eval_data: { ...DATA.eval_data, help: "held-out rows of text or completions, whose loss is told on the way" },
+  eval_data: {
+    ...DATA.eval_data,
+    help: "held-out rows: pairs or answers as the method learns from; of rewards and decisions, texts or completions",
+  },
   lr: { ...OPTIMIZATION.lr, default: 1e-5 },
   pair_loss: {
     type: "string[]",
     kind: "pair-loss",
-    help: "form of the loss of --method dpo; several, separated by commas, add up",
+    help: "form of the loss of --method dpo, or of --pair-weight; several, separated by commas, add up",
   },
   pair_loss_weights: {
     type: "number[]",
     needs: "pair_loss",
     help: "weight of each form of --pair-loss; 1 when left out",
     value: "W",
+  },
+  reference: {
+    type: "string",
+    help: "model that the policy is compared with; the model as it was when left out",
+    value: "MODEL",
   },
   reference_cache: {
     type: "string",

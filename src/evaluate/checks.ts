@@ -10,6 +10,7 @@ import { checkStops } from "../run/generating/stop-texts.ts";
 import { type BoundMetric, needsOf } from "../run/measuring/metric.ts";
 import type { Need } from "../run/scoring/scored-row.ts";
 import type { EvaluateOptions } from "./options.ts";
+import { modelsOf } from "./references.ts";
 
 /** Throws UserError for options that an attack or a probe cannot follow. */
 export function checkAlone(kind: string, options: EvaluateOptions): void {
@@ -69,7 +70,8 @@ export function checkStdin(
   models: number,
 ): void {
   if (groups.every(({ path: file }) => file !== "-")) return;
-  const readsTwice = needsOf(metrics).difference(ONE_PASS).size > 0 || options.gold !== undefined;
+  const readsTwice =
+    needsOf(metrics).difference(ONE_PASS).size > 0 || options.gold !== undefined || modelsOf(metrics).length > 0;
   const reason =
     options.attack !== undefined
       ? "--attack needs"

@@ -24,6 +24,7 @@ import { prepare } from "../run/measuring/model-checks.ts";
 import { type Reader, readForScoring, type ScoringData } from "../run/scoring/read-rows.ts";
 import { readingsOf } from "../run/scoring/score-text.ts";
 import type { Need, ScoredRow } from "../run/scoring/scored-row.ts";
+import { once } from "../text/once.ts";
 import { checkAlone, checkOutputs, checkStdin, checkTask, checkWith, goldRemark, inputsOf } from "./checks.ts";
 import { plannedMemory, planOf, writesOf } from "./dry-run.ts";
 import { LogitDump } from "./dump.ts";
@@ -32,6 +33,7 @@ import { withHeadFile } from "./head-file.ts";
 import { measuredNames, withMixtures, withOther } from "./mixed.ts";
 import type { EVALUATE, EvaluateOptions } from "./options.ts";
 import { passThrough } from "./pass-through.ts";
+import { checkReferences, heldAgainst, modelsOf } from "./references.ts";
 import { type Found, rendered } from "./render.ts";
 import { results } from "./results.ts";
 import { type ChosenTechnique, chosenTechnique, filesOf } from "./techniques.ts";
@@ -138,6 +140,8 @@ async function askedFor(context: EvaluateContext): Promise<Asked> {
   if (!task) checkStdin(metrics, groups, options, refs.length);
   if (chosen) {
     checkAlone(chosen.kind, options);
+    for (const { role } of modelsOf(metrics))
+      throw new UserError(`--${role} has no effect with --${chosen.kind}`, "run them apart");
     const { forget_group: forget, holdout_group: holdout } = options;
     const named = { groups: groups.map(({ name }) => name), forget, holdout };
     chosen.technique.check?.({
@@ -155,15 +159,6 @@ async function askedFor(context: EvaluateContext): Promise<Asked> {
   return { refs, groups, metrics, chosen, task };
 }
 
-/** Says every message once, not for every model and measurement. */
-function once(warn: (message: string) => void): (message: string) => void {
-  const said = new Set<string>();
-  return (message) => {
-    if (!said.has(message)) warn(message);
-    said.add(message);
-  };
-}
-
 /** Opens all models; reads headers, configs and tokenizers only. Throws UserError where an output is an input. */
 async function openAll(
   context: EvaluateContext,
@@ -179,6 +174,7 @@ async function openAll(
     ...refs.map((ref) => ({ role: "model", ref })),
     { role: "gold", ref: options.gold },
     { role: "with", ref: options.with },
+    ...(chosen ? [] : modelsOf(metrics)),
     ...named,
   ];
   const checkpoints: Checkpoint[] = [];
@@ -200,6 +196,7 @@ async function openAll(
   const opened: Opened[] = [];
   for (const model of models)
     opened.push({ ...model, reader: await prepare(model.checkpoint, metrics, options, warn) });
+  checkReferences(opened);
   return opened;
 }
 
@@ -302,7 +299,7 @@ async function runMetrics(
   if (options.pass && !task)
     for (const { role, reader } of opened) if (role === "gold") await readForScoring(groups, reader, needs);
   const loader = await loaderFor(context, metrics, warn, task);
-  const scored: ScoredRow[][] = [];
+  const found: ScoredRow[][] = [];
   // Every model reads the same rows, the gold model too.
   progress.start({ total: opened.length * readingsOf(first, needs), unit: "readings of rows" });
   for (const [i, { role, checkpoint, reader, mixed }] of opened.entries()) {
@@ -311,11 +308,12 @@ async function runMetrics(
     const loaded = await loader.load(source, { bits, reader, mixed });
     const dump = i === 0 && options.dump !== undefined ? new LogitDump(loaded.model, options.dump_top) : undefined;
     const visit = dump && ((batch: Batch) => dump.add(batch));
-    scored.push(await loaded.score(groups, { visit, data: i === 0 ? first : undefined }));
+    found.push(await loaded.score(groups, { visit, data: i === 0 ? first : undefined }));
     await dump?.write(options.dump!);
     await loaded.free();
   }
   progress.done();
+  const scored = heldAgainst(opened, found);
   const { forget_group: forget, holdout_group: holdout } = options;
   const gold = options.gold === undefined ? {} : { gold: scored[refs.length]! };
   const names = measuredNames(refs, options);

@@ -1,15 +1,55 @@
 /** Rows that a model tries: what is kept, and where wrong solutions are lost. */
 import { describe, expect, test } from "bun:test";
 import type { Attempt, Begun, Trying } from "../../src/align/attempts/attempts.ts";
+import { bestRows, divergenceOf, expectedBest, ranked } from "../../src/align/attempts/best-of.ts";
 import { stepPairs, stepsOf } from "../../src/align/attempts/steps.ts";
 import type { Task } from "../../src/align/attempts/tasks.ts";
 import { isKept } from "../../src/align/commands/filter.ts";
+import type { Row } from "../../src/data/rows.ts";
 import { randomUnits } from "../support/random.ts";
 
 test("rows are kept that are solved at least once, and with the second rule not every time", () => {
   const shares = [0, 1, 4, 7, 8].map((solved) => solved / 8);
   expect(shares.map((share) => isKept(share, "solvable"))).toEqual([false, true, true, true, true]);
   expect(shares.map((share) => isKept(share, "learnable"))).toEqual([false, true, true, true, false]);
+});
+
+test("the best of n: ties first, its mean over all choices, and its divergence", () => {
+  expect(ranked([1, 3, 2, 3])).toEqual([1, 3, 2, 0]);
+  const rewards = [0.5, -1, 2, 0.25, 2];
+  const choices = (n: number, from = 0): number[][] =>
+    n === 0
+      ? [[]]
+      : rewards.flatMap((reward, i) => (i < from ? [] : choices(n - 1, i + 1).map((rest) => [reward, ...rest])));
+  for (const [i, mean] of expectedBest(rewards).entries()) {
+    const largest = choices(i + 1).map((own) => Math.max(...own));
+    expect(mean).toBeCloseTo(largest.reduce((a, b) => a + b) / largest.length, 12);
+  }
+  // Of N answers that are all alike likely the one ranked k-th is the best of n with ((N-k+1)^n - (N-k)^n) / N^n.
+  for (const n of [1, 2, 5]) {
+    const many = 4000;
+    const shares = Array.from({ length: many }, (_, k) => ((k + 1) / many) ** n - (k / many) ** n);
+    const kl = shares.reduce((sum, p) => sum + p * Math.log(p * many), 0);
+    expect(divergenceOf(n)).toBeCloseTo(kl, 2);
+  }
+});
+
+test("a best answer becomes a row of its prompt, whatever the form of that", () => {
+  const attempts = [0, 1].map((reward): Attempt => ({ ids: [], text: `a${reward}`, reward, isRight: false }));
+  const said = [{ role: "user", content: "q" }];
+  const rowOf = (row: Row) => bestRows({ text: "", ids: [], place: "r:1", value: {}, row }, attempts, 1)[0];
+  const told = { reward: 1, mean_reward: 0.5 };
+  expect(rowOf({ form: "text", text: "q", extra: { id: 3 } })).toEqual({
+    prompt: "q",
+    completion: "a1",
+    id: 3,
+    ...told,
+  });
+  const answer = { role: "assistant", content: "old" };
+  const completion = [{ role: "assistant", content: "a1" }];
+  for (const messages of [said, [...said, answer]])
+    expect(rowOf({ form: "messages", messages, extra: {} })).toEqual({ prompt: said, completion, ...told });
+  expect(() => rowOf({ form: "tokens", inputIds: Int32Array.of(1), extra: {} })).toThrow("r:1: a row of tokens has no");
 });
 
 const decode = (ids: readonly number[]) => String.fromCharCode(...ids.filter((id) => id > 0));

@@ -363,7 +363,6 @@ describe("the script", () => {
   test.each([
     ["align lm/ --method reward --data steps.jsonl -o x/", "learns from pairs of answers, found a row of prompt"],
     ["align lm/ --method reward-process --data pairs.jsonl -o x/", "expected prompt, completions"],
-    ["align lm/ --method reward --data pairs.jsonl --eval-data held.jsonl -o x/", "--eval-data has no effect"],
     ["align rm/ --method reward-process --data steps.jsonl -o x/", "has a head of 1 labels for a whole text"],
     ["evaluate rm/ --data scores.jsonl --metric preference", "needs prompt, chosen and rejected"],
     ["evaluate prm/ --data held.jsonl --metric preference", "neither a likelihood nor a reward"],

@@ -1,4 +1,4 @@
-/** `align filter` and `align prepare-steps` from the shell: rows by what a model makes of them. */
+/** `align filter`, `align best-of` and `align prepare-steps` from the shell: rows by what a model makes of them. */
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -72,6 +72,33 @@ test("the same rows are kept again, however many are answered at once", async ()
   expect(told.kept + told.unsolved).toBe(10);
 });
 
+test("best-of writes the answers that are worth most, of equals the first, and tells how far it goes", async () => {
+  const asked = "best-of base/ --data rows.jsonl --max-new-tokens 3 --answers 4 --reward regex:^[a-zA-Z]".split(" ");
+  const { text, code } = await run([...asked, "--top", "4", "--json", "-o", "all.jsonl"]);
+  expect(code).toBe(0);
+  await run([...asked, "--rows-at-once", "4", "-o", "best.jsonl"]);
+  const all = linesOf("all.jsonl");
+  expect(all).toHaveLength(4 * ROWS.length);
+  const groups = ROWS.map(({ prompt }) => all.filter((row) => row.prompt === prompt));
+  expect(linesOf("best.jsonl")).toEqual(groups.map(([first]) => first));
+  for (const own of groups) {
+    const rewards = own.map(({ reward }) => reward);
+    expect(rewards).toEqual(rewards.toSorted((a, b) => b - a));
+    for (const row of own) {
+      expect(row.reward).toBe(/^[a-zA-Z]/.test(row.completion) ? 1 : 0);
+      expect(row.mean_reward).toBeCloseTo(rewards.reduce((a, b) => a + b) / 4, 12);
+    }
+  }
+  const told = JSON.parse(text);
+  const mean = (values: readonly number[]) => values.reduce((a, b) => a + b) / values.length;
+  expect(told.kl).toBeCloseTo(Math.log(4) - 3 / 4, 12);
+  expect(told.best_of.map(({ n }: { n: number }) => n)).toEqual([1, 2, 4]);
+  expect(told.best_of[0].reward).toBeCloseTo(mean(all.map(({ reward }) => reward)), 12);
+  expect(told.best_of[2].reward).toBeCloseTo(mean(linesOf("best.jsonl").map(({ reward }) => reward)), 12);
+  const learnt = "base/ --data best.jsonl --steps 1 --batch-size 2 --save-every 0 -o raft/".split(" ");
+  expect((await runScript("train", learnt, folder)).code).toBe(0);
+});
+
 test("prepare-steps writes pairs that dpo reads, right ways on against wrong ones", async () => {
   const asked =
     "prepare-steps base/ --data rows.jsonl --max-new-tokens 3 --temperature 1 --solutions 6 --reward regex:^[a-zA-Z]";
@@ -90,6 +117,7 @@ test("prepare-steps writes pairs that dpo reads, right ways on against wrong one
 });
 
 test.each([
+  ["best-of", "--max-new-tokens 3 --answers 2 --top 3", "--top 3 is more than --answers 2", "lower it"],
   ["filter", "--max-new-tokens 200", "rows.jsonl:1: a prompt of 4 tokens and 200 of an answer", "--max-new-tokens"],
   ["filter", "--max-new-tokens 3 --reward exact --success 2", "no row of 10 is solvable in 8 attempts", "--success"],
   ["prepare-steps", "--max-new-tokens 3 --reward exact --success 2", "no prompt of 10 has both", "--solutions"],

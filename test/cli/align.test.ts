@@ -160,7 +160,6 @@ describe("refuses before anything is trained", () => {
     ],
     ["base --pair-loss nothing --data pairs.jsonl", "unknown pair loss nothing"],
     ["base --pair-loss ipo --label-smoothing 0.1 --data pairs.jsonl", "--label-smoothing"],
-    ["base --eval-split 0.5 --data pairs.jsonl", "--eval-split holds out rows"],
     ["base --overflow split --data pairs.jsonl", "--overflow split makes several rows of one"],
     ["base --beta 0 --data pairs.jsonl", "--beta"],
   ])("%s", async (line, message) => {

@@ -50,6 +50,7 @@ const LINES = [
   "align score answers.jsonl --reward exact",
   "align filter tiny/ --data said.jsonl --reward regex:. --attempts 2 --max-new-tokens 4 -o solvable.jsonl",
   "align filter tiny/ --data said.jsonl --reward regex:. --max-new-tokens 4 -n",
+  "align best-of tiny/ --data said.jsonl --reward regex:. --answers 2 --max-new-tokens 2 -o best.jsonl",
   "align prepare-steps tiny/ --data said.jsonl --reward regex:[a-k] --max-new-tokens 2 -o steps.jsonl",
   "align prepare-steps tiny/ --data said.jsonl --reward regex:. --max-new-tokens 4 -n",
   "align prepare outcomes.jsonl --folds 1 -o rewards.jsonl",

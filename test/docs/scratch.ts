@@ -117,6 +117,7 @@ const FILES: Readonly<Record<string, string>> = {
   }),
   "pairs.jsonl": jsonl([{ ask: "2+2=", reply: "4", text: "2+2=4" }]),
   "preferences.jsonl": jsonl([{ prompt: "2+2=", chosen: "4", rejected: "5" }]),
+  "held-preferences.jsonl": jsonl([{ prompt: "3+3=", chosen: "6", rejected: "7" }]),
   "answers.jsonl": jsonl([
     { prompt: "2+2=", answer: "4", tokens: 1, row: { prompt: "2+2=", completion: "4" } },
     { prompt: "2+3=", answer: "6", tokens: 1, row: { prompt: "2+3=", completion: "5" } },

@@ -3,10 +3,9 @@ import type { Options } from "../../method/options.ts";
 import { POLICY } from "../policies/options.ts";
 import { REWARDS } from "../verifying/options.ts";
 
-const ATTEMPTS = {
+const ANSWERED = {
   ...REWARDS,
   data: { type: "string", required: true, help: "rows of prompts, with what their verifiers need", value: "FILE" },
-  success: { type: "number", default: 0.5, help: "the least reward of a right answer", value: "R" },
   max_new_tokens: POLICY.max_new_tokens,
   stop: POLICY.stop,
   rows_at_once: {
@@ -16,6 +15,19 @@ const ATTEMPTS = {
     help: "answers that are written at once, in whole groups",
     value: "N",
   },
+} as const satisfies Options;
+
+const ATTEMPTS = {
+  ...ANSWERED,
+  success: { type: "number", default: 0.5, help: "the least reward of a right answer", value: "R" },
+} as const satisfies Options;
+
+/** Of `align best-of`. */
+export const BEST_OF = {
+  ...ANSWERED,
+  answers: { type: "number.integer >= 1", default: 8, help: "answers to each prompt", value: "N" },
+  top: { type: "number.integer >= 1", default: 1, help: "how many of them are written, the best first", value: "K" },
+  temperature: { ...POLICY.temperature, help: "of sampling" },
 } as const satisfies Options;
 
 /** Of `align filter`. */

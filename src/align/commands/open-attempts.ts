@@ -6,13 +6,13 @@ import { Model } from "../../model/model.ts";
 import { checkStops } from "../../run/generating/stop-texts.ts";
 import { openModel } from "../../run/open-model.ts";
 import { Attempts } from "../attempts/attempts.ts";
-import type { FILTER } from "../attempts/options.ts";
+import type { BEST_OF } from "../attempts/options.ts";
 import { readTasks, type Task } from "../attempts/tasks.ts";
 import { freeRewards, readyRewards, rewardTerms } from "../verifying/rewards.ts";
 
 export interface AttemptsContext
   extends Pick<PlainContext, "args" | "seed" | "signal" | "device" | "dryRun" | "onExit" | "warn"> {
-  readonly options: Omit<Values<typeof FILTER>, "attempts" | "keep">;
+  readonly options: Omit<Values<typeof BEST_OF>, "answers" | "top"> & { readonly success?: number };
 }
 
 export interface OpenedAttempts {
@@ -25,7 +25,7 @@ export interface OpenedAttempts {
 /** Reads everything but weights. Throws UserError. */
 export async function openAttempts(context: AttemptsContext): Promise<OpenedAttempts> {
   const { options, args, seed, signal } = context;
-  const { max_new_tokens: maxTokens, stop: stops = [], temperature, success, rows_at_once: rows } = options;
+  const { max_new_tokens: maxTokens, stop: stops = [], temperature, success = 0, rows_at_once: rows } = options;
   checkStops(stops);
   let gpu: Promise<Gpu> | undefined;
   const device = () => (gpu ??= openGpu({ device: context.device }));

@@ -106,6 +106,43 @@ export const POLICY = {
     help: "last tokens of --max-new-tokens over which a penalty grows to 1; 0: none",
     value: "N",
   },
+  pair_weight: {
+    type: "number >= 0",
+    default: 0,
+    help: "weight of a loss of the best and the worst answer to each prompt beside the policy's: that of mpo, or --pair-loss",
+    value: "W",
+  },
+  pair_beta: {
+    type: "number > 0",
+    default: 0.1,
+    needs: "pair_weight",
+    help: "how firmly pairs hold the model to what it was",
+    value: "BETA",
+  },
+  buffer: {
+    type: "'none' | 'ssb'",
+    default: "none",
+    help: "answers that teach nothing give way to earlier ones that do: a selective sample buffer",
+  },
+  buffer_size: {
+    type: "number.integer >= 1",
+    with: { buffer: "ssb" },
+    help: "most answers that are kept; those of four rollouts when left out",
+    value: "N",
+  },
+  buffer_age: {
+    type: "number.integer >= 1",
+    default: 4,
+    with: { buffer: "ssb" },
+    help: "rollouts after which an answer is too old",
+    value: "N",
+  },
+  held_prompts: {
+    type: "string[]",
+    with: { reward_weights: "hypervolume" },
+    help: "held-out prompts that the model answers between rollouts, where something is chosen by what comes of them",
+    value: "FILE",
+  },
   ...EFFORTS,
   ...REWARD_WEIGHTS,
 } as const satisfies Options;

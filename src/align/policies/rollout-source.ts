@@ -10,6 +10,7 @@ import { isObject, type Json } from "../../json.ts";
 import type { BatchSource, DrawnBatch } from "../../run/training/batch-source.ts";
 import type { Controller } from "../../run/training/controller.ts";
 import { batchAt, batchesOf } from "./batches.ts";
+import type { HeldPrompts } from "./held-prompts.ts";
 import {
   type DrawnPrompt,
   type HeldAnswer,
@@ -22,12 +23,17 @@ import type { PolicyBatch } from "./objective.ts";
 import type { RewardWeights } from "./reward-weights/contract.ts";
 import type { RolloutMaker } from "./rollout.ts";
 import type { RolloutPlan } from "./rollout-plan.ts";
+import type { SampleBuffer } from "./sample-buffer.ts";
 
 export interface RolloutSourceOptions {
   readonly plan: RolloutPlan;
   readonly maker: RolloutMaker;
   /** What changes the weights of rewards, as the maker has it. */
   readonly weights?: RewardWeights | undefined;
+  /** Answers of earlier rollouts that are trained on again. */
+  readonly buffer?: SampleBuffer | undefined;
+  /** Held-out prompts that they are measured on, and rollouts between two measurements; rollouts when left out. */
+  readonly held?: { readonly prompts: HeldPrompts; readonly every: number } | undefined;
   /** One prompt at a time. */
   readonly order: BatchOrder;
   /** Hears every rollout. */
@@ -52,6 +58,8 @@ interface RolloutState {
   readonly kl: number;
   /** Of what changes the weights of rewards. */
   readonly weights: Json;
+  /** What the buffer keeps. */
+  readonly buffer: Json;
 }
 
 /**
@@ -94,22 +102,24 @@ export class RolloutSource implements BatchSource<PolicyBatch> {
   }
 
   async next(): Promise<DrawnBatch<PolicyBatch>> {
-    const { maker, plan, weights, heard } = this.#options;
+    const { maker, plan, weights, buffer, heard, held: measuring } = this.#options;
     const { sizes } = plan;
     let away = 0;
     if (!this.#held || this.#at === batchesOf(sizes)) {
       const number = this.#made + 1;
-      const { held, lines, speed, means } = await maker.make(number, () => this.#draw(), {
-        kl: this.#kl,
-        before: this.#held,
-      });
-      weights?.heard(means);
+      const began = performance.now();
+      if (measuring && this.#made % measuring.every === 0) weights?.heard?.(await measuring.prompts.means());
+      const measured = performance.now() - began;
+      const made = await maker.make(number, () => this.#draw(), { kl: this.#kl, before: this.#held });
+      const { lines, speed, means } = made;
+      const held = buffer?.refill(made.held) ?? made.held;
+      if (!measuring) weights?.heard?.(means);
       const { kl_target: target, kl_horizon: horizon } = plan.values;
       const { drift } = held.told;
       if (target !== undefined && drift !== undefined)
         this.#kl = adaptedWeight(this.#kl, drift, held.answers.length, target, horizon);
       [this.#held, this.#at, this.#made, this.#speed] = [held, 0, number, speed];
-      away = 1000 * (speed.seconds + speed.judging);
+      away = measured + 1000 * (speed.seconds + speed.judging);
       heard?.(number, lines, speed, held.told);
     }
     const held = this.#held;
@@ -145,10 +155,11 @@ export class RolloutSource implements BatchSource<PolicyBatch> {
         ({
           ...{ made: this.#made, at: this.#at, held: this.#held ?? null, kl: this.#kl },
           weights: this.#options.weights?.state() ?? null,
+          buffer: this.#options.buffer?.state() ?? null,
         }) satisfies RolloutState as unknown as Json,
       load: (state) => {
-        const { made, at, held, kl, weights = null } = isObject(state) ? state : {};
-        const { plan, resumed, weights: weighing } = this.#options;
+        const { made, at, held, kl, weights = null, buffer = null } = isObject(state) ? state : {};
+        const { plan, resumed, weights: weighing, buffer: keeping } = this.#options;
         const isCount = (count: unknown): count is number => Number.isSafeInteger(count) && (count as number) >= 0;
         const isHeld = held === null || isHeldRollout(held, plan.sizes.answers);
         if (!isCount(made) || !isCount(at) || typeof kl !== "number" || !isHeld)
@@ -157,6 +168,7 @@ export class RolloutSource implements BatchSource<PolicyBatch> {
             "it is damaged, or was written by another version",
           );
         weighing?.load(weights);
+        keeping?.load(buffer);
         [this.#made, this.#at, this.#kl] = [made, at, kl];
         this.#held = (held ?? undefined) as unknown as HeldRollout | undefined; // checked above
         resumed?.(made);

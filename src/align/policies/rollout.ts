@@ -9,17 +9,21 @@ import { answered } from "../../run/generating/answers.ts";
 import type { Rollout, RolloutOptions, Rollouts } from "../../run/generating/rollouts.ts";
 import type { Effort } from "../verifying/contract.ts";
 import { type RewardTerm, scoreAll } from "../verifying/rewards.ts";
-import { writtenRow } from "../verifying/written-row.ts";
 import { differs, finished, groupRelative, meanOf, overlongPenalty } from "./advantages.ts";
+import { batchAt } from "./batches.ts";
 import { pick } from "./choice.ts";
 import type { Advantages, Choosable, PolicyMethod, SharedValues } from "./contract.ts";
 import type { Efforts } from "./efforts.ts";
 import type { DrawnPrompt, HeldAnswer, HeldRollout, RolloutLine, RolloutSpeed } from "./held-rollout.ts";
 import type { Likelihoods } from "./likelihoods.ts";
 import { measuredOf } from "./measured.ts";
-import { asksReference } from "./objective.ts";
+import { asksReference, type PolicyBatch } from "./objective.ts";
+import { pairsOf } from "./pair-term.ts";
 import type { PolicyPrompt } from "./prompts.ts";
-import type { Plain, RewardWeights } from "./reward-weights/contract.ts";
+import { headsOf } from "./reward-weights/constrained.ts";
+import type { Plain, Products, RewardWeights } from "./reward-weights/contract.ts";
+import type { GradientProducts } from "./reward-weights/gradient-products.ts";
+import { linesOf } from "./rollout-lines.ts";
 import { type Group, toldOf } from "./rollout-told.ts";
 
 export interface RolloutSetup {
@@ -37,6 +41,8 @@ export interface RolloutSetup {
   readonly modes?: readonly number[] | undefined;
   /** What changes the weights of rewards. */
   readonly weights?: RewardWeights | undefined;
+  /** Inner products of gradients, for weights that ask. */
+  readonly products?: GradientProducts | undefined;
   /** Prompts of a rollout. */
   readonly size: number;
   /** Rows that are scored at once. */
@@ -48,9 +54,6 @@ export interface RolloutSetup {
   /** Resolves once the GPU has done what was asked of it before. */
   readonly settled: () => Promise<unknown>;
 }
-
-/** Tokens that an effort allows, as JSON. */
-const allowed = ({ most }: Effort): number | null => (Number.isFinite(most) ? most : null);
 
 export interface MadeRollout {
   readonly held: HeldRollout;
@@ -137,7 +140,8 @@ export class RolloutMaker {
       },
     };
     const isUsed = (place: number) => picked.used.has(place);
-    const lines = this.#lines(number, all, kept, advantages, isUsed);
+    const asked = (drawn: DrawnPrompt) => this.asked(drawn);
+    const lines = linesOf({ number, all, kept, advantages, isUsed, terms: this.#setup.terms, asked });
     const parts = all.flatMap((group) => group.parts);
     const means = this.#setup.terms.map((_, k) => meanOf(parts.flatMap((row) => row[k] ?? [])));
     return { held, lines, speed: this.#speed, means };
@@ -276,11 +280,16 @@ export class RolloutMaker {
       values: chosen.values,
     };
     const asMethod: Plain = (own) => chosen.method.advantages?.(own) ?? [...groupRelative(own)];
-    const raw = this.#setup.weights?.advantages(given, asMethod) ?? asMethod(given);
-    const advantages = finished(raw, given.values);
+    const products: Products = (all) => this.#setup.products!.of(all.map((own) => this.#batches(plain, own)));
+    if (plain.length > 0) await this.#setup.weights?.weigh?.(given, asMethod, products);
+    const weighed = this.#setup.weights?.weighed(given, asMethod);
+    const raw = weighed?.advantages ?? asMethod(given);
+    const advantages = weighed?.isWhite ? raw : finished(raw, given.values);
     const traits = plain.length > 0 ? chosen.method.traits?.(given) : undefined;
+    const pairs = (given.values as SharedValues).pair_weight > 0 ? pairsOf(given) : [];
     const at = (own: number | Float64Array, t: number) => (typeof own === "number" ? own : own[t]!);
-    const returnsOf = (i: number) => [...given.estimates![i]!].map((estimate, t) => estimate + at(raw[i]!, t));
+    const returnsOf = (i: number) =>
+      weighed?.returns ? [...weighed.returns[i]!] : [...given.estimates![i]!].map((x, t) => x + at(raw[i]!, t));
     const answers = plain.map((answer, i): HeldAnswer => {
       const own = advantages[i]!;
       return {
@@ -291,60 +300,50 @@ export class RolloutMaker {
         ...(given.estimates ? { estimates: [...given.estimates[i]!], returns: returnsOf(i) } : {}),
         ...(traits ? { traits: [...traits[i]!] } : {}),
         ...(masks && truncated[i] ? { uncounted: true } : {}),
+        ...(pairs[i] ? { pair: pairs[i] } : {}),
       };
     });
     const drift = apart && meanOf(apart.map((own) => own.reduce((a, b) => a + b, 0)));
     return { answers, advantages, drift, given, keeps: plain.length > 0 ? chosen.method.keeps?.(given) : undefined };
   }
 
+  /** Answers with advantages of their own, as micro-batches of one update. */
+  #batches(answers: readonly Pick<HeldAnswer, "prompt" | "effort" | "ids">[], advantages: Advantages): PolicyBatch[] {
+    const { rows, seed, pad } = this.#setup;
+    const sizes = { rows, accumulate: Math.ceil(answers.length / rows), answers: answers.length };
+    const held = {
+      ...{ number: 0, epoch: 0, told: {} },
+      answers: answers.map((answer, i): HeldAnswer => {
+        const own = advantages[i]!;
+        return { ...answer, advantage: typeof own === "number" ? own : [...own] };
+      }),
+    };
+    return Array.from({ length: sizes.accumulate }, (_, at) =>
+      batchAt(held, at, {
+        ...{
+          seed,
+          pad,
+          values: { ...this.#values, pair_weight: 0 },
+          sizes: { ...sizes, passes: 1, prompts: 0, together: 1 },
+        },
+        sequence: (answer) => ({ sequence: this.sequence(answer), from: this.asked(answer).ids.length }),
+      }),
+    );
+  }
+
   /** Answers that count nothing, where dynamic sampling found too few groups. */
   #fillers({ drawn: { prompt, effort }, answers }: Group): HeldAnswer[] {
     const zeros = (ids: readonly number[]) => ids.map(() => 0);
+    const heads = headsOf(this.#setup.chosen.method, this.#values);
+    const foretold = (ids: readonly number[]) => Array<number>(heads * ids.length).fill(0);
     const { choice } = this.#setup.chosen.method;
     const most = choice?.most(this.#values) ?? answers.length;
     return answers.slice(0, most).map(({ ids }) => ({
       ...{ prompt, ids, advantage: 0, uncounted: true, isFiller: true, ...(effort === undefined ? {} : { effort }) },
       ...(this.#setup.policy ? { old: zeros(ids) } : {}),
       ...(this.#setup.chosen.method.traits ? { traits: zeros(ids) } : {}),
-      ...(this.#setup.chosen.method.value ? { estimates: zeros(ids), returns: zeros(ids) } : {}),
+      ...(this.#setup.chosen.method.value ? { estimates: foretold(ids), returns: foretold(ids) } : {}),
       ...(this.#setup.reference && asksReference(this.#setup.chosen) ? { reference: zeros(ids) } : {}),
     }));
-  }
-
-  #lines(
-    number: number,
-    all: readonly Group[],
-    kept: readonly Group[],
-    advantages: Advantages,
-    isUsed: (place: number) => boolean,
-  ): RolloutLine[] {
-    const { terms } = this.#setup;
-    const { group } = this.#values;
-    const lines: RolloutLine[] = [];
-    for (const { drawn, answers, rewards, parts, ...own } of all) {
-      const asked = this.asked(drawn);
-      const limit = own.effort && { effort: own.effort.share, effort_tokens: allowed(own.effort) };
-      const place = kept.findIndex((other) => other.answers === answers);
-      for (const [i, { text, ids, truncated, logProbs }] of answers.entries()) {
-        const credit = place < 0 ? 0 : advantages[place * group + i]!;
-        lines.push({
-          rollout: number,
-          place: asked.place,
-          prompt: asked.text,
-          answer: text,
-          tokens: ids.length,
-          truncated,
-          reward: rewards[i]!,
-          rewards: Object.fromEntries(terms.map(({ name }, k) => [name, parts[i]![k]!])),
-          advantage: typeof credit === "number" ? credit : [...credit],
-          log_prob: logProbs.reduce((a, b) => a + b, 0),
-          used: place >= 0 && isUsed(place * group + i),
-          row: writtenRow(asked.row),
-          ...limit,
-          ...(own.greedy === undefined ? {} : { greedy_reward: own.greedy }),
-        });
-      }
-    }
-    return lines;
   }
 }

@@ -8,27 +8,41 @@ import { Rollouts } from "../../run/generating/rollouts.ts";
 import { checkStops } from "../../run/generating/stop-texts.ts";
 import { makesAdapter } from "../../run/training/adapter-choice.ts";
 import { digestOf } from "../../run/training/batch-source.ts";
+import type { Controller } from "../../run/training/controller.ts";
 import type { Built, Opened, RunContext, TrainingData, Work } from "../../run/training/technique.ts";
+import { rewardMean } from "../preferences/reward-mean.ts";
+import { openReference, type ReferenceModel } from "../reference-model.ts";
 import type { RewardTerm } from "../verifying/rewards.ts";
 import type { PolicyMethod, SharedValues } from "./contract.ts";
 import { Efforts } from "./efforts.ts";
+import { HeldPrompts } from "./held-prompts.ts";
+import type { RolloutSpeed } from "./held-rollout.ts";
 import { Likelihoods } from "./likelihoods.ts";
 import { modeIds } from "./modes.ts";
 import { asksReference, type PolicyBatch, policyObjective, temperatureOf } from "./objective.ts";
-import { readPolicyPrompts } from "./prompts.ts";
+import type { WeighedPairLoss } from "./pair-term.ts";
+import { type PolicyPrompt, type PolicyPrompts, readPolicyPrompts } from "./prompts.ts";
 import { chooseRewardWeights } from "./reward-weights/choose.ts";
+import { headsOf } from "./reward-weights/constrained.ts";
+import { GradientProducts } from "./reward-weights/gradient-products.ts";
 import { RolloutMaker } from "./rollout.ts";
 import { RolloutFile } from "./rollout-file.ts";
 import { planRollouts, type RolloutPlan, sizesOf } from "./rollout-plan.ts";
 import { RolloutSource } from "./rollout-source.ts";
+import { checkBuffer, sampleBuffer } from "./sample-buffer.ts";
 import { ValueHead } from "./value-head.ts";
 
 const ASK = "give --effort-range 0.1,1 with it";
 
-export type PolicyRun = Pick<RunContext, "options" | "seed" | "dryRun" | "signal" | "log">;
+export interface PolicyRun extends Pick<RunContext, "options" | "seed" | "dryRun" | "signal" | "log"> {
+  readonly options: RunContext["options"] & { readonly reference?: string | undefined };
+}
 
 export interface PolicyData extends TrainingData<PolicyBatch> {
   readonly plan: RolloutPlan;
+  /** What --reference names. */
+  readonly other: ReferenceModel | undefined;
+  readonly held: readonly PolicyPrompt[] | undefined;
 }
 
 /** Throws UserError for options that do not go together. */
@@ -48,23 +62,37 @@ function checkOptions({ method, values }: Bound<PolicyMethod>): void {
       `--combine normalized takes verifiers apart, and ${overlong > 0 ? "--overlong" : "--kl-in reward"} is none`,
       overlong > 0 ? "take the verifier overlong for a --reward" : "take --kl-in loss",
     );
+  if (given.held_prompts && given.effort_range)
+    throw new UserError("--held-prompts ask for no effort, and prompts of --effort-range do", "leave one of them out");
   method.check?.(values);
+  checkBuffer({ method, values });
 }
 
 /** Reads the prompts. Throws UserError. */
 export async function readPolicies(
-  { options, seed }: PolicyRun,
+  run: PolicyRun & Pick<RunContext, "warn" | "onExit">,
   chosen: Bound<PolicyMethod>,
-  { task, tools, sizes, ref, split }: Opened,
+  opened: Opened,
 ): Promise<PolicyData> {
+  const { options, seed } = run;
+  const { task, tools, sizes, ref, split } = opened;
   if (!tools) throw new UserError(`${chosen.method.name} is for language models; this is a ${task}`);
   checkOptions(chosen);
   const values: SharedValues = chosen.values;
+  if (options.reference !== undefined && !comparesWith(chosen))
+    throw new UserError(
+      `${chosen.method.name} compares with no model, and --reference names one`,
+      "give --kl 0.05 with it, or leave it out",
+    );
+  const other = await openReference(run, opened);
   const all = groupsOf(options.data, "--data", options.columns);
   const encode = (text: string) => tools.tokenizer!.encode(text, { special: false });
   const efforts = values.effort_range && tools.tokenizer ? new Efforts(values, seed, encode) : undefined;
   const more = values.max_new_tokens + (efforts?.tokens ?? 0);
   const read = await readPolicyPrompts(split?.rest(all) ?? all, { tools, sizes, ref }, more);
+  const apart = values.held_prompts && groupsOf(values.held_prompts, "--held-prompts", options.columns);
+  const held = apart && (await readPolicyPrompts(apart, { tools, sizes, ref }, more)).prompts;
+  if (held?.length === 0) throw new UserError("--held-prompts has no rows", "name a file of prompts");
   for (const prompt of read.prompts) chosen.method.measure?.known(prompt);
   const plan = planRollouts(chosen, {
     read,
@@ -77,44 +105,84 @@ export async function readPolicies(
   const later = (): never => {
     throw new Error("the model writes the batches");
   };
-  return { plan, source: { ...plan, next: later, state: later, load: later } };
+  other?.checkLength(plan.longest + values.max_new_tokens);
+  return { plan, held, other, source: { ...plan, next: later, state: later, load: later } };
 }
 
-/** The model as it was, where its likelihoods are asked for: the base under a new adapter, or a second model. */
+/** Whether likelihoods of the model as it was are asked for. */
+function comparesWith({ method, values: own }: Bound<PolicyMethod>): boolean {
+  const values: SharedValues = own;
+  return values.kl !== 0 || asksReference({ method, values: own }) || method.choice?.readsOriginal?.(own) === true;
+}
+
+/** What --reference names, or the model as it was: the base under a new adapter, or a second model. */
 async function referenceOf(
   { options }: PolicyRun,
   chosen: Bound<PolicyMethod>,
-  { model, original }: Built,
+  other: ReferenceModel | undefined,
+  { gpu, model, original }: Built,
 ): Promise<{ readonly scores: Likelihoods; readonly held: Model | undefined } | undefined> {
   const { kl }: SharedValues = chosen.values;
-  const { method, values } = chosen;
-  if (kl === 0 && !asksReference(chosen) && !method.choice?.readsOriginal?.(values)) return undefined;
-  if (options.lora_continue)
+  if (!comparesWith(chosen)) return undefined;
+  if (options.lora_continue && !other)
     throw new UserError(
       "the model as it was is the base with its adapter, which --lora-continue changes",
-      `merge the adapter into the base first${kl === 0 ? "" : ", or leave out --kl"}`,
+      `name what to compare with: --reference MODEL${kl === 0 ? "" : ", or leave out --kl"}`,
     );
-  const held = makesAdapter(options) ? undefined : await original();
+  const held = other ? await other.load(gpu) : makesAdapter(options) ? undefined : await original();
   return {
     scores: new Likelihoods(held ?? model, { temperature: temperatureOf(chosen), adapter: held !== undefined }),
     held,
   };
 }
 
+/** What makes the gradients of each reward, where weights of rewards ask for them. */
+function productsOf(
+  { options }: PolicyRun,
+  chosen: Bound<PolicyMethod>,
+  terms: readonly RewardTerm[],
+  model: Model,
+): GradientProducts | undefined {
+  const { reward_weights: kind, gradients_of: among }: SharedValues = chosen.values;
+  if (kind !== "gradient") return undefined;
+  return new GradientProducts({ model, chosen, recompute: options.recompute, rewards: terms.length, among });
+}
+
+/** How fast a rollout was, for the log. */
+const speedTold = ({ tokens, seconds, judging }: RolloutSpeed) => ({
+  rollout_tokens: tokens,
+  rollout_seconds: seconds,
+  rollout_tokens_per_s: Math.round(tokens / Math.max(seconds, 1e-9)),
+  judging_seconds: judging,
+});
+
+/** Prompts, one at a time. */
+const orderOf = ({ options, seed }: PolicyRun, { prompts, groups }: PolicyPrompts): BatchOrder =>
+  new BatchOrder({
+    ...{ groups, batchSize: 1, seed, shuffle: options.shuffle },
+    ...(options.mixture ? { weights: options.mixture } : {}),
+    digest: digestOf(prompts.map(({ ids }) => Int32Array.from(ids))),
+  });
+
+/** What losses of pairs take from step to step. */
+const followersOf = (pairLosses: readonly WeighedPairLoss[]): Controller[] =>
+  pairLosses.some(({ method }) => method.follows) ? [rewardMean(({ metrics }) => metrics.pairs ?? 0)] : [];
+
 export async function setUpPolicies(
   run: PolicyRun,
   chosen: Bound<PolicyMethod>,
-  terms: readonly RewardTerm[],
-  { plan }: PolicyData,
+  { terms, pairLosses }: { readonly terms: readonly RewardTerm[]; readonly pairLosses: readonly WeighedPairLoss[] },
+  { plan, held: apart, other }: PolicyData,
   built: Built,
 ): Promise<Work<PolicyBatch>> {
   const { options, seed, signal, log } = run;
   const { gpu, model, tools } = built;
-  const { read, sizes, values, pad, longest, efforts } = plan;
+  const { read, sizes, values, pad, efforts } = plan;
+  const longest = (apart ?? []).reduce((most, { ids }) => Math.max(most, ids.length), plan.longest);
   if (!efforts && terms.some(({ verifier }) => verifier.name === "effort"))
     throw new UserError("--reward effort judges by the effort that prompts ask for, and they ask for none", ASK);
   const { tokenizer } = tools!;
-  const reference = await referenceOf(run, chosen, built);
+  const reference = await referenceOf(run, chosen, other, built);
   const before = gpu.pool.allocated;
   const rollouts = new Rollouts(model, tokenizer);
   const { group, max_new_tokens: maxTokens, rollout_rows: rows } = values;
@@ -123,7 +191,7 @@ export async function setUpPolicies(
   if (chosen.method.greedy) await rollouts.plan(sizes.prompts, longest, { group: 1, maxTokens, ...atOnce });
   const held = reference?.held;
   const bytes = held ? [...held.parameters.values()].reduce((sum, parameter) => sum + parameter.bytes, 0) : 0;
-  const head = chosen.method.value && new ValueHead(model);
+  const head = chosen.method.value && new ValueHead(model, headsOf(chosen.method, values));
   const rate = head && chosen.method.valueRate?.(chosen.values, options.lr);
   const { entropies = false } = chosen.method;
   const policy = plan.asksOld
@@ -133,59 +201,46 @@ export async function setUpPolicies(
   await policy?.plan(largest);
   await reference?.scores.plan(largest);
   const [weight] = model.parameters.values();
-  const weights = chooseRewardWeights(values, terms, seed);
+  const ends = tokenizer?.ends ?? [];
+  const weights = chooseRewardWeights(values, terms, { seed, held: apart !== undefined });
+  const products = productsOf(run, chosen, terms, model);
+  await products?.plan(plan.largest());
+  const size = sizes.prompts;
+  const prompts = apart && new HeldPrompts({ prompts: apart, terms, rollouts, values, size, ends, seed, signal });
   const maker = new RolloutMaker({
     ...{ chosen, terms, rollouts, policy, seed, signal, pad, prompts: read.prompts },
     reference: reference?.scores,
     efforts,
     modes: plan.modes,
-    weights,
-    size: sizes.prompts,
+    ...{ weights, products, ends, size },
     rows: sizes.rows,
-    ends: tokenizer?.ends ?? [],
     settled: () => gpu.readWords(weight!.buffer, 1),
   });
   const file = values.rollouts === undefined || run.dryRun ? undefined : new RolloutFile(values.rollouts);
   if (!built.resumed) file?.begin(0);
-  const order = new BatchOrder({
-    groups: read.groups,
-    batchSize: 1,
-    seed,
-    shuffle: options.shuffle,
-    ...(options.mixture ? { weights: options.mixture } : {}),
-    digest: digestOf(read.prompts.map(({ ids }) => Int32Array.from(ids))),
-  });
   const source = new RolloutSource({
     plan,
     maker,
     weights,
-    order,
+    buffer: sampleBuffer(chosen.values, sizes.answers, seed),
+    held: prompts && { prompts, every: values.hypervolume_every },
+    order: orderOf(run, read),
     resumed: (made) => file?.begin(made),
-    heard(number, lines, { tokens, seconds, judging }, told) {
+    heard(number, lines, speed, told) {
       file?.add(lines);
-      log.event("rollout", {
-        rollout: number,
-        answers: lines.length,
-        ...told,
-        rollout_tokens: tokens,
-        rollout_seconds: seconds,
-        rollout_tokens_per_s: Math.round(tokens / Math.max(seconds, 1e-9)),
-        judging_seconds: judging,
-      });
+      log.event("rollout", { rollout: number, answers: lines.length, ...told, ...speedTold(speed) });
     },
   });
   return {
-    objective: policyObjective({ model, chosen, recompute: options.recompute, head }),
+    objective: policyObjective({ model, chosen, recompute: options.recompute, head, pairLosses }),
     source,
     extra: head?.parameters() ?? [],
     updates: rate === undefined || rate === options.lr ? [] : [head!.scaled(rate / options.lr, seed)],
-    controllers: [source.controller()],
-    memory: {
-      rollouts: gpu.pool.allocated - before,
-      ...(bytes > 0 ? { original: bytes } : {}),
-    },
+    controllers: [source.controller(), ...followersOf(pairLosses)],
+    memory: { rollouts: gpu.pool.allocated - before, ...(bytes > 0 ? { original: bytes } : {}) },
     free() {
       rollouts.free();
+      products?.free();
       policy?.free();
       reference?.scores.free();
       held?.free();

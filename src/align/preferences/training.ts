@@ -1,17 +1,18 @@
 /** Sets learning from preferences up: its rows, the reference's likelihoods, and the objective. */
-import { groupsOf } from "../../data/groups.ts";
 import { UserError } from "../../errors.ts";
-import { type Bound, bindDefaults } from "../../method/bind.ts";
-import { loadMethod } from "../../method/registry.ts";
+import type { Bound } from "../../method/bind.ts";
 import type { Stateful } from "../../method/stateful.ts";
 import type { BatchSource } from "../../run/training/batch-source.ts";
 import type { Controller } from "../../run/training/controller.ts";
-import type { Built, Opened, TrainingData, Work } from "../../run/training/technique.ts";
+import type { Built, Opened, RunContext, TrainingData, Work } from "../../run/training/technique.ts";
+import { dividedGroups, heldOutBatches } from "../held-out.ts";
+import { openReference, type ReferenceModel } from "../reference-model.ts";
 import type { AlignRun } from "../run.ts";
-import { type PreferenceBatch, preferenceBatches } from "./batches.ts";
+import { type PreferenceBatch, preferenceBatch, preferenceBatches } from "./batches.ts";
 import type { PreferenceGiven, PreferenceMethod } from "./contract.ts";
 import { fallWarning } from "./fall-warning.ts";
 import { preferenceObjective } from "./objective.ts";
+import { pairLossesOf } from "./pair-losses.ts";
 import { ReferenceLikelihoods } from "./reference.ts";
 import { cacheKey, readReference, writeReference } from "./reference-cache.ts";
 import { rewardMean } from "./reward-mean.ts";
@@ -19,7 +20,10 @@ import { type Item, readItems } from "./rows.ts";
 
 export interface PreferenceData extends TrainingData<PreferenceBatch> {
   readonly source: BatchSource<PreferenceBatch>;
+  /** Those that are trained on, and the held-out ones behind them. */
   readonly items: readonly Item[];
+  /** What --reference names. */
+  readonly other: ReferenceModel | undefined;
   /** Id that fills up batches. */
   readonly pad: number;
 }
@@ -29,47 +33,73 @@ export async function choosePairLosses(
   { options, picks }: Pick<AlignRun, "options" | "picks">,
   { method }: Bound<PreferenceMethod>,
 ): Promise<PreferenceGiven["pairLosses"]> {
-  const { pair_loss: asked, pair_loss_weights: weights } = options;
-  if (asked && !method.pairLosses)
+  if (options.pair_loss && !method.pairLosses)
     throw new UserError(
       `${method.name} has one form of loss, and --pair-loss chooses another`,
       "leave it out, or take --method dpo",
     );
-  const chosen = picks.pair_loss;
-  if (weights && weights.length !== chosen.length)
-    throw new UserError(
-      `--pair-loss names ${chosen.length} forms, and --pair-loss-weights has ${weights.length} numbers`,
-      "give one for each",
-    );
-  if (chosen.length > 0) return chosen.map((loss, i) => ({ ...loss, weight: weights?.[i] ?? 1 }));
-  return Promise.all(
-    (method.pairLosses ?? []).map(async ({ name, weight }) => ({
-      ...bindDefaults(await loadMethod("pair-loss", name)),
-      weight,
-    })),
-  );
+  return pairLossesOf({ options, picks }, method.pairLosses ?? []);
 }
 
 /** Reads the rows. Throws UserError. */
 export async function readPreferences(
-  { options }: Pick<AlignRun, "options">,
+  run: AlignRun & Pick<RunContext, "onExit">,
   { method, values }: Bound<PreferenceMethod>,
-  { tools, order, ref, task }: Opened,
+  opened: Opened,
 ): Promise<PreferenceData> {
+  const { options } = run;
+  const { tools, order, ref, task } = opened;
   if (!tools) throw new UserError(`preferences are learnt by language models, and ${ref} is a ${task}`);
   method.check?.(values);
-  const groups = groupsOf(options.data, "--data", options.columns);
-  const read = await readItems(groups, tools.encode, method.reads === "answers" ? "answers" : "pairs");
+  if (options.reference !== undefined && !method.reference)
+    throw new UserError(`${method.name} compares with no model, and --reference names one`, "leave it out");
+  const other = await openReference(run, opened);
+  const groups = dividedGroups(run, opened);
+  const reads = method.reads === "answers" ? "answers" : "pairs";
+  const read = await readItems(groups.trained, tools.encode, reads);
+  const held = await readItems(groups.held, tools.encode, reads);
   const pad = tools.tokenizer?.pad ?? 0;
-  return { source: preferenceBatches(read, order, pad), items: read.flatMap(({ items }) => items), pad };
+  const own = read.flatMap(({ items }) => items);
+  const items = [...own, ...held.flatMap((group) => group.items)];
+  other?.checkLength([...read, ...held].reduce((most, { lengths }) => Math.max(most, ...lengths), 0));
+  return {
+    source: preferenceBatches(read, order, pad),
+    heldOut: heldOutBatches(held, options.batch_size, (part, number) =>
+      preferenceBatch(
+        part,
+        [...part.keys()].map((i) => own.length + number + i),
+        pad,
+      ),
+    ),
+    items,
+    other,
+    pad,
+  };
 }
 
-/** The reference's likelihoods: from the file that keeps them, or of the model as it was. */
+/** The reference's likelihoods: from the file that keeps them, of what --reference names, or of the model as it was. */
 async function askReference(
+  run: AlignRun,
+  data: PreferenceData,
+  reference: ReferenceLikelihoods,
+  { gpu, model, inputs }: Built,
+): Promise<void> {
+  const { other } = data;
+  if (!other) return asked(run, data, reference, { model, inputs });
+  const named = await other.load(gpu);
+  try {
+    await asked(run, data, reference, { model: named, inputs: [other.checkpoint.headerSha256] });
+  } finally {
+    named.free();
+  }
+}
+
+/** Asks a model, unless a file knows what it says. `inputs`: digests of what it was read from. */
+async function asked(
   { options, signal, progress, info }: AlignRun,
   { items, pad }: PreferenceData,
   reference: ReferenceLikelihoods,
-  { model, inputs }: Built,
+  { model, inputs }: Pick<Built, "model" | "inputs">,
 ): Promise<void> {
   const file = options.reference_cache;
   const key = cacheKey(items, inputs);

@@ -1,5 +1,4 @@
 /** Trains a reward model: a language model with a head in place of its own, on rows of answers. */
-import { groupsOf } from "../../data/groups.ts";
 import { UserError } from "../../errors.ts";
 import type { Bound } from "../../method/bind.ts";
 import type { Json } from "../../model/architecture.ts";
@@ -9,7 +8,8 @@ import type { Model } from "../../model/model.ts";
 import { describeModel } from "../../run/open-model.ts";
 import { makesAdapter } from "../../run/training/adapter-choice.ts";
 import type { Built, Opened, RunContext, Technique, TrainingData, Work } from "../../run/training/technique.ts";
-import { type RewardBatch, rewardBatches } from "./batches.ts";
+import { dividedGroups, heldOutBatches } from "../held-out.ts";
+import { type RewardBatch, rewardBatch, rewardBatches } from "./batches.ts";
 import { headOf, type RewardMethod } from "./contract.ts";
 import { rewardObjective } from "./objective.ts";
 import { readRewardRows } from "./rows.ts";
@@ -78,15 +78,21 @@ async function withRewardHead(
 }
 
 async function readData(
-  { options }: Pick<RunContext, "options">,
+  run: Pick<RunContext, "options">,
   { method, values }: Bound<RewardMethod>,
-  { answers, order }: Opened,
+  opened: Opened,
 ): Promise<TrainingData<RewardBatch>> {
+  const { answers, order } = opened;
   if (!answers) throw new TypeError("a reward model reads answers");
   const separator = method.reads === "steps" ? method.separator(values) : "";
-  const groups = groupsOf(options.data, "--data", options.columns);
-  const read = await readRewardRows(groups, answers, { reads: method.reads, separator });
-  return { source: rewardBatches(read, order, answers.tokenizer?.pad ?? 0) };
+  const groups = dividedGroups(run, opened);
+  const read = await readRewardRows(groups.trained, answers, { reads: method.reads, separator });
+  const held = await readRewardRows(groups.held, answers, { reads: method.reads, separator });
+  const pad = answers.tokenizer?.pad ?? 0;
+  return {
+    source: rewardBatches(read, order, pad),
+    heldOut: heldOutBatches(held, run.options.batch_size, (items) => rewardBatch(items, pad)),
+  };
 }
 
 /** Sets a head that is trained to 0. */

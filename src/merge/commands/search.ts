@@ -11,6 +11,7 @@ import { layerOf } from "../../model/names.ts";
 import { needsOf } from "../../run/measuring/metric.ts";
 import { prepare } from "../../run/measuring/model-checks.ts";
 import { countData, type Reader, readForScoring, type ScoringData } from "../../run/scoring/read-rows.ts";
+import { once } from "../../text/once.ts";
 import { parseSize } from "../../text/size.ts";
 import type { MergeMethod } from "../contract.ts";
 import type { JobSettings } from "../job/task.ts";
@@ -75,15 +76,6 @@ export async function searchMerges(given: Context, tools: MergeTools): Promise<O
   const tried = await tryAll(context, prepared, { setup, known, writer });
   const found: Found = { ...prepared, ...tried, seconds: (performance.now() - began) / 1000 };
   return writeResult(context, found, tools);
-}
-
-/** Says a text once: what a search has told, the merge of its result does not repeat. */
-function once(say: (text: string) => void): (text: string) => void {
-  const said = new Set<string>();
-  return (text) => {
-    if (!said.has(text)) say(text);
-    said.add(text);
-  };
 }
 
 /** Opens the models, plans the recipe, reads the rows. */
@@ -157,7 +149,6 @@ const layersOf = (checkpoint: Checkpoint): number =>
   Math.max(-1, ...[...checkpoint.tensors.keys()].map((name) => layerOf(name)?.index ?? -1)) + 1;
 
 async function setupOf(context: Context, prepared: Prepared, tools: MergeTools, gpu: Gpu): Promise<RunnerSetup> {
-  const said = new Set<string>();
   return {
     ...prepared,
     gpu,
@@ -165,10 +156,7 @@ async function setupOf(context: Context, prepared: Prepared, tools: MergeTools, 
     settings: tools.settings(prepared.recipe),
     post: context.picks.post?.[0],
     signal: context.signal,
-    warn: (message) => {
-      if (!said.has(message)) context.warn(message);
-      said.add(message);
-    },
+    warn: once((message) => context.warn(message)),
   };
 }
 

@@ -3,6 +3,7 @@
  * processors; f64 on the host. Every draw is a function of (seed, sequence, place), so batching changes nothing.
  */
 import { keyedUnits } from "../../keyed-random.ts";
+import { type Candidate, Likeliest } from "./likeliest.ts";
 
 export interface SamplingOptions {
   /** 0: the most likely token. */
@@ -44,19 +45,20 @@ export function penalized(logits: Float32Array, seen: Iterable<number>, penalty:
 }
 
 /** What may be drawn, most likely first, with probabilities that sum to 1. */
-export function candidates(
-  values: Float64Array,
-  { temperature, topK, topP, minP }: SamplingOptions,
-): { id: number; p: number }[] {
-  const most = values.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
-  let list = Array.from(values, (x, id) => ({ id, p: Math.exp((x - most) / temperature) }));
-  list.sort((a, b) => b.p - a.p || a.id - b.id);
+export function candidates(values: Float64Array, options: SamplingOptions): Candidate[] {
+  const { temperature, topK, topP, minP } = options;
+  const likeliest = new Likeliest(values, temperature);
+  let list = likeliest.take((count, mass, least) => {
+    if (topK > 0) return count >= topK;
+    // Sums differ by how they are rounded.
+    if (topP < 1) return mass >= likeliest.total * Math.min(1, topP + 1e-9);
+    return least < minP;
+  });
   if (topK > 0) list = list.slice(0, topK);
-  const normalised = () => {
-    const sum = list.reduce((total, { p }) => total + p, 0);
+  const normalised = (sum = list.reduce((total, { p }) => total + p, 0)) => {
     list = list.map(({ id, p }) => ({ id, p: p / sum }));
   };
-  normalised();
+  normalised(topK > 0 ? undefined : likeliest.total);
   if (topP < 1) {
     let reached = 0;
     const end = list.findIndex(({ p }) => {
@@ -91,6 +93,8 @@ export class Chooser {
     const temperature = heat?.(logits) ?? this.#options.temperature;
     const values = penalized(logits, seen, repetitionPenalty);
     if (temperature === 0) return argmax(values);
+    const { topK, topP, minP } = this.#options;
+    if (topK === 0 && topP === 1 && minP === 0) return new Likeliest(values, temperature).at(this.#unit());
     const list = candidates(values, { ...this.#options, temperature });
     let left = this.#unit();
     for (const { id, p } of list) {

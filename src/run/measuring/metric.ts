@@ -47,6 +47,8 @@ export interface Metric<O extends Options = Options> extends MethodInfo<O> {
   readonly roles?: readonly ("forget" | "holdout")[];
   /** Compares groups: it is measured once, over all rows, and resamples keep the size of every group. */
   readonly across?: boolean;
+  /** Options that name models which score the choices of the same rows, for `reference` beside `losses`. */
+  readonly models?: readonly "reference"[];
   /** Compares with the gold model itself, so a relative difference to gold says nothing. */
   readonly gold?: "required" | "used";
   /** False where resampling says nothing about the value. */

@@ -54,6 +54,13 @@ export async function readPreferences(groups: readonly GroupReference[], tools: 
   return { sequences, choices };
 }
 
+/** Rows with what another model says of their choices, where both read them whole. */
+export const withReference = (rows: readonly ScoredRow[], reference: readonly ScoredRow[]): ScoredRow[] =>
+  rows.map((row, i) => {
+    const other = reference[i]?.choice;
+    return row.choice && other ? { ...row, choice: { ...row.choice, reference: other.losses } } : row;
+  });
+
 /** Scores a reward model on pairs: the loss of an answer is its reward with the other sign. */
 export async function scorePreferences(
   model: Model,

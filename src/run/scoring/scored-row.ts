@@ -56,6 +56,8 @@ export interface ScoredChoices {
   readonly isGreedy: readonly boolean[];
   /** The place of the right one. */
   readonly expected: number;
+  /** What `losses` are under a model that this one is compared with; where there is one. */
+  readonly reference?: readonly number[];
 }
 
 /** A pair of texts and what its first one is compared with. */

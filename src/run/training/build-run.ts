@@ -108,6 +108,7 @@ export async function buildRun<B, D extends TrainingData<B>>(
     source: work.source ?? data.source,
     objective: work.objective,
     heldOut,
+    heldOutBatches: data.heldOut,
     ...trainingSettings(context, choices, steps, rules, work),
   });
   return { gpu, model, work, training, memory: training.memory(work.memory) };
@@ -134,7 +135,7 @@ async function chooseTrained<B, D extends TrainingData<B>>(
 export function describeRun<B, D extends TrainingData<B>>(
   context: RunContext,
   { choices }: OpenedRun,
-  { data, heldOut, steps, perEpoch }: ReadRun<D>,
+  { data, held, steps, perEpoch }: ReadRun<D>,
   { model, memory }: Pick<BuiltRun<B>, "model" | "memory">,
 ): void {
   const { groups } = data.source;
@@ -145,14 +146,14 @@ export function describeRun<B, D extends TrainingData<B>>(
     ({ name, rows, tokens }) => `${name} ${count(rows)} rows${tokens === undefined ? "" : `, ${count(tokens)} tokens`}`,
   );
   const host = hostMemory(model.gpu, Math.max(...[...model.parameters.values()].map(({ size }) => size)), "saves");
-  const held = heldOut.map(({ name, rows }) => `${name} ${count(rows)} rows`);
+  const heldOut = held.map(({ name, rows }) => `${name} ${count(rows)} rows`);
   const trained = model.adapter ? `, adapter ${count(trainable)} trained` : `, ${count(trainable)} trained`;
   const kinds = Object.entries(memory).map(([kind, bytes]) => `${kind} ${humanBytes(bytes)}`);
   const lines = [
     `${count(total)} parameters${trainable === total && !model.adapter ? "" : trained}`,
     ...(carried.length > 0 ? [`carried through: ${carriedText(carried)}`] : []),
     `data: ${rows.join("; ")}`,
-    ...(held.length > 0 ? [`held out: ${held.join("; ")}`] : []),
+    ...(heldOut.length > 0 ? [`held out: ${heldOut.join("; ")}`] : []),
     `${count(steps)} steps (${(steps / perEpoch).toFixed(2)} epochs), ${choices.optimizer.method.name}, ${choices.schedule.method.name}`,
     `GPU memory: ${kinds.join(", ")}`,
     ...(context.dryRun ? [`host memory: ${hostMemoryText(host)}`] : []),
@@ -161,7 +162,7 @@ export function describeRun<B, D extends TrainingData<B>>(
   if (!context.dryRun) for (const line of lines) context.info(line);
   else {
     context.print(lines.join("\n"));
-    const held_out = heldOut.map(({ name, rows }) => ({ name, rows }));
+    const held_out = held.map(({ name, rows }) => ({ name, rows }));
     context.json({
       parameters: { total, trainable },
       steps,

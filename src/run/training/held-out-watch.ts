@@ -1,5 +1,5 @@
 /** What held-out losses say of a run: the best so far, and how long ago that was. All of it is in the saved state. */
-import { type GroupLoss, meanOfGroups } from "./held-out.ts";
+import { type GroupLoss, meanOfGroups, meansOfGroups } from "./held-out.ts";
 
 /** The step with the lowest held-out loss. */
 export interface Best {
@@ -14,12 +14,16 @@ export interface WatchState {
   readonly waited?: number;
 }
 
-/** `0.8211 (keep 0.7012, language 0.9410)`; of one group the mean alone. */
+/** What is said beside a held-out loss, where an objective reports it. */
+const SAID = ["accuracy", "margin", "error"];
+
+/** `0.8211 (keep 0.7012, language 0.9410), accuracy 0.7500`; of one group the mean alone. */
 export function lossText(losses: readonly GroupLoss[]): string {
   const mean = meanOfGroups(losses).toFixed(4);
-  return losses.length < 2
-    ? mean
-    : `${mean} (${losses.map(({ name, loss }) => `${name} ${loss.toFixed(4)}`).join(", ")})`;
+  const groups = losses.map(({ name, loss }) => `${name} ${loss.toFixed(4)}`).join(", ");
+  const means = meansOfGroups(losses);
+  const besides = SAID.flatMap((name) => (name in means ? [`, ${name} ${means[name]!.toFixed(4)}`] : []));
+  return `${mean}${losses.length < 2 ? "" : ` (${groups})`}${besides.join("")}`;
 }
 
 /**

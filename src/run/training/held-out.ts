@@ -19,12 +19,20 @@ export interface GroupLoss {
   /** Mean over the positions that count; NaN where none does. */
   readonly loss: number;
   readonly counted: number;
+  /** Further means over what counts, by name. */
+  readonly metrics?: Readonly<Record<string, number>>;
 }
 
 /** What measures held-out losses of a model as it is now. */
 export interface HeldOutLosses {
   readonly groups: readonly { readonly name: string }[];
-  losses(): Promise<readonly GroupLoss[]>;
+  /** `values` are numbers of the step that an objective takes. */
+  losses(values?: Readonly<Record<string, number>>): Promise<readonly GroupLoss[]>;
+}
+
+/** The same, with memory of its own. */
+export interface HeldOutMeasure extends HeldOutLosses {
+  free(): Promise<void>;
 }
 
 /** Which rows are held out. */
@@ -66,8 +74,19 @@ export function meanOfGroups(losses: readonly GroupLoss[]): number {
   return losses.reduce((sum, group) => sum + (group.loss * group.counted) / counted, 0);
 }
 
+/** Further means over the positions of all groups, of what all of them have. */
+export function meansOfGroups(losses: readonly GroupLoss[]): Record<string, number> {
+  const [first, ...others] = losses;
+  const names = Object.keys(first?.metrics ?? {}).filter((name) =>
+    others.every(({ metrics }) => metrics?.[name] !== undefined),
+  );
+  return Object.fromEntries(
+    names.map((name) => [name, meanOfGroups(losses.map((group) => ({ ...group, loss: group.metrics![name]! })))]),
+  );
+}
+
 /** Scores a model on held-out groups as often as it is asked. */
-export class HeldOut implements HeldOutLosses {
+export class HeldOut implements HeldOutMeasure {
   readonly groups: readonly HeldOutGroup[];
   readonly #scorer: Scorer;
 

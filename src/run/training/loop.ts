@@ -6,7 +6,7 @@ import { UserError } from "../../errors.ts";
 import type { Log } from "../command-context.ts";
 import type { BatchSource, DrawnBatch } from "./batch-source.ts";
 import type { Controllers } from "./controller.ts";
-import { type GroupLoss, type HeldOutLosses, meanOfGroups } from "./held-out.ts";
+import { type GroupLoss, type HeldOutLosses, meanOfGroups, meansOfGroups } from "./held-out.ts";
 import type { Objective } from "./objective.ts";
 import type { StepResult, Trainer } from "./trainer.ts";
 
@@ -129,7 +129,7 @@ export class TrainingLoop<B> {
     if (!heldOut) return undefined;
     const losses = async () => {
       if (this.#measured?.step !== step) {
-        this.#measured = { step, losses: await heldOut.losses() };
+        this.#measured = { step, losses: await heldOut.losses(this.#parts.controllers.values(step).all) };
         logHeldOut(this.#options.log, step, this.#measured.losses);
       }
       return this.#measured.losses;
@@ -242,4 +242,5 @@ function logHeldOut(log: RunOptions["log"], step: number, losses: readonly Group
   for (const { name, loss, counted } of losses)
     log?.event("eval", { step, name: "loss", group: name, value: loss, n: counted });
   log?.event("eval", { step, name: "loss", value: meanOfGroups(losses) });
+  for (const [name, value] of Object.entries(meansOfGroups(losses))) log?.event("eval", { step, name, value });
 }

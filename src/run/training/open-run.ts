@@ -2,7 +2,6 @@
  * The first phases of a run of training: what the command line asks for, the model's description, the data. No weight
  * is read.
  */
-import { parseUploadRef } from "../../checkpoint/hub/upload.ts";
 import { UserError } from "../../errors.ts";
 import type { Prompt } from "../generating/prompts.ts";
 import { describeModel } from "../open-model.ts";
@@ -13,7 +12,7 @@ import { refuseClashing, warnOfKeep, warnOfSchedule, warnOfTrainedRows } from ".
 import { closeRuleFiles, openRuleFiles, type RuleFiles } from "./rules/chosen-rules.ts";
 import { checkSettings, findState, refuseForeign, refuseOverwriting, type SavedRun } from "./saved-state.ts";
 import { type Start, start } from "./starting-model.ts";
-import { leftoverIn } from "./state-folder.ts";
+import { leftoverIn, stateFolder } from "./state-folder.ts";
 import { readSamplePrompts } from "./step-samples.ts";
 import type { Opened, RunContext, Technique, TrainingData } from "./technique.ts";
 
@@ -30,18 +29,6 @@ export interface OpenedRun {
   readonly saved: SavedRun | undefined;
   /** What a run that resumes must have alike. */
   readonly settings: Readonly<Record<string, unknown>>;
-}
-
-/**
- * Where the state is saved: the folder that was named, beside a named result (here, for one on the Hub), nowhere for a
- * stream.
- */
-function stateFolder({ options, out, dryRun }: RunContext): string | undefined {
-  if (dryRun || (options.save_every === 0 && !options.resume)) return undefined;
-  if (options.state !== undefined) return options.state;
-  if (out === "-") return undefined;
-  const local = out.startsWith("hf:") ? parseUploadRef(out).name.replace(/^.*\//, "") : out;
-  return `${local.replace(/\/+$|\.(safetensors|gguf)$/, "")}-state`;
 }
 
 /** Checks options, finds a saved run, and opens the model's files. Throws UserError. */
@@ -126,7 +113,10 @@ export interface ReadRun<D> {
   /** What the model answers on the way. */
   readonly prompts: readonly Prompt[];
   readonly data: D;
+  /** Held-out rows, of which a language model has the cross-entropy; empty where the technique measures its own. */
   readonly heldOut: readonly HeldOutGroup[];
+  /** What is held out, whoever measures it. */
+  readonly held: readonly { readonly name: string; readonly rows: number }[];
   readonly steps: number;
   /** Steps of a pass over the data, rounded up. */
   readonly perEpoch: number;
@@ -141,7 +131,9 @@ export async function readRun<B, D extends TrainingData<B>>(
   const { options, progress } = context;
   progress.start({ unit: "rows" });
   const data = await technique.data(opened);
-  const heldOut = await readHeldOut(heldOutGroups(options, opened.split), opened, options.batch_size);
+  const heldOut = data.heldOut
+    ? []
+    : await readHeldOut(heldOutGroups(options, opened.split), opened, options.batch_size);
   const prompts = await readSamplePrompts(options.sample_prompts ?? [], options.columns, opened);
   progress.done();
   if (options.steps !== undefined && options.epochs !== undefined)
@@ -150,5 +142,5 @@ export async function readRun<B, D extends TrainingData<B>>(
   const steps = options.steps ?? Math.max(1, Math.round((options.epochs ?? 1) * perEpoch));
   warnOfSchedule(context, choices, steps);
   warnOfKeep(context, steps);
-  return { prompts, data, heldOut, steps, perEpoch };
+  return { prompts, data, heldOut, held: data.heldOut ?? heldOut, steps, perEpoch };
 }

@@ -96,7 +96,7 @@ export async function runLoop<B, D>(
   output: RunOutput,
 ): Promise<Ran> {
   const { folder, saved } = opened;
-  const { heldOut, steps, prompts } = read;
+  const { held, steps, prompts } = read;
   const { model, training, memory } = built;
   const { options, signal, log, progress } = context;
   const watch = new HeldOutWatch(options.patience, saved?.progress);
@@ -116,7 +116,7 @@ export async function runLoop<B, D>(
       const parts = [groupLosses(metrics), `${Math.round(speed)} ${units}/s`].filter((part) => part !== "");
       progress.advance(1, `${parts.join(", ")}${training.said}`, `loss ${metrics.loss!.toFixed(4)}`);
     },
-    ...(heldOut.length > 0
+    ...(held.length > 0
       ? { evaluate: (step, losses) => hear(context, watch, save.best, { step, losses, steps }) }
       : {}),
     evalEvery: options.eval_every,

@@ -23,7 +23,7 @@ import {
   prepareOutput,
   type RunOutput,
 } from "./build-run.ts";
-import { meanOfGroups } from "./held-out.ts";
+import { meanOfGroups, meansOfGroups } from "./held-out.ts";
 import { type HeldOutWatch, lossText } from "./held-out-watch.ts";
 import { type OpenedRun, openRun, readRun } from "./open-run.ts";
 import { type Ran, runLoop, stepLoss } from "./run-loop.ts";
@@ -106,12 +106,15 @@ function measuring(rows: readonly string[] = []): string {
   return (known.length > 0 ? known : ["rows.jsonl"]).map((row) => `--data ${quote(row)}`).join(" ");
 }
 
-/** Held-out losses of the last evaluation, by group where there are several, and the best one. */
+/** Held-out losses of the last evaluation, by group where there are several, what else it found, and the best one. */
 function heldOutResult({ best, latest }: HeldOutWatch): Record<string, number> {
   if (!best) return {};
   const groups = latest && latest.length > 1 ? latest : [];
   return {
     ...(latest ? { held_out_loss: meanOfGroups(latest) } : {}),
+    ...Object.fromEntries(
+      Object.entries(meansOfGroups(latest ?? [])).map(([name, value]) => [`held_out_${name}`, value]),
+    ),
     ...Object.fromEntries(groups.map(({ name, loss }) => [`held_out_loss.${name}`, loss])),
     best_step: best.step,
     best_loss: best.loss,

@@ -20,6 +20,7 @@ import type { DescribedModel } from "../open-model.ts";
 import type { BatchSource, OrderChoice } from "./batch-source.ts";
 import type { ConfigChange } from "./config-change.ts";
 import type { Controller } from "./controller.ts";
+import type { HeldOutBatches } from "./held-out-objective.ts";
 import type { Objective } from "./objective.ts";
 import type { RUN } from "./options.ts";
 import type { UpdateRule } from "./update-rule.ts";
@@ -51,6 +52,8 @@ export interface Opened extends DescribedModel {
 /** What a technique read. */
 export interface TrainingData<B> {
   readonly source: BatchSource<B>;
+  /** Held-out rows that the objective itself measures, in the place of their cross-entropy. */
+  readonly heldOut?: readonly HeldOutBatches<B>[];
 }
 
 /** The model on the GPU, with what was known before. */

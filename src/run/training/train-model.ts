@@ -19,7 +19,8 @@ import type { Model } from "../../model/model.ts";
 import type { Parameter } from "../../tensor/parameter.ts";
 import type { BatchSource } from "./batch-source.ts";
 import { type Controller, Controllers } from "./controller.ts";
-import { HeldOut, type HeldOutGroup } from "./held-out.ts";
+import { HeldOut, type HeldOutGroup, type HeldOutMeasure } from "./held-out.ts";
+import { type HeldOutBatches, HeldOutObjective } from "./held-out-objective.ts";
 import { type RunOptions, TrainingLoop } from "./loop.ts";
 import { type MemoryReport, memoryReport } from "./memory-report.ts";
 import type { Objective } from "./objective.ts";
@@ -53,6 +54,8 @@ export interface TrainingOptions<B> {
   readonly updates?: readonly UpdateRule[];
   /** Held-out rows, for controllers and for `evaluate`. */
   readonly heldOut?: readonly HeldOutGroup[];
+  /** Held-out rows in batches of the objective's own kind, which measures them in the place of `heldOut`. */
+  readonly heldOutBatches?: readonly HeldOutBatches<B>[] | undefined;
 }
 
 export interface TrainingResult {
@@ -68,7 +71,7 @@ export class Training<B> {
   readonly #options: TrainingOptions<B>;
   readonly #trained: readonly Parameter[];
   readonly #controllers: Controllers;
-  readonly #heldOut: HeldOut | undefined;
+  readonly #heldOut: HeldOutMeasure | undefined;
   readonly #programs: Awaited<ReturnType<Trainer<B>["prepare"]>>;
   #step = 0;
   #resumed = false;
@@ -79,13 +82,14 @@ export class Training<B> {
     trainer: Trainer<B>,
     programs: Awaited<ReturnType<Trainer<B>["prepare"]>>,
   ) {
-    const { model, heldOut = [] } = options;
+    const { model, objective, heldOut = [], heldOutBatches: own = [] } = options;
     this.#options = options;
     this.#trained = trained;
     this.trainer = trainer;
     this.#programs = programs;
     this.#controllers = new Controllers(options.controllers ?? []);
-    this.#heldOut = heldOut.length > 0 ? new HeldOut(model, heldOut, trainer.slots) : undefined;
+    if (own.length > 0) this.#heldOut = new HeldOutObjective(model.gpu, objective, own, trainer.slots);
+    else if (heldOut.length > 0) this.#heldOut = new HeldOut(model, heldOut, trainer.slots);
   }
 
   /** Throws RangeError for controllers or rules that do not go together. */

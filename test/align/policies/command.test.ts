@@ -1,10 +1,10 @@
 /** `align` with a policy from the shell: what it writes and tells, its memory, and a run that is killed. */
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { dataOf } from "../../support/checkpoint-values.ts";
-import { runAlone, runScript } from "../../support/command.ts";
+import { runAlone, runScript, startScript } from "../../support/command.ts";
 import { TINY_TEXT } from "../../support/tiny-models.ts";
 
 setDefaultTimeout(120_000);
@@ -99,6 +99,23 @@ test("a run that is killed while its second rollout is judged ends in the same b
   expect([resumed.code, resumed.err]).toEqual([0, expect.stringContaining("continuing after step 2 of 5")]);
   expect(weightsOf("killed").equals(weightsOf("whole"))).toBe(true);
   expect(readFileSync(at("kept.jsonl"), "utf8")).toBe(readFileSync(at("whole.jsonl"), "utf8"));
+});
+
+test("a run that is killed between the updates of a rollout ends in the same bytes", async () => {
+  const asked = `${ASKED} --reward regex:[a-z] --lr 1e-3 --updates 2 --steps 12 --save-every 1`;
+  const words = `${asked} --log cut.log -o cut/ --resume`.split(" ");
+  const child = startScript("align", words, folder);
+  // A rollout has four steps: after six the second one is half used.
+  const steps = () => (existsSync(at("cut.log")) ? readFileSync(at("cut.log"), "utf8").split('"event":"step"') : []);
+  while (child.exitCode === null && steps().length < 7) await Bun.sleep(2);
+  expect([child.exitCode, child.exitCode === null ? "" : await new Response(child.stderr).text()]).toEqual([null, ""]);
+  child.kill(9);
+  await child.exited;
+  const resumed = await runScript("align", words, folder);
+  expect([resumed.code, resumed.err]).toEqual([0, expect.stringContaining("continuing after step")]);
+  const whole = await run(`${asked} -o uncut/`);
+  expect([whole.code, whole.err]).toEqual([0, expect.anything()]);
+  expect(weightsOf("cut").equals(weightsOf("uncut"))).toBe(true);
 });
 
 test("a new adapter's base is the reference: no second model is held", async () => {

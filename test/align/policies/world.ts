@@ -5,13 +5,18 @@
 
 import type { PolicyMethod, SharedValues } from "../../../src/align/policies/contract.ts";
 import { Efforts } from "../../../src/align/policies/efforts.ts";
+import { HeldPrompts } from "../../../src/align/policies/held-prompts.ts";
 import { Likelihoods } from "../../../src/align/policies/likelihoods.ts";
 import { modeIds } from "../../../src/align/policies/modes.ts";
 import { type PolicyBatch, policyObjective, temperatureOf } from "../../../src/align/policies/objective.ts";
+import type { WeighedPairLoss } from "../../../src/align/policies/pair-term.ts";
 import { chooseRewardWeights } from "../../../src/align/policies/reward-weights/choose.ts";
+import { headsOf } from "../../../src/align/policies/reward-weights/constrained.ts";
+import { GradientProducts } from "../../../src/align/policies/reward-weights/gradient-products.ts";
 import { RolloutMaker } from "../../../src/align/policies/rollout.ts";
 import { planRollouts, sizesOf } from "../../../src/align/policies/rollout-plan.ts";
 import { RolloutSource } from "../../../src/align/policies/rollout-source.ts";
+import { sampleBuffer } from "../../../src/align/policies/sample-buffer.ts";
 import { ValueHead } from "../../../src/align/policies/value-head.ts";
 import type { Answered } from "../../../src/align/verifying/contract.ts";
 import type { RewardTerm } from "../../../src/align/verifying/rewards.ts";
@@ -74,8 +79,12 @@ export interface World {
   readonly reference?: Model;
   /** Other keys of every row. */
   readonly extra?: JsonObject;
+  /** Prompts that the model is measured on before every so many rollouts. */
+  readonly held?: { readonly prompts: readonly (readonly number[])[]; readonly every: number };
   readonly seed?: number;
   readonly signal?: AbortSignal;
+  /** Forms of the loss of --pair-weight. */
+  readonly pairLosses?: readonly WeighedPairLoss[];
 }
 
 /** Source and objective of a world, as the script sets them up. */
@@ -88,15 +97,19 @@ export function policyWorld({
   accumulate = 1,
   reference,
   extra = {},
+  held,
   seed = 0,
   signal = new AbortController().signal,
+  pairLosses = [],
 }: World) {
   const values: SharedValues = chosen.values;
-  const prompts = asked.map((ids, i) => {
-    const text = letters.decode(ids);
-    const row = { form: "prompt", prompt: text, extra } as const;
-    return { ids, text, row, place: `world:${i + 1}`, group: 0 };
-  });
+  const promptsOf = (all: World["prompts"], name: string) =>
+    all.map((ids, i) => {
+      const text = letters.decode(ids);
+      const row = { form: "prompt", prompt: text, extra } as const;
+      return { ids, text, row, place: `${name}:${i + 1}`, group: 0 };
+    });
+  const prompts = promptsOf(asked, "world");
   const read = { prompts, groups: [{ name: "world", lengths: Int32Array.from(asked, ({ length }) => length) }] };
   const sizes = sizesOf({ batch_size: rows, accumulate }, chosen);
   const efforts = values.effort_range && new Efforts(values, seed, letters.encode);
@@ -104,31 +117,47 @@ export function policyWorld({
   const plan = planRollouts(chosen, { read, sizes, seed, efforts, modes, pad: END });
   const temperature = temperatureOf(chosen);
   const rollouts = new Rollouts(model, letters);
-  const head = chosen.method.value && new ValueHead(model);
+  const head = chosen.method.value && new ValueHead(model, headsOf(chosen.method, values));
   const policy = plan.asksOld
     ? new Likelihoods(model, { temperature, entropies: chosen.method.entropies === true }, head)
     : undefined;
   const theirs = reference && new Likelihoods(reference, { temperature });
-  const weights = chooseRewardWeights(values, terms, seed);
+  const weights = chooseRewardWeights(values, terms, { seed, held: held !== undefined });
+  const apart =
+    held &&
+    new HeldPrompts({
+      ...{ prompts: promptsOf(held.prompts, "held"), terms, rollouts, values, seed, signal },
+      ...{ size: sizes.prompts, ends: [END] },
+    });
+  const products =
+    values.reward_weights === "gradient"
+      ? new GradientProducts({ model, chosen, recompute: false, rewards: terms.length, among: values.gradients_of })
+      : undefined;
   const maker = new RolloutMaker({
     ...{ chosen, prompts, terms, rollouts, policy, reference: theirs, efforts, modes, seed, signal },
-    weights,
+    ...{ weights, products },
     size: sizes.prompts,
     ...{ rows, ends: [END], pad: END, settled: () => Promise.resolve() },
   });
   const told: Readonly<Record<string, number>>[] = [];
+  const buffer = sampleBuffer(values, sizes.answers, seed);
   const order = new BatchOrder({ groups: read.groups, batchSize: 1, seed });
-  const source = new RolloutSource({ plan, maker, weights, order, heard: (_, __, ___, facts) => told.push(facts) });
+  const measuring = held && apart && { prompts: apart, every: held.every };
+  const source = new RolloutSource({
+    ...{ plan, maker, weights, buffer, order, held: measuring },
+    heard: (_, __, ___, facts) => told.push(facts),
+  });
   return {
     values,
     source,
     maker,
     head,
-    objective: policyObjective({ model, chosen, recompute: false, head }),
+    objective: policyObjective({ model, chosen, recompute: false, head, pairLosses }),
     controller: source.controller(),
     told,
     free() {
       rollouts.free();
+      products?.free();
       policy?.free();
       theirs?.free();
       head?.free();

@@ -5,6 +5,7 @@ import type { RewardTerm } from "../../verifying/rewards.ts";
 import type { PolicyMethod, SharedValues } from "../contract.ts";
 import { ConstrainedWeights } from "./constrained.ts";
 import type { RewardWeights } from "./contract.ts";
+import { GradientWeights } from "./gradient.ts";
 import { HypervolumeWeights } from "./hypervolume.ts";
 
 const FIXED = "or leave --reward-weights out";
@@ -21,10 +22,10 @@ function checkHypervolume(values: SharedValues): void {
 function checkConstrained({ method, values: own }: Bound<PolicyMethod>, terms: readonly RewardTerm[]): void {
   const values: SharedValues = own;
   const { thresholds = [], kl, kl_in: where, overlong } = values;
-  if (method.value || method.greedy)
+  if (method.greedy)
     throw new UserError(
       `${method.name} has one baseline for the sum of rewards, and --reward-weights constrained takes each alone`,
-      "take grpo, rloo or reinforce",
+      "take ppo, grpo, rloo or reinforce",
     );
   if (thresholds.length !== terms.length)
     throw new UserError(
@@ -45,6 +46,20 @@ function checkConstrained({ method, values: own }: Bound<PolicyMethod>, terms: r
     );
 }
 
+function checkGradient({ method }: Bound<PolicyMethod>, terms: readonly RewardTerm[]): void {
+  if (method.value || method.greedy || method.pairs || method.traits || method.range || method.modes)
+    throw new UserError(
+      `${method.name} does more with rewards than advantages, and --reward-weights gradient takes the gradient of each alone`,
+      "take grpo, rloo or reinforce",
+    );
+  const [idle] = terms.filter(({ weight }) => weight === 0);
+  if (idle)
+    throw new UserError(
+      `--reward-weights gradient weighs every reward, and ${idle.name} has weight 0`,
+      "leave it out, or give it another weight",
+    );
+}
+
 /** Throws UserError for what cannot be weighed so. */
 export function checkRewardWeights(chosen: Bound<PolicyMethod>, terms: readonly RewardTerm[]): void {
   const values: SharedValues = chosen.values;
@@ -53,23 +68,25 @@ export function checkRewardWeights(chosen: Bound<PolicyMethod>, terms: readonly 
   if (chosen.method.choice)
     throw new UserError(`${chosen.method.name} chooses answers, which --reward-weights does not change`, FIXED);
   if (kind === "hypervolume") checkHypervolume(values);
+  else if (kind === "gradient") checkGradient(chosen, terms);
   else checkConstrained(chosen, terms);
 }
 
-/** Undefined where weights stay as they are. */
+/** Undefined where weights stay as they are. `held`: whether measurements are of held-out prompts. */
 export function chooseRewardWeights(
   values: SharedValues,
   terms: readonly Pick<RewardTerm, "name" | "weight">[],
-  seed: number,
+  { seed, held = false }: { readonly seed: number; readonly held?: boolean },
 ): RewardWeights | undefined {
   const { reward_weights: kind, thresholds = [], constraint, hypervolume_every: every } = values;
   if (kind === "fixed") return undefined;
   if (kind === "hypervolume")
     return new HypervolumeWeights(
       terms.map(({ weight }) => weight),
-      every,
+      held ? 1 : every,
     );
   const names = terms.map(({ name }) => name);
+  if (kind === "gradient") return new GradientWeights(names, values.gradient_rate);
   const { multiplier_lr: rate, multiplier_momentum: momentum } = values;
   return new ConstrainedWeights({ names, thresholds, constraint, rate, momentum, seed });
 }

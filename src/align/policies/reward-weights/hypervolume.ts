@@ -3,13 +3,13 @@
  * multiplied by 0.5 + 1.5 tanh of what the last rollouts added to the dominated volume. Lu et al. 2025,
  * https://arxiv.org/abs/2509.11452
  *
- * The paper measures on held-out prompts. Here a measurement is the mean of so many rollouts, and the first rollout,
- * which the model as it was writes, is the point from which volumes are counted.
+ * A measurement is of held-out prompts, as the paper has it, or where there are none the mean of so many rollouts. The
+ * first one is of the model as it was: the point from which volumes are counted.
  */
 import { UserError } from "../../../errors.ts";
 import { isObject, type Json } from "../../../json.ts";
-import type { Advantages, Rewarded } from "../contract.ts";
-import type { Plain, RewardWeights } from "./contract.ts";
+import type { Rewarded } from "../contract.ts";
+import type { Plain, RewardWeights, Weighed } from "./contract.ts";
 
 /**
  * The volume between 0 and points, each of as many numbers: of all that is not above some point in any dimension. By
@@ -45,8 +45,9 @@ export class HypervolumeWeights implements RewardWeights {
     this.#sums = weights.map(() => 0);
   }
 
-  advantages(given: Rewarded<never>, plain: Plain): Advantages {
-    return plain({ ...given, rewards: given.rewards.map((reward) => this.#multiplier * reward) });
+  weighed(given: Rewarded<never>, plain: Plain): Weighed {
+    const rewards = given.rewards.map((reward) => this.#multiplier * reward);
+    return { advantages: plain({ ...given, rewards }) };
   }
 
   heard(means: readonly number[]): void {
