@@ -73,6 +73,7 @@ export function planRollouts(
   const asksOld =
     updates > 1 ||
     buffered ||
+    values.target_entropy !== undefined ||
     forced ||
     hasHead ||
     method.entropies === true ||
