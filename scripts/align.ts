@@ -31,9 +31,11 @@ await script({
   commands: {
     control: command({
       about: "Learn a small policy from logged steps of a world, and measure it there.",
+      args: "[policy]",
       examples: [
         "bun run align control --data grid.jsonl --environment gridworld --steps 40 -o policy.safetensors",
         "bun run align control --data arms.jsonl --environment bandit --quality split --method awr --family --steps 20 -o family.safetensors",
+        "bun run align control policy.safetensors --data grid.jsonl --environment gridworld --steps 0 --online 50 -o onward.safetensors",
       ],
       methods: "control",
       defaultMethod: "awr",
@@ -41,7 +43,7 @@ await script({
       options: CONTROL,
       notes: `Rows are those of bun run data gridworld, pointmass or bandit; the world is made again from the same options. Returns are means
 over --episodes, of actions that are drawn and of the likeliest ones (greedy), beside a policy that acts uniformly, one that was cloned from the
-rows in as many updates, and the best there is.`,
+rows in as many updates, and the best there is. A policy that is given is begun with; --steps 0 only measures it, or goes on from it in the world.`,
       run: async (context) => (await import("../src/align/commands/control.ts")).control(context),
     }),
     meta: command({

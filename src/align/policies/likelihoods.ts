@@ -15,7 +15,7 @@ export interface TokenScores {
   readonly logProbs: Float32Array;
   /** In nats, before each token; where they are asked for. */
   readonly entropies: Float32Array | undefined;
-  /** Where there is a value head. */
+  /** Where there is a value head: of several rewards one after the other, token by token. */
   readonly estimates: Float32Array | undefined;
 }
 
@@ -81,13 +81,14 @@ export class Likelihoods {
         this.#how.entropies ? program.read("entropies") : undefined,
         this.#head ? program.read("estimates") : undefined,
       ]);
-      const cut = (x: Float32Array | undefined, row: number, length: number) => {
+      const cut = (x: Float32Array | undefined, row: number, length: number, wide = 1) => {
         const start = row * batch.length + from[at + row]! - 1;
-        return x?.slice(start, start + length - from[at + row]!);
+        return x?.slice(wide * start, wide * (start + length - from[at + row]!));
       };
       for (const [row, { ids }] of part.entries()) {
-        const own = (x: Float32Array | undefined) => cut(x, row, ids.length);
-        found.push({ logProbs: own(all)!, entropies: own(entropies), estimates: own(estimates) });
+        const own = (x: Float32Array | undefined, wide?: number) => cut(x, row, ids.length, wide);
+        const foretold = own(estimates, this.#head?.count);
+        found.push({ logProbs: own(all)!, entropies: own(entropies), estimates: foretold });
       }
     }
     return found;

@@ -10,7 +10,7 @@ import type { Objective, RecordedLoss } from "../../run/training/objective.ts";
 import { add, mul, scale, square, stopGradient, sub } from "../../tensor/ops/elementwise.ts";
 import { dot, rowSum } from "../../tensor/ops/reduce.ts";
 import { dynamic, type Recorder } from "../../tensor/recorder.ts";
-import type { Tensor } from "../../tensor/tensor.ts";
+import { sizeOf, type Tensor } from "../../tensor/tensor.ts";
 import type { PolicyMethod, SharedValues } from "./contract.ts";
 import { temperatureOf } from "./entropy-target.ts";
 import { logProbsOf } from "./log-probs.ts";
@@ -35,7 +35,7 @@ export interface PolicyBatch {
   readonly old: Float32Array | undefined;
   /** (B, T) those of the model as it was, where the loss asks for them. */
   readonly reference: Float32Array | undefined;
-  /** (B, T) what the value head foretold, and what followed; of a method that has one. */
+  /** (B, T, H) what the value head foretold, and what followed; of a method that has one, of one reward or several. */
   readonly estimates: Float32Array | undefined;
   readonly returns: Float32Array | undefined;
   /** The pairs of --pair-weight. */
@@ -118,12 +118,18 @@ export function policyLoss(
     Object.assign(ofPairs, pairs.told);
   }
   if (estimates) {
-    const heard = { old: rec.input("estimates", shape), returns: rec.input("returns", shape) };
-    const losses = method.value!(rec, { estimates, ...heard, values: own });
+    const wide = estimates.shape; // (B, T), or (B, T, H)
+    const heads = sizeOf(wide) / sizeOf(shape);
+    /** Sums over the rewards of each token (B, T). */
+    const ofTokens = (x: Tensor) => {
+      return heads === 1 ? x : rec.reshape(rowSum(rec, rec.reshape(x, [sizeOf(shape), heads])), shape);
+    };
+    const heard = { old: rec.input("estimates", wide), returns: rec.input("returns", wide) };
+    const losses = ofTokens(method.value!(rec, { estimates, ...heard, values: own }));
     backward.push([losses, shares]);
     loss = add(rec, loss, dot(rec, losses, shares));
     told.value_loss = losses;
-    told.value_error = square(rec, sub(rec, stopGradient(rec, estimates), heard.returns));
+    told.value_error = ofTokens(square(rec, sub(rec, stopGradient(rec, estimates), heard.returns)));
   }
   const metrics = Object.fromEntries(Object.entries(told).map(([name, x]) => [name, dot(rec, x, shares)]));
   return { backward, metrics: { loss, ...ofPairs, ...metrics } };

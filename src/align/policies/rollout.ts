@@ -19,6 +19,7 @@ import { measuredOf } from "./measured.ts";
 import { asksReference, type PolicyBatch } from "./objective.ts";
 import { pairsOf } from "./pair-term.ts";
 import type { PolicyPrompt } from "./prompts.ts";
+import { headsOf } from "./reward-weights/constrained.ts";
 import type { Plain, Products } from "./reward-weights/contract.ts";
 import { linesOf } from "./rollout-lines.ts";
 import type { MadeRollout, RolloutSetup, RolloutTurn } from "./rollout-setup.ts";
@@ -257,12 +258,14 @@ export class RolloutMaker {
     const asMethod: Plain = (own) => chosen.method.advantages?.(own) ?? [...groupRelative(own)];
     const products: Products = (all) => this.#setup.products!.of(all.map((own) => this.#batches(plain, own)));
     if (plain.length > 0) await this.#setup.weights?.weigh?.(given, asMethod, products);
-    const raw = this.#setup.weights?.advantages(given, asMethod) ?? asMethod(given);
-    const advantages = finished(raw, given.values);
+    const weighed = this.#setup.weights?.weighed(given, asMethod);
+    const raw = weighed?.advantages ?? asMethod(given);
+    const advantages = weighed?.isWhite ? raw : finished(raw, given.values);
     const traits = plain.length > 0 ? chosen.method.traits?.(given) : undefined;
     const pairs = (given.values as SharedValues).pair_weight > 0 ? pairsOf(given) : [];
     const at = (own: number | Float64Array, t: number) => (typeof own === "number" ? own : own[t]!);
-    const returnsOf = (i: number) => [...given.estimates![i]!].map((estimate, t) => estimate + at(raw[i]!, t));
+    const returnsOf = (i: number) =>
+      weighed?.returns ? [...weighed.returns[i]!] : [...given.estimates![i]!].map((x, t) => x + at(raw[i]!, t));
     const answers = plain.map((answer, i): HeldAnswer => {
       const own = advantages[i]!;
       return {
@@ -293,7 +296,12 @@ export class RolloutMaker {
     };
     return Array.from({ length: sizes.accumulate }, (_, at) =>
       batchAt(held, at, {
-        ...{ seed, pad, values: this.#values, sizes: { ...sizes, passes: 1, prompts: 0, together: 1 } },
+        ...{
+          seed,
+          pad,
+          values: { ...this.#values, pair_weight: 0 },
+          sizes: { ...sizes, passes: 1, prompts: 0, together: 1 },
+        },
         sequence: (answer) => ({ sequence: this.sequence(answer), from: this.asked(answer).ids.length }),
       }),
     );
@@ -302,13 +310,15 @@ export class RolloutMaker {
   /** Answers that count nothing, where dynamic sampling found too few groups. */
   #fillers({ drawn: { prompt, effort }, answers }: Group): HeldAnswer[] {
     const zeros = (ids: readonly number[]) => ids.map(() => 0);
+    const heads = headsOf(this.#setup.chosen.method, this.#values);
+    const foretold = (ids: readonly number[]) => Array<number>(heads * ids.length).fill(0);
     const { choice } = this.#setup.chosen.method;
     const most = choice?.most(this.#values) ?? answers.length;
     return answers.slice(0, most).map(({ ids }) => ({
       ...{ prompt, ids, advantage: 0, uncounted: true, isFiller: true, ...(effort === undefined ? {} : { effort }) },
       ...(this.#setup.policy ? { old: zeros(ids) } : {}),
       ...(this.#setup.chosen.method.traits ? { traits: zeros(ids) } : {}),
-      ...(this.#setup.chosen.method.value ? { estimates: zeros(ids), returns: zeros(ids) } : {}),
+      ...(this.#setup.chosen.method.value ? { estimates: foretold(ids), returns: foretold(ids) } : {}),
       ...(this.#setup.reference && asksReference(this.#setup.chosen) ? { reference: zeros(ids) } : {}),
     }));
   }

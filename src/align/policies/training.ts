@@ -25,6 +25,7 @@ import { asksReference, type PolicyBatch, policyObjective } from "./objective.ts
 import type { WeighedPairLoss } from "./pair-term.ts";
 import { type PolicyPrompt, type PolicyPrompts, readPolicyPrompts } from "./prompts.ts";
 import { chooseRewardWeights } from "./reward-weights/choose.ts";
+import { headsOf } from "./reward-weights/constrained.ts";
 import { GradientProducts } from "./reward-weights/gradient-products.ts";
 import { RolloutMaker } from "./rollout.ts";
 import { RolloutFile } from "./rollout-file.ts";
@@ -194,7 +195,7 @@ export async function setUpPolicies(
   if (chosen.method.greedy) await rollouts.plan(sizes.prompts, longest, { group: 1, maxTokens, ...atOnce });
   const held = reference?.held;
   const bytes = held ? [...held.parameters.values()].reduce((sum, parameter) => sum + parameter.bytes, 0) : 0;
-  const head = chosen.method.value && new ValueHead(model);
+  const head = chosen.method.value && new ValueHead(model, headsOf(chosen.method, values));
   const entropies = chosen.method.entropies === true || values.target_entropy !== undefined;
   const policy = plan.asksOld
     ? new Likelihoods(model, { temperature: temperatureOf(chosen), entropies }, head)

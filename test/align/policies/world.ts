@@ -13,6 +13,7 @@ import { modeIds } from "../../../src/align/policies/modes.ts";
 import { type PolicyBatch, policyObjective } from "../../../src/align/policies/objective.ts";
 import type { WeighedPairLoss } from "../../../src/align/policies/pair-term.ts";
 import { chooseRewardWeights } from "../../../src/align/policies/reward-weights/choose.ts";
+import { headsOf } from "../../../src/align/policies/reward-weights/constrained.ts";
 import { GradientProducts } from "../../../src/align/policies/reward-weights/gradient-products.ts";
 import { RolloutMaker } from "../../../src/align/policies/rollout.ts";
 import { planRollouts, sizesOf } from "../../../src/align/policies/rollout-plan.ts";
@@ -118,7 +119,7 @@ export function policyWorld({
   const plan = planRollouts(chosen, { read, sizes, seed, efforts, modes, pad: END });
   const temperature = temperatureOf(chosen);
   const rollouts = new Rollouts(model, letters);
-  const head = chosen.method.value && new ValueHead(model);
+  const head = chosen.method.value && new ValueHead(model, headsOf(chosen.method, values));
   const entropies = chosen.method.entropies === true || values.target_entropy !== undefined;
   const policy = plan.asksOld ? new Likelihoods(model, { temperature, entropies }, head) : undefined;
   const theirs = reference && new Likelihoods(reference, { temperature });

@@ -22,10 +22,10 @@ function checkHypervolume(values: SharedValues): void {
 function checkConstrained({ method, values: own }: Bound<PolicyMethod>, terms: readonly RewardTerm[]): void {
   const values: SharedValues = own;
   const { thresholds = [], kl, kl_in: where, overlong } = values;
-  if (method.value || method.greedy)
+  if (method.greedy)
     throw new UserError(
       `${method.name} has one baseline for the sum of rewards, and --reward-weights constrained takes each alone`,
-      "take grpo, rloo or reinforce",
+      "take ppo, grpo, rloo or reinforce",
     );
   if (thresholds.length !== terms.length)
     throw new UserError(
