@@ -7,19 +7,19 @@ import { crossEntropy } from "../../tensor/ops/cross-entropy.ts";
 import { rowEntropy, trainedEntropy } from "../../tensor/ops/distribution.ts";
 import { neg, scale } from "../../tensor/ops/elementwise.ts";
 import { chunkedHeads } from "../../tensor/ops/head-loss.ts";
-import type { Recorder } from "../../tensor/recorder.ts";
+import type { Dynamic, Recorder } from "../../tensor/recorder.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 
 /**
- * Log-probabilities of the targets (B, T) at a temperature; tells the mean entropy, in nats, beside them. With
- * `entropies` that of every token (B, T) takes a gradient, too.
+ * Log-probabilities of the targets (B, T) at a temperature, or one whose inverse is a number of the run; tells the mean
+ * entropy, in nats, beside them. With `entropies` that of every token (B, T) takes a gradient, too.
  */
 export function logProbsOf(
   rec: Recorder,
   model: Model,
   batch: TokenBatch,
   how: {
-    readonly temperature: number;
+    readonly temperature: number | Dynamic;
     readonly recompute?: boolean;
     readonly adapter?: boolean;
     readonly entropies?: boolean;
@@ -31,6 +31,7 @@ export function logProbsOf(
   readonly entropies: Tensor | undefined;
 } {
   const { temperature, entropies: trained = false, ...options } = how;
+  const cooling = typeof temperature === "number" ? 1 / temperature : temperature;
   const { hidden, head } = model.record(rec, recordInputs(rec, batch), options);
   const notes = new RowMetrics(rec);
   const [nll, entropies] = chunkedHeads(rec, {
@@ -39,7 +40,7 @@ export function logProbsOf(
     width: model.sizes.outputs,
     along: [recordTargets(rec, batch)],
     losses(logits, [targets]) {
-      const cooled = temperature === 1 ? logits : scale(rec, logits, 1 / temperature);
+      const cooled = temperature === 1 ? logits : scale(rec, logits, cooling);
       const entropy = (trained ? trainedEntropy : rowEntropy)(rec, cooled);
       notes.chunk(targets!);
       notes.add("entropy", entropy);
