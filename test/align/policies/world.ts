@@ -13,6 +13,7 @@ import type { WeighedPairLoss } from "../../../src/align/policies/pair-term.ts";
 import { chooseRewardWeights } from "../../../src/align/policies/reward-weights/choose.ts";
 import { headsOf } from "../../../src/align/policies/reward-weights/constrained.ts";
 import { GradientProducts } from "../../../src/align/policies/reward-weights/gradient-products.ts";
+import type { Tuning } from "../../../src/align/policies/reward-weights/threshold-search.ts";
 import { RolloutMaker } from "../../../src/align/policies/rollout.ts";
 import { planRollouts, sizesOf } from "../../../src/align/policies/rollout-plan.ts";
 import { RolloutSource } from "../../../src/align/policies/rollout-source.ts";
@@ -80,6 +81,7 @@ export interface World {
   /** Other keys of every row. */
   readonly extra?: JsonObject;
   /** Prompts that the model is measured on before every so many rollouts. */
+  readonly tuning?: Tuning;
   readonly held?: { readonly prompts: readonly (readonly number[])[]; readonly every: number };
   readonly seed?: number;
   readonly signal?: AbortSignal;
@@ -98,6 +100,7 @@ export function policyWorld({
   reference,
   extra = {},
   held,
+  tuning,
   seed = 0,
   signal = new AbortController().signal,
   pairLosses = [],
@@ -122,7 +125,7 @@ export function policyWorld({
     ? new Likelihoods(model, { temperature, entropies: chosen.method.entropies === true }, head)
     : undefined;
   const theirs = reference && new Likelihoods(reference, { temperature });
-  const weights = chooseRewardWeights(values, terms, { seed, held: held !== undefined });
+  const weights = chooseRewardWeights(values, terms, { seed, held: held !== undefined, tuning });
   const apart =
     held &&
     new HeldPrompts({
