@@ -1,7 +1,7 @@
 /**
  * Thresholds of rewards that are found while a policy trains: it is held at one point of thresholds after the other
- * until its rewards are there, a gold score is measured, and a search without gradients says which point is next. Points
- * near one that was measured have its score. Moskovitz et al. 2023, https://arxiv.org/abs/2310.04373
+ * until its rewards are there, a gold score is measured, and a search without gradients says which point is next.
+ * Points near one that was measured have its score. Moskovitz et al. 2023, https://arxiv.org/abs/2310.04373
  */
 import { UserError } from "../../../errors.ts";
 import { isObject, type Json } from "../../../json.ts";
