@@ -12,6 +12,7 @@ import { dot, rowSum } from "../../tensor/ops/reduce.ts";
 import { dynamic, type Recorder } from "../../tensor/recorder.ts";
 import { sizeOf, type Tensor } from "../../tensor/tensor.ts";
 import type { PolicyMethod, SharedValues } from "./contract.ts";
+import { temperatureOf } from "./entropy-target.ts";
 import { logProbsOf } from "./log-probs.ts";
 import { recordPairs, type WeighedPairLoss } from "./pair-term.ts";
 import { clippedSurrogate, clipShares, divergenceOf, importance } from "./surrogate.ts";
@@ -61,10 +62,6 @@ const hasDivergence = ({ kl, kl_in }: SharedValues): boolean => kl > 0 && kl_in 
 /** Whether the loss reads likelihoods of the model as it was. */
 export const asksReference = ({ method, values }: Bound<PolicyMethod>): boolean =>
   method.pairs !== undefined || hasDivergence(values as SharedValues) || (values as SharedValues).pair_weight > 0;
-
-/** The temperature of likelihoods in the loss. */
-export const temperatureOf = ({ method, values }: Bound<PolicyMethod>): number =>
-  method.untempered ? 1 : (values as SharedValues).temperature;
 
 /** From log-probabilities to the loss of an update and what is told of it. Inputs are declared by name. */
 export function policyLoss(

@@ -2,6 +2,7 @@
 import type { Options } from "../../method/options.ts";
 import { REWARDS } from "../verifying/options.ts";
 import { EFFORTS } from "./efforts.ts";
+import { ENTROPY_TARGET, LENGTH_STAGES } from "./pacing-options.ts";
 import { REWARD_WEIGHTS } from "./reward-weights/options.ts";
 
 export const POLICY = {
@@ -138,5 +139,7 @@ export const POLICY = {
     value: "FILE",
   },
   ...EFFORTS,
+  ...ENTROPY_TARGET,
+  ...LENGTH_STAGES,
   ...REWARD_WEIGHTS,
 } as const satisfies Options;

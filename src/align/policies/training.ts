@@ -15,11 +15,13 @@ import { openReference, type ReferenceModel } from "../reference-model.ts";
 import type { RewardTerm } from "../verifying/rewards.ts";
 import type { PolicyMethod, SharedValues } from "./contract.ts";
 import { Efforts } from "./efforts.ts";
+import { checkEntropyTarget, temperatureOf } from "./entropy-target.ts";
 import { HeldPrompts } from "./held-prompts.ts";
 import type { RolloutSpeed } from "./held-rollout.ts";
+import { lengthStages } from "./length-stages.ts";
 import { Likelihoods } from "./likelihoods.ts";
 import { modeIds } from "./modes.ts";
-import { asksReference, type PolicyBatch, policyObjective, temperatureOf } from "./objective.ts";
+import { asksReference, type PolicyBatch, policyObjective } from "./objective.ts";
 import type { WeighedPairLoss } from "./pair-term.ts";
 import { type PolicyPrompt, type PolicyPrompts, readPolicyPrompts } from "./prompts.ts";
 import { chooseRewardWeights } from "./reward-weights/choose.ts";
@@ -67,6 +69,8 @@ function checkOptions({ method, values }: Bound<PolicyMethod>): void {
     throw new UserError("--held-prompts ask for no effort, and prompts of --effort-range do", "leave one of them out");
   method.check?.(values);
   checkBuffer({ method, values });
+  checkEntropyTarget({ method, values });
+  lengthStages(given, 1);
 }
 
 /** Reads the prompts. Throws UserError. */
@@ -201,7 +205,7 @@ export async function setUpPolicies(
   const held = reference?.held;
   const bytes = held ? [...held.parameters.values()].reduce((sum, parameter) => sum + parameter.bytes, 0) : 0;
   const head = chosen.method.value && new ValueHead(model, headsOf(chosen.method, values));
-  const { entropies = false } = chosen.method;
+  const entropies = chosen.method.entropies === true || values.target_entropy !== undefined;
   const policy = plan.asksOld
     ? new Likelihoods(model, { temperature: temperatureOf(chosen), entropies }, head)
     : undefined;
@@ -231,6 +235,7 @@ export async function setUpPolicies(
     maker,
     weights,
     buffer: sampleBuffer(chosen.values, sizes.answers, seed),
+    stages: lengthStages(values, read.prompts.length),
     held: prompts && { prompts, every: values.hypervolume_every },
     order: orderOf(run, read),
     resumed: (made) => file?.begin(made),
