@@ -173,7 +173,8 @@ export class RolloutSource implements BatchSource<PolicyBatch> {
         const reward = this.#held?.told.reward;
         const { tokens = 0, seconds = 0 } = this.#speed ?? {};
         const speed = seconds > 0 ? `, rollouts ${Math.round(tokens / seconds)} tokens/s` : "";
-        return reward === undefined ? "" : `reward ${reward.toFixed(3)}${speed}`;
+        const weighing = this.#options.weights?.said?.() ?? "";
+        return reward === undefined ? "" : `reward ${reward.toFixed(3)}${speed}${weighing && `, ${weighing}`}`;
       },
       state: () =>
         ({

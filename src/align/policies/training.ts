@@ -27,6 +27,7 @@ import { type PolicyPrompt, type PolicyPrompts, readPolicyPrompts } from "./prom
 import { chooseRewardWeights } from "./reward-weights/choose.ts";
 import { headsOf } from "./reward-weights/constrained.ts";
 import { GradientProducts } from "./reward-weights/gradient-products.ts";
+import type { Tuning } from "./reward-weights/threshold-search.ts";
 import { RolloutMaker } from "./rollout.ts";
 import { RolloutFile } from "./rollout-file.ts";
 import { planRollouts, type RolloutPlan, sizesOf } from "./rollout-plan.ts";
@@ -172,10 +173,18 @@ const orderOf = ({ options, seed }: PolicyRun, { prompts, groups }: PolicyPrompt
 const followersOf = (pairLosses: readonly WeighedPairLoss[]): Controller[] =>
   pairLosses.some(({ method }) => method.follows) ? [rewardMean(({ metrics }) => metrics.pairs ?? 0)] : [];
 
+/** What says how good answers are. */
+export interface PolicyTerms {
+  readonly terms: readonly RewardTerm[];
+  readonly pairLosses: readonly WeighedPairLoss[];
+  /** Of a search for thresholds of rewards, whose gold terms are the last ones. */
+  readonly tuning?: Tuning | undefined;
+}
+
 export async function setUpPolicies(
   run: PolicyRun,
   chosen: Bound<PolicyMethod>,
-  { terms, pairLosses }: { readonly terms: readonly RewardTerm[]; readonly pairLosses: readonly WeighedPairLoss[] },
+  { terms, pairLosses, tuning }: PolicyTerms,
   { plan, held: apart, other }: PolicyData,
   built: Built,
 ): Promise<Work<PolicyBatch>> {
@@ -206,7 +215,7 @@ export async function setUpPolicies(
   await reference?.scores.plan(largest);
   const [weight] = model.parameters.values();
   const ends = tokenizer?.ends ?? [];
-  const weights = chooseRewardWeights(values, terms, { seed, held: apart !== undefined });
+  const weights = chooseRewardWeights(values, terms, { seed, held: apart !== undefined, tuning });
   const products = productsOf(run, chosen, terms, model);
   await products?.plan(plan.largest());
   const size = sizes.prompts;

@@ -15,6 +15,7 @@ import type { WeighedPairLoss } from "../../../src/align/policies/pair-term.ts";
 import { chooseRewardWeights } from "../../../src/align/policies/reward-weights/choose.ts";
 import { headsOf } from "../../../src/align/policies/reward-weights/constrained.ts";
 import { GradientProducts } from "../../../src/align/policies/reward-weights/gradient-products.ts";
+import type { Tuning } from "../../../src/align/policies/reward-weights/threshold-search.ts";
 import { RolloutMaker } from "../../../src/align/policies/rollout.ts";
 import { planRollouts, sizesOf } from "../../../src/align/policies/rollout-plan.ts";
 import { RolloutSource } from "../../../src/align/policies/rollout-source.ts";
@@ -82,6 +83,7 @@ export interface World {
   /** Other keys of every row. */
   readonly extra?: JsonObject;
   /** Prompts that the model is measured on before every so many rollouts. */
+  readonly tuning?: Tuning;
   readonly held?: { readonly prompts: readonly (readonly number[])[]; readonly every: number };
   readonly seed?: number;
   readonly signal?: AbortSignal;
@@ -100,6 +102,7 @@ export function policyWorld({
   reference,
   extra = {},
   held,
+  tuning,
   seed = 0,
   signal = new AbortController().signal,
   pairLosses = [],
@@ -123,7 +126,7 @@ export function policyWorld({
   const entropies = chosen.method.entropies === true || values.target_entropy !== undefined;
   const policy = plan.asksOld ? new Likelihoods(model, { temperature, entropies }, head) : undefined;
   const theirs = reference && new Likelihoods(reference, { temperature });
-  const weights = chooseRewardWeights(values, terms, { seed, held: held !== undefined });
+  const weights = chooseRewardWeights(values, terms, { seed, held: held !== undefined, tuning });
   const apart =
     held &&
     new HeldPrompts({
