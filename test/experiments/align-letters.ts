@@ -19,6 +19,7 @@ export interface LetterRun {
   readonly steps: number;
   readonly lr?: number;
   readonly held?: World["held"];
+  readonly tuning?: World["tuning"];
   /** Whether the model as it was takes part. */
   readonly reference?: boolean;
 }
@@ -30,7 +31,7 @@ export const PROMPTS = [[1], [2], [3], [4]];
 
 /** What is told of every rollout of a run, the first one by the model as it was. */
 export async function lettersRun(run: LetterRun): Promise<readonly Readonly<Record<string, number>>[]> {
-  const { method, settings, terms, seed, steps, lr = 1e-2, held, reference } = run;
+  const { method, settings, terms, seed, steps, lr = 1e-2, held, tuning, reference } = run;
   opened ??= openGpu({});
   const gpu = await opened;
   const models = await Promise.all((reference ? [0, 1] : [0]).map(() => tinyModel(gpu, undefined, seed)));
@@ -40,6 +41,7 @@ export async function lettersRun(run: LetterRun): Promise<readonly Readonly<Reco
   const world = policyWorld({
     ...{ model: model!, chosen, prompts: PROMPTS, terms, rows, seed },
     ...(held ? { held } : {}),
+    ...(tuning ? { tuning } : {}),
     ...(other ? { reference: other } : {}),
   });
   const training = await Training.make({

@@ -75,6 +75,7 @@ export function planRollouts(
   const asksOld =
     updates > 1 ||
     buffered ||
+    values.target_entropy !== undefined ||
     forced ||
     hasHead ||
     method.entropies === true ||
