@@ -11,7 +11,7 @@ import { product } from "../../../tensor/ops/linear.ts";
 import { dot } from "../../../tensor/ops/reduce.ts";
 import type { Recorder } from "../../../tensor/recorder.ts";
 import type { Tensor } from "../../../tensor/tensor.ts";
-import { method as adamw } from "./adamw.ts";
+import { ADAMW } from "../../adamw.ts";
 
 /** Of x -> a x + b x^3 + c x^5, which brings singular values near 1 fast, and to 1 within a third. */
 const [A, B, C] = [3.4445, -4.775, 2.0315];
@@ -37,6 +37,16 @@ export function orthogonal(rec: Recorder, x: Tensor, steps: number): Tensor {
   }
   return y;
 }
+
+/** What trains embeddings, heads and vectors. */
+const REST = defineOptimizer({
+  name: "muon's adamw",
+  title: "AdamW",
+  about: "AdamW, for what Muon does not train",
+  cite: "arXiv:1711.05101",
+  laws: EVERY_OPTIMIZER_LAW,
+  ...ADAMW,
+});
 
 export const method = defineOptimizer({
   name: "muon",
@@ -70,7 +80,7 @@ export const method = defineOptimizer({
     },
   },
   instead({ isHidden }, { muon_adamw_rate: rate, weight_decay }) {
-    return isHidden ? undefined : { bound: bindDefaults(adamw, { weight_decay }), rate };
+    return isHidden ? undefined : { bound: bindDefaults(REST, { weight_decay }), rate };
   },
   savedAs: { momentum: "momentum_buffer" },
   fixed: () => ({}),
