@@ -4,7 +4,7 @@
  * The present rollout is part of the state, with its old log-probabilities and advantages. A rollout that was under way
  * is not: it is drawn again from the prompts' order and the weights that were saved.
  */
-import type { BatchOrder, OrderState } from "../../data/order.ts";
+import type { OrderState } from "../../data/order.ts";
 import { UserError } from "../../errors.ts";
 import { isObject, type Json } from "../../json.ts";
 import type { BatchSource, DrawnBatch } from "../../run/training/batch-source.ts";
@@ -12,7 +12,6 @@ import type { Controller } from "../../run/training/controller.ts";
 import { batchAt, batchesOf } from "./batches.ts";
 import type { HeldPrompts } from "./held-prompts.ts";
 import {
-  type DrawnPrompt,
   type HeldAnswer,
   type HeldRollout,
   isHeldRollout,
@@ -20,6 +19,7 @@ import {
   type RolloutSpeed,
 } from "./held-rollout.ts";
 import type { PolicyBatch } from "./objective.ts";
+import type { PromptOrder } from "./prompt-order.ts";
 import type { RewardWeights } from "./reward-weights/contract.ts";
 import type { RolloutMaker } from "./rollout.ts";
 import type { RolloutPlan } from "./rollout-plan.ts";
@@ -31,8 +31,7 @@ export interface RolloutSourceOptions {
   readonly weights?: RewardWeights | undefined;
   /** Held-out prompts that they are measured on, and rollouts between two measurements; rollouts when left out. */
   readonly held?: { readonly prompts: HeldPrompts; readonly every: number } | undefined;
-  /** One prompt at a time. */
-  readonly order: BatchOrder;
+  readonly order: PromptOrder;
   /** Hears every rollout. */
   readonly heard?: (
     number: number,
@@ -91,13 +90,8 @@ export class RolloutSource implements BatchSource<PolicyBatch> {
     return this.#options.plan.largest();
   }
 
-  #draw(): DrawnPrompt {
-    const { bins, epoch } = this.#options.order.next();
-    return { prompt: bins[0]![0]!, epoch };
-  }
-
   async next(): Promise<DrawnBatch<PolicyBatch>> {
-    const { maker, plan, weights, heard, held: measuring } = this.#options;
+    const { maker, plan, order, weights, heard, held: measuring } = this.#options;
     const { sizes } = plan;
     let away = 0;
     if (!this.#held || this.#at === batchesOf(sizes)) {
@@ -105,11 +99,12 @@ export class RolloutSource implements BatchSource<PolicyBatch> {
       const began = performance.now();
       if (measuring && this.#made % measuring.every === 0) weights?.heard?.(await measuring.prompts.means());
       const measured = performance.now() - began;
-      const { held, lines, speed, means } = await maker.make(number, () => this.#draw(), {
+      const { lines, speed, means, ...made } = await maker.make(number, () => order.next(), {
         kl: this.#kl,
         before: this.#held,
       });
       if (!measuring) weights?.heard?.(means);
+      const held = { ...made.held, told: { ...made.held.told, ...order.heard?.({ drawn: made.drawn, lines }) } };
       const { kl_target: target, kl_horizon: horizon } = plan.values;
       const { drift } = held.told;
       if (target !== undefined && drift !== undefined)

@@ -56,6 +56,8 @@ export interface RolloutSetup {
 export interface MadeRollout {
   readonly held: HeldRollout;
   readonly lines: RolloutLine[];
+  /** The prompt of each group of lines. */
+  readonly drawn: readonly DrawnPrompt[];
   readonly speed: RolloutSpeed;
   /** Of every term, over all answers that it judges. */
   readonly means: readonly number[];
@@ -142,7 +144,7 @@ export class RolloutMaker {
     const lines = linesOf({ number, all, kept, advantages, isUsed, terms: this.#setup.terms, asked });
     const parts = all.flatMap((group) => group.parts);
     const means = this.#setup.terms.map((_, k) => meanOf(parts.flatMap((row) => row[k] ?? [])));
-    return { held, lines, speed: this.#speed, means };
+    return { held, lines, drawn: all.map((group) => group.drawn), speed: this.#speed, means };
   }
 
   /** Answers prompts and has the answers judged; `usual` lengths take those of the answers in. */

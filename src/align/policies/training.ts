@@ -1,15 +1,14 @@
 /** Sets the training by policy gradients up: prompts, verifiers, rollouts, the model as it was, and the objective. */
 import { groupsOf } from "../../data/groups.ts";
-import { BatchOrder } from "../../data/order.ts";
 import { UserError } from "../../errors.ts";
 import type { Bound } from "../../method/bind.ts";
 import type { Model } from "../../model/model.ts";
 import { Rollouts } from "../../run/generating/rollouts.ts";
 import { checkStops } from "../../run/generating/stop-texts.ts";
 import { makesAdapter } from "../../run/training/adapter-choice.ts";
-import { digestOf } from "../../run/training/batch-source.ts";
 import type { Built, Opened, RunContext, TrainingData, Work } from "../../run/training/technique.ts";
 import { openReference, type ReferenceModel } from "../reference-model.ts";
+import type { AlignRun } from "../run.ts";
 import type { RewardTerm } from "../verifying/rewards.ts";
 import type { PolicyMethod, SharedValues } from "./contract.ts";
 import { Efforts } from "./efforts.ts";
@@ -18,6 +17,7 @@ import type { RolloutSpeed } from "./held-rollout.ts";
 import { Likelihoods } from "./likelihoods.ts";
 import { modeIds } from "./modes.ts";
 import { asksReference, type PolicyBatch, policyObjective, temperatureOf } from "./objective.ts";
+import { type PromptOrder, promptOrder } from "./prompt-order.ts";
 import { type PolicyPrompt, readPolicyPrompts } from "./prompts.ts";
 import { chooseRewardWeights } from "./reward-weights/choose.ts";
 import { GradientProducts } from "./reward-weights/gradient-products.ts";
@@ -29,15 +29,14 @@ import { ValueHead } from "./value-head.ts";
 
 const ASK = "give --effort-range 0.1,1 with it";
 
-export interface PolicyRun extends Pick<RunContext, "options" | "seed" | "dryRun" | "signal" | "log"> {
-  readonly options: RunContext["options"] & { readonly reference?: string | undefined };
-}
+export type PolicyRun = Pick<AlignRun, "options" | "picks" | "seed" | "dryRun" | "signal" | "log">;
 
 export interface PolicyData extends TrainingData<PolicyBatch> {
   readonly plan: RolloutPlan;
   /** What --reference names. */
   readonly other: ReferenceModel | undefined;
   readonly held: readonly PolicyPrompt[] | undefined;
+  readonly order: PromptOrder;
 }
 
 /** Throws UserError for options that do not go together. */
@@ -100,7 +99,13 @@ export async function readPolicies(
     throw new Error("the model writes the batches");
   };
   other?.checkLength(plan.longest + values.max_new_tokens);
-  return { plan, held, other, source: { ...plan, next: later, state: later, load: later } };
+  return {
+    plan,
+    held,
+    other,
+    order: promptOrder(run, read),
+    source: { ...plan, next: later, state: later, load: later },
+  };
 }
 
 /** Whether likelihoods of the model as it was are asked for. */
@@ -154,7 +159,7 @@ export async function setUpPolicies(
   run: PolicyRun,
   chosen: Bound<PolicyMethod>,
   terms: readonly RewardTerm[],
-  { plan, held: apart, other }: PolicyData,
+  { plan, held: apart, other, order }: PolicyData,
   built: Built,
 ): Promise<Work<PolicyBatch>> {
   const { options, seed, signal, log } = run;
@@ -199,14 +204,6 @@ export async function setUpPolicies(
   });
   const file = values.rollouts === undefined || run.dryRun ? undefined : new RolloutFile(values.rollouts);
   if (!built.resumed) file?.begin(0);
-  const order = new BatchOrder({
-    groups: read.groups,
-    batchSize: 1,
-    seed,
-    shuffle: options.shuffle,
-    ...(options.mixture ? { weights: options.mixture } : {}),
-    digest: digestOf(read.prompts.map(({ ids }) => Int32Array.from(ids))),
-  });
   const source = new RolloutSource({
     plan,
     maker,

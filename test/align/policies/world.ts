@@ -9,6 +9,7 @@ import { HeldPrompts } from "../../../src/align/policies/held-prompts.ts";
 import { Likelihoods } from "../../../src/align/policies/likelihoods.ts";
 import { modeIds } from "../../../src/align/policies/modes.ts";
 import { type PolicyBatch, policyObjective, temperatureOf } from "../../../src/align/policies/objective.ts";
+import { inOrder } from "../../../src/align/policies/prompt-order.ts";
 import { chooseRewardWeights } from "../../../src/align/policies/reward-weights/choose.ts";
 import { GradientProducts } from "../../../src/align/policies/reward-weights/gradient-products.ts";
 import { RolloutMaker } from "../../../src/align/policies/rollout.ts";
@@ -134,7 +135,7 @@ export function policyWorld({
     ...{ rows, ends: [END], pad: END, settled: () => Promise.resolve() },
   });
   const told: Readonly<Record<string, number>>[] = [];
-  const order = new BatchOrder({ groups: read.groups, batchSize: 1, seed });
+  const order = inOrder(new BatchOrder({ groups: read.groups, batchSize: 1, seed }));
   const measuring = held && apart && { prompts: apart, every: held.every };
   const source = new RolloutSource({
     ...{ plan, maker, weights, order, held: measuring },
