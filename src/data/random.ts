@@ -13,19 +13,28 @@ export const hashOf = (text: string, seed = 0n): bigint => Bun.hash.xxHash64(tex
 export class Random {
   /** 32 random bits. */
   readonly word: () => number;
+  readonly #words: Uint32Array;
 
   /** The stream that these parts select; `new Random(seed, "lego", split, index)`. */
   constructor(...key: readonly (string | number)[]) {
     const text = key.join("\0");
     const [low, high] = [hashOf(text, 1n), hashOf(text, 2n)];
-    this.word = xoshiro(
-      Uint32Array.of(
-        Number(low & 0xffffffffn),
-        Number(low >> 32n),
-        Number(high & 0xffffffffn),
-        Number(high >> 32n) | 1, // the one state that must not occur is all zero
-      ),
+    this.#words = Uint32Array.of(
+      Number(low & 0xffffffffn),
+      Number(low >> 32n),
+      Number(high & 0xffffffffn),
+      Number(high >> 32n) | 1, // the one state that must not occur is all zero
     );
+    this.word = xoshiro(this.#words);
+  }
+
+  /** Where the stream stands, four words; one that is set to them goes on from there. */
+  get place(): readonly number[] {
+    return [...this.#words];
+  }
+
+  set place(words: readonly number[]) {
+    this.#words.set(words);
   }
 
   /** A whole number in [0, n), all equally likely; 1 <= n <= 2^32. */

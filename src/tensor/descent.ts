@@ -12,12 +12,32 @@ export const sgd = (rate: number): Descent => ({
   },
 });
 
+/** Where Adam stands: steps that are done, and the moments of each number; empty before the first step. */
+export interface AdamState {
+  readonly steps: number;
+  readonly means: Float64Array;
+  readonly squares: Float64Array;
+}
+
+export interface Adam extends Descent {
+  /** A copy. */
+  state(): AdamState;
+  /** Goes on from a state of as many numbers. */
+  load(state: AdamState): void;
+}
+
 /** Adam (Kingma and Ba, arXiv:1412.6980) with betas 0.9 and 0.999 and eps 1e-8. */
-export function adam(rate: number): Descent {
+export function adam(rate: number): Adam {
   let means = new Float64Array();
   let squares = new Float64Array();
   let steps = 0;
   return {
+    state: () => ({ steps, means: means.slice(), squares: squares.slice() }),
+    load(state) {
+      steps = state.steps;
+      means = state.means.slice();
+      squares = state.squares.slice();
+    },
     step(free, gradient) {
       if (steps === 0) {
         means = new Float64Array(free.length);

@@ -62,6 +62,9 @@ const batch: PolicyBatch = {
   reference: undefined,
   estimates: undefined,
   returns: undefined,
+  best: undefined,
+  worst: undefined,
+  pairs: undefined,
   told: {},
 };
 const plain = await trainerOn(gpu, crossEntropyObjective(model));

@@ -8,6 +8,8 @@ import type { Action, State, World } from "../../data/worlds/world.ts";
 import type { Options, Values } from "../../method/options.ts";
 import type { MethodInfo } from "../../method/registry.ts";
 import type { NamedTensor } from "../../run/small-nets/mlp.ts";
+import type { Course } from "./course.ts";
+import type { Networks } from "./networks.ts";
 import type { CONTROL } from "./options.ts";
 import type { Transitions } from "./transitions.ts";
 
@@ -23,6 +25,8 @@ export interface ControlSetup<O extends Options = Options> {
   readonly values: Values<O>;
   readonly training: Training;
   readonly seed: number;
+  /** What it begins with, in place of fresh networks. */
+  readonly from?: Networks;
   /** Hears of each update, lets signals through, and throws when the work is to end. */
   tick(): Promise<void>;
   /** For the log. */
@@ -31,9 +35,16 @@ export interface ControlSetup<O extends Options = Options> {
 
 export interface Learnt {
   readonly actor: Actor;
-  readonly tensors: readonly NamedTensor[];
   /** For `--json`, keys in snake_case. */
   readonly told: Readonly<Record<string, unknown>>;
+}
+
+/** A run of a method. */
+export interface Learning extends Course {
+  /** The networks as they are, for a file: `policy` and those of critics. */
+  networks(): NamedTensor[];
+  /** What came of it; asked for once, at the end. */
+  learnt(): Learnt;
 }
 
 export interface ControlMethod<O extends Options = Options> extends MethodInfo<O> {
@@ -41,7 +52,8 @@ export interface ControlMethod<O extends Options = Options> extends MethodInfo<O
   check?(values: Values<O>): void;
   /** How many updates there will be. */
   updates(values: Values<O>, training: Training): number;
-  learn(setup: ControlSetup<O>): Promise<Learnt>;
+  /** Throws UserError where `from` does not fit. */
+  begin(setup: ControlSetup<O>): Learning;
 }
 
 export const controlMethod = <const O extends Options>(definition: ControlMethod<O>): ControlMethod<O> => definition;

@@ -10,8 +10,10 @@
  */
 import { Random } from "../../data/random.ts";
 import type { Judge } from "../../run/small-nets/head.ts";
+import { type Kept, keptTogether, type Numbers } from "../../run/small-nets/kept.ts";
 import { activeShare, Mlp, type NamedTensor } from "../../run/small-nets/mlp.ts";
-import { adam } from "../../tensor/descent.ts";
+import { Moved, Trained } from "../../run/small-nets/trained.ts";
+import type { Networks } from "./networks.ts";
 import type { Batch } from "./transitions.ts";
 
 export interface CriticOptions {
@@ -38,19 +40,34 @@ export function beside(a: Float64Array, b: Float64Array, rows: number): Float64A
   return both;
 }
 
-export class Critics {
+export class Critics implements Kept {
   readonly #options: CriticOptions;
-  readonly #q: readonly { net: Mlp; target: Mlp; descent: ReturnType<typeof adam> }[];
-  readonly #v: { readonly net: Mlp; readonly descent: ReturnType<typeof adam> };
+  readonly #q: readonly { trained: Trained; target: Mlp }[];
+  readonly #v: Trained;
+  readonly #kept: Kept;
 
   constructor(options: CriticOptions, seed: number) {
     const { width, actionWidth, hidden, lr } = options;
     this.#options = options;
     this.#q = [0, 1].map((i) => {
       const net = Mlp.fresh([width + actionWidth, ...hidden, 1], new Random(seed, "critic", i));
-      return { net, target: net.copy(), descent: adam(lr) };
+      return { trained: new Trained(net, lr), target: net.copy() };
     });
-    this.#v = { net: Mlp.fresh([width, ...hidden, 1], new Random(seed, "value")), descent: adam(lr) };
+    this.#v = new Trained(Mlp.fresh([width, ...hidden, 1], new Random(seed, "value")), lr);
+    const parts = this.#q.flatMap(({ trained, target }, i): [string, Kept][] => [
+      [`q${i}`, trained],
+      [`target${i}`, new Moved(target.weights, 0)],
+    ]);
+    this.#kept = keptTogether(Object.fromEntries([...parts, ["v", this.#v]]));
+  }
+
+  /** Begins with those of an earlier run; targets with what they follow. Throws UserError where they do not fit. */
+  fill(from: Networks): void {
+    for (const [i, { trained, target }] of this.#q.entries()) {
+      from.fill(trained.net, `q${i}`);
+      target.weights.set(trained.net.weights);
+    }
+    from.fill(this.#v.net, "v");
   }
 
   /** min_i target_i(s, a) */
@@ -84,37 +101,25 @@ export class Critics {
       const u = best[i]! - v;
       return (-2 * (u < 0 ? 1 - expectile : expectile) * u) / rows;
     });
-    this.#descend(this.#v, pass, slopes);
+    this.#v.descend(pass, slopes);
     const both = beside(states, encoded, rows);
-    for (const critic of this.#q) {
-      const own = critic.net.forward(both, rows);
+    for (const { trained, target } of this.#q) {
+      const own = trained.net.forward(both, rows);
       const errors = own.values.at(-1)!.map((q, i) => {
         return (2 * (q - rewards[i]! - discount * (1 - ends[i]!) * there[i]!)) / rows;
       });
-      this.#descend(critic, own, errors);
-      for (const [i, x] of critic.net.weights.entries())
-        critic.target.weights[i]! += follow * (x - critic.target.weights[i]!);
+      trained.descend(own, errors);
+      for (const [i, x] of trained.net.weights.entries()) target.weights[i]! += follow * (x - target.weights[i]!);
     }
   }
 
   /** One update of V alone, by its squared error. */
   fitValue(states: Float64Array, targets: Float64Array, rows: number): void {
     const pass = this.#v.net.forward(states, rows);
-    this.#descend(
-      this.#v,
+    this.#v.descend(
       pass,
       pass.values.at(-1)!.map((v, i) => (2 * (v - targets[i]!)) / rows),
     );
-  }
-
-  #descend(
-    { net, descent }: { net: Mlp; descent: ReturnType<typeof adam> },
-    pass: ReturnType<Mlp["forward"]>,
-    slopes: Float64Array,
-  ): void {
-    const gradient = new Float64Array(net.weights.length);
-    net.backward(pass, slopes, gradient);
-    descent.step(net.weights, gradient);
   }
 
   /** min_i target_i of one state, for actions, with gradients by them. */
@@ -144,6 +149,14 @@ export class Critics {
   }
 
   tensors(): NamedTensor[] {
-    return [...this.#q.flatMap(({ net }, i) => net.tensors(`q${i}`)), ...this.#v.net.tensors("v")];
+    return [...this.#q.flatMap(({ trained }, i) => trained.net.tensors(`q${i}`)), ...this.#v.net.tensors("v")];
+  }
+
+  state(): Numbers {
+    return this.#kept.state();
+  }
+
+  load(numbers: Numbers): void {
+    this.#kept.load(numbers);
   }
 }

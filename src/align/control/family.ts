@@ -11,11 +11,13 @@
  */
 import { Random } from "../../data/random.ts";
 import type { State, World } from "../../data/worlds/world.ts";
+import { type Kept, keptTogether, type Numbers } from "../../run/small-nets/kept.ts";
 import { Mlp, type NamedTensor } from "../../run/small-nets/mlp.ts";
 import { squashedGaussian } from "../../run/small-nets/squashed-gaussian.ts";
-import { adam } from "../../tensor/descent.ts";
+import { Moved, Trained } from "../../run/small-nets/trained.ts";
 import type { Actor, Training } from "./contract.ts";
 import type { Critics } from "./critics.ts";
+import type { Networks } from "./networks.ts";
 import { Policy } from "./policy.ts";
 import type { Batch } from "./transitions.ts";
 
@@ -36,22 +38,28 @@ export const embeddedSlope = (beta: number): number[] =>
     return scaleOf(i) * (i % 2 === 0 ? Math.cos(x) : -Math.sin(x));
   });
 
-export class Family {
+export class Family implements Kept {
   readonly policy: Policy;
   readonly #world: World;
   readonly #range: readonly [number, number];
-  readonly #balance: Mlp;
-  readonly #descent: ReturnType<typeof adam>;
-  readonly #logAlpha = Float64Array.of(Math.log(0.1));
-  readonly #alphaDescent: ReturnType<typeof adam>;
+  readonly #balance: Trained;
+  readonly #logAlpha: Moved;
+  readonly #kept: Kept;
 
   constructor(world: World, training: Training, range: readonly [number, number], seed: number) {
     this.#world = world;
     this.#range = range;
     this.policy = Policy.fresh(world, training, seed, "policy", WIDTH);
-    this.#balance = Mlp.fresh([world.width, ...training.hidden, 2], new Random(seed, "balance"), 0.1);
-    this.#descent = adam(training.lr);
-    this.#alphaDescent = adam(training.lr);
+    const balance = Mlp.fresh([world.width, ...training.hidden, 2], new Random(seed, "balance"), 0.1);
+    this.#balance = new Trained(balance, training.lr);
+    this.#logAlpha = new Moved(Float64Array.of(Math.log(0.1)), training.lr);
+    this.#kept = keptTogether({ policy: this.policy, balance: this.#balance, alpha: this.#logAlpha });
+  }
+
+  /** Begins with that of an earlier run. Throws UserError where it does not fit. */
+  fill(from: Networks): void {
+    from.fill(this.policy.net, "policy");
+    from.fill(this.#balance.net, "balance");
   }
 
   /** beta of a number in [-1, 1] */
@@ -67,7 +75,7 @@ export class Family {
 
   /** What the balance model chooses in a state: drawn, or that of its mean. */
   chosen(state: State, random?: Random): number {
-    const out = this.#balance.output(Float64Array.from(this.#world.observe(state)), 1);
+    const out = this.#balance.net.output(Float64Array.from(this.#world.observe(state)), 1);
     const t = random ? BALANCE.sample(out, random) : BALANCE.mode(out);
     return this.#beta((t as readonly number[])[0]!);
   }
@@ -96,8 +104,8 @@ export class Family {
   /** One update of the balance model. */
   balance({ states, rows }: Batch, critics: Critics, random: Random): void {
     const [low, high] = this.#range;
-    const alpha = Math.exp(this.#logAlpha[0]!);
-    const pass = this.#balance.forward(states, rows);
+    const alpha = Math.exp(this.#logAlpha.values[0]!);
+    const pass = this.#balance.net.forward(states, rows);
     const all = pass.values.at(-1)!;
     const slopes = new Float64Array(all.length);
     let entropy = 0;
@@ -117,14 +125,11 @@ export class Family {
       entropy += BALANCE.entropy(out) / rows;
       slopes.set(own, 2 * row);
     }
-    const into = new Float64Array(this.#balance.weights.length);
-    this.#balance.backward(
+    this.#balance.descend(
       pass,
       slopes.map((x) => -x / rows),
-      into,
     );
-    this.#descent.step(this.#balance.weights, into);
-    this.#alphaDescent.step(this.#logAlpha, Float64Array.of(entropy - TARGET_ENTROPY));
+    this.#logAlpha.against(Float64Array.of(entropy - TARGET_ENTROPY));
   }
 
   actor(): Actor {
@@ -136,6 +141,14 @@ export class Family {
   }
 
   tensors(): NamedTensor[] {
-    return [...this.policy.net.tensors("policy"), ...this.#balance.tensors("balance")];
+    return [...this.policy.net.tensors("policy"), ...this.#balance.net.tensors("balance")];
+  }
+
+  state(): Numbers {
+    return this.#kept.state();
+  }
+
+  load(numbers: Numbers): void {
+    this.#kept.load(numbers);
   }
 }

@@ -1,26 +1,27 @@
-/** A policy in training: a network, what its outputs mean, and Adam. */
+/** A policy in training: a network with Adam, and what its outputs mean. */
 import { Random } from "../../data/random.ts";
 import type { Action, State, World } from "../../data/worlds/world.ts";
 import type { Head } from "../../run/small-nets/head.ts";
 import { headOf } from "../../run/small-nets/head-of.ts";
+import type { Kept, Numbers } from "../../run/small-nets/kept.ts";
 import { Mlp, type Pass } from "../../run/small-nets/mlp.ts";
-import { adam } from "../../tensor/descent.ts";
+import { Trained } from "../../run/small-nets/trained.ts";
 import type { Actor, Training } from "./contract.ts";
 
 /** Adds to `into` the gradient by the outputs `out` of a row of what is to grow. */
 export type RowGradient = (row: number, out: Float64Array, into: Float64Array) => void;
 
-export class Policy {
+export class Policy implements Kept {
   readonly head: Head;
   readonly net: Mlp;
   readonly #world: World;
-  readonly #descent: ReturnType<typeof adam>;
+  readonly #trained: Trained;
 
   private constructor(world: World, net: Mlp, lr: number) {
     this.head = headOf(world.actions);
     this.net = net;
     this.#world = world;
-    this.#descent = adam(lr);
+    this.#trained = new Trained(net, lr);
   }
 
   /** `extra` inputs besides the observation; `name` chooses the first weights. */
@@ -66,13 +67,10 @@ export class Policy {
     const slopes = new Float64Array(rows * this.head.outputs);
     for (const [row, out] of this.outs(pass))
       gradient(row, out, slopes.subarray(row * out.length, (row + 1) * out.length));
-    const into = new Float64Array(this.net.weights.length);
-    this.net.backward(
+    this.#trained.descend(
       pass,
       slopes.map((x) => -x / rows),
-      into,
     );
-    this.#descent.step(this.net.weights, into);
   }
 
   /** Outputs for a state, and what stands beside it. */
@@ -83,5 +81,13 @@ export class Policy {
   /** Acts by the weights as they are when it acts. */
   actor(): Actor {
     return (state, random) => (random ? this.head.sample(this.out(state), random) : this.head.mode(this.out(state)));
+  }
+
+  state(): Numbers {
+    return this.#trained.state();
+  }
+
+  load(numbers: Numbers): void {
+    this.#trained.load(numbers);
   }
 }

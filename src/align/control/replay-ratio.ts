@@ -10,6 +10,7 @@
 
 import { UserError } from "../../errors.ts";
 import type { Options, Values } from "../../method/options.ts";
+import { type Kept, type Numbers, numbersOf } from "../../run/small-nets/kept.ts";
 
 export const REPLAY_RATIO = {
   replay_ratio: {
@@ -41,7 +42,7 @@ export function checkReplayRatio({ replay_ratio: asked }: Asked): void {
     throw new UserError(`--replay-ratio ${asked} is no ratio`, "give a number above 0, or adaptive");
 }
 
-export class ReplayRatio {
+export class ReplayRatio implements Kept {
   readonly #asked: Asked;
   #shares: number[] = [];
   #before: number | undefined;
@@ -82,5 +83,20 @@ export class ReplayRatio {
     if (this.#before !== undefined && Math.abs(now - this.#before) <= this.#asked.replay_delta)
       this.#settled ??= this.#episodes;
     this.#before = now;
+  }
+
+  state(): Numbers {
+    // NaN: there is none yet.
+    const counts = Float64Array.of(this.#before ?? Number.NaN, this.#settled ?? Number.NaN, this.#episodes, this.#owed);
+    return { counts, shares: Float64Array.from(this.#shares) };
+  }
+
+  load(numbers: Numbers): void {
+    const [before, settled, episodes, owed] = numbersOf(numbers, "counts", 4);
+    this.#before = Number.isNaN(before) ? undefined : before;
+    this.#settled = Number.isNaN(settled) ? undefined : settled;
+    this.#episodes = episodes!;
+    this.#owed = owed!;
+    this.#shares = [...numbersOf(numbers, "shares")];
   }
 }

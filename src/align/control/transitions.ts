@@ -7,6 +7,7 @@ import type { Action, State, World } from "../../data/worlds/world.ts";
 import { UserError } from "../../errors.ts";
 import { isObject, type Json } from "../../json.ts";
 import type { Head } from "../../run/small-nets/head.ts";
+import { type Kept, type Numbers, numbersOf } from "../../run/small-nets/kept.ts";
 
 /** One step. */
 export interface Transition {
@@ -30,9 +31,11 @@ export interface Batch {
   readonly ends: Float64Array;
 }
 
-/** All steps that there are; more may be added. */
-export class Transitions {
+/** All steps that there are; more may be added, and those are what is kept of it. */
+export class Transitions implements Kept {
   readonly all: Transition[];
+  /** How many there were at first. */
+  readonly given: number;
   readonly #world: World;
   readonly #head: Head;
 
@@ -40,6 +43,7 @@ export class Transitions {
     this.#world = world;
     this.#head = head;
     this.all = [...all];
+    this.given = all.length;
   }
 
   /** Others of the same world. */
@@ -59,6 +63,33 @@ export class Transitions {
       rewards: Float64Array.from(chosen, ({ reward }) => reward),
       ends: Float64Array.from(chosen, ({ done }) => Number(done)),
     };
+  }
+
+  /** Tells these rows from others. */
+  digest(): string {
+    return Bun.hash.xxHash64(JSON.stringify(this.all.slice(0, this.given))).toString(16);
+  }
+
+  state(): Numbers {
+    const added = this.all.slice(this.given).flatMap(({ state, action, reward, next, done }) => {
+      return [...state, ...[action].flat(), reward, ...next, Number(done)];
+    });
+    return { added: Float64Array.from(added) };
+  }
+
+  load(numbers: Numbers): void {
+    const added = numbersOf(numbers, "added");
+    const width = this.all[0]!.state.length;
+    const { dims } = this.#world.actions;
+    const size = 2 * width + (dims ?? 1) + 2;
+    this.all.length = this.given;
+    for (let at = 0; at < added.length; at += size) {
+      const values = [...added.subarray(at, at + size)];
+      const [state, action] = [values.splice(0, width), values.splice(0, dims ?? 1)];
+      const [reward = 0] = values.splice(0, 1);
+      const next = values.splice(0, width);
+      this.all.push({ state, action: dims === undefined ? action[0]! : action, reward, next, done: values[0] === 1 });
+    }
   }
 
   /** `count` steps drawn with replacement. */

@@ -8,38 +8,36 @@
  * Uni-O4, ICLR 2024, https://arxiv.org/abs/2311.03351
  */
 import { Random } from "../../data/random.ts";
+import type { Kept, Numbers } from "../../run/small-nets/kept.ts";
 import { Mlp } from "../../run/small-nets/mlp.ts";
-import { adam } from "../../tensor/descent.ts";
+import { Trained } from "../../run/small-nets/trained.ts";
 import type { Training } from "./contract.ts";
 import { beside, type Critics } from "./critics.ts";
 import type { Policy } from "./policy.ts";
 import type { Batch } from "./transitions.ts";
 
-export class WorldModel {
-  readonly #net: Mlp;
-  readonly #descent: ReturnType<typeof adam>;
+export class WorldModel implements Kept {
+  readonly #trained: Trained;
 
   constructor(width: number, actionWidth: number, { hidden, lr }: Training, seed: number) {
-    this.#net = Mlp.fresh([width + actionWidth, ...hidden, width], new Random(seed, "world model"), 0.1);
-    this.#descent = adam(lr);
+    const net = Mlp.fresh([width + actionWidth, ...hidden, width], new Random(seed, "world model"), 0.1);
+    this.#trained = new Trained(net, lr);
   }
 
   /** One update; gives the mean squared error before it. */
   update({ states, nexts, encoded, rows }: Batch): number {
-    const pass = this.#net.forward(beside(states, encoded, rows), rows);
+    const pass = this.#trained.net.forward(beside(states, encoded, rows), rows);
     const errors = pass.values.at(-1)!.map((moved, i) => states[i]! + moved - nexts[i]!);
-    const into = new Float64Array(this.#net.weights.length);
-    this.#net.backward(
+    this.#trained.descend(
       pass,
       errors.map((x) => (2 * x) / rows),
-      into,
     );
-    this.#descent.step(this.#net.weights, into);
     return errors.reduce((sum, x) => sum + x * x, 0) / errors.length;
   }
 
   next(states: Float64Array, encoded: Float64Array, rows: number): Float64Array {
-    return this.#net.output(beside(states, encoded, rows), rows).map((moved, i) => states[i]! + moved);
+    const moves = this.#trained.net.output(beside(states, encoded, rows), rows);
+    return moves.map((moved, i) => states[i]! + moved);
   }
 
   /** J of a policy from these states. */
@@ -53,5 +51,13 @@ export class WorldModel {
       if (step + 1 < steps) states = this.next(states, encoded, rows);
     }
     return total;
+  }
+
+  state(): Numbers {
+    return this.#trained.state();
+  }
+
+  load(numbers: Numbers): void {
+    this.#trained.load(numbers);
   }
 }

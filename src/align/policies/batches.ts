@@ -5,6 +5,7 @@ import type { Sequence } from "../../data/sequences.ts";
 import type { SharedValues } from "./contract.ts";
 import type { HeldAnswer, HeldRollout } from "./held-rollout.ts";
 import type { PolicyBatch } from "./objective.ts";
+import { pairPlaces } from "./pair-term.ts";
 import { tokenWeights } from "./token-weights.ts";
 
 /** How answers become micro-batches. */
@@ -19,7 +20,7 @@ export interface BatchSizes {
   readonly passes: number;
   /** Prompts of it. */
   readonly prompts: number;
-  /** Answers that stay beside one another: 2 of pairs. */
+  /** Answers that stay beside one another: 2 of pairs, a group where its best and worst are one. */
   readonly together: number;
 }
 
@@ -97,7 +98,17 @@ export function batchAt(
         all[row * tokens.length + rows[row]!.from - 1 + t] = of(row, t);
     return all;
   };
-  const numbers = (name: "old" | "reference" | "estimates" | "returns" | "traits") =>
+  /** What a value head foretells, so many numbers of a token: (B, T, H). */
+  const wide = (name: "estimates" | "returns"): Float32Array | undefined => {
+    const [{ ids, [name]: first }] = answers as [HeldAnswer];
+    if (!first) return undefined;
+    const heads = first.length / Math.max(1, ids.length);
+    const all = Array.from({ length: heads }, (_, h) => placed((row, t) => answers[row]![name]![t * heads + h]!));
+    return Float32Array.from({ length: heads * tokens.rows * tokens.length }, (_, i) => {
+      return all[i % heads]![Math.floor(i / heads)]!;
+    });
+  };
+  const numbers = (name: "old" | "reference" | "traits") =>
     answers[0]![name] ? placed((row, t) => answers[row]![name]![t]!) : undefined;
   return {
     tokens,
@@ -109,11 +120,14 @@ export function batchAt(
       return typeof advantage === "number" ? advantage : advantage[t]!;
     }),
     traits: numbers("traits"),
-    // The model is the one that sampled until the first update is done.
-    old: update === 0 && !forced ? undefined : numbers("old"),
+    // The model is the one that sampled until the first update is done, but for answers of earlier rollouts.
+    old: update === 0 && !forced && answers.every(({ rollout }) => rollout === undefined) ? undefined : numbers("old"),
     reference: numbers("reference"),
-    estimates: numbers("estimates"),
-    returns: numbers("returns"),
+    estimates: wide("estimates"),
+    returns: wide("returns"),
+    ...(values.pair_weight > 0
+      ? pairPlaces(micro, own, values.group)
+      : { best: undefined, worst: undefined, pairs: undefined }),
     told: held.told,
   };
 }

@@ -69,7 +69,7 @@ export interface Rewarded<V extends SharedValues = SharedValues> {
   readonly truncated: readonly boolean[];
   /** With --kl-in reward: --kl times k1 of every token, row by row. */
   readonly penalties: readonly Float64Array[] | undefined;
-  /** What the value head foretold at every token, row by row; for a method with `value`. */
+  /** What the value head foretold at every token, row by row; for a method with `value`. Of several rewards in turn. */
   readonly estimates: readonly Float64Array[] | undefined;
   /** Entropy before every token, nats, of the policy that sampled, row by row; for a method that says `entropies`. */
   readonly entropies: readonly Float64Array[] | undefined;

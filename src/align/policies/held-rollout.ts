@@ -23,7 +23,7 @@ export interface HeldAnswer {
   readonly old?: readonly number[];
   /** Those of the model as it was. */
   readonly reference?: readonly number[];
-  /** What the value head foretold at each token, and what followed. */
+  /** What the value head foretold at each token, of one reward or several, and what followed. */
   readonly estimates?: readonly number[];
   readonly returns?: readonly number[];
   /** What the method says of each token. */
@@ -31,6 +31,10 @@ export interface HeldAnswer {
   /** Of a truncated answer that is masked, and of one that fills up the rollout alone. */
   readonly uncounted?: true;
   readonly isFiller?: true;
+  /** 1 of the best answer to its prompt, -1 of the worst, where they are a pair. */
+  readonly pair?: 1 | -1;
+  /** Of one that a buffer gave: the rollout that it was sampled in. */
+  readonly rollout?: number;
 }
 
 /** A rollout, as JSON. */
@@ -54,7 +58,8 @@ const areNumbers = (value: unknown): boolean => Array.isArray(value) && value.ev
 /** Lists of a number for each token. */
 const BY_TOKEN = ["old", "reference", "estimates", "returns", "traits"] as const;
 
-function isHeldAnswer(value: Json): boolean {
+/** Whether what a state holds is an answer. */
+export function isHeldAnswer(value: Json): boolean {
   if (!isObject(value)) return false;
   const { prompt, ids, advantage } = value;
   const isWhole =

@@ -7,17 +7,21 @@ import { crossEntropy } from "../../tensor/ops/cross-entropy.ts";
 import { rowEntropy } from "../../tensor/ops/distribution.ts";
 import { neg, scale } from "../../tensor/ops/elementwise.ts";
 import { chunkedHead } from "../../tensor/ops/head-loss.ts";
-import type { Recorder } from "../../tensor/recorder.ts";
+import type { Dynamic, Recorder } from "../../tensor/recorder.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 
-/** Log-probabilities of the targets (B, T) at a temperature; tells the mean entropy, in nats, beside them. */
+/**
+ * Log-probabilities of the targets (B, T) at a temperature, or one whose inverse is a number of the run; tells the mean
+ * entropy, in nats, beside them.
+ */
 export function logProbsOf(
   rec: Recorder,
   model: Model,
   batch: TokenBatch,
-  how: { readonly temperature: number; readonly recompute?: boolean; readonly adapter?: boolean },
+  how: { readonly temperature: number | Dynamic; readonly recompute?: boolean; readonly adapter?: boolean },
 ): { readonly logProbs: Tensor; readonly hidden: Tensor; readonly notes: RowMetrics } {
   const { temperature, ...options } = how;
+  const cooling = typeof temperature === "number" ? 1 / temperature : temperature;
   const { hidden, head } = model.record(rec, recordInputs(rec, batch), options);
   const notes = new RowMetrics(rec);
   const nll = chunkedHead(rec, {
@@ -26,7 +30,7 @@ export function logProbsOf(
     width: model.sizes.outputs,
     along: [recordTargets(rec, batch)],
     loss(logits, [targets]) {
-      const cooled = temperature === 1 ? logits : scale(rec, logits, 1 / temperature);
+      const cooled = temperature === 1 ? logits : scale(rec, logits, cooling);
       notes.chunk(targets!);
       notes.add("entropy", rowEntropy(rec, cooled));
       return crossEntropy(rec, cooled, targets!);

@@ -10,9 +10,11 @@ import type { Objective, RecordedLoss } from "../../run/training/objective.ts";
 import { add, mul, scale, square, stopGradient, sub } from "../../tensor/ops/elementwise.ts";
 import { dot, rowSum } from "../../tensor/ops/reduce.ts";
 import { dynamic, type Recorder } from "../../tensor/recorder.ts";
-import type { Tensor } from "../../tensor/tensor.ts";
+import { sizeOf, type Tensor } from "../../tensor/tensor.ts";
 import type { PolicyMethod, SharedValues } from "./contract.ts";
+import { temperatureOf } from "./entropy-target.ts";
 import { logProbsOf } from "./log-probs.ts";
+import { recordPairs, type WeighedPairLoss } from "./pair-term.ts";
 import { clippedSurrogate, clipShares, divergenceOf, importance } from "./surrogate.ts";
 import type { ValueHead } from "./value-head.ts";
 
@@ -33,9 +35,13 @@ export interface PolicyBatch {
   readonly old: Float32Array | undefined;
   /** (B, T) those of the model as it was, where the loss asks for them. */
   readonly reference: Float32Array | undefined;
-  /** (B, T) what the value head foretold, and what followed; of a method that has one. */
+  /** (B, T, H) what the value head foretold, and what followed; of a method that has one, of one reward or several. */
   readonly estimates: Float32Array | undefined;
   readonly returns: Float32Array | undefined;
+  /** The pairs of --pair-weight. */
+  readonly best: Float32Array | undefined;
+  readonly worst: Float32Array | undefined;
+  readonly pairs: Float32Array | undefined;
   /** What is told of the rollout, with its steps. */
   readonly told: Readonly<Record<string, number>>;
 }
@@ -46,6 +52,8 @@ export interface PolicySetup {
   readonly recompute: boolean;
   /** Of a method that has `value`. */
   readonly head?: ValueHead | undefined;
+  /** Forms of the loss of --pair-weight. */
+  readonly pairLosses?: readonly WeighedPairLoss[] | undefined;
 }
 
 /** Whether the loss has the divergence from the model as it was. */
@@ -53,19 +61,21 @@ const hasDivergence = ({ kl, kl_in }: SharedValues): boolean => kl > 0 && kl_in 
 
 /** Whether the loss reads likelihoods of the model as it was. */
 export const asksReference = ({ method, values }: Bound<PolicyMethod>): boolean =>
-  method.pairs !== undefined || hasDivergence(values as SharedValues);
-
-/** The temperature of likelihoods in the loss. */
-export const temperatureOf = ({ method, values }: Bound<PolicyMethod>): number =>
-  method.untempered ? 1 : (values as SharedValues).temperature;
+  method.pairs !== undefined || hasDivergence(values as SharedValues) || (values as SharedValues).pair_weight > 0;
 
 /** From log-probabilities to the loss of an update and what is told of it. Inputs are declared by name. */
 export function policyLoss(
   rec: Recorder,
   { method, values: own }: Bound<PolicyMethod>,
   logProbs: Tensor,
-  { fresh, rows, estimates }: { readonly fresh: boolean; readonly rows: number; readonly estimates?: Tensor },
+  given: {
+    readonly fresh: boolean;
+    readonly rows: number;
+    readonly estimates?: Tensor;
+    readonly pairLosses?: readonly WeighedPairLoss[] | undefined;
+  },
 ): RecordedLoss {
+  const { fresh, rows, estimates, pairLosses = [] } = given;
   const values: SharedValues = own;
   const { shape } = logProbs; // (B, T)
   const now = stopGradient(rec, logProbs);
@@ -73,10 +83,11 @@ export function policyLoss(
   const weights = rec.input("weights", shape);
   const shares = rec.input("shares", shape);
   const logRatio = sub(rec, logProbs, old);
-  const ratio = importance(rec, values.ratio, logRatio, rec.input("lengths", [rows, 1]));
+  const lengths = rec.input("lengths", [rows, 1]);
+  const ratio = importance(rec, values.ratio, logRatio, lengths);
   const traits = method.traits && rec.input("traits", shape);
-  const given = { logProbs, logRatio, ratio, advantages: rec.input("advantages", shape), traits };
-  const terms = { ...given, range: method.range?.(rec, { ...given, values: own }), values };
+  const read = { logProbs, logRatio, ratio, advantages: rec.input("advantages", shape), traits };
+  const terms = { ...read, range: method.range?.(rec, { ...read, values: own }), values };
   const told: Record<string, Tensor> = {
     ...clipShares(rec, { ...terms, ratio: stopGradient(rec, ratio) }),
     old_kl: divergenceOf(rec, "k3", now, old),
@@ -99,19 +110,32 @@ export function policyLoss(
     loss = add(rec, loss, dot(rec, weighed, weights));
     told.kl = divergenceOf(rec, "k3", now, reference);
   }
+  if (pairLosses.length > 0) {
+    const reference = rec.input("reference", shape);
+    const pairs = recordPairs(rec, { logProbs, reference, lengths, losses: pairLosses, values });
+    backward.push([pairs.losses, pairs.weights]);
+    loss = add(rec, loss, dot(rec, pairs.losses, pairs.weights));
+    Object.assign(ofPairs, pairs.told);
+  }
   if (estimates) {
-    const heard = { old: rec.input("estimates", shape), returns: rec.input("returns", shape) };
-    const losses = method.value!(rec, { estimates, ...heard, values: own });
+    const wide = estimates.shape; // (B, T), or (B, T, H)
+    const heads = sizeOf(wide) / sizeOf(shape);
+    /** Sums over the rewards of each token (B, T). */
+    const ofTokens = (x: Tensor) => {
+      return heads === 1 ? x : rec.reshape(rowSum(rec, rec.reshape(x, [sizeOf(shape), heads])), shape);
+    };
+    const heard = { old: rec.input("estimates", wide), returns: rec.input("returns", wide) };
+    const losses = ofTokens(method.value!(rec, { estimates, ...heard, values: own }));
     backward.push([losses, shares]);
     loss = add(rec, loss, dot(rec, losses, shares));
     told.value_loss = losses;
-    told.value_error = square(rec, sub(rec, stopGradient(rec, estimates), heard.returns));
+    told.value_error = ofTokens(square(rec, sub(rec, stopGradient(rec, estimates), heard.returns)));
   }
   const metrics = Object.fromEntries(Object.entries(told).map(([name, x]) => [name, dot(rec, x, shares)]));
   return { backward, metrics: { loss, ...ofPairs, ...metrics } };
 }
 
-export function policyObjective({ model, chosen, recompute, head }: PolicySetup): Objective<PolicyBatch> {
+export function policyObjective({ model, chosen, recompute, head, pairLosses }: PolicySetup): Objective<PolicyBatch> {
   return {
     name: chosen.method.name,
     key: ({ tokens, old }) => `${batchKey(tokens)}${old ? "" : " fresh"}`,
@@ -125,6 +149,7 @@ export function policyObjective({ model, chosen, recompute, head }: PolicySetup)
       const recorded = policyLoss(rec, chosen, logProbs, {
         fresh: old === undefined,
         rows: tokens.rows,
+        pairLosses,
         ...(head ? { estimates: head.record(rec, hidden, logProbs.shape) } : {}),
       });
       const shares = rec.reshape(rec.input("shares", logProbs.shape), [tokens.rows * tokens.length]);

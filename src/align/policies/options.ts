@@ -2,6 +2,7 @@
 import type { Options } from "../../method/options.ts";
 import { REWARDS } from "../verifying/options.ts";
 import { EFFORTS } from "./efforts.ts";
+import { ENTROPY_TARGET, LENGTH_STAGES } from "./pacing-options.ts";
 import { REWARD_WEIGHTS } from "./reward-weights/options.ts";
 
 export const POLICY = {
@@ -100,6 +101,37 @@ export const POLICY = {
     help: "last tokens of --max-new-tokens over which a penalty grows to 1; 0: none",
     value: "N",
   },
+  pair_weight: {
+    type: "number >= 0",
+    default: 0,
+    help: "weight of a loss of the best and the worst answer to each prompt beside the policy's: that of mpo, or --pair-loss",
+    value: "W",
+  },
+  pair_beta: {
+    type: "number > 0",
+    default: 0.1,
+    needs: "pair_weight",
+    help: "how firmly pairs hold the model to what it was",
+    value: "BETA",
+  },
+  buffer: {
+    type: "'none' | 'ssb'",
+    default: "none",
+    help: "answers that teach nothing give way to earlier ones that do: a selective sample buffer",
+  },
+  buffer_size: {
+    type: "number.integer >= 1",
+    with: { buffer: "ssb" },
+    help: "most answers that are kept; those of four rollouts when left out",
+    value: "N",
+  },
+  buffer_age: {
+    type: "number.integer >= 1",
+    default: 4,
+    with: { buffer: "ssb" },
+    help: "rollouts after which an answer is too old",
+    value: "N",
+  },
   held_prompts: {
     type: "string[]",
     with: { reward_weights: "hypervolume" },
@@ -107,5 +139,7 @@ export const POLICY = {
     value: "FILE",
   },
   ...EFFORTS,
+  ...ENTROPY_TARGET,
+  ...LENGTH_STAGES,
   ...REWARD_WEIGHTS,
 } as const satisfies Options;

@@ -20,7 +20,8 @@ export interface HeardRollout {
 
 /** Prompts, one after the other. Its state resumes exactly. */
 export interface PromptOrder {
-  next(): DrawnPrompt;
+  /** The next prompt that is not left out; some are not. */
+  next(isLeftOut?: (prompt: number) => boolean): DrawnPrompt;
   /** Hears a rollout of what it drew; gives what is told of it. */
   heard?(rollout: HeardRollout): Record<string, number>;
   state(): OrderState;
@@ -45,9 +46,12 @@ export function promptOrder(
 
 /** Prompts in an order that hears of nothing; `order` has batches of one. */
 export const inOrder = (order: BatchOrder): PromptOrder => ({
-  next() {
-    const { bins, epoch } = order.next();
-    return { prompt: bins[0]![0]!, epoch };
+  next(isLeftOut) {
+    for (;;) {
+      const { bins, epoch } = order.next();
+      const prompt = bins[0]![0]!;
+      if (!isLeftOut?.(prompt)) return { prompt, epoch };
+    }
   },
   state: () => order.state(),
   load: (state, what) => order.load(state, what),
@@ -101,16 +105,25 @@ export class BanditPrompts implements PromptOrder {
     this.#drawn = groups.map(() => 0);
   }
 
-  next(): DrawnPrompt {
+  /** Of the groups with prompts that are not left out. */
+  #shares(isLeftOut: ((prompt: number) => boolean) | undefined): readonly number[] {
+    const shares = this.#bandit.shares();
+    if (!isLeftOut) return shares;
+    const open = new Set(this.#options.read.prompts.flatMap(({ group }, i) => (isLeftOut(i) ? [] : [group])));
+    const left = shares.map((share, g) => (open.has(g) ? share : 0));
+    return left.some((share) => share > 0) ? left : shares.map((_, g) => (open.has(g) ? 1 : 0));
+  }
+
+  next(isLeftOut?: (prompt: number) => boolean): DrawnPrompt {
     const { read, seed } = this.#options;
     const count = this.#drawn.reduce((a, b) => a + b, 0);
-    const group = new Random(seed, "group of a prompt", count).weighted(this.#bandit.shares());
-    const before = this.#drawn[group]!++;
-    return {
-      prompt: this.#first[group]! + this.#orders[group]!.at(before),
-      // Of its own group, so that a prompt that comes again is another one to the sampling of answers.
-      epoch: Math.floor(before / read.groups[group]!.lengths.length),
-    };
+    const group = new Random(seed, "group of a prompt", count).weighted(this.#shares(isLeftOut));
+    for (;;) {
+      const before = this.#drawn[group]!++;
+      const prompt = this.#first[group]! + this.#orders[group]!.at(before);
+      // An epoch of its own group, so that a prompt that comes again is another one to the sampling of answers.
+      if (!isLeftOut?.(prompt)) return { prompt, epoch: Math.floor(before / read.groups[group]!.lengths.length) };
+    }
   }
 
   heard({ drawn, lines }: HeardRollout): Record<string, number> {

@@ -8,6 +8,7 @@ import type { PolicyMethod, SharedValues } from "./contract.ts";
 import type { Efforts } from "./efforts.ts";
 import { asksReference, type PolicyBatch } from "./objective.ts";
 import type { PolicyPrompts } from "./prompts.ts";
+import { headsOf } from "./reward-weights/constrained.ts";
 
 export interface RolloutPlan extends Pick<BatchSource<PolicyBatch>, "groups" | "batchesPerEpoch" | "largest"> {
   readonly read: PolicyPrompts;
@@ -35,7 +36,7 @@ export function sizesOf(
 ): BatchSizes {
   const { group, prompts_per_step: prompts, updates: passes }: SharedValues = values;
   const kept = method.choice?.most(values) ?? group;
-  const together = method.pairs ? 2 : 1;
+  const together = method.pairs ? 2 : (values as SharedValues).pair_weight > 0 ? group : 1;
   const perUpdate = rows * accumulate;
   const answers = prompts === undefined ? perUpdate : prompts * kept;
   const [whose, of] = kept === group ? ["--group", "groups"] : ["those kept of a group", "groups that keep"];
@@ -46,7 +47,13 @@ export function sizesOf(
         : `${answers} answers of a rollout (--prompts-per-step x ${whose}) are no whole number of updates of ${perUpdate}`,
       `--batch-size x --accumulate answers make an update: choose a multiple of ${kept === group ? "--group" : kept}, and a rollout of as many or more`,
     );
-  if (rows % together !== 0) throw new UserError(`--batch-size ${rows} divides a pair of answers`, "give an even one");
+  if (rows % together !== 0 && method.pairs)
+    throw new UserError(`--batch-size ${rows} divides a pair of answers`, "give an even one");
+  if (rows % together !== 0)
+    throw new UserError(
+      `--batch-size ${rows} divides a group of ${group}, whose best and worst answer are a pair of --pair-weight`,
+      "give a multiple of --group",
+    );
   return { rows, accumulate, answers, passes, together, prompts: answers / kept };
 }
 
@@ -60,10 +67,15 @@ export function planRollouts(
   const { kl, kl_in: where, kl_target: target } = values;
   const asked = asksReference({ method, values: own });
   const hasHead = method.value !== undefined;
+  const heads = headsOf(method, values);
   const updates = sizes.passes * updatesOfPass(sizes);
   const forced = method.modes?.forced === true;
+  const paired = values.pair_weight > 0;
+  const buffered = values.buffer !== "none";
   const asksOld =
     updates > 1 ||
+    buffered ||
+    values.target_entropy !== undefined ||
     forced ||
     hasHead ||
     method.entropies === true ||
@@ -87,7 +99,7 @@ export function planRollouts(
         Array.from({ length: sizes.rows }, () => [{ ids, labels: ids, group: 0, place: "" }]),
         { pad },
       );
-      const zeros = () => new Float32Array(tokens.rows * tokens.length);
+      const zeros = (wide = 1) => new Float32Array(wide * tokens.rows * tokens.length);
       return {
         tokens,
         weights: zeros(),
@@ -95,10 +107,13 @@ export function planRollouts(
         lengths: new Float32Array(tokens.rows).fill(1),
         advantages: zeros(),
         traits: method.traits ? zeros() : undefined,
-        old: updates > 1 || forced ? zeros() : undefined,
+        old: updates > 1 || forced || buffered ? zeros() : undefined,
         reference: asked ? zeros() : undefined,
-        estimates: hasHead ? zeros() : undefined,
-        returns: hasHead ? zeros() : undefined,
+        estimates: hasHead ? zeros(heads) : undefined,
+        returns: hasHead ? zeros(heads) : undefined,
+        best: paired ? new Float32Array(tokens.rows) : undefined,
+        worst: paired ? new Float32Array(tokens.rows) : undefined,
+        pairs: paired ? new Float32Array(tokens.rows / values.group) : undefined,
         told: {},
       };
     },

@@ -1,6 +1,6 @@
 /**
- * A head that foretells the reward: a number for every token, a linear function of what the model's own head reads.
- * It is trained beside the model and left out of the result.
+ * A head that foretells rewards: a number for every token and each of the rewards, or one of their sum, linear
+ * functions of what the model's own head reads. It is trained beside the model and left out of the result.
  */
 import type { Model } from "../../model/model.ts";
 import { linear } from "../../tensor/ops/linear.ts";
@@ -12,10 +12,14 @@ export class ValueHead {
   readonly #weight: Parameter;
   readonly #bias: Parameter;
 
+  /** How many numbers it foretells of a token. */
+  readonly count: number;
+
   /** Begins with 0 for every token. */
-  constructor({ gpu, sizes: { width } }: Model) {
-    this.#weight = new Parameter(gpu, "align.value.weight", [1, width]);
-    this.#bias = new Parameter(gpu, "align.value.bias", [1]);
+  constructor({ gpu, sizes: { width } }: Model, count = 1) {
+    this.count = count;
+    this.#weight = new Parameter(gpu, "align.value.weight", [count, width]);
+    this.#bias = new Parameter(gpu, "align.value.bias", [count]);
     for (const parameter of this.parameters()) parameter.write(new Float32Array(parameter.size));
   }
 
@@ -23,9 +27,10 @@ export class ValueHead {
     return [this.#weight, this.#bias];
   }
 
-  /** hidden (B * T, C) -> (B, T): what follows the tokens up to each. */
+  /** hidden (B * T, C) -> (B, T), or of several (B, T, H): what follows the tokens up to each. */
   record(rec: Recorder, hidden: Tensor, shape: readonly number[]): Tensor {
-    return rec.reshape(linear(rec, hidden, rec.parameter(this.#weight), { bias: rec.parameter(this.#bias) }), shape);
+    const foretold = linear(rec, hidden, rec.parameter(this.#weight), { bias: rec.parameter(this.#bias) });
+    return rec.reshape(foretold, this.count === 1 ? shape : [...shape, this.count]);
   }
 
   free(): void {

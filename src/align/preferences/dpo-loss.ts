@@ -62,7 +62,7 @@ function scored(rec: Recorder, { chosen, rejected, values }: PreferenceGiven<typ
     const [logps, reference] = [answers, answers.reference].map((said) => sumsOf(rec, said, tail)) as [Tensor, Tensor];
     const ratio = sub(rec, logps, reference);
     const score = scoreOf(rec, ratio, values);
-    return { score, meanScore: div(rec, score, answers.lengths), ratio, logps, reference, answers };
+    return { score, meanScore: div(rec, score, answers.lengths), ratio, logps, reference };
   };
   return { chosen: side(chosen, "chosen"), rejected: side(rejected, "rejected") };
 }

@@ -6,7 +6,6 @@ import type { Options, Values } from "../../method/options.ts";
 import type { MethodInfo } from "../../method/registry.ts";
 import type { Recorder } from "../../tensor/recorder.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
-import type { Answers } from "./likelihoods.ts";
 
 /** One of the two answers of P pairs. */
 export interface ScoredAnswers {
@@ -19,13 +18,12 @@ export interface ScoredAnswers {
   /** (P) each: sums that the ratio is made of. */
   readonly logps: Tensor;
   readonly reference: Tensor;
-  readonly answers: Answers;
 }
 
 export interface PairLossGiven<O extends Options = Options> {
   readonly chosen: ScoredAnswers;
   readonly rejected: ScoredAnswers;
-  /** (1): mean -log probability per token of the chosen answers. */
+  /** (1) or (P): mean -log probability per token of the chosen answers, of all or of each. */
   nll(): Tensor;
   readonly beta: number;
   readonly values: Values<O>;
@@ -35,6 +33,8 @@ export interface PairLoss<O extends Options = Options> extends MethodInfo<O> {
   readonly kind: "pair-loss";
   /** Whether it takes the number `REWARD_MEAN`. */
   readonly follows?: true;
+  /** Whether it compares pairs with one another, so that it needs a batch of nothing else. */
+  readonly acrossPairs?: true;
   /** (P): the loss of every pair. */
   loss(rec: Recorder, given: PairLossGiven<O>): Tensor;
 }

@@ -1,6 +1,7 @@
 /** The mean reward of all answers, chosen and rejected, in the steps before: a threshold that losses take. */
 import { UserError } from "../../errors.ts";
 import type { Controller } from "../../run/training/controller.ts";
+import type { StepResult } from "../../run/training/trainer.ts";
 import { REWARD_MEAN } from "./pair-loss.ts";
 
 interface State {
@@ -8,14 +9,17 @@ interface State {
   readonly pairs: number;
 }
 
-export function rewardMean(): Controller {
+/** `count` says how many pairs a step had. */
+export function rewardMean(count: (step: StepResult) => number = ({ counted }) => counted): Controller {
   let { mean, pairs }: State = { mean: 0, pairs: 0 };
   return {
     name: "reward mean",
     logged: true,
     values: () => ({ [REWARD_MEAN]: mean }),
-    heard({ metrics, counted }) {
-      const { reward_chosen: up = 0, reward_rejected: down = 0 } = metrics;
+    heard(step) {
+      const { reward_chosen: up = 0, reward_rejected: down = 0 } = step.metrics;
+      const counted = count(step);
+      if (counted === 0) return;
       pairs += counted;
       mean += (((up + down) / 2 - mean) * counted) / pairs;
     },

@@ -1,7 +1,6 @@
 /** Sets learning from preferences up: its rows, the reference's likelihoods, and the objective. */
 import { UserError } from "../../errors.ts";
-import { type Bound, bindDefaults } from "../../method/bind.ts";
-import { loadMethod } from "../../method/registry.ts";
+import type { Bound } from "../../method/bind.ts";
 import type { Stateful } from "../../method/stateful.ts";
 import type { BatchSource } from "../../run/training/batch-source.ts";
 import type { Controller } from "../../run/training/controller.ts";
@@ -13,6 +12,7 @@ import { type PreferenceBatch, preferenceBatch, preferenceBatches } from "./batc
 import type { PreferenceGiven, PreferenceMethod } from "./contract.ts";
 import { fallWarning } from "./fall-warning.ts";
 import { preferenceObjective } from "./objective.ts";
+import { pairLossesOf } from "./pair-losses.ts";
 import { ReferenceLikelihoods } from "./reference.ts";
 import { cacheKey, readReference, writeReference } from "./reference-cache.ts";
 import { rewardMean } from "./reward-mean.ts";
@@ -33,25 +33,12 @@ export async function choosePairLosses(
   { options, picks }: Pick<AlignRun, "options" | "picks">,
   { method }: Bound<PreferenceMethod>,
 ): Promise<PreferenceGiven["pairLosses"]> {
-  const { pair_loss: asked, pair_loss_weights: weights } = options;
-  if (asked && !method.pairLosses)
+  if (options.pair_loss && !method.pairLosses)
     throw new UserError(
       `${method.name} has one form of loss, and --pair-loss chooses another`,
       "leave it out, or take --method dpo",
     );
-  const chosen = picks.pair_loss;
-  if (weights && weights.length !== chosen.length)
-    throw new UserError(
-      `--pair-loss names ${chosen.length} forms, and --pair-loss-weights has ${weights.length} numbers`,
-      "give one for each",
-    );
-  if (chosen.length > 0) return chosen.map((loss, i) => ({ ...loss, weight: weights?.[i] ?? 1 }));
-  return Promise.all(
-    (method.pairLosses ?? []).map(async ({ name, weight }) => ({
-      ...bindDefaults(await loadMethod("pair-loss", name)),
-      weight,
-    })),
-  );
+  return pairLossesOf({ options, picks }, method.pairLosses ?? []);
 }
 
 /** Reads the rows. Throws UserError. */

@@ -2,7 +2,9 @@
  * Small multilayer perceptrons on the host in f64, with gradients to weights and inputs: for policies and critics of
  * worlds whose states are a few numbers, where a GPU would only wait. ReLU between layers, none after the last.
  */
+import { isDeepStrictEqual } from "node:util";
 import type { Random } from "../../data/random.ts";
+import { UserError } from "../../errors.ts";
 
 /** What a forward pass leaves for the way back. */
 export interface Pass {
@@ -106,18 +108,35 @@ export class Mlp {
     return new Mlp(this.sizes, this.weights.slice());
   }
 
-  /** Matrices and biases, for a file. */
+  /** Matrices and biases, for a file: copies. */
   tensors(prefix: string): NamedTensor[] {
+    return this.#views(prefix).map(({ name, shape, values }) => ({ name, shape, values: values.slice() }));
+  }
+
+  /** Takes the weights of tensors that a network like this one left. Throws UserError where one is not like this. */
+  fill(prefix: string, from: ReadonlyMap<string, NamedTensor>, what: string): void {
+    for (const { name, shape, values } of this.#views(prefix)) {
+      const found = from.get(name);
+      if (!found || !isDeepStrictEqual(found.shape, shape))
+        throw new UserError(
+          `${what}: ${name} is ${found ? `(${found.shape.join(", ")})` : "missing"}, and (${shape.join(", ")}) here`,
+          "give the options of networks that it was made with; bun run inspect shows them",
+        );
+      values.set(found.values);
+    }
+  }
+
+  #views(prefix: string): NamedTensor[] {
     return [...this.#layers()].flatMap(({ layer, at, inputs, outputs }) => [
       {
         name: `${prefix}.${layer}.weight`,
         shape: [outputs, inputs],
-        values: this.weights.slice(at, at + inputs * outputs),
+        values: this.weights.subarray(at, at + inputs * outputs),
       },
       {
         name: `${prefix}.${layer}.bias`,
         shape: [outputs],
-        values: this.weights.slice(at + inputs * outputs, at + (inputs + 1) * outputs),
+        values: this.weights.subarray(at + inputs * outputs, at + (inputs + 1) * outputs),
       },
     ]);
   }

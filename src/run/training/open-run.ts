@@ -2,7 +2,6 @@
  * The first phases of a run of training: what the command line asks for, the model's description, the data. No weight
  * is read.
  */
-import { parseUploadRef } from "../../checkpoint/hub/upload.ts";
 import { UserError } from "../../errors.ts";
 import type { Prompt } from "../generating/prompts.ts";
 import { describeModel } from "../open-model.ts";
@@ -13,7 +12,7 @@ import { refuseClashing, warnOfKeep, warnOfSchedule, warnOfTrainedRows } from ".
 import { closeRuleFiles, openRuleFiles, type RuleFiles } from "./rules/chosen-rules.ts";
 import { checkSettings, findState, refuseForeign, refuseOverwriting, type SavedRun } from "./saved-state.ts";
 import { type Start, start } from "./starting-model.ts";
-import { leftoverIn } from "./state-folder.ts";
+import { leftoverIn, stateFolder } from "./state-folder.ts";
 import { readSamplePrompts } from "./step-samples.ts";
 import type { Opened, RunContext, Technique, TrainingData } from "./technique.ts";
 
@@ -30,18 +29,6 @@ export interface OpenedRun {
   readonly saved: SavedRun | undefined;
   /** What a run that resumes must have alike. */
   readonly settings: Readonly<Record<string, unknown>>;
-}
-
-/**
- * Where the state is saved: the folder that was named, beside a named result (here, for one on the Hub), nowhere for a
- * stream.
- */
-function stateFolder({ options, out, dryRun }: RunContext): string | undefined {
-  if (dryRun || (options.save_every === 0 && !options.resume)) return undefined;
-  if (options.state !== undefined) return options.state;
-  if (out === "-") return undefined;
-  const local = out.startsWith("hf:") ? parseUploadRef(out).name.replace(/^.*\//, "") : out;
-  return `${local.replace(/\/+$|\.(safetensors|gguf)$/, "")}-state`;
 }
 
 /** Checks options, finds a saved run, and opens the model's files. Throws UserError. */

@@ -12,6 +12,7 @@
  */
 import fs from "node:fs";
 import path from "node:path";
+import { parseUploadRef } from "../../checkpoint/hub/upload.ts";
 import { flushFolder } from "../../checkpoint/write/sink.ts";
 import { UserError } from "../../errors.ts";
 
@@ -24,6 +25,24 @@ const PLACES = [LAST, SAVING, BEFORE] as const;
 const PROGRESS = "training.json";
 export const OPTIMIZER = "optimizer.safetensors";
 const WEIGHTS = ["model.safetensors", "model.safetensors.index.json", "adapter_model.safetensors"];
+
+interface Saving {
+  readonly options: { readonly save_every: number; readonly resume: boolean; readonly state?: string };
+  readonly out: string;
+  readonly dryRun: boolean;
+}
+
+/**
+ * Where the state is saved: the folder that was named, beside a named result (here, for one on the Hub), nowhere for a
+ * stream.
+ */
+export function stateFolder({ options, out, dryRun }: Saving): string | undefined {
+  if (dryRun || (options.save_every === 0 && !options.resume)) return undefined;
+  if (options.state !== undefined) return options.state;
+  if (out === "-") return undefined;
+  const local = out.startsWith("hf:") ? parseUploadRef(out).name.replace(/^.*\//, "") : out;
+  return `${local.replace(/\/+$|\.(safetensors|gguf)$/, "")}-state`;
+}
 
 const flushes = (): boolean => process.env.INGOT_NO_FSYNC !== "1";
 

@@ -9,7 +9,7 @@ import { embedded, embeddedSlope, Family } from "../../../src/align/control/fami
 import { ReplayRatio } from "../../../src/align/control/replay-ratio.ts";
 import { method } from "../../../src/align/methods/control/awr.ts";
 import { Random } from "../../../src/data/random.ts";
-import { armsWorth, bed, imitated, learn, TRAINING, weightsOf } from "./support.ts";
+import { armsWorth, bed, begun, imitated, learn, TRAINING, weightsOf } from "./support.ts";
 
 /** With INGOT_LONG=1 what takes half a minute runs too. */
 const LONG = process.env.INGOT_LONG === "1";
@@ -114,6 +114,6 @@ test("the ratio rises once the mean share of active units has settled, and stays
 
 test("a bad range or ratio is refused", async () => {
   const own = await bed("bandit", 10);
-  expect(() => learn(method, own, { family: true, beta_range: [5, 1] })).toThrow("--beta-range 5,1 is no range");
-  expect(() => learn(method, own, { replay_ratio: "often" })).toThrow("--replay-ratio often is no ratio");
+  expect(() => begun(method, own, { family: true, beta_range: [5, 1] })).toThrow("--beta-range 5,1 is no range");
+  expect(() => begun(method, own, { replay_ratio: "often" })).toThrow("--replay-ratio often is no ratio");
 });

@@ -1,10 +1,10 @@
 /** `align control` from the shell: what it writes and tells, that it does so again, and what it refuses. */
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { open } from "../../../src/checkpoint/open.ts";
-import { runScript } from "../../support/command.ts";
+import { runScript, startScript } from "../../support/command.ts";
 
 setDefaultTimeout(120_000);
 const folder = mkdtempSync(join(tmpdir(), "ingot-control-"));
@@ -39,6 +39,43 @@ test("writes the networks with their history, tells returns, and does the same a
   expect(readFileSync(at("a.safetensors")).equals(readFileSync(at("c.safetensors")))).toBe(false);
 });
 
+test("a policy that is read back is measured as it was, and goes on", async () => {
+  const again = await run(
+    `${RUN.replace("control", "control a.safetensors").replace("--steps 30", "--steps 0")} --environment-seed 4 --json -o d.safetensors`,
+  );
+  expect([again.err, again.code]).toEqual([expect.anything(), 0]);
+  const found = JSON.parse(again.text);
+  expect(found.baselines.cloned).toBeUndefined();
+  const [first, second] = [await open(at("a.safetensors")), await open(at("d.safetensors"))];
+  for (const [name, { bytes, read }] of first.tensors) {
+    const [own, other] = [new Uint8Array(bytes), new Uint8Array(bytes)];
+    await read(own, 0);
+    await second.tensors.get(name)!.read(other, 0);
+    expect(own).toEqual(other);
+  }
+  expect(second.lineage.map(({ options }) => options.steps)).toEqual([30, 0]);
+});
+
+test("a run that was killed goes on as if it had not been, and leaves no state behind", async () => {
+  const argv = `${RUN.replace("--steps 30", "--steps 60")} --environment-seed 4 --online 500 --batch-size 16 -q`;
+  expect((await run(`${argv} -o whole.safetensors`)).code).toBe(0);
+  const cut = `${argv} --save-every 20 --log cut.log -o cut.safetensors`;
+  const child = startScript("align", cut.split(" "), folder);
+  const isOnline = () => existsSync(at("cut.log")) && readFileSync(at("cut.log"), "utf8").includes('"active_units"');
+  while (child.exitCode === null && !isOnline()) await Bun.sleep(2);
+  child.kill(9);
+  await child.exited;
+  expect(existsSync(at("cut.safetensors"))).toBe(false);
+  const refused = await run(cut);
+  expect([refused.code, refused.err]).toEqual([2, expect.stringMatching(/cut-state holds step \d+ of a run/)]);
+  const other = await run(`${cut} --resume --lr 0.1`);
+  expect([other.code, other.err]).toEqual([2, expect.stringMatching(/was saved with lr 0\.003; this run has 0\.1/)]);
+  const resumed = await run(`${cut.replace(" -q", "")} --resume`);
+  expect([resumed.code, resumed.err]).toEqual([0, expect.stringMatching(/continuing after update \d+ of 620/)]);
+  expect(readFileSync(at("cut.safetensors")).equals(readFileSync(at("whole.safetensors")))).toBe(true);
+  expect(existsSync(at("cut-state"))).toBe(false);
+});
+
 const META = "meta --generations 1 --pairs 2 --lives 1 --lengths 20,40 --test-lengths 30 --test-lives 4";
 
 test("meta writes a schedule that inspect reads, tells what it is worth, and does the same again", async () => {
@@ -54,6 +91,8 @@ test("meta writes a schedule that inspect reads, tells what it is worth, and doe
 });
 
 test.each([
+  [RUN.replace("control", "control grid.jsonl"), /grid\.jsonl/],
+  [`${RUN.replace("--steps 30", "--steps 0")} --environment-seed 4 -o x.safetensors`, /nothing to learn in no updates/],
   [`${META.replace("20,40", "40,20")} -o x.safetensors`, /--lengths 40,20 are no lengths/],
   [`${RUN} -o x.safetensors`, /grid\.jsonl.*(is no state|the state is worth)/],
   [`${RUN} --environment-seed 4 -o x/`, /the networks are one file of tensors/],

@@ -1,6 +1,8 @@
 /** Rows of a task, and a method of `align control` that learns from them. */
-import { cloned } from "../../../src/align/control/cloning.ts";
-import type { ControlMethod, Learnt, Training } from "../../../src/align/control/contract.ts";
+import { Cloning } from "../../../src/align/control/cloning.ts";
+import type { ControlMethod, ControlSetup, Learning, Learnt, Training } from "../../../src/align/control/contract.ts";
+import { BEGINNING, follow } from "../../../src/align/control/course.ts";
+import type { Networks } from "../../../src/align/control/networks.ts";
 import type { Policy } from "../../../src/align/control/policy.ts";
 import { type Transition, Transitions } from "../../../src/align/control/transitions.ts";
 import { Random } from "../../../src/data/random.ts";
@@ -9,6 +11,7 @@ import type { World } from "../../../src/data/worlds/world.ts";
 import { bindDefaults } from "../../../src/method/bind.ts";
 import { loadMethod } from "../../../src/method/registry.ts";
 import { headOf } from "../../../src/run/small-nets/head-of.ts";
+import type { NamedTensor } from "../../../src/run/small-nets/mlp.ts";
 
 export const TRAINING: Training = { steps: 300, batch_size: 64, lr: 3e-3, hidden: [16] };
 
@@ -33,25 +36,38 @@ export interface Noted {
   readonly told: Readonly<Record<string, number>>;
 }
 
-export function learn(
+export type Found = Learnt & { readonly tensors: readonly NamedTensor[]; readonly noted: readonly Noted[] };
+
+/** A run of a method that is about to begin. */
+export function begun(
   method: ControlMethod,
   { world, rows }: Bed,
   given: Record<string, unknown> = {},
   training: Partial<Training> = {},
-  seed = 0,
-): Promise<Learnt & { noted: Noted[] }> {
+  from?: Networks,
+): { learning: Learning; noted: Noted[] } {
   const noted: Noted[] = [];
   const { values } = bindDefaults(method, given);
   method.check?.(values);
-  const setup = { world, rows: rows(), values, training: { ...TRAINING, ...training }, seed };
-  return method
-    .learn({ ...setup, tick: async () => {}, note: (step, told) => void noted.push({ step, told }) })
-    .then((learnt) => ({ ...learnt, noted }));
+  const setup = { world, rows: rows(), values, training: { ...TRAINING, ...training }, seed: 0 };
+  const note: ControlSetup["note"] = (step, told) => void noted.push({ step, told });
+  return { learning: method.begin({ ...setup, tick: async () => {}, note, ...(from ? { from } : {}) }), noted };
+}
+
+/** A run of a method from its beginning to its end. */
+export async function learn(...given: Parameters<typeof begun>): Promise<Found> {
+  const { learning, noted } = begun(...given);
+  await follow(learning, BEGINNING, async () => {});
+  return { ...learning.learnt(), tensors: learning.networks(), noted };
 }
 
 /** A clone of the rows. */
-export const imitated = ({ world, rows }: Bed, training: Partial<Training> = {}, seed = 0): Promise<Policy> =>
-  cloned({ world, rows: rows(), training: { ...TRAINING, ...training }, seed, tick: async () => {} });
+export async function imitated({ world, rows }: Bed, training: Partial<Training> = {}): Promise<Policy> {
+  const setup = { world, rows: rows(), training: { ...TRAINING, ...training }, seed: 0, tick: async () => {} };
+  const cloning = new Cloning(setup);
+  await follow(cloning, BEGINNING, async () => {});
+  return cloning.policy;
+}
 
 /** The mean reward of a policy in a bandit, over contexts; arms are drawn so often in each. */
 export function armsWorth(world: World, { actor }: Learnt, draws = 400): number {
@@ -66,5 +82,5 @@ export function armsWorth(world: World, { actor }: Learnt, draws = 400): number 
 }
 
 /** All weights of the tensors whose names begin so. */
-export const weightsOf = ({ tensors }: Learnt, prefix: string): number[] =>
+export const weightsOf = ({ tensors }: Pick<Found, "tensors">, prefix: string): number[] =>
   tensors.filter(({ name }) => name.startsWith(prefix)).flatMap(({ values }) => [...values]);

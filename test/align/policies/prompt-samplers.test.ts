@@ -109,6 +109,9 @@ test("prompts of a group all come before one comes again, and then it is another
     for (let from = 0; from + 3 <= own.length; from += 3)
       expect(new Set(own.slice(from, from + 3).map(({ prompt }) => prompt)).size).toBe(3);
   }
+  // Of what is left out, neither a prompt nor a group without others is drawn.
+  const some = Array.from({ length: 12 }, () => order.next((prompt) => prompt !== 4 && prompt !== 5));
+  expect(new Set(some.map(({ prompt }) => prompt))).toEqual(new Set([4, 5]));
 });
 
 describe("from the shell", () => {

@@ -11,6 +11,7 @@ export const method = definePairLoss({
   about: "sorted gains of chosen answers exceed those of rejected ones",
   cite: "arXiv:2406.05882",
   options: { label_smoothing: LABEL_SMOOTHING(0) },
+  acrossPairs: true,
   loss: (rec, { chosen, rejected, beta, values: { label_smoothing: smoothing } }) =>
     sortedMarginLoss(rec, chosen.ratio, rejected.ratio, { beta, smoothing }),
 });

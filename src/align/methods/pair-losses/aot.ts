@@ -13,6 +13,7 @@ export const method = definePairLoss({
   about: "sorted margins of the batch exceed those of the reference",
   cite: "arXiv:2406.05882",
   options: { label_smoothing: LABEL_SMOOTHING(0) },
+  acrossPairs: true,
   loss: (rec, { chosen, rejected, beta, values: { label_smoothing: smoothing } }) =>
     sortedMarginLoss(rec, sub(rec, chosen.logps, rejected.logps), sub(rec, chosen.reference, rejected.reference), {
       beta,

@@ -8,20 +8,11 @@
 import { UserError } from "../../../errors.ts";
 import { logSigmoid, mul, neg, scale, sub } from "../../../tensor/ops/elementwise.ts";
 import { rowSum } from "../../../tensor/ops/reduce.ts";
-import { differs, groupsIn } from "../../policies/advantages.ts";
+import { groupsIn } from "../../policies/advantages.ts";
 import { definePolicy, EVERY_POLICY_LAW } from "../../policies/contract.ts";
+import { extremes, pairsOf } from "../../policies/pair-term.ts";
 
 const PAIRS = "the loss is one of pairs";
-
-/** Places of the best and the worst of rewards; none where all are alike. */
-function extremes(rewards: Float64Array): number[] {
-  if (!differs(rewards)) return [];
-  const places = [...rewards.keys()];
-  return [
-    places.reduce((best, i) => (rewards[i]! > rewards[best]! ? i : best)),
-    places.reduce((worst, i) => (rewards[i]! < rewards[worst]! ? i : worst)),
-  ];
-}
 
 export const method = definePolicy({
   name: "online-dpo",
@@ -41,11 +32,7 @@ export const method = definePolicy({
       throw new UserError("--mask-truncated would leave half a pair", "let a reward judge answers that are cut");
   },
   choice: { most: () => 2, of: ({ rewards, group }) => groupsIn(rewards, group).map(extremes) },
-  advantages: ({ rewards, group }) =>
-    groupsIn(rewards, group).flatMap((own) => {
-      const [best, worst] = extremes(own);
-      return Array.from(own, (_, i) => (i === best ? 1 : i === worst ? -1 : 0));
-    }),
+  advantages: pairsOf,
   pairs(rec, { logProbs, reference, values: { beta } }) {
     const [rows] = logProbs.shape as [number];
     const gains = rec.reshape(rowSum(rec, sub(rec, logProbs, reference)), [rows / 2, 2]);

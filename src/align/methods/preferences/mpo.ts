@@ -5,6 +5,7 @@
 import { definePreference } from "../../preferences/contract.ts";
 import { dpoLoss } from "../../preferences/dpo-loss.ts";
 import { DPO } from "../../preferences/dpo-options.ts";
+import { MIXED } from "../../preferences/pair-losses.ts";
 
 export const method = definePreference({
   name: "mpo",
@@ -12,11 +13,7 @@ export const method = definePreference({
   about: "DPO, binary classification of each answer and cross-entropy of the chosen one together",
   cite: "arXiv:2411.10442",
   reference: true,
-  pairLosses: [
-    { name: "sigmoid", weight: 0.8 },
-    { name: "bco-pair", weight: 0.2 },
-    { name: "sft", weight: 1 },
-  ],
+  pairLosses: MIXED,
   options: DPO,
   loss: dpoLoss,
 });
