@@ -202,6 +202,7 @@ export async function setUpPolicies(
   const held = reference?.held;
   const bytes = held ? [...held.parameters.values()].reduce((sum, parameter) => sum + parameter.bytes, 0) : 0;
   const head = chosen.method.value && new ValueHead(model, headsOf(chosen.method, values));
+  const rate = head && chosen.method.valueRate?.(chosen.values, options.lr);
   const entropies = chosen.method.entropies === true || values.target_entropy !== undefined;
   const policy = plan.asksOld
     ? new Likelihoods(model, { temperature: temperatureOf(chosen), entropies }, head)
@@ -245,6 +246,7 @@ export async function setUpPolicies(
     objective: policyObjective({ model, chosen, recompute: options.recompute, head, pairLosses }),
     source,
     extra: head?.parameters() ?? [],
+    updates: rate === undefined || rate === options.lr ? [] : [head!.scaled(rate / options.lr, seed)],
     controllers: [source.controller(), ...followersOf(pairLosses)],
     memory: { rollouts: gpu.pool.allocated - before, ...(bytes > 0 ? { original: bytes } : {}) },
     free() {
