@@ -1,4 +1,4 @@
-/** The kernel, states, options and numbers of AdamW, which other optimizers give to what they do not train themselves. */
+/** Kernel, states, options and numbers of AdamW, which other optimizers give to what they do not train themselves. */
 import type { Optimizer } from "../run/training/optimizer.ts";
 
 const OPTIONS = {
