@@ -8,7 +8,7 @@
 import { BEST_OF, FILTER, STEPS } from "../src/align/attempts/options.ts";
 import { CONTROL } from "../src/align/control/options.ts";
 import { META } from "../src/align/meta/options.ts";
-import { ALIGN, ESTIMATE, PREPARE } from "../src/align/options.ts";
+import { ALIGN, ESTIMATE, PREPARE, TUNE } from "../src/align/options.ts";
 import { SCORE } from "../src/align/verifying/options.ts";
 import { command, script } from "../src/cli/script.ts";
 
@@ -86,6 +86,22 @@ Lines go out in the order of the answers: {"reward": 0, "parts": {"exact": 0}}. 
       notes: `A line is a row to train on: prompt, completion, reward, and mean_reward of all answers to its prompt. Of answers that are
 worth the same the first counts. The policy that so chooses is at most ln N - (N-1)/N nats from the model.`,
       run: async (context) => (await import("../src/align/commands/best-of.ts")).bestOf(context),
+    }),
+    "tune-thresholds": command({
+      about: "Find how far each reward is worth pursuing, while a policy trains that is held there.",
+      args: "[model]",
+      examples: [
+        "bun run align tune-thresholds model/ --method grpo --data rows.jsonl --reward format:[0-9]+ --gold exact --reward-weights constrained --thresholds 0.5 --kl 0.05 --kl-in reward --batch-size 8 --max-new-tokens 4 --steps 4 -o tuned/",
+      ],
+      methods: "align",
+      defaultMethod: "ppo",
+      output: "checkpoint",
+      options: TUNE,
+      essentials: ["data", "gold", "steps", "batch_size", "lr", "threshold_steps", "threshold_patience", "resume"],
+      notes: `The policy is led from one point of thresholds to the next. At each the gold score is measured once its rewards are there, or after
+--threshold-patience rollouts; a simplex of points (Nelder and Mead) says which comes next. The result and the log name the best point so far,
+the means of the rewards that were measured there: --thresholds of a new run.`,
+      run: async (context) => (await import("../src/align/commands/tune-thresholds.ts")).tuneThresholds(context),
     }),
     filter: command({
       about: "Keep the rows that a model can learn from by rewards: those it solves in some of several attempts.",

@@ -2,10 +2,12 @@
 import type { Context, Outcome } from "../cli/context.ts";
 import type { Batch } from "../data/batch.ts";
 import { UserError } from "../errors.ts";
-import { readBatches } from "../run/training/batch-source.ts";
+import { labelCounts, type ReadRows, readBatches } from "../run/training/batch-source.ts";
 import { classLosses } from "../run/training/class-losses.ts";
 import { crossEntropyObjective } from "../run/training/cross-entropy.ts";
+import { chooseLoss } from "../run/training/label-loss.ts";
 import { runTraining } from "../run/training/run-training.ts";
+import type { TrainingData } from "../run/training/technique.ts";
 import { runStream } from "./continual/run.ts";
 import type { ADAPT } from "./options.ts";
 
@@ -13,7 +15,11 @@ type AdaptContext = Context<typeof ADAPT, "continual">;
 
 export async function adapt(context: AdaptContext): Promise<Outcome> {
   const { options, method } = context;
-  if (options.tasks !== undefined) return runStream(context, method!);
+  if (options.tasks !== undefined) {
+    if (options.loss !== "ce")
+      throw new UserError(`--tasks are learnt by cross-entropy, and not by --loss ${options.loss}`, "leave it out");
+    return runStream(context, method!);
+  }
   if (options.method !== undefined)
     throw new UserError(
       `--method ${options.method} learns one task after another, and there are no tasks`,
@@ -27,19 +33,27 @@ function trainAdapter(context: AdaptContext): Promise<Outcome> {
   const { options } = context;
   const lora = options.lora || (options.adapter === undefined && !options.lora_continue);
   const asked = { ...context, options: { ...options, lora } };
-  return runTraining<Batch>(asked, {
+  const loss = context.picks.loss[0]!;
+  return runTraining<Batch, TrainingData<Batch> & { readonly source: ReadRows }>(asked, {
     script: "adapt",
     balances: true,
     model: context.args[0] ?? "-",
     data: async (opened) => ({ source: await readBatches(options, opened) }),
-    work: async ({ model }) => ({
-      objective: crossEntropyObjective(model, {
-        smoothing: options.smoothing,
-        zLoss: options.z_loss,
-        recompute: options.recompute,
-        balance: true,
-        classes: classLosses(model, options, context.seed),
-      }),
-    }),
+    work: async ({ model }, { source }) => {
+      const { smoothing, z_loss: zLoss, recompute } = options;
+      const classes = classLosses(model, options, context.seed);
+      if (classes && loss.method.name !== "ce")
+        throw new UserError(
+          `--mixup and --contrastive do not go with --loss ${loss.method.name}`,
+          "leave one of them out",
+        );
+      const counts = () => labelCounts(source, model.sizes.outputs);
+      return {
+        objective: crossEntropyObjective(model, {
+          loss: chooseLoss(loss, { model, smoothing, zLoss, counts, micro: options.accumulate }),
+          ...{ smoothing, zLoss, recompute, balance: true, classes },
+        }),
+      };
+    },
   });
 }

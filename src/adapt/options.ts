@@ -3,6 +3,7 @@ import { type Dtype, dtypeWord } from "../checkpoint/dtype.ts";
 import { READING } from "../data/options.ts";
 import type { Options } from "../method/options.ts";
 import { CLASS_LOSSES } from "../run/training/class-losses.ts";
+import { LABEL_LOSS } from "../run/training/label-loss.ts";
 import { RUN } from "../run/training/options.ts";
 
 /** Types of an adapter's matrices by their option. */
@@ -277,4 +278,4 @@ export const STREAM = {
 } as const satisfies Options;
 
 /** Options of `adapt` itself: those of every script that trains, and those of streams. */
-export const ADAPT = { ...RUN, ...CLASS_LOSSES, ...STREAM } as const satisfies Options;
+export const ADAPT = { ...RUN, ...LABEL_LOSS, ...CLASS_LOSSES, ...STREAM } as const satisfies Options;

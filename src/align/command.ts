@@ -12,6 +12,7 @@ import type { PolicyMethod, SharedValues } from "./policies/contract.ts";
 import type { PolicyBatch } from "./policies/objective.ts";
 import { choosePairTerm } from "./policies/pair-choice.ts";
 import { checkRewardWeights } from "./policies/reward-weights/choose.ts";
+import type { Tuning } from "./policies/reward-weights/threshold-search.ts";
 import { type PolicyData, readPolicies, setUpPolicies } from "./policies/training.ts";
 import type { PreferenceBatch } from "./preferences/batches.ts";
 import type { PreferenceMethod } from "./preferences/contract.ts";
@@ -19,11 +20,23 @@ import { choosePairLosses, type PreferenceData, readPreferences, setUpPreference
 import type { ReferenceModel } from "./reference-model.ts";
 import type { RewardMethod } from "./reward-models/contract.ts";
 import { rewardTechnique } from "./reward-models/training.ts";
-import { freeRewards, readyRewards, rewardTerms } from "./verifying/rewards.ts";
+import { freeRewards, type RewardSetup, type RewardTerm, readyRewards, rewardTerms } from "./verifying/rewards.ts";
 
 type AlignContext = Context<typeof ALIGN, "align">;
 
-export async function align(context: AlignContext): Promise<Outcome> {
+/** What a sub-command adds to a policy's training. */
+export interface Searched {
+  /** For lineage. */
+  readonly script: string;
+  /** Terms that count nothing, and how thresholds are searched by them. Throws UserError. */
+  tuning(
+    chosen: Bound<PolicyMethod>,
+    terms: readonly RewardTerm[],
+    known: Pick<RewardSetup, "maxTokens" | "gpu">,
+  ): Promise<{ readonly gold: readonly RewardTerm[]; readonly tuning: Tuning }>;
+}
+
+export async function align(context: AlignContext, searched?: Searched): Promise<Outcome> {
   const { method, options } = context;
   const { kind, name } = method!;
   if (options.eval_split !== undefined && (kind === "policy" || kind === "logged"))
@@ -37,11 +50,13 @@ export async function align(context: AlignContext): Promise<Outcome> {
       "leave it out",
     );
   const { settings } = context;
+  if (searched && kind !== "policy")
+    throw new UserError(`${searched.script} trains a policy, and ${name} is none`, "--method ppo");
   switch (method!.kind) {
     case "preference":
       return preferences(context, bind<PreferenceMethod>(method!, settings));
     case "policy":
-      return policies(context, bind<PolicyMethod>(method!, settings));
+      return policies(context, bind<PolicyMethod>(method!, settings), searched);
     case "reward-model":
       return rewardModel(context, bind<RewardMethod>(method!, settings));
     case "logged":
@@ -63,7 +78,11 @@ function logged(context: AlignContext, chosen: Bound<LoggedMethod>): Promise<Out
 }
 
 /** Trains by rewards of answers that the model samples. */
-async function policies(context: AlignContext, chosen: Bound<PolicyMethod>): Promise<Outcome> {
+async function policies(
+  context: AlignContext,
+  chosen: Bound<PolicyMethod>,
+  searched: Searched | undefined,
+): Promise<Outcome> {
   const { options } = context;
   const values: SharedValues = chosen.values;
   if (options.reference_cache)
@@ -74,18 +93,20 @@ async function policies(context: AlignContext, chosen: Bound<PolicyMethod>): Pro
   const pairLosses = await choosePairTerm(context, chosen); // refused before anything is read
   const { promise: gpu, resolve } = Promise.withResolvers<Gpu>();
   const known = { maxTokens: values.max_new_tokens, gpu: () => gpu };
-  const terms = await rewardTerms(values, known); // refused before anything is read
+  const rewards = await rewardTerms(values, known); // refused before anything is read
+  checkRewardWeights(chosen, rewards);
+  const search = await searched?.tuning(chosen, rewards, known);
+  const terms = [...rewards, ...(search?.gold ?? [])];
   context.onExit(() => freeRewards(terms));
-  checkRewardWeights(chosen, terms);
   return runTraining<PolicyBatch, PolicyData>(context, {
-    script: "align",
+    script: searched?.script ?? "align",
     method: chosen.method.name,
     model: context.args[0] ?? "-",
     data: (opened) => readPolicies(context, chosen, opened),
     async work(built, data) {
       resolve(built.gpu);
       const judges = await readyRewards(terms, built.gpu);
-      const work = await setUpPolicies(context, chosen, { terms, pairLosses }, data, built);
+      const work = await setUpPolicies(context, chosen, { terms, pairLosses, tuning: search?.tuning }, data, built);
       return judges === 0 ? work : { ...work, memory: { ...work.memory, judges } };
     },
     read: ({ other }) => referenceRead(other),

@@ -39,6 +39,41 @@ export const ALIGN = {
   },
 } as const satisfies Options;
 
+/** Options of `align tune-thresholds`, which are those of a training and these. */
+export const TUNE = {
+  ...ALIGN,
+  gold: {
+    type: "string[]",
+    required: true,
+    lists: "verifier",
+    value: "TERM",
+    help: "verifier with a weight that says what answers are truly worth, or a sum of them; none of them trains the policy",
+  },
+  threshold_steps: {
+    type: "number[]",
+    value: "X,...",
+    help: "how far the second point tried is from --thresholds, for each reward; 0.1 each when left out",
+  },
+  threshold_patience: {
+    type: "number.integer >= 1",
+    default: 20,
+    value: "N",
+    help: "most rollouts for which rewards are led to a point of thresholds",
+  },
+  threshold_window: {
+    type: "number.integer >= 1",
+    default: 3,
+    value: "N",
+    help: "rollouts whose mean says where the policy is, and what it is worth there",
+  },
+  threshold_near: {
+    type: "number > 0",
+    default: 0.02,
+    value: "X",
+    help: "how near a reward is to a threshold that it has reached; points as near as that are tried once",
+  },
+} as const satisfies Options;
+
 const FITTED = {
   logged_weights: LOGGED.logged_weights,
   value_folds: LOGGED.value_folds,

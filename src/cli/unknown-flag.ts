@@ -4,7 +4,7 @@
 import { UserError } from "../errors.ts";
 import { nearest } from "../method/nearest.ts";
 import { flagOf, nameIn, type Options } from "../method/options.ts";
-import { loadMethods, methodNames, nounOf } from "../method/registry.ts";
+import { loadMethods, methodNames, nounsOf } from "../method/registry.ts";
 import { quote } from "../text/quote.ts";
 import type { Choice } from "./choices.ts";
 import type { AnyDefinition } from "./context.ts";
@@ -39,7 +39,7 @@ export async function refuseUnchosen(
       throw new UserError(`${what} has no effect without ${flagOf(option)} ${anyOf(names)}`, "give both or neither");
     const chosen = methods.map(({ name }) => name).join(", ");
     const lacking = methods.length > 1 ? `none of ${chosen} has an option ${what}` : `${chosen} has no option ${what}`;
-    const others = `${option === "method" ? "methods" : `${nounOf(source)}s`} with ${flag}: ${names.join(", ")}`;
+    const others = `${option === "method" ? "methods" : nounsOf(source)} with ${flag}: ${names.join(", ")}`;
     throw new UserError(
       methods.length === 0 ? `${what} needs a --method` : lacking,
       meant === undefined ? others : `here it is ${meant}; ${others}`,

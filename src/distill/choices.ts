@@ -107,9 +107,15 @@ async function checkCount(
 function checkWeights(weights: LossWeights, options: DistillRun["options"]): void {
   if (weights.distill === 0 && weights.labels === 0)
     throw new UserError("--distill-weight and --label-weight are both 0", "nothing would be learnt");
-  if (weights.labels === 0 && (options.smoothing > 0 || options.z_loss > 0))
+  const changes = [
+    ["--smoothing", options.smoothing > 0],
+    ["--z-loss", options.z_loss > 0],
+    [`--loss ${options.loss}`, options.loss !== "ce"],
+  ] as const;
+  const changed = changes.find(([, isGiven]) => isGiven);
+  if (weights.labels === 0 && changed)
     throw new UserError(
-      `${options.smoothing > 0 ? "--smoothing" : "--z-loss"} changes the labels' cross-entropy, whose weight is 0`,
+      `${changed[0]} changes the loss of the labels, whose weight is 0`,
       "give --label-weight, or leave it out",
     );
 }

@@ -12,6 +12,7 @@ import { type DistillData, openTeachers, setUpTraining } from "./training.ts";
 
 export async function distill(context: Context<typeof DISTILL, "distill">): Promise<Outcome> {
   const { options } = context;
+  const loss = context.picks.loss[0]!;
   const choices = await chooseRoles(context, context.args, bind(context.method!, context.settings));
   return runTraining<Batch, DistillData>(context, {
     script: "distill",
@@ -28,7 +29,7 @@ export async function distill(context: Context<typeof DISTILL, "distill">): Prom
       teachers.checkLength?.(longestRow(source));
       return { source, teachers };
     },
-    work: (built, data) => setUpTraining(context, choices, data, built),
+    work: (built, data) => setUpTraining(context, choices, loss, data, built),
     read: ({ teachers }) => teachers.read,
   });
 }

@@ -1,6 +1,6 @@
 /**
- * The objective of distillation: a method's loss per row of logits, or per position of hidden states, and the labels'
- * cross-entropy, as means over the rows that count.
+ * The objective of distillation: a method's loss per row of logits, or per position of hidden states, and a loss of the
+ * labels, as means over the rows that count.
  */
 import { type Batch, batchKey } from "../data/batch.ts";
 import { meanWeights } from "../data/targets.ts";
@@ -8,6 +8,7 @@ import type { Bound } from "../method/bind.ts";
 import type { Model, Recorded } from "../model/model.ts";
 import { fillInputs, fillTargets, recordInputs, recordTargets } from "../run/batch-programs.ts";
 import type { RecordedTeacher, Teacher } from "../run/teachers/teacher.ts";
+import { type ChosenLoss, labelRows } from "../run/training/label-loss.ts";
 import { type Objective, ofBatch } from "../run/training/objective.ts";
 import { RowMetrics } from "../run/training/row-metrics.ts";
 import { crossEntropy } from "../tensor/ops/cross-entropy.ts";
@@ -31,9 +32,8 @@ export interface DistillSetup {
   readonly parts?: readonly Pick<DistillPart, "teacherRows" | "apart">[];
   /** Whether activations are computed a second time on the way back. */
   readonly recompute?: boolean;
-  /** Of the labels' cross-entropy. */
-  readonly smoothing?: number;
-  readonly zLoss?: number;
+  /** Of the labels; cross-entropy when left out. */
+  readonly loss?: ChosenLoss;
 }
 
 const LABELS = "labels";
@@ -103,9 +103,8 @@ export function distillObjective(setup: DistillSetup): Objective<Batch> {
 
 /** Losses of rows of logits (N): the labels', the method's, and those of capabilities, each times its weight. */
 function rowLosses(setup: DistillSetup, recording: Recording): Tensor {
-  const { model, teachers, smoothing = 0, zLoss = 0 } = setup;
+  const { model, teachers, loss: ofLabels } = setup;
   const { rec, student, heard, weights, targets, notes } = recording;
-  const softened = { ...(smoothing > 0 ? { smoothing } : {}), ...(zLoss > 0 ? { zLoss } : {}) };
   return chunkedHead(rec, {
     hidden: student.hidden,
     head: student.head,
@@ -115,9 +114,9 @@ function rowLosses(setup: DistillSetup, recording: Recording): Tensor {
       notes.chunk(labels!);
       const terms: Tensor[] = [];
       if (weights.labels > 0) {
-        const nll = crossEntropy(rec, logits, labels!, softened);
-        notes.add("cross_entropy", nll);
-        terms.push(scale(rec, nll, weights.labels));
+        const own = ofLabels ? labelRows(rec, ofLabels, logits, labels!) : crossEntropy(rec, logits, labels!);
+        notes.add(ofLabels === undefined || ofLabels.loss.method.softens ? "cross_entropy" : "label_loss", own);
+        terms.push(scale(rec, own, weights.labels));
       }
       if (setup.chosen.method.rows && weights.distill > 0)
         terms.push(...methodLosses(setup, recording, { logits, labels: labels!, hidden, rest }));

@@ -1,6 +1,7 @@
 /** Options of `distill` and its sub-command, besides those of a method. */
 import { READING } from "../data/options.ts";
 import type { Options } from "../method/options.ts";
+import { LABEL_LOSS } from "../run/training/label-loss.ts";
 import { DATA, RUN } from "../run/training/options.ts";
 import { SAMPLES } from "./sampled.ts";
 
@@ -13,7 +14,8 @@ export const DISTILL = {
   },
   student: { type: "string", help: "model that learns; stdin when left out", value: "MODEL" },
   distill_weight: { type: "number >= 0", help: "weight of the method's loss; 1 for most methods", value: "W" },
-  label_weight: { type: "number >= 0", help: "weight of the labels' cross-entropy; 0 for most methods", value: "W" },
+  label_weight: { type: "number >= 0", help: "weight of the loss of the labels; 0 for most methods", value: "W" },
+  loss: { ...LABEL_LOSS.loss, help: "the loss of the labels" },
   ...SAMPLES,
 } as const satisfies Options;
 

@@ -5,10 +5,12 @@
 import type { Batch } from "../data/batch.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { keyedNormals } from "../keyed-random.ts";
+import type { Bound } from "../method/bind.ts";
 import type { Model } from "../model/model.ts";
 import type { Adaptive } from "../run/training/adaptive.ts";
-import type { BatchSource } from "../run/training/batch-source.ts";
+import { type BatchSource, labelCounts, type ReadRows } from "../run/training/batch-source.ts";
 import type { Controller } from "../run/training/controller.ts";
+import { chooseLoss, type LabelLoss } from "../run/training/label-loss.ts";
 import type { Built, Opened, TrainingData, Work } from "../run/training/technique.ts";
 import { Parameter } from "../tensor/parameter.ts";
 import { sizeOf } from "../tensor/tensor.ts";
@@ -34,12 +36,14 @@ export async function openTeachers(
 
 /** What was read. */
 export interface DistillData extends TrainingData<Batch> {
+  readonly source: ReadRows;
   readonly teachers: OpenTeachers;
 }
 
 export async function setUpTraining(
   run: DistillRun,
   choices: Choices,
+  loss: Bound<LabelLoss>,
   data: DistillData,
   built: Built,
 ): Promise<Work<Batch>> {
@@ -66,8 +70,11 @@ export async function setUpTraining(
       weights,
       parts,
       recompute: options.recompute,
-      smoothing: options.smoothing,
-      zLoss: options.z_loss,
+      loss: chooseLoss(loss, {
+        ...{ model, smoothing: options.smoothing, zLoss: options.z_loss, part: true },
+        counts: () => labelCounts(data.source, model.sizes.outputs),
+        micro: options.accumulate,
+      }),
     }),
     // What learns beside the student is saved by name, and teachers have the same names: one teacher at most.
     extra: [...extra.values(), ...(trains ? models[0]!.trainable() : [])],
@@ -93,7 +100,7 @@ function batchesFor(
   { tools, model: student }: Built,
   teacher: Model | undefined,
 ): BatchSource<Batch> {
-  let batches = source;
+  let batches: BatchSource<Batch> = source;
   for (const [whose, model] of [
     ["teacher", teacher],
     ["student", student],

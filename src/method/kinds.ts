@@ -23,6 +23,7 @@ export const FOLDERS = {
   "adapter-init": ["model/adapters/inits"],
   optimizer: ["train/methods/optimizers"],
   schedule: ["train/methods/schedules"],
+  loss: ["train/methods/losses"],
   verifier: ["align/methods/verifiers"],
   task: ["data/tasks"],
   architecture: ["model/architectures"],

@@ -57,8 +57,8 @@ export const nounOf = (source: MethodSource): string =>
   typeof source === "string" ? (NOUNS[source as Kind] ?? source) : "method";
 
 /** Several of them. */
-const nounsOf = (source: MethodSource): string =>
-  nounOf(source).endsWith("ch") ? `${nounOf(source)}es` : `${nounOf(source)}s`;
+export const nounsOf = (source: MethodSource): string =>
+  /(?:ch|ss)$/.test(nounOf(source)) ? `${nounOf(source)}es` : `${nounOf(source)}s`;
 
 /** What lists call the methods of a kind: "Methods", "Optimizers". */
 export function titleOf(source: MethodSource): string {

@@ -27,6 +27,7 @@ const LAW_TESTS: Partial<Record<Kind, string>> = {
   "adapter-init": "test/model/adapters",
   optimizer: "test/laws",
   schedule: "test/laws",
+  loss: "test/laws",
   curriculum: "test/curriculum",
   selector: "test/curriculum",
   task: "test/data/tasks",

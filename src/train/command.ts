@@ -6,18 +6,19 @@ import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import type { Context, Outcome } from "../cli/context.ts";
 import type { Batch } from "../data/batch.ts";
 import { UserError } from "../errors.ts";
+import type { Bound } from "../method/bind.ts";
 import type { Model } from "../model/model.ts";
 import { checkPgd } from "../run/adversarial/options.ts";
-import { readBatches } from "../run/training/batch-source.ts";
+import { labelCounts, type ReadRows, readBatches } from "../run/training/batch-source.ts";
 import { classLosses } from "../run/training/class-losses.ts";
 import type { Controller } from "../run/training/controller.ts";
 import { crossEntropyObjective, type RowWeigher } from "../run/training/cross-entropy.ts";
+import { chooseLoss, type LabelLoss } from "../run/training/label-loss.ts";
 import type { Objective } from "../run/training/objective.ts";
 import { refuseGroups } from "../run/training/option-checks.ts";
 import { runTraining } from "../run/training/run-training.ts";
 import type { TrainingData } from "../run/training/technique.ts";
 import { adversarialWork } from "./adversarial.ts";
-import { correctnessObjective } from "./correctness.ts";
 import { fixedHeadObjective } from "./fixed-head.ts";
 import { chosenMask, withPromptsChanged } from "./increments.ts";
 import { fauLog } from "./log-fau.ts";
@@ -31,20 +32,22 @@ export type TrainContext = Context<typeof TRAIN>;
 
 /** What was read: rows, and with --private-from an earlier model. */
 interface Read extends TrainingData<Batch> {
-  readonly source: Awaited<ReturnType<typeof readBatches>>;
+  readonly source: ReadRows;
   readonly privateFrom: Checkpoint | undefined;
 }
 
 export function train(context: TrainContext): Promise<Outcome> {
   const { options, seed } = context;
   if (options.adversarial) checkPgd(options);
-  const contrasts = options.loss === "infonce";
-  if (options.loss_balance !== "none" && (options.loss !== "ce" || options.head !== "own"))
+  const loss = context.picks.loss[0]!;
+  const { name } = loss.method;
+  const embeds = loss.method.embeds?.(loss.values);
+  if (options.loss_balance !== "none" && (name !== "ce" || options.head !== "own"))
     throw new UserError(
-      `--loss-balance ${options.loss_balance} weighs rows by their cross-entropy, and --${options.loss === "ce" ? "head sparse-etf" : `loss ${options.loss}`} trains by another loss`,
+      `--loss-balance ${options.loss_balance} weighs rows by their cross-entropy, and --${name === "ce" ? "head sparse-etf" : `loss ${name}`} trains by another loss`,
       "leave one of them out",
     );
-  if (contrasts && options.accumulate > 1)
+  if (embeds && options.accumulate > 1)
     throw new UserError(
       "--loss infonce compares all pairs of a step with each other, and --accumulate would part them",
       "raise --batch-size in its place; --recompute makes room",
@@ -61,7 +64,7 @@ export function train(context: TrainContext): Promise<Outcome> {
   return runTraining<Batch, Read>(asked, {
     script: "train",
     balances: true,
-    embeds: contrasts ? { temperature: options.temperature } : undefined,
+    embeds,
     model: context.args[0] ?? (options.init === undefined ? "-" : undefined),
     data: async (opened) => ({
       source: await readBatches(options, opened),
@@ -87,7 +90,7 @@ export function train(context: TrainContext): Promise<Outcome> {
       const target = options.private_head;
       const second = target === undefined ? undefined : await PrivateHead.make(built, target, privateFrom);
       return {
-        objective: objectiveOf(model, source, options, seed, { weigher: balance?.weigher, second }),
+        objective: objectiveOf(model, source, options, seed, { loss, weigher: balance?.weigher, second }),
         ...followed(
           [
             ...shiftWarning(options, context),
@@ -115,33 +118,46 @@ export function train(context: TrainContext): Promise<Outcome> {
 const followed = (own: readonly Controller[], stream: Prequential | undefined) =>
   stream ? { controllers: [...own, stream], told: () => stream.told() } : { controllers: own };
 
-type Source = Parameters<typeof chosenMask>[1];
+interface ObjectiveParts {
+  readonly loss: Bound<LabelLoss>;
+  readonly weigher: RowWeigher | undefined;
+  readonly second: PrivateHead | undefined;
+}
 
 function objectiveOf(
   model: Model,
-  source: Source,
+  source: ReadRows,
   options: TrainContext["options"],
   seed: number,
-  { weigher, second }: { readonly weigher: RowWeigher | undefined; readonly second: PrivateHead | undefined },
+  { loss, weigher, second }: ObjectiveParts,
 ): Objective<Batch> {
-  const { smoothing, z_loss: zLoss, recompute, etf_sparsity: sparsity, etf_steps: steps } = options;
+  const { smoothing, z_loss: zLoss, recompute, accumulate } = options;
   const classes = classLosses(model, options, seed);
-  if (classes && (weigher || options.loss === "correctness"))
+  const { method, values } = loss;
+  if (classes && (weigher || method.name !== "ce"))
     throw new UserError(
-      `--mixup and --contrastive do not go with ${weigher ? "--loss-balance" : "--loss correctness"}`,
+      `--mixup and --contrastive do not go with ${weigher ? "--loss-balance" : `--loss ${method.name}`}`,
       "leave one of them out",
     );
-  if (options.loss === "correctness")
-    return correctnessObjective(model, { perRow: options.experts_per_row, smoothing });
+  if (method.objective) return method.objective(model, { values, smoothing });
   const increments = chosenMask(model, source, options);
-  if (options.head === "own")
+  if (options.head === "own") {
+    const counts = () => labelCounts(source, model.sizes.outputs);
     return crossEntropyObjective(model, {
+      loss: chooseLoss(loss, { model, smoothing, zLoss, counts, micro: accumulate }),
       ...{ smoothing, zLoss, recompute, increments, classes, weigher },
       ...{ balance: true, statistics: "batch", accuracy: options.prequential },
     });
+  }
+  if (method.name !== "ce")
+    throw new UserError(
+      `--head sparse-etf is trained by cross-entropy, and not by --loss ${method.name}`,
+      "leave one out",
+    );
   if (classes)
     throw new UserError("--mixup and --contrastive do not go with --head sparse-etf", "leave one of them out");
   if (increments)
     throw new UserError("--increment-mask and --head sparse-etf are two objectives", "leave one of them out");
+  const { etf_sparsity: sparsity, etf_steps: steps } = options;
   return fixedHeadObjective(model, { sparsity, steps, seed, smoothing, zLoss, recompute, private: second });
 }

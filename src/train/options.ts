@@ -1,8 +1,8 @@
 /** Options of `train`: those of every script that trains, its losses, and inputs that are moved against the model. */
 import type { Options } from "../method/options.ts";
-import { TEMPERATURE } from "../model/embedder.ts";
 import { PGD } from "../run/adversarial/options.ts";
 import { CLASS_LOSSES } from "../run/training/class-losses.ts";
+import { LABEL_LOSS } from "../run/training/label-loss.ts";
 import { RUN } from "../run/training/options.ts";
 import { SHIFT } from "../run/training/shift-detector.ts";
 
@@ -67,29 +67,11 @@ export const TRAIN = {
     help: "first rows of --data on which they are counted",
     value: "N",
   },
-  loss: {
-    type: "'ce' | 'infonce' | 'correctness'",
-    default: "ce",
-    help: "cross-entropy of tokens or labels; of pairs of texts InfoNCE: which text of the batch belongs to the first; of a mixture of classifiers (mlp-experts), a router that learns which of them are right",
-  },
-  experts_per_row: {
-    type: "number.integer >= 1",
-    default: 3,
-    with: { loss: "correctness" },
-    help: "experts that learn a row: those that the router holds the likeliest",
-    value: "K",
-  },
+  ...LABEL_LOSS,
   prequential: {
     type: "boolean",
     default: false,
     help: "one pass over the rows in their order, each answered before it is learnt; tells the accuracy on the way",
-  },
-  temperature: {
-    type: "number > 0",
-    default: TEMPERATURE,
-    with: { loss: "infonce" },
-    help: "divides the cosines of pairs",
-    value: "T",
   },
   loss_balance: {
     type: "'none' | 'awl'",

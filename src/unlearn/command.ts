@@ -31,15 +31,21 @@ export async function unlearn(context: UnlearnContext): Promise<Outcome> {
 /** Trains an objective. */
 function train(context: UnlearnContext, chosen: Bound<UnlearnObjective>): Promise<Outcome> {
   const [smoothing] = context.picks.smooth;
+  const loss = context.picks.loss[0]!;
   const choices = chooseTerms(context, chosen, smoothing?.method);
   const { trains } = choices;
+  if (loss.method.name !== "ce" && choices.retain !== "nll" && context.options.pd === undefined)
+    throw new UserError(
+      `--loss ${loss.method.name} is of the labels of rows to keep, which have no part in this loss`,
+      "give --retain with --retain-loss nll, or leave it out",
+    );
   return runTraining<UnlearnBatch, UnlearnData>(context, {
     script: "unlearn",
     method: chosen.method.name,
     model: context.args[0] ?? "-",
     trains: typeof trains === "function" ? (loaded) => tracedWeights(context, trains, loaded) : trains,
     data: (opened) => readData(context, choices, opened),
-    work: (built, data) => setUpTraining(context, choices, smoothing, data, built),
+    work: (built, data) => setUpTraining(context, choices, { smoothing, loss }, data, built),
     measured: [...named("forget", context.options.forget), ...named("retain", context.options.retain)],
   });
 }

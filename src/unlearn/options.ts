@@ -1,6 +1,7 @@
 /** Options of `unlearn` and its sub-command, besides those of a method. */
 import { READING } from "../data/options.ts";
 import type { Options } from "../method/options.ts";
+import { LABEL_LOSS } from "../run/training/label-loss.ts";
 import { DATA, OPTIMIZATION, RUN, TRAINED } from "../run/training/options.ts";
 import { MEASURE } from "./importance-options.ts";
 
@@ -50,6 +51,7 @@ export const UNLEARN = {
     value: "FILE",
   },
   pd_weight: { type: "number >= 0", needs: "pd", help: "weight of their cross-entropy; 0.5 when left out", value: "W" },
+  loss: { ...LABEL_LOSS.loss, help: "the loss of the rows to keep, and of --pd" },
   smooth: { type: "string", kind: "smoothing", help: "flatten the forget loss against relearning" },
 } as const satisfies Options;
 

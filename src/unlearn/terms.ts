@@ -4,6 +4,7 @@ import type { Bound } from "../method/bind.ts";
 import type { Model } from "../model/model.ts";
 import { recordInputs, recordTargets } from "../run/batch-programs.ts";
 import type { Teacher } from "../run/teachers/teacher.ts";
+import { type ChosenLoss, labelLosses } from "../run/training/label-loss.ts";
 import { divergence } from "../tensor/ops/divergence.ts";
 import { chunkedHead, headLoss } from "../tensor/ops/head-loss.ts";
 import type { Recorder } from "../tensor/recorder.ts";
@@ -25,6 +26,8 @@ export interface UnlearnSetup {
   /** Whether activations are computed a second time on the way back. */
   readonly recompute: boolean;
   readonly seed: number;
+  /** Of the labels of rows to keep; cross-entropy when left out. */
+  readonly loss?: ChosenLoss;
 }
 
 export interface Term {
@@ -34,10 +37,14 @@ export interface Term {
   record(rec: Recorder, batch: Batch, rows: RowNumbers): Tensor;
 }
 
-/** Cross-entropy of the labels. */
-export const labelsTerm = ({ model, recompute }: UnlearnSetup): Term => ({
+/** The loss of the labels. */
+export const labelsTerm = ({ model, recompute, loss }: UnlearnSetup): Term => ({
   per: "token",
-  record: (rec, batch) => labelsLoss(rec, model, batch, recompute),
+  record(rec, batch) {
+    if (!loss) return labelsLoss(rec, model, batch, recompute);
+    const { hidden, head } = model.record(rec, recordInputs(rec, batch), { recompute });
+    return labelLosses(rec, loss, { hidden, head, width: model.sizes.outputs, targets: recordTargets(rec, batch) });
+  },
 });
 
 function labelsLoss(rec: Recorder, model: Model, batch: Batch, recompute: boolean, prefix = ""): Tensor {

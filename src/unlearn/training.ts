@@ -9,6 +9,7 @@ import { baseTeacher, liveTeacher, type Teacher } from "../run/teachers/teacher.
 import { makesAdapter } from "../run/training/adapter-choice.ts";
 import type { Adaptive } from "../run/training/adaptive.ts";
 import type { Controller } from "../run/training/controller.ts";
+import { chooseLoss, type LabelLoss } from "../run/training/label-loss.ts";
 import { ParetoGradients } from "../run/training/pareto-gradients.ts";
 import type { Built, Work } from "../run/training/technique.ts";
 import type { UnlearnBatch } from "./batches.ts";
@@ -21,7 +22,7 @@ import type { Smoothing } from "./smoothing.ts";
 export async function setUpTraining(
   run: UnlearnRun,
   choices: Choices,
-  smoothing: Bound<Smoothing> | undefined,
+  { smoothing, loss }: { readonly smoothing: Bound<Smoothing> | undefined; readonly loss: Bound<LabelLoss> },
   data: UnlearnData,
   built: Built,
 ): Promise<Work<UnlearnBatch>> {
@@ -44,6 +45,7 @@ export async function setUpTraining(
       parts,
       recompute: options.recompute,
       seed,
+      loss: chooseLoss(loss, { model, counts: undefined, micro: options.accumulate, part: true }),
     }),
     controllers: [
       weightsController(choices, adaptive),

@@ -106,7 +106,7 @@ test("files of sentence-transformers decide, and go with the result", async () =
 
 test.each([
   ["train", `model/ ${TRAIN} --steps 1 --accumulate 2 -o x/`, "--accumulate would part them"],
-  ["train", "model/ --data pairs.jsonl --temperature 0.1 --steps 1 -o x/", "--temperature has no effect"],
+  ["train", "model/ --data pairs.jsonl --temperature 0.1 --steps 1 -o x/", "ce has no option --temperature"],
   ["train", "model/ --data pairs.jsonl --steps 1 -o x/", "expected text and label, found a row of pair"],
   [
     "train",

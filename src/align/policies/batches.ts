@@ -98,7 +98,17 @@ export function batchAt(
         all[row * tokens.length + rows[row]!.from - 1 + t] = of(row, t);
     return all;
   };
-  const numbers = (name: "old" | "reference" | "estimates" | "returns" | "traits") =>
+  /** What a value head foretells, so many numbers of a token: (B, T, H). */
+  const wide = (name: "estimates" | "returns"): Float32Array | undefined => {
+    const [{ ids, [name]: first }] = answers as [HeldAnswer];
+    if (!first) return undefined;
+    const heads = first.length / Math.max(1, ids.length);
+    const all = Array.from({ length: heads }, (_, h) => placed((row, t) => answers[row]![name]![t * heads + h]!));
+    return Float32Array.from({ length: heads * tokens.rows * tokens.length }, (_, i) => {
+      return all[i % heads]![Math.floor(i / heads)]!;
+    });
+  };
+  const numbers = (name: "old" | "reference" | "traits") =>
     answers[0]![name] ? placed((row, t) => answers[row]![name]![t]!) : undefined;
   return {
     tokens,
@@ -113,8 +123,8 @@ export function batchAt(
     // The model is the one that sampled until the first update is done, but for answers of earlier rollouts.
     old: update === 0 && !forced && answers.every(({ rollout }) => rollout === undefined) ? undefined : numbers("old"),
     reference: numbers("reference"),
-    estimates: numbers("estimates"),
-    returns: numbers("returns"),
+    estimates: wide("estimates"),
+    returns: wide("returns"),
     ...(values.pair_weight > 0
       ? pairPlaces(micro, own, values.group)
       : { best: undefined, worst: undefined, pairs: undefined }),

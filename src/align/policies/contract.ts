@@ -69,7 +69,7 @@ export interface Rewarded<V extends SharedValues = SharedValues> {
   readonly truncated: readonly boolean[];
   /** With --kl-in reward: --kl times k1 of every token, row by row. */
   readonly penalties: readonly Float64Array[] | undefined;
-  /** What the value head foretold at every token, row by row; for a method with `value`. */
+  /** What the value head foretold at every token, row by row; for a method with `value`. Of several rewards in turn. */
   readonly estimates: readonly Float64Array[] | undefined;
   /** Entropy before every token, nats, of the policy that sampled, row by row; for a method that says `entropies`. */
   readonly entropies: readonly Float64Array[] | undefined;
@@ -187,6 +187,8 @@ export interface PolicyMethod<O extends Options = Options> extends MethodInfo<O>
    * its advantages and what the head foretold; the mean is over all tokens of an update.
    */
   value?(rec: Recorder, given: ValueTerms<PolicyValues<O>>): Tensor;
+  /** Peak learning rate of the value head, of that of the model; the same when left out. */
+  valueRate?(values: PolicyValues<O>, lr: number): number;
   /** What is kept of a rollout for the next one, as JSON. */
   keeps?(given: Rewarded<PolicyValues<O>>): Json;
   /**

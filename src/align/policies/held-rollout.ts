@@ -23,7 +23,7 @@ export interface HeldAnswer {
   readonly old?: readonly number[];
   /** Those of the model as it was. */
   readonly reference?: readonly number[];
-  /** What the value head foretold at each token, and what followed. */
+  /** What the value head foretold at each token, of one reward or several, and what followed. */
   readonly estimates?: readonly number[];
   readonly returns?: readonly number[];
   /** What the method says of each token. */

@@ -5,6 +5,8 @@ import type { Model } from "../../model/model.ts";
 import { fillInputs, fillTargets } from "../../run/batch-programs.ts";
 import { Programs } from "../../run/programs.ts";
 import type { Program } from "../../tensor/program.ts";
+import type { Dynamic } from "../../tensor/recorder.ts";
+import { COOLING } from "./entropy-target.ts";
 import { logProbsOf } from "./log-probs.ts";
 import type { ValueHead } from "./value-head.ts";
 
@@ -13,12 +15,12 @@ export interface TokenScores {
   readonly logProbs: Float32Array;
   /** In nats, before each token; where they are asked for. */
   readonly entropies: Float32Array | undefined;
-  /** Where there is a value head. */
+  /** Where there is a value head: of several rewards one after the other, token by token. */
   readonly estimates: Float32Array | undefined;
 }
 
 interface ScoringOptions {
-  readonly temperature: number;
+  readonly temperature: number | Dynamic;
   /** False: the base under the model's adapter. */
   readonly adapter?: boolean;
   readonly entropies?: boolean;
@@ -54,8 +56,15 @@ export class Likelihoods {
     await this.#program(batch);
   }
 
-  /** Of every sequence its tokens after the first `from`; `rows` are run at once. */
-  async of(sequences: readonly Sequence[], from: readonly number[], rows: number, pad: number): Promise<TokenScores[]> {
+  /**
+   * Of every sequence its tokens after the first `from`; `rows` are run at once. `temperature` is that of a scorer
+   * whose own is a number of the run.
+   */
+  async of(
+    sequences: readonly Sequence[],
+    from: readonly number[],
+    { rows, pad, temperature = 1 }: { readonly rows: number; readonly pad: number; readonly temperature?: number },
+  ): Promise<TokenScores[]> {
     const found: TokenScores[] = [];
     for (let at = 0; at < sequences.length; at += rows) {
       const part = sequences.slice(at, at + rows);
@@ -66,19 +75,20 @@ export class Likelihoods {
       const program = await this.#program(batch);
       fillInputs(program, batch);
       fillTargets(program, batch);
-      await program.start();
+      await program.start({ [COOLING]: 1 / temperature });
       const [all, entropies, estimates] = await Promise.all([
         program.read("log-probabilities"),
         this.#how.entropies ? program.read("entropies") : undefined,
         this.#head ? program.read("estimates") : undefined,
       ]);
-      const cut = (x: Float32Array | undefined, row: number, length: number) => {
+      const cut = (x: Float32Array | undefined, row: number, length: number, wide = 1) => {
         const start = row * batch.length + from[at + row]! - 1;
-        return x?.slice(start, start + length - from[at + row]!);
+        return x?.slice(wide * start, wide * (start + length - from[at + row]!));
       };
       for (const [row, { ids }] of part.entries()) {
-        const own = (x: Float32Array | undefined) => cut(x, row, ids.length);
-        found.push({ logProbs: own(all)!, entropies: own(entropies), estimates: own(estimates) });
+        const own = (x: Float32Array | undefined, wide?: number) => cut(x, row, ids.length, wide);
+        const foretold = own(estimates, this.#head?.count);
+        found.push({ logProbs: own(all)!, entropies: own(entropies), estimates: foretold });
       }
     }
     return found;

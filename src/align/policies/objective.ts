@@ -10,8 +10,9 @@ import type { Objective, RecordedLoss } from "../../run/training/objective.ts";
 import { add, mul, scale, square, stopGradient, sub } from "../../tensor/ops/elementwise.ts";
 import { dot, rowSum } from "../../tensor/ops/reduce.ts";
 import { dynamic, type Recorder } from "../../tensor/recorder.ts";
-import type { Tensor } from "../../tensor/tensor.ts";
+import { sizeOf, type Tensor } from "../../tensor/tensor.ts";
 import type { PolicyMethod, SharedValues } from "./contract.ts";
+import { temperatureOf } from "./entropy-target.ts";
 import { logProbsOf } from "./log-probs.ts";
 import { recordPairs, type WeighedPairLoss } from "./pair-term.ts";
 import { clippedSurrogate, clipShares, divergenceOf, importance } from "./surrogate.ts";
@@ -34,7 +35,7 @@ export interface PolicyBatch {
   readonly old: Float32Array | undefined;
   /** (B, T) those of the model as it was, where the loss asks for them. */
   readonly reference: Float32Array | undefined;
-  /** (B, T) what the value head foretold, and what followed; of a method that has one. */
+  /** (B, T, H) what the value head foretold, and what followed; of a method that has one, of one reward or several. */
   readonly estimates: Float32Array | undefined;
   readonly returns: Float32Array | undefined;
   /** The pairs of --pair-weight. */
@@ -62,23 +63,26 @@ const hasDivergence = ({ kl, kl_in }: SharedValues): boolean => kl > 0 && kl_in 
 export const asksReference = ({ method, values }: Bound<PolicyMethod>): boolean =>
   method.pairs !== undefined || hasDivergence(values as SharedValues) || (values as SharedValues).pair_weight > 0;
 
-/** The temperature of likelihoods in the loss. */
-export const temperatureOf = ({ method, values }: Bound<PolicyMethod>): number =>
-  method.untempered ? 1 : (values as SharedValues).temperature;
+/** What the loss reads beside log-probabilities. */
+export interface PolicyParts {
+  /** Whether the model still is the policy that sampled. */
+  readonly fresh: boolean;
+  readonly rows: number;
+  /** (B, T) of the value head. */
+  readonly estimates?: Tensor | undefined;
+  /** (B, T) nats before every token, with a gradient; for --entropy-weight. */
+  readonly entropies?: Tensor | undefined;
+  readonly pairLosses?: readonly WeighedPairLoss[] | undefined;
+}
 
 /** From log-probabilities to the loss of an update and what is told of it. Inputs are declared by name. */
 export function policyLoss(
   rec: Recorder,
   { method, values: own }: Bound<PolicyMethod>,
   logProbs: Tensor,
-  given: {
-    readonly fresh: boolean;
-    readonly rows: number;
-    readonly estimates?: Tensor;
-    readonly pairLosses?: readonly WeighedPairLoss[] | undefined;
-  },
+  given: PolicyParts,
 ): RecordedLoss {
-  const { fresh, rows, estimates, pairLosses = [] } = given;
+  const { fresh, rows, estimates, entropies, pairLosses = [] } = given;
   const values: SharedValues = own;
   const { shape } = logProbs; // (B, T)
   const now = stopGradient(rec, logProbs);
@@ -113,6 +117,11 @@ export function policyLoss(
     loss = add(rec, loss, dot(rec, weighed, weights));
     told.kl = divergenceOf(rec, "k3", now, reference);
   }
+  if (entropies) {
+    const lowered = scale(rec, entropies, -values.entropy_weight);
+    backward.push([lowered, weights]);
+    loss = add(rec, loss, dot(rec, lowered, weights));
+  }
   if (pairLosses.length > 0) {
     const reference = rec.input("reference", shape);
     const pairs = recordPairs(rec, { logProbs, reference, lengths, losses: pairLosses, values });
@@ -121,12 +130,18 @@ export function policyLoss(
     Object.assign(ofPairs, pairs.told);
   }
   if (estimates) {
-    const heard = { old: rec.input("estimates", shape), returns: rec.input("returns", shape) };
-    const losses = method.value!(rec, { estimates, ...heard, values: own });
+    const wide = estimates.shape; // (B, T), or (B, T, H)
+    const heads = sizeOf(wide) / sizeOf(shape);
+    /** Sums over the rewards of each token (B, T). */
+    const ofTokens = (x: Tensor) => {
+      return heads === 1 ? x : rec.reshape(rowSum(rec, rec.reshape(x, [sizeOf(shape), heads])), shape);
+    };
+    const heard = { old: rec.input("estimates", wide), returns: rec.input("returns", wide) };
+    const losses = ofTokens(method.value!(rec, { estimates, ...heard, values: own }));
     backward.push([losses, shares]);
     loss = add(rec, loss, dot(rec, losses, shares));
     told.value_loss = losses;
-    told.value_error = square(rec, sub(rec, stopGradient(rec, estimates), heard.returns));
+    told.value_error = ofTokens(square(rec, sub(rec, stopGradient(rec, estimates), heard.returns)));
   }
   const metrics = Object.fromEntries(Object.entries(told).map(([name, x]) => [name, dot(rec, x, shares)]));
   return { backward, metrics: { loss, ...ofPairs, ...metrics } };
@@ -142,12 +157,14 @@ export function policyObjective({ model, chosen, recompute, head, pairLosses }: 
 
     record(rec, { tokens, old }) {
       const temperature = temperatureOf(chosen);
-      const { logProbs, hidden, notes } = logProbsOf(rec, model, tokens, { temperature, recompute });
+      const asked = { temperature, recompute, entropies: (chosen.values as SharedValues).entropy_weight > 0 };
+      const { logProbs, hidden, notes, entropies } = logProbsOf(rec, model, tokens, asked);
       const recorded = policyLoss(rec, chosen, logProbs, {
         fresh: old === undefined,
         rows: tokens.rows,
+        estimates: head?.record(rec, hidden, logProbs.shape),
+        entropies,
         pairLosses,
-        ...(head ? { estimates: head.record(rec, hidden, logProbs.shape) } : {}),
       });
       const shares = rec.reshape(rec.input("shares", logProbs.shape), [tokens.rows * tokens.length]);
       return { ...recorded, metrics: { ...recorded.metrics, ...Object.fromEntries(notes.means(shares)) } };

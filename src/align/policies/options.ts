@@ -2,6 +2,7 @@
 import type { Options } from "../../method/options.ts";
 import { REWARDS } from "../verifying/options.ts";
 import { EFFORTS } from "./efforts.ts";
+import { ENTROPY_TARGET, LENGTH_STAGES } from "./pacing-options.ts";
 import { REWARD_WEIGHTS } from "./reward-weights/options.ts";
 
 export const POLICY = {
@@ -82,6 +83,12 @@ export const POLICY = {
     help: "a term of the loss, or taken off the rewards, which always is k1",
   },
   kl_unbiased: { type: "boolean", default: false, help: "multiply the divergence by the ratio" },
+  entropy_weight: {
+    type: "number >= 0",
+    default: 0,
+    help: "weight of the mean entropy, nats a token, that the loss raises",
+    value: "W",
+  },
   mask_truncated: { type: "boolean", default: false, help: "answers that were cut do not count" },
   dynamic_sampling: {
     type: "boolean",
@@ -138,5 +145,7 @@ export const POLICY = {
     value: "FILE",
   },
   ...EFFORTS,
+  ...ENTROPY_TARGET,
+  ...LENGTH_STAGES,
   ...REWARD_WEIGHTS,
 } as const satisfies Options;

@@ -8,6 +8,7 @@ import type { PolicyMethod, SharedValues } from "./contract.ts";
 import type { Efforts } from "./efforts.ts";
 import { asksReference, type PolicyBatch } from "./objective.ts";
 import type { PolicyPrompts } from "./prompts.ts";
+import { headsOf } from "./reward-weights/constrained.ts";
 
 export interface RolloutPlan extends Pick<BatchSource<PolicyBatch>, "groups" | "batchesPerEpoch" | "largest"> {
   readonly read: PolicyPrompts;
@@ -66,6 +67,7 @@ export function planRollouts(
   const { kl, kl_in: where, kl_target: target } = values;
   const asked = asksReference({ method, values: own });
   const hasHead = method.value !== undefined;
+  const heads = headsOf(method, values);
   const updates = sizes.passes * updatesOfPass(sizes);
   const forced = method.modes?.forced === true;
   const paired = values.pair_weight > 0;
@@ -73,6 +75,7 @@ export function planRollouts(
   const asksOld =
     updates > 1 ||
     buffered ||
+    values.target_entropy !== undefined ||
     forced ||
     hasHead ||
     method.entropies === true ||
@@ -96,7 +99,7 @@ export function planRollouts(
         Array.from({ length: sizes.rows }, () => [{ ids, labels: ids, group: 0, place: "" }]),
         { pad },
       );
-      const zeros = () => new Float32Array(tokens.rows * tokens.length);
+      const zeros = (wide = 1) => new Float32Array(wide * tokens.rows * tokens.length);
       return {
         tokens,
         weights: zeros(),
@@ -106,8 +109,8 @@ export function planRollouts(
         traits: method.traits ? zeros() : undefined,
         old: updates > 1 || forced || buffered ? zeros() : undefined,
         reference: asked ? zeros() : undefined,
-        estimates: hasHead ? zeros() : undefined,
-        returns: hasHead ? zeros() : undefined,
+        estimates: hasHead ? zeros(heads) : undefined,
+        returns: hasHead ? zeros(heads) : undefined,
         best: paired ? new Float32Array(tokens.rows) : undefined,
         worst: paired ? new Float32Array(tokens.rows) : undefined,
         pairs: paired ? new Float32Array(tokens.rows / values.group) : undefined,

@@ -10,6 +10,7 @@ import { isObject, type Json } from "../../json.ts";
 import type { BatchSource, DrawnBatch } from "../../run/training/batch-source.ts";
 import type { Controller } from "../../run/training/controller.ts";
 import { batchAt, batchesOf } from "./batches.ts";
+import { COOLING, nextTemperature } from "./entropy-target.ts";
 import type { HeldPrompts } from "./held-prompts.ts";
 import {
   type DrawnPrompt,
@@ -19,6 +20,7 @@ import {
   type RolloutLine,
   type RolloutSpeed,
 } from "./held-rollout.ts";
+import type { LengthStages } from "./length-stages.ts";
 import type { PolicyBatch } from "./objective.ts";
 import type { RewardWeights } from "./reward-weights/contract.ts";
 import type { RolloutMaker } from "./rollout.ts";
@@ -34,6 +36,8 @@ export interface RolloutSourceOptions {
   readonly buffer?: SampleBuffer | undefined;
   /** Held-out prompts that they are measured on, and rollouts between two measurements; rollouts when left out. */
   readonly held?: { readonly prompts: HeldPrompts; readonly every: number } | undefined;
+  /** Limits of answers that grow in stages. */
+  readonly stages?: LengthStages | undefined;
   /** One prompt at a time. */
   readonly order: BatchOrder;
   /** Hears every rollout. */
@@ -60,6 +64,10 @@ interface RolloutState {
   readonly weights: Json;
   /** What the buffer keeps. */
   readonly buffer: Json;
+  /** Of the next rollout. */
+  readonly temperature: number;
+  /** Prompts of the stages. */
+  readonly stages: Json;
 }
 
 /**
@@ -78,10 +86,11 @@ export class RolloutSource implements BatchSource<PolicyBatch> {
   #held: HeldRollout | undefined;
   #speed: RolloutSpeed | undefined;
   #kl: number;
+  #temperature: number;
 
   constructor(options: RolloutSourceOptions) {
     this.#options = options;
-    this.#kl = options.plan.values.kl;
+    [this.#kl, this.#temperature] = [options.plan.values.kl, options.plan.values.temperature];
   }
 
   get groups() {
@@ -97,12 +106,16 @@ export class RolloutSource implements BatchSource<PolicyBatch> {
   }
 
   #draw(): DrawnPrompt {
-    const { bins, epoch } = this.#options.order.next();
-    return { prompt: bins[0]![0]!, epoch };
+    const { order, stages } = this.#options;
+    for (;;) {
+      const { bins, epoch } = order.next();
+      const prompt = bins[0]![0]!;
+      if (!stages?.isLeftOut(prompt)) return { prompt, epoch };
+    }
   }
 
   async next(): Promise<DrawnBatch<PolicyBatch>> {
-    const { maker, plan, weights, buffer, heard, held: measuring } = this.#options;
+    const { maker, plan, weights, buffer, stages, heard, held: measuring } = this.#options;
     const { sizes } = plan;
     let away = 0;
     if (!this.#held || this.#at === batchesOf(sizes)) {
@@ -110,9 +123,14 @@ export class RolloutSource implements BatchSource<PolicyBatch> {
       const began = performance.now();
       if (measuring && this.#made % measuring.every === 0) weights?.heard?.(await measuring.prompts.means());
       const measured = performance.now() - began;
-      const made = await maker.make(number, () => this.#draw(), { kl: this.#kl, before: this.#held });
+      const made = await maker.make(number, () => this.#draw(), {
+        ...{ kl: this.#kl, before: this.#held, temperature: this.#temperature, limit: stages?.limit(number) },
+      });
       const { lines, speed, means } = made;
-      const held = buffer?.refill(made.held) ?? made.held;
+      const told = { ...made.held.told, ...stages?.told(number) };
+      const held = buffer?.refill({ ...made.held, told }) ?? { ...made.held, told };
+      stages?.heard(number, made.solved);
+      this.#temperature = nextTemperature(this.#temperature, told.sampled_entropy, plan.values);
       if (!measuring) weights?.heard?.(means);
       const { kl_target: target, kl_horizon: horizon } = plan.values;
       const { drift } = held.told;
@@ -139,37 +157,48 @@ export class RolloutSource implements BatchSource<PolicyBatch> {
     this.#options.order.load(state, what);
   }
 
+  /** Of the present rollout, whose answers have their likelihoods at its temperature. */
+  #cooling(): Record<string, number> {
+    const { target_entropy: target, temperature } = this.#options.plan.values;
+    return target === undefined ? {} : { [COOLING]: 1 / (this.#held?.told.temperature ?? temperature) };
+  }
+
   /** Keeps the present rollout in the state of the training, and says how rollouts go. */
   controller(): Controller {
     return {
       name: "rollout",
       logged: this.#options.plan.values.kl_target !== undefined,
-      values: () => ({ kl_weight: this.#kl }),
+      values: () => ({ kl_weight: this.#kl, ...this.#cooling() }),
       said: () => {
         const reward = this.#held?.told.reward;
         const { tokens = 0, seconds = 0 } = this.#speed ?? {};
         const speed = seconds > 0 ? `, rollouts ${Math.round(tokens / seconds)} tokens/s` : "";
-        return reward === undefined ? "" : `reward ${reward.toFixed(3)}${speed}`;
+        const weighing = this.#options.weights?.said?.() ?? "";
+        return reward === undefined ? "" : `reward ${reward.toFixed(3)}${speed}${weighing && `, ${weighing}`}`;
       },
       state: () =>
         ({
           ...{ made: this.#made, at: this.#at, held: this.#held ?? null, kl: this.#kl },
           weights: this.#options.weights?.state() ?? null,
           buffer: this.#options.buffer?.state() ?? null,
+          temperature: this.#temperature,
+          stages: this.#options.stages?.state() ?? null,
         }) satisfies RolloutState as unknown as Json,
       load: (state) => {
-        const { made, at, held, kl, weights = null, buffer = null } = isObject(state) ? state : {};
+        const { made, at, held, kl, weights = null, ...more } = isObject(state) ? state : {};
+        const { buffer = null, temperature = this.#temperature, stages = null } = more;
         const { plan, resumed, weights: weighing, buffer: keeping } = this.#options;
         const isCount = (count: unknown): count is number => Number.isSafeInteger(count) && (count as number) >= 0;
         const isHeld = held === null || isHeldRollout(held, plan.sizes.answers);
-        if (!isCount(made) || !isCount(at) || typeof kl !== "number" || !isHeld)
+        if (!isCount(made) || !isCount(at) || typeof kl !== "number" || !isHeld || typeof temperature !== "number")
           throw new UserError(
             "the saved state does not say which rollout comes next",
             "it is damaged, or was written by another version",
           );
         weighing?.load(weights);
         keeping?.load(buffer);
-        [this.#made, this.#at, this.#kl] = [made, at, kl];
+        this.#options.stages?.load(stages);
+        [this.#made, this.#at, this.#kl, this.#temperature] = [made, at, kl, temperature];
         this.#held = (held ?? undefined) as unknown as HeldRollout | undefined; // checked above
         resumed?.(made);
       },

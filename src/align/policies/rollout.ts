@@ -4,63 +4,26 @@
  */
 import type { Sequence } from "../../data/sequences.ts";
 import type { Json } from "../../json.ts";
-import type { Bound } from "../../method/bind.ts";
 import { answered } from "../../run/generating/answers.ts";
-import type { Rollout, RolloutOptions, Rollouts } from "../../run/generating/rollouts.ts";
+import type { Rollout, RolloutOptions } from "../../run/generating/rollouts.ts";
 import type { Effort } from "../verifying/contract.ts";
-import { type RewardTerm, scoreAll } from "../verifying/rewards.ts";
+import { scoreAll } from "../verifying/rewards.ts";
 import { differs, finished, groupRelative, meanOf, overlongPenalty } from "./advantages.ts";
 import { batchAt } from "./batches.ts";
 import { pick } from "./choice.ts";
-import type { Advantages, Choosable, PolicyMethod, SharedValues } from "./contract.ts";
-import type { Efforts } from "./efforts.ts";
-import type { DrawnPrompt, HeldAnswer, HeldRollout, RolloutLine, RolloutSpeed } from "./held-rollout.ts";
-import type { Likelihoods } from "./likelihoods.ts";
+import type { Advantages, Choosable, SharedValues } from "./contract.ts";
+import { warmthOf } from "./entropy-target.ts";
+import type { DrawnPrompt, HeldAnswer, RolloutSpeed } from "./held-rollout.ts";
+import { type LengthLimit, solvedPrompts } from "./length-stages.ts";
 import { measuredOf } from "./measured.ts";
 import { asksReference, type PolicyBatch } from "./objective.ts";
 import { pairsOf } from "./pair-term.ts";
 import type { PolicyPrompt } from "./prompts.ts";
-import type { Plain, Products, RewardWeights } from "./reward-weights/contract.ts";
-import type { GradientProducts } from "./reward-weights/gradient-products.ts";
+import { headsOf } from "./reward-weights/constrained.ts";
+import type { Plain, Products } from "./reward-weights/contract.ts";
 import { linesOf } from "./rollout-lines.ts";
+import type { MadeRollout, RolloutSetup, RolloutTurn } from "./rollout-setup.ts";
 import { type Group, toldOf } from "./rollout-told.ts";
-
-export interface RolloutSetup {
-  readonly chosen: Bound<PolicyMethod>;
-  readonly prompts: readonly PolicyPrompt[];
-  readonly terms: readonly RewardTerm[];
-  readonly rollouts: Rollouts;
-  /** Scores with the policy that samples, where its log-probabilities are asked for. */
-  readonly policy: Likelihoods | undefined;
-  /** The model as it was, where the divergence from it counts. */
-  readonly reference: Likelihoods | undefined;
-  /** Where prompts ask for a share of their usual length. */
-  readonly efforts?: Efforts | undefined;
-  /** Ids of the method's modes. */
-  readonly modes?: readonly number[] | undefined;
-  /** What changes the weights of rewards. */
-  readonly weights?: RewardWeights | undefined;
-  /** Inner products of gradients, for weights that ask. */
-  readonly products?: GradientProducts | undefined;
-  /** Prompts of a rollout. */
-  readonly size: number;
-  /** Rows that are scored at once. */
-  readonly rows: number;
-  readonly ends: readonly number[];
-  readonly pad: number;
-  readonly seed: number;
-  readonly signal: AbortSignal;
-  /** Resolves once the GPU has done what was asked of it before. */
-  readonly settled: () => Promise<unknown>;
-}
-
-export interface MadeRollout {
-  readonly held: HeldRollout;
-  readonly lines: RolloutLine[];
-  readonly speed: RolloutSpeed;
-  /** Of every term, over all answers that it judges. */
-  readonly means: readonly number[];
-}
 
 interface Credited {
   readonly answers: HeldAnswer[];
@@ -73,7 +36,9 @@ interface Credited {
 /** Makes rollouts, one after the other. */
 export class RolloutMaker {
   readonly #setup: RolloutSetup;
-  readonly #values: SharedValues;
+  /** As the present rollout has them. */
+  #values: SharedValues;
+  #limit: LengthLimit | undefined;
   #speed: RolloutSpeed = { tokens: 0, seconds: 0, judging: 0 };
 
   constructor(setup: RolloutSetup) {
@@ -97,14 +62,20 @@ export class RolloutMaker {
 
   /**
    * The rollout of a number; `draw` gives the next prompt, `kl` weighs the divergence in rewards, `before` is the
-   * rollout before it.
+   * rollout before it, `limit` that of its answers.
    */
   async make(
     number: number,
     draw: () => DrawnPrompt,
-    { kl = this.#values.kl, before }: { readonly kl?: number; readonly before?: HeldRollout | undefined } = {},
+    { kl = this.#values.kl, before, temperature, limit }: RolloutTurn = {},
   ): Promise<MadeRollout> {
     const { size, efforts, chosen } = this.#setup;
+    this.#limit = limit;
+    this.#values = {
+      ...this.#values,
+      ...(temperature === undefined ? {} : { temperature }),
+      ...(limit && { max_new_tokens: limit.tokens, mask_truncated: limit.masks }),
+    };
     const { dynamic_sampling: dynamic, dynamic_rounds: most } = this.#values;
     await this.#setup.settled();
     this.#speed = { tokens: 0, seconds: 0, judging: 0 };
@@ -136,6 +107,7 @@ export class RolloutMaker {
         ...picked.told,
         ...this.#setup.weights?.told(),
         ...(drift === undefined ? {} : { drift }),
+        ...warmthOf(this.#values, given.entropies),
       },
     };
     const isUsed = (place: number) => picked.used.has(place);
@@ -143,7 +115,8 @@ export class RolloutMaker {
     const lines = linesOf({ number, all, kept, advantages, isUsed, terms: this.#setup.terms, asked });
     const parts = all.flatMap((group) => group.parts);
     const means = this.#setup.terms.map((_, k) => meanOf(parts.flatMap((row) => row[k] ?? [])));
-    return { held, lines, speed: this.#speed, means };
+    const solved = solvedPrompts(all, given.weights, this.#values);
+    return { held, lines, speed: this.#speed, means, solved };
   }
 
   /** Answers prompts and has the answers judged; `usual` lengths take those of the answers in. */
@@ -161,7 +134,7 @@ export class RolloutMaker {
     const how: RolloutOptions = {
       group,
       temperature,
-      heat: chosen.method.heat?.(chosen.values, kept),
+      heat: chosen.method.heat?.(this.#values as never, kept),
       maxTokens,
       ends,
       stops: stop,
@@ -231,7 +204,10 @@ export class RolloutMaker {
     const lengths = answers.map(({ ids }) => ids.length);
     return {
       parts,
-      rewards: Float64Array.from(rewards, (reward, i) => reward - overlongPenalty(lengths[i]!, longest, overlong)),
+      rewards: Float64Array.from(rewards, (reward, i) => {
+        const isCut = this.#limit?.masks === false && answers[i]!.truncated;
+        return (isCut ? 0 : reward) - overlongPenalty(lengths[i]!, longest, overlong);
+      }),
     };
   }
 
@@ -248,9 +224,10 @@ export class RolloutMaker {
     });
     const sequences = plain.map((answer) => this.sequence(answer));
     const from = plain.map((answer) => this.asked(answer).ids.length);
-    const scores = await policy?.of(sequences, from, rows, pad);
+    const how = { rows, pad, temperature: this.#values.temperature };
+    const scores = await policy?.of(sequences, from, how);
     const old = scores?.map(({ logProbs }) => logProbs);
-    const theirs = (await reference?.of(sequences, from, rows, pad))?.map(({ logProbs }) => logProbs);
+    const theirs = (await reference?.of(sequences, from, how))?.map(({ logProbs }) => logProbs);
     // k1 of every token.
     const apart = theirs && old?.map((own, i) => Float64Array.from(own, (p, t) => p - theirs[i]![t]!));
     const penalties = where === "reward" ? apart?.map((own) => own.map((d) => kl * d)) : undefined;
@@ -281,12 +258,14 @@ export class RolloutMaker {
     const asMethod: Plain = (own) => chosen.method.advantages?.(own) ?? [...groupRelative(own)];
     const products: Products = (all) => this.#setup.products!.of(all.map((own) => this.#batches(plain, own)));
     if (plain.length > 0) await this.#setup.weights?.weigh?.(given, asMethod, products);
-    const raw = this.#setup.weights?.advantages(given, asMethod) ?? asMethod(given);
-    const advantages = finished(raw, given.values);
+    const weighed = this.#setup.weights?.weighed(given, asMethod);
+    const raw = weighed?.advantages ?? asMethod(given);
+    const advantages = weighed?.isWhite ? raw : finished(raw, given.values);
     const traits = plain.length > 0 ? chosen.method.traits?.(given) : undefined;
     const pairs = (given.values as SharedValues).pair_weight > 0 ? pairsOf(given) : [];
     const at = (own: number | Float64Array, t: number) => (typeof own === "number" ? own : own[t]!);
-    const returnsOf = (i: number) => [...given.estimates![i]!].map((estimate, t) => estimate + at(raw[i]!, t));
+    const returnsOf = (i: number) =>
+      weighed?.returns ? [...weighed.returns[i]!] : [...given.estimates![i]!].map((x, t) => x + at(raw[i]!, t));
     const answers = plain.map((answer, i): HeldAnswer => {
       const own = advantages[i]!;
       return {
@@ -317,7 +296,12 @@ export class RolloutMaker {
     };
     return Array.from({ length: sizes.accumulate }, (_, at) =>
       batchAt(held, at, {
-        ...{ seed, pad, values: this.#values, sizes: { ...sizes, passes: 1, prompts: 0, together: 1 } },
+        ...{
+          seed,
+          pad,
+          values: { ...this.#values, pair_weight: 0 },
+          sizes: { ...sizes, passes: 1, prompts: 0, together: 1 },
+        },
         sequence: (answer) => ({ sequence: this.sequence(answer), from: this.asked(answer).ids.length }),
       }),
     );
@@ -326,13 +310,15 @@ export class RolloutMaker {
   /** Answers that count nothing, where dynamic sampling found too few groups. */
   #fillers({ drawn: { prompt, effort }, answers }: Group): HeldAnswer[] {
     const zeros = (ids: readonly number[]) => ids.map(() => 0);
+    const heads = headsOf(this.#setup.chosen.method, this.#values);
+    const foretold = (ids: readonly number[]) => Array<number>(heads * ids.length).fill(0);
     const { choice } = this.#setup.chosen.method;
     const most = choice?.most(this.#values) ?? answers.length;
     return answers.slice(0, most).map(({ ids }) => ({
       ...{ prompt, ids, advantage: 0, uncounted: true, isFiller: true, ...(effort === undefined ? {} : { effort }) },
       ...(this.#setup.policy ? { old: zeros(ids) } : {}),
       ...(this.#setup.chosen.method.traits ? { traits: zeros(ids) } : {}),
-      ...(this.#setup.chosen.method.value ? { estimates: zeros(ids), returns: zeros(ids) } : {}),
+      ...(this.#setup.chosen.method.value ? { estimates: foretold(ids), returns: foretold(ids) } : {}),
       ...(this.#setup.reference && asksReference(this.#setup.chosen) ? { reference: zeros(ids) } : {}),
     }));
   }

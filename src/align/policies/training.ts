@@ -15,15 +15,19 @@ import { openReference, type ReferenceModel } from "../reference-model.ts";
 import type { RewardTerm } from "../verifying/rewards.ts";
 import type { PolicyMethod, SharedValues } from "./contract.ts";
 import { Efforts } from "./efforts.ts";
+import { checkEntropyTarget, temperatureOf } from "./entropy-target.ts";
 import { HeldPrompts } from "./held-prompts.ts";
 import type { RolloutSpeed } from "./held-rollout.ts";
+import { lengthStages } from "./length-stages.ts";
 import { Likelihoods } from "./likelihoods.ts";
 import { modeIds } from "./modes.ts";
-import { asksReference, type PolicyBatch, policyObjective, temperatureOf } from "./objective.ts";
+import { asksReference, type PolicyBatch, policyObjective } from "./objective.ts";
 import type { WeighedPairLoss } from "./pair-term.ts";
 import { type PolicyPrompt, type PolicyPrompts, readPolicyPrompts } from "./prompts.ts";
 import { chooseRewardWeights } from "./reward-weights/choose.ts";
+import { headsOf } from "./reward-weights/constrained.ts";
 import { GradientProducts } from "./reward-weights/gradient-products.ts";
+import type { Tuning } from "./reward-weights/threshold-search.ts";
 import { RolloutMaker } from "./rollout.ts";
 import { RolloutFile } from "./rollout-file.ts";
 import { planRollouts, type RolloutPlan, sizesOf } from "./rollout-plan.ts";
@@ -65,6 +69,8 @@ function checkOptions({ method, values }: Bound<PolicyMethod>): void {
     throw new UserError("--held-prompts ask for no effort, and prompts of --effort-range do", "leave one of them out");
   method.check?.(values);
   checkBuffer({ method, values });
+  checkEntropyTarget({ method, values });
+  lengthStages(given, 1);
 }
 
 /** Reads the prompts. Throws UserError. */
@@ -167,10 +173,18 @@ const orderOf = ({ options, seed }: PolicyRun, { prompts, groups }: PolicyPrompt
 const followersOf = (pairLosses: readonly WeighedPairLoss[]): Controller[] =>
   pairLosses.some(({ method }) => method.follows) ? [rewardMean(({ metrics }) => metrics.pairs ?? 0)] : [];
 
+/** What says how good answers are. */
+export interface PolicyTerms {
+  readonly terms: readonly RewardTerm[];
+  readonly pairLosses: readonly WeighedPairLoss[];
+  /** Of a search for thresholds of rewards, whose gold terms are the last ones. */
+  readonly tuning?: Tuning | undefined;
+}
+
 export async function setUpPolicies(
   run: PolicyRun,
   chosen: Bound<PolicyMethod>,
-  { terms, pairLosses }: { readonly terms: readonly RewardTerm[]; readonly pairLosses: readonly WeighedPairLoss[] },
+  { terms, pairLosses, tuning }: PolicyTerms,
   { plan, held: apart, other }: PolicyData,
   built: Built,
 ): Promise<Work<PolicyBatch>> {
@@ -190,8 +204,9 @@ export async function setUpPolicies(
   if (chosen.method.greedy) await rollouts.plan(sizes.prompts, longest, { group: 1, maxTokens, ...atOnce });
   const held = reference?.held;
   const bytes = held ? [...held.parameters.values()].reduce((sum, parameter) => sum + parameter.bytes, 0) : 0;
-  const head = chosen.method.value && new ValueHead(model);
-  const { entropies = false } = chosen.method;
+  const head = chosen.method.value && new ValueHead(model, headsOf(chosen.method, values));
+  const rate = head && chosen.method.valueRate?.(chosen.values, options.lr);
+  const entropies = chosen.method.entropies === true || values.target_entropy !== undefined;
   const policy = plan.asksOld
     ? new Likelihoods(model, { temperature: temperatureOf(chosen), entropies }, head)
     : undefined;
@@ -200,7 +215,7 @@ export async function setUpPolicies(
   await reference?.scores.plan(largest);
   const [weight] = model.parameters.values();
   const ends = tokenizer?.ends ?? [];
-  const weights = chooseRewardWeights(values, terms, { seed, held: apart !== undefined });
+  const weights = chooseRewardWeights(values, terms, { seed, held: apart !== undefined, tuning });
   const products = productsOf(run, chosen, terms, model);
   await products?.plan(plan.largest());
   const size = sizes.prompts;
@@ -221,6 +236,7 @@ export async function setUpPolicies(
     maker,
     weights,
     buffer: sampleBuffer(chosen.values, sizes.answers, seed),
+    stages: lengthStages(values, read.prompts.length),
     held: prompts && { prompts, every: values.hypervolume_every },
     order: orderOf(run, read),
     resumed: (made) => file?.begin(made),
@@ -233,6 +249,7 @@ export async function setUpPolicies(
     objective: policyObjective({ model, chosen, recompute: options.recompute, head, pairLosses }),
     source,
     extra: head?.parameters() ?? [],
+    updates: rate === undefined || rate === options.lr ? [] : [head!.scaled(rate / options.lr, seed)],
     controllers: [source.controller(), ...followersOf(pairLosses)],
     memory: { rollouts: gpu.pool.allocated - before, ...(bytes > 0 ? { original: bytes } : {}) },
     free() {

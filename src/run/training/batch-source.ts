@@ -189,3 +189,18 @@ export async function readBatches(
   if (tools) return tokenBatches(groups, tools.encode, order, tools.tokenizer?.pad ?? 0);
   return exampleBatches(groups, examples, order);
 }
+
+/** Rows in memory, in batches. */
+export type ReadRows = Awaited<ReturnType<typeof readBatches>>;
+
+/** How often each of `outputs` labels comes, of classes or tokens, in what was read. */
+export function labelCounts(source: ReadRows, outputs: number): number[] {
+  const counts = Array<number>(outputs).fill(0);
+  const add = (label: number) => {
+    if (label >= 0) counts[label]!++;
+  };
+  if ("examples" in source) for (const { label } of source.examples) add(label);
+  // The first token of a sequence is no label.
+  else for (const { labels } of source.data.sequences) for (const label of labels.subarray(1)) add(label);
+  return counts;
+}

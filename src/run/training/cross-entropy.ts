@@ -1,4 +1,7 @@
-/** The objective of training on labels: mean cross-entropy of the tokens, or of the examples, that count. */
+/**
+ * The objective of training on labels: mean cross-entropy of the tokens, or of the examples, that count, or another
+ * loss of labels.
+ */
 import { type Batch, isTokens } from "../../data/batch.ts";
 import { meanWeights } from "../../data/targets.ts";
 import type { Inputs } from "../../model/architecture.ts";
@@ -13,6 +16,7 @@ import type { Tensor } from "../../tensor/tensor.ts";
 import { fillInputs, fillTargets, recordInputs, recordTargets } from "../batch-programs.ts";
 import type { ClassLosses } from "./class-losses.ts";
 import type { IncrementMask } from "./increment-mask.ts";
+import { type ChosenLoss, labelLosses, wholeBatch } from "./label-loss.ts";
 import { type Objective, ofBatch, type RecordedLoss } from "./objective.ts";
 import { routerBalance } from "./router-balance.ts";
 
@@ -53,6 +57,8 @@ export interface CrossEntropyObjectiveOptions {
   /** Of a classifier: what takes the place of the labels' cross-entropy, or joins it. Not beside a weigher. */
   readonly classes?: ClassLosses | undefined;
   readonly weigher?: RowWeigher | undefined;
+  /** In the place of cross-entropy: smoothing and z-loss are its own then. */
+  readonly loss?: ChosenLoss | undefined;
   /** Most bytes of logits that exist at once. */
   readonly logitBytes?: number;
 }
@@ -102,15 +108,28 @@ function meanLoss(
   return { backward: [[nll, weights]], metrics };
 }
 
+/** A loss of the whole batch (1), and the share of the rows that are right, (N) of 0 and 1. */
+function wholeLoss(
+  rec: Recorder,
+  batch: Batch,
+  { loss, right }: { readonly loss: Tensor; readonly right: Tensor | undefined },
+): RecordedLoss {
+  const weights = rec.input("weights", [batch.rows * batch.length]); // 1 / total
+  const one = rec.constant(Float32Array.of(1), [1], "one");
+  const metrics: Record<string, Tensor> = { loss };
+  if (right) metrics.accuracy = dot(rec, right, weights);
+  return { backward: [[loss, one]], metrics };
+}
+
 /** Cross-entropy of a language model's tokens or a classifier's examples. */
 export function crossEntropyObjective(model: Model, options: CrossEntropyObjectiveOptions = {}): Objective<Batch> {
   const { smoothing, zLoss, recompute = false, statistics = "running", logitBytes } = options;
-  const { increments, classes, weigher } = options;
+  const { increments, classes, weigher, loss } = options;
   const experts = options.balance ? routerBalance(model) : undefined;
   const of = ofBatch<Batch>((batch) => batch);
   const counted = weigher?.counted ?? ((batch: Batch) => of.counted(batch, ""));
   return {
-    name: "cross-entropy",
+    name: loss?.loss.method.name ?? "cross-entropy",
     ...of,
     counted,
 
@@ -129,12 +148,14 @@ export function crossEntropyObjective(model: Model, options: CrossEntropyObjecti
         ...(zLoss ? { zLoss } : {}),
         ...(logitBytes ? { budget: logitBytes } : {}),
       };
-      const nll = classes?.mixed?.(rec, given) ?? headLoss(rec, given); // (N)
       const right =
         options.accuracy && model.task === "classifier" ? correctRows(rec, head(hidden), targets) : undefined;
-      const own =
-        weigher?.record(rec, batch, { recorded, inputs, targets, nll, budget: logitBytes }) ??
-        meanLoss(rec, batch, { nll, right });
+      const losses = () =>
+        classes?.mixed?.(rec, given) ?? (loss ? labelLosses(rec, loss, given) : headLoss(rec, given));
+      const own = loss?.loss.method.batch
+        ? wholeLoss(rec, batch, { loss: wholeBatch(rec, loss, head(hidden), targets), right })
+        : (weigher?.record(rec, batch, { recorded, inputs, targets, nll: losses(), budget: logitBytes }) ??
+          meanLoss(rec, batch, { nll: losses(), right }));
       let whole = own;
       const balance = experts?.record(rec, batch, recorded);
       if (balance) whole = withTerm(rec, whole, "balance_loss", balance, mul(rec, ...balance));
@@ -142,7 +163,7 @@ export function crossEntropyObjective(model: Model, options: CrossEntropyObjecti
       if (squares) whole = withTerm(rec, whole, "increment_loss", squares, dot(rec, ...squares));
       const contrast = classes?.contrast?.(rec, batch, hidden);
       if (!contrast) return whole;
-      const [, weights] = own.backward[0]!;
+      const weights = rec.input("weights", [batch.rows * batch.length]);
       return withTerm(rec, whole, "contrastive_loss", [contrast, weights], dot(rec, contrast, weights));
     },
 

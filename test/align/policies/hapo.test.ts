@@ -180,7 +180,7 @@ test("a rollout tells the entropy of every token of the policy that sampled", as
     const ids = Int32Array.of(...prompt, id, 2);
     return { ids, labels: ids, group: 0, place: "" };
   });
-  const scores = await likelihoods.of(sequences, new Array(8).fill(2), 4, 0);
+  const scores = await likelihoods.of(sequences, new Array(8).fill(2), { rows: 4, pad: 0 });
   const entropy = scores.reduce((sum, { logProbs }) => sum - Math.exp(logProbs[0]!) * logProbs[0]!, 0);
   for (const { entropies } of scores) {
     expect(entropies).toHaveLength(2);

@@ -111,7 +111,7 @@ describe("adaptthink", () => {
     const scorer = new Likelihoods(model, { temperature: 1 });
     const sequences = held.answers.map((answer) => world.maker.sequence(answer));
     const from = held.answers.map(({ prompt }) => PROMPTS[prompt]!.length);
-    const scores = await scorer.of(sequences, from, 32, 0);
+    const scores = await scorer.of(sequences, from, { rows: 32, pad: 0 });
     for (const [i, { ids, old }] of held.answers.entries()) {
       expect([1, 2]).toContain(ids[0]!);
       expect(old![0]).toBeCloseTo(Math.log(0.5), 6);
@@ -138,7 +138,7 @@ describe("adaptthink", () => {
     const begins = async () => {
       const scorer = new Likelihoods(model, { temperature: 1 });
       const ids = Int32Array.of(1, 1);
-      const scores = await scorer.of([{ ids, labels: ids, group: 0, place: "" }], [1], 1, 0);
+      const scores = await scorer.of([{ ids, labels: ids, group: 0, place: "" }], [1], { rows: 1, pad: 0 });
       scorer.free();
       return Math.exp(scores[0]!.logProbs[0]!);
     };

@@ -2,6 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import { method as drGrpo } from "../../../src/align/methods/policies/dr-grpo.ts";
 import { method as grpo } from "../../../src/align/methods/policies/grpo.ts";
+import { method as ppo } from "../../../src/align/methods/policies/ppo.ts";
 import { finished, groupRelative } from "../../../src/align/policies/advantages.ts";
 import type { PolicyMethod, Rewarded } from "../../../src/align/policies/contract.ts";
 import { checkRewardWeights } from "../../../src/align/policies/reward-weights/choose.ts";
@@ -10,6 +11,8 @@ import { GradientWeights, influences } from "../../../src/align/policies/reward-
 import { GradientProducts } from "../../../src/align/policies/reward-weights/gradient-products.ts";
 import { HypervolumeWeights, hypervolume } from "../../../src/align/policies/reward-weights/hypervolume.ts";
 import { bindDefaults } from "../../../src/method/bind.ts";
+import { Training } from "../../../src/run/training/train-model.ts";
+import { method as adamw } from "../../../src/train/methods/optimizers/adamw.ts";
 import { sharedGpu } from "../../support/gpu.ts";
 import { randomUnits } from "../../support/random.ts";
 import { rewarded } from "./rewarded.ts";
@@ -70,7 +73,7 @@ describe("the multiplier by volume", () => {
     weights.heard([0]);
     weights.heard([0.5]);
     const given = rewarded(drGrpo as unknown as PolicyMethod, {}, { rewards: [1, 0, 2, 2], group: 2 });
-    const own = weights.advantages(given, (all) => [...groupRelative(all as Rewarded)]);
+    const { advantages: own } = weights.weighed(given, (all) => [...groupRelative(all as Rewarded)]);
     const factor = 0.5 + 1.5 * Math.tanh(0.5);
     expect(own).toEqual([0.5 * factor, -0.5 * factor, 0, 0].map((x) => expect.closeTo(x, 12)));
   });
@@ -114,10 +117,8 @@ describe("weights by gradients", () => {
     const w = 1 / (1 + Math.exp(-0.5 * 1));
     expect(weights.weights).toEqual([w, 1 - w].map((x) => expect.closeTo(x, 12)));
     const sums = given.terms.map(([a, b]) => w * a! + (1 - w) * 0.5 * b!);
-    const found = weights.advantages(
-      { ...given, values: { ...(given.values as object), scale_rewards: "none" } as never },
-      plain,
-    );
+    const unscaled = { ...(given.values as object), scale_rewards: "none" } as never;
+    const found = weights.weighed({ ...given, values: unscaled }, plain).advantages;
     const centred = sums.map((x, i) => x - (sums[i - (i % 2)]! + sums[i - (i % 2) + 1]!) / 2);
     expect(found).toEqual(centred.map((x) => expect.closeTo(x, 9)));
   });
@@ -231,7 +232,7 @@ describe("multipliers", () => {
   test("weigh the advantages of each reward, and of the divergence by what they leave", () => {
     const raw = [0.7, -0.4];
     const [a, b] = raw.map((u) => 1 / (1 + Math.exp(-u)));
-    const found = withRaw(raw).advantages(given, plain);
+    const found = withRaw(raw).weighed(given, plain).advantages;
     const [first, second] = [0, 1].map((k) => alone(terms.map((row) => row[k]!)));
     const away = alone(
       terms.map(() => 0),
@@ -243,7 +244,7 @@ describe("multipliers", () => {
 
   test("of 1 leave the reward alone, and of 0 the pull to the model as it was", () => {
     const single = { ...given, terms: terms.map(([x]) => [x!]) };
-    const at = (raw: number) => withRaw([raw], ["a"]).advantages(single, plain) as number[];
+    const at = (raw: number) => withRaw([raw], ["a"]).weighed(single, plain).advantages as number[];
     const close = (x: number) => expect.closeTo(x, 8);
     expect(at(50)).toEqual(alone(terms.map(([x]) => x!)).map(close));
     expect(at(-50)).toEqual(
@@ -252,6 +253,66 @@ describe("multipliers", () => {
         penalties,
       ).map(close),
     );
+  });
+
+  test("of a method with a value head have an estimate of each reward, and of the divergence first", () => {
+    const lengths = [2, 1, 3, 1, 2, 1];
+    const unit = randomUnits(3);
+    const tokens = (wide: number) => lengths.map((length) => Float64Array.from({ length: wide * length }, unit));
+    const [estimates, paid] = [tokens(3), tokens(1)];
+    const { values, ...rest } = rewarded(
+      ppo as unknown as PolicyMethod,
+      {},
+      { rewards: terms.map(() => 0), group: 1, lengths },
+    );
+    const all = { ...rest, values, terms, weights: [1, 1], penalties: paid, estimates };
+    const asPpo = (own: Rewarded<never>) => ppo.advantages!(own as never);
+    const raw = [0.7, -0.4];
+    const { advantages, returns } = withRaw(raw).weighed(all, asPpo);
+    const [a, b] = raw.map((u) => 1 / (1 + Math.exp(-u)));
+    const weights = [2 - a! - b!, a!, b!];
+    const parts = weights.map((_, h) => {
+      const own = estimates.map((row) => row.filter((__, i) => i % 3 === h));
+      const rewards = Float64Array.from(terms, (row) => (h === 0 ? 0 : row[h - 1]!));
+      const found = asPpo({ ...all, rewards, estimates: own, penalties: h === 0 ? paid : undefined }) as Float64Array[];
+      for (const [row, one] of found.entries())
+        for (const [t, advantage] of one.entries())
+          expect(returns![row]![3 * t + h]).toBeCloseTo(own[row]![t]! + advantage, 12);
+      return finished(found, values) as Float64Array[]; // ppo whitens
+    });
+    for (const [row, own] of (advantages as Float64Array[]).entries())
+      for (const [t, advantage] of own.entries())
+        expect(advantage).toBeCloseTo(
+          weights.reduce((sum, w, h) => sum + w * parts[h]![row]![t]!, 0),
+          10,
+        );
+  });
+
+  test("of ppo train their heads: errors of what is foretold fall", async () => {
+    const gpu = await sharedGpu();
+    const [model, reference] = [await tinyModel(gpu), await tinyModel(gpu)];
+    const settings = { reward_weights: "constrained", thresholds: [0.5, 0.2], max_new_tokens: 3, value_weight: 1 };
+    const chosen = await bound("ppo", { ...settings, group: 4, updates: 2 } as Parameters<typeof bound>[1]);
+    const both = [term("a", ({ answer }) => (answer.includes("a") ? 1 : 0)), term("b", () => 0.7)];
+    const world = policyWorld({ model, chosen, prompts: [[1], [2]], terms: both, rows: 16, reference });
+    const { held } = await world.maker.make(1, () => ({ prompt: 0, epoch: 0 }));
+    for (const { ids, estimates, returns } of held.answers)
+      expect([estimates!.length, returns!.length]).toEqual([3 * ids.length, 3 * ids.length]);
+    expect(world.head!.parameters().map(({ shape }) => shape)).toEqual([[3, 16], [3]]);
+    const training = await Training.make({
+      ...{ model, source: world.source, objective: world.objective, controllers: [world.controller] },
+      ...{ extra: world.head!.parameters(), optimizer: bindDefaults(adamw), rate: () => 2e-2, steps: 30, seed: 0 },
+    });
+    const errors: number[] = [];
+    await training.run({
+      signal: new AbortController().signal,
+      onStep: ({ metrics }) => void errors.push(metrics.value_error!),
+    });
+    const mean = (own: readonly number[]) => own.reduce((x, y) => x + y, 0) / own.length;
+    expect(mean(errors.slice(-4))).toBeLessThan(0.5 * mean(errors.slice(0, 4)));
+    await training.free();
+    world.free();
+    for (const own of [model, reference]) own.free();
   });
 
   test("hold a reward near its threshold that would grow past what it is worth", () => {
@@ -313,7 +374,7 @@ test.each([
   ["ppo", { reward_weights: "gradient", ...{ kl: 0.1, kl_in: "reward" } }, "ppo does more with rewards"],
   ["grpo", { reward_weights: "hypervolume" }, "takes that away again"],
   ["raft", { reward_weights: "hypervolume" }, "raft chooses answers"],
-  ["ppo", { reward_weights: "constrained", thresholds: [1, 1], ...KL }, "ppo has one baseline"],
+  ["remax", { reward_weights: "constrained", thresholds: [1, 1], ...KL }, "remax has one baseline"],
   ["grpo", { reward_weights: "constrained", thresholds: [1], ...KL }, "names 1 means, and there are 2 rewards: a, b"],
   ["grpo", { reward_weights: "constrained", thresholds: [1, 1], kl: 0.1 }, "against the divergence"],
   ["grpo", { reward_weights: "constrained", thresholds: [1, 1], overlong: 2, ...KL }, "--overlong is none"],

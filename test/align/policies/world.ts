@@ -5,13 +5,17 @@
 
 import type { PolicyMethod, SharedValues } from "../../../src/align/policies/contract.ts";
 import { Efforts } from "../../../src/align/policies/efforts.ts";
+import { temperatureOf } from "../../../src/align/policies/entropy-target.ts";
 import { HeldPrompts } from "../../../src/align/policies/held-prompts.ts";
+import { lengthStages } from "../../../src/align/policies/length-stages.ts";
 import { Likelihoods } from "../../../src/align/policies/likelihoods.ts";
 import { modeIds } from "../../../src/align/policies/modes.ts";
-import { type PolicyBatch, policyObjective, temperatureOf } from "../../../src/align/policies/objective.ts";
+import { type PolicyBatch, policyObjective } from "../../../src/align/policies/objective.ts";
 import type { WeighedPairLoss } from "../../../src/align/policies/pair-term.ts";
 import { chooseRewardWeights } from "../../../src/align/policies/reward-weights/choose.ts";
+import { headsOf } from "../../../src/align/policies/reward-weights/constrained.ts";
 import { GradientProducts } from "../../../src/align/policies/reward-weights/gradient-products.ts";
+import type { Tuning } from "../../../src/align/policies/reward-weights/threshold-search.ts";
 import { RolloutMaker } from "../../../src/align/policies/rollout.ts";
 import { planRollouts, sizesOf } from "../../../src/align/policies/rollout-plan.ts";
 import { RolloutSource } from "../../../src/align/policies/rollout-source.ts";
@@ -79,6 +83,7 @@ export interface World {
   /** Other keys of every row. */
   readonly extra?: JsonObject;
   /** Prompts that the model is measured on before every so many rollouts. */
+  readonly tuning?: Tuning;
   readonly held?: { readonly prompts: readonly (readonly number[])[]; readonly every: number };
   readonly seed?: number;
   readonly signal?: AbortSignal;
@@ -97,6 +102,7 @@ export function policyWorld({
   reference,
   extra = {},
   held,
+  tuning,
   seed = 0,
   signal = new AbortController().signal,
   pairLosses = [],
@@ -116,12 +122,11 @@ export function policyWorld({
   const plan = planRollouts(chosen, { read, sizes, seed, efforts, modes, pad: END });
   const temperature = temperatureOf(chosen);
   const rollouts = new Rollouts(model, letters);
-  const head = chosen.method.value && new ValueHead(model);
-  const policy = plan.asksOld
-    ? new Likelihoods(model, { temperature, entropies: chosen.method.entropies === true }, head)
-    : undefined;
+  const head = chosen.method.value && new ValueHead(model, headsOf(chosen.method, values));
+  const entropies = chosen.method.entropies === true || values.target_entropy !== undefined;
+  const policy = plan.asksOld ? new Likelihoods(model, { temperature, entropies }, head) : undefined;
   const theirs = reference && new Likelihoods(reference, { temperature });
-  const weights = chooseRewardWeights(values, terms, { seed, held: held !== undefined });
+  const weights = chooseRewardWeights(values, terms, { seed, held: held !== undefined, tuning });
   const apart =
     held &&
     new HeldPrompts({
@@ -140,10 +145,11 @@ export function policyWorld({
   });
   const told: Readonly<Record<string, number>>[] = [];
   const buffer = sampleBuffer(values, sizes.answers, seed);
+  const stages = lengthStages(values, prompts.length);
   const order = new BatchOrder({ groups: read.groups, batchSize: 1, seed });
   const measuring = held && apart && { prompts: apart, every: held.every };
   const source = new RolloutSource({
-    ...{ plan, maker, weights, buffer, order, held: measuring },
+    ...{ plan, maker, weights, buffer, stages, order, held: measuring },
     heard: (_, __, ___, facts) => told.push(facts),
   });
   return {

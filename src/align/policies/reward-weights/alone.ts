@@ -1,6 +1,6 @@
 /** Rewards of a rollout one by one: what weighs them anew takes each alone. */
-import { finished, meanOf } from "../advantages.ts";
-import type { Advantages, Rewarded, SharedValues } from "../contract.ts";
+import { meanOf } from "../advantages.ts";
+import type { Advantages, Rewarded } from "../contract.ts";
 import type { Plain } from "./contract.ts";
 
 /** What a term says of every answer; its mean where it says nothing. */
@@ -14,10 +14,8 @@ export function aloneOf(
   given: Rewarded<never>,
   plain: Plain,
   rewards: Float64Array,
-  how: { readonly penalties?: Rewarded["penalties"]; readonly whiten?: boolean } = {},
+  how: { readonly penalties?: Rewarded["penalties"] } = {},
 ): Advantages {
-  const values: SharedValues = given.values;
   const terms = Array.from(rewards, (reward) => [reward]);
-  const own = plain({ ...given, rewards, terms, weights: [1], penalties: how.penalties });
-  return finished(own, { ...values, whiten: how.whiten ?? values.whiten });
+  return plain({ ...given, rewards, terms, weights: [1], penalties: how.penalties });
 }

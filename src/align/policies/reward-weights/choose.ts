@@ -7,6 +7,7 @@ import { ConstrainedWeights } from "./constrained.ts";
 import type { RewardWeights } from "./contract.ts";
 import { GradientWeights } from "./gradient.ts";
 import { HypervolumeWeights } from "./hypervolume.ts";
+import { ThresholdSearch, type Tuning } from "./threshold-search.ts";
 
 const FIXED = "or leave --reward-weights out";
 
@@ -22,10 +23,10 @@ function checkHypervolume(values: SharedValues): void {
 function checkConstrained({ method, values: own }: Bound<PolicyMethod>, terms: readonly RewardTerm[]): void {
   const values: SharedValues = own;
   const { thresholds = [], kl, kl_in: where, overlong } = values;
-  if (method.value || method.greedy)
+  if (method.greedy)
     throw new UserError(
       `${method.name} has one baseline for the sum of rewards, and --reward-weights constrained takes each alone`,
-      "take grpo, rloo or reinforce",
+      "take ppo, grpo, rloo or reinforce",
     );
   if (thresholds.length !== terms.length)
     throw new UserError(
@@ -72,11 +73,19 @@ export function checkRewardWeights(chosen: Bound<PolicyMethod>, terms: readonly 
   else checkConstrained(chosen, terms);
 }
 
-/** Undefined where weights stay as they are. `held`: whether measurements are of held-out prompts. */
+export interface WeighingSetup {
+  readonly seed: number;
+  /** Whether measurements are of held-out prompts. */
+  readonly held?: boolean;
+  /** Of a search for thresholds: the last terms are those of its gold score. */
+  readonly tuning?: Tuning | undefined;
+}
+
+/** Undefined where weights stay as they are. */
 export function chooseRewardWeights(
   values: SharedValues,
   terms: readonly Pick<RewardTerm, "name" | "weight">[],
-  { seed, held = false }: { readonly seed: number; readonly held?: boolean },
+  { seed, held = false, tuning }: WeighingSetup,
 ): RewardWeights | undefined {
   const { reward_weights: kind, thresholds = [], constraint, hypervolume_every: every } = values;
   if (kind === "fixed") return undefined;
@@ -88,5 +97,7 @@ export function chooseRewardWeights(
   const names = terms.map(({ name }) => name);
   if (kind === "gradient") return new GradientWeights(names, values.gradient_rate);
   const { multiplier_lr: rate, multiplier_momentum: momentum } = values;
-  return new ConstrainedWeights({ names, thresholds, constraint, rate, momentum, seed });
+  const rewards = names.slice(0, thresholds.length);
+  const setup = { names: rewards, thresholds, constraint, rate, momentum, seed };
+  return tuning ? new ThresholdSearch(setup, tuning) : new ConstrainedWeights(setup);
 }

@@ -3,15 +3,16 @@
  * below it; what the multipliers leave goes to the divergence from the model as it was. Moskovitz et al. 2023,
  * https://arxiv.org/abs/2310.04373
  *
- * Advantages of each reward alone are those of the method, with mean 0 and variance 1 over the rollout; the paper has a
- * value head for each.
+ * Advantages of each reward alone are those of the method, with mean 0 and variance 1 over the rollout. Where the
+ * method has a value head, each reward has one of its own, and the divergence has one: the first.
  */
 import { UserError } from "../../../errors.ts";
 import { isObject, type Json } from "../../../json.ts";
 import { keyedNormals } from "../../../keyed-random.ts";
-import type { Advantages, Rewarded } from "../contract.ts";
+import { finished } from "../advantages.ts";
+import type { Advantages, PolicyMethod, Rewarded, SharedValues } from "../contract.ts";
 import { aloneOf, columnOf } from "./alone.ts";
-import type { Plain, RewardWeights } from "./contract.ts";
+import type { Plain, RewardWeights, Weighed } from "./contract.ts";
 
 export interface ConstrainedSetup {
   /** Of the terms, each with the mean that it is to have. */
@@ -27,9 +28,20 @@ export interface ConstrainedSetup {
 /** Standard deviation of what multipliers begin at, before they are squashed. */
 const BEGIN = 0.01;
 
+const at = (own: number | Float64Array, t: number): number => (typeof own === "number" ? own : own[t]!);
+
+/** How many rewards a value head tells apart: those that are held at thresholds, and the divergence before them. */
+export const headsOf = (
+  { value }: Pick<PolicyMethod, "value">,
+  { reward_weights: kind, thresholds = [] }: SharedValues,
+): number => (value && kind === "constrained" ? thresholds.length + 1 : 1);
+
+/** What one of several heads foretells, row by row. */
+const headOf = (all: Rewarded["estimates"], head: number, heads: number): Float64Array[] | undefined =>
+  all?.map((row) => row.filter((_, i) => i % heads === head));
+
 /** Sums of advantages times weights, row by row; those of an answer count for each of its tokens. */
 function mixed(parts: readonly (readonly [weight: number, advantages: Advantages])[]): Advantages {
-  const at = (own: number | Float64Array, t: number) => (typeof own === "number" ? own : own[t]!);
   return parts[0]![1].map((_, row) => {
     const tokens = parts.map(([, all]) => all[row]!).find((own) => typeof own !== "number");
     const sum = (t: number) => parts.reduce((all, [weight, own]) => all + weight * at(own[row]!, t), 0);
@@ -42,8 +54,12 @@ export class ConstrainedWeights implements RewardWeights {
   #raw: number[];
   #speed: number[];
 
+  /** Means that rewards are held at; a search for them sets others. */
+  thresholds: readonly number[];
+
   constructor(setup: ConstrainedSetup) {
     this.#setup = setup;
+    this.thresholds = setup.thresholds;
     this.#raw = [...keyedNormals(setup.names.length, BEGIN, setup.seed, "multipliers of rewards")];
     this.#speed = setup.names.map(() => 0);
   }
@@ -53,20 +69,33 @@ export class ConstrainedWeights implements RewardWeights {
     return this.#raw.map(this.#setup.constraint === "geq" ? (u) => 1 / (1 + Math.exp(-u)) : Math.tanh);
   }
 
-  advantages(given: Rewarded<never>, plain: Plain): Advantages {
-    const alone = (rewards: Float64Array, penalties?: Rewarded["penalties"]): Advantages =>
-      aloneOf(given, plain, rewards, { penalties, whiten: true });
+  weighed(given: Rewarded<never>, plain: Plain): Weighed {
     const multipliers = this.multipliers;
     const left = multipliers.reduce((rest, m) => rest - m, multipliers.length);
-    return mixed([
-      [left, alone(new Float64Array(given.rewards.length), given.penalties)],
-      ...multipliers.map((m, k) => [m, alone(columnOf(given, k))] as const),
-    ]);
+    const heads = multipliers.length + 1;
+    const estimates = Array.from({ length: heads }, (_, h) => headOf(given.estimates, h, heads));
+    const alone = (h: number, rewards: Float64Array, penalties?: Rewarded["penalties"]): Advantages =>
+      aloneOf({ ...given, estimates: estimates[h] }, plain, rewards, { penalties });
+    const raw = [
+      alone(0, new Float64Array(given.rewards.length), given.penalties),
+      ...multipliers.map((_, k) => alone(k + 1, columnOf(given, k))),
+    ];
+    const values: SharedValues = given.values;
+    const white = raw.map((own) => finished(own, { ...values, whiten: true }));
+    const returns = given.estimates?.map((all, row) =>
+      all.map((estimate, i) => estimate + at(raw[i % heads]![row]!, Math.floor(i / heads))),
+    );
+    return {
+      advantages: mixed(white.map((own, h) => [h === 0 ? left : multipliers[h - 1]!, own])),
+      returns,
+      isWhite: true,
+    };
   }
 
   /** One step of gradient descent on the sum of multipliers times what means are above their thresholds. */
   heard(means: readonly number[]): void {
-    const { thresholds, constraint, rate, momentum } = this.#setup;
+    const { constraint, rate, momentum } = this.#setup;
+    const { thresholds } = this;
     for (const [k, m] of this.multipliers.entries()) {
       const slope = constraint === "geq" ? m * (1 - m) : 1 - m * m;
       this.#speed[k] = momentum * this.#speed[k]! + slope * (means[k]! - thresholds[k]!);

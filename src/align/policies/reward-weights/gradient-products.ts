@@ -1,7 +1,7 @@
 /**
  * Inner products of the gradients that the answers of a rollout give under each of several advantages, with the policy
- * as it is. Divergence from the model as it was is left out. Memory: a copy of the gradients for each, and the
- * activations of a micro-batch; the model's own gradients are overwritten.
+ * as it is. Divergence from the model as it was and losses of pairs are left out. Memory: a copy of the gradients for
+ * each, and the activations of a micro-batch; the model's own gradients are overwritten.
  */
 import { UserError } from "../../../errors.ts";
 import type { PooledBuffer } from "../../../gpu/buffer.ts";
@@ -52,7 +52,7 @@ export class GradientProducts {
     const { gpu } = model;
     this.#gpu = gpu;
     const values: SharedValues = chosen.values;
-    const plain = { method: chosen.method, values: { ...values, kl: 0 } as never };
+    const plain = { method: chosen.method, values: { ...values, kl: 0, pair_weight: 0 } as never };
     this.#objective = policyObjective({ model, chosen: plain, recompute });
     this.#passes = new Programs(gpu, { training: true });
     this.#products = new Programs(gpu);

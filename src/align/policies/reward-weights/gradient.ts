@@ -8,9 +8,10 @@
  */
 import { UserError } from "../../../errors.ts";
 import { isObject, type Json } from "../../../json.ts";
-import type { Advantages, Rewarded, SharedValues } from "../contract.ts";
+import { finished } from "../advantages.ts";
+import type { Rewarded, SharedValues } from "../contract.ts";
 import { aloneOf, columnOf } from "./alone.ts";
-import type { Plain, Products, RewardWeights } from "./contract.ts";
+import type { Plain, Products, RewardWeights, Weighed } from "./contract.ts";
 
 /** Sums of the rows of inner products over the mean of squared lengths; 0 of gradients that are all 0. */
 export function influences(products: readonly (readonly number[])[]): number[] {
@@ -43,12 +44,12 @@ export class GradientWeights implements RewardWeights {
 
   async weigh(given: Rewarded<never>, plain: Plain, products: Products): Promise<void> {
     const column = (k: number) => columnOf(given, k).map((value) => given.weights[k]! * value);
-    const all = this.#names.map((_, k) => aloneOf(given, plain, column(k)));
+    const all = this.#names.map((_, k) => finished(aloneOf(given, plain, column(k)), given.values));
     const step = influences(await products(all));
     if (step.every(Number.isFinite)) this.#logs = normalized(this.#logs.map((x, k) => x + this.#rate * step[k]!));
   }
 
-  advantages(given: Rewarded<never>, plain: Plain): Advantages {
+  weighed(given: Rewarded<never>, plain: Plain): Weighed {
     const own = this.weights;
     const rewards = given.rewards.map((reward, row) =>
       given.terms[row]!.reduce<number>(
@@ -58,7 +59,7 @@ export class GradientWeights implements RewardWeights {
     );
     const { combine }: SharedValues = given.values;
     const weights = combine === "normalized" ? given.weights.map((weight, k) => own[k]! * weight) : given.weights;
-    return plain({ ...given, rewards, weights });
+    return { advantages: plain({ ...given, rewards, weights }) };
   }
 
   told(): Record<string, number> {

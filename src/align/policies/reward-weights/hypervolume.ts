@@ -8,8 +8,8 @@
  */
 import { UserError } from "../../../errors.ts";
 import { isObject, type Json } from "../../../json.ts";
-import type { Advantages, Rewarded } from "../contract.ts";
-import type { Plain, RewardWeights } from "./contract.ts";
+import type { Rewarded } from "../contract.ts";
+import type { Plain, RewardWeights, Weighed } from "./contract.ts";
 
 /**
  * The volume between 0 and points, each of as many numbers: of all that is not above some point in any dimension. By
@@ -45,8 +45,9 @@ export class HypervolumeWeights implements RewardWeights {
     this.#sums = weights.map(() => 0);
   }
 
-  advantages(given: Rewarded<never>, plain: Plain): Advantages {
-    return plain({ ...given, rewards: given.rewards.map((reward) => this.#multiplier * reward) });
+  weighed(given: Rewarded<never>, plain: Plain): Weighed {
+    const rewards = given.rewards.map((reward) => this.#multiplier * reward);
+    return { advantages: plain({ ...given, rewards }) };
   }
 
   heard(means: readonly number[]): void {

@@ -1,0 +1,170 @@
+/**
+ * What a loss of labels is: a function from the logits of rows and their labels to a number each, or to one of a whole
+ * batch. Every file of train/methods/losses exports one as `method`: `--loss focal` is focal.ts. Scripts that learn
+ * labels take any of them in the place of cross-entropy.
+ */
+import type { Batch } from "../../data/batch.ts";
+import { UserError } from "../../errors.ts";
+import type { Bound } from "../../method/bind.ts";
+import type { Laws } from "../../method/laws.ts";
+import type { Options, Values } from "../../method/options.ts";
+import type { MethodInfo } from "../../method/registry.ts";
+import type { Embedding } from "../../model/embedder.ts";
+import type { Model } from "../../model/model.ts";
+import type { CrossEntropyOptions } from "../../tensor/ops/cross-entropy.ts";
+import { chunkedHead } from "../../tensor/ops/head-loss.ts";
+import type { Recorder } from "../../tensor/recorder.ts";
+import type { Tensor } from "../../tensor/tensor.ts";
+import type { Objective } from "./objective.ts";
+
+/** What may hold for a loss, under its defaults. */
+export const LABEL_LOSS_LAWS = {
+  shiftFree: "a constant added to all logits of a row changes nothing",
+  favours: "it falls as the label's logit grows, and grows or stays as another does",
+  vanishes: "it goes to 0 where the label is certain",
+  bounded: "logits of ten thousand give finite losses and gradients",
+  ownRow: "a row's loss is of its own logits alone",
+} as const;
+
+export type LabelLossLaw = keyof typeof LABEL_LOSS_LAWS;
+
+export interface LabelGiven<O extends Options = Options> {
+  /** (N, V) */
+  readonly logits: Tensor;
+  /** (N) i32; what is said of rows with a negative one does not count. */
+  readonly targets: Tensor;
+  readonly values: Values<O>;
+  /** (V) how often each label comes in the training data; of losses that have `counts`. */
+  readonly counts: readonly number[];
+  /** Label smoothing and the weight of the squared log-partition; of losses that have `softens`. */
+  readonly softened: CrossEntropyOptions;
+}
+
+export interface LabelLoss<O extends Options = Options> extends MethodInfo<O> {
+  readonly laws: Laws<LabelLossLaw>;
+  /** Whether it reads how often labels come. */
+  readonly counts?: true;
+  /** Whether --smoothing and --z-loss are a part of it. */
+  readonly softens?: true;
+  /** Refuses values that do not fit together, and models of so many outputs. Throws UserError. */
+  check?(values: Values<O>, model: { readonly outputs: number; readonly isClassifier: boolean }): void;
+  /** Losses of rows (N). */
+  rows?(rec: Recorder, given: LabelGiven<O>): Tensor;
+  /** The loss of all rows at once, (1), each of which counts. */
+  batch?(rec: Recorder, given: LabelGiven<O>): Tensor;
+  /** Of `train` alone: an objective of its own for models that have parts of their own. Throws UserError for others. */
+  objective?(model: Model, given: { readonly values: Values<O>; readonly smoothing: number }): Objective<Batch>;
+  /** Of `train` alone: the model is trained as an embedder of pairs, whose logits compare texts. */
+  embeds?(values: Values<O>): Embedding;
+}
+
+export const defineLabelLoss = <const O extends Options>(loss: LabelLoss<O>): LabelLoss<O> => loss;
+
+/** A loss with what it reads of the training data. */
+export interface ChosenLoss {
+  readonly loss: Bound<LabelLoss>;
+  readonly counts: readonly number[];
+  readonly softened: CrossEntropyOptions;
+}
+
+/** Losses of rows of logits (N). Throws TypeError for a loss of whole batches. */
+export function labelRows(rec: Recorder, { loss, counts, softened }: ChosenLoss, logits: Tensor, targets: Tensor) {
+  const { method, values } = loss;
+  if (!method.rows) throw new TypeError(`the loss ${method.name} is of whole batches`);
+  return method.rows(rec, { logits, targets, values, counts, softened });
+}
+
+/** The loss of a batch (1). Throws TypeError for a loss of rows. */
+export function wholeBatch(rec: Recorder, { loss, counts, softened }: ChosenLoss, logits: Tensor, targets: Tensor) {
+  const { method, values } = loss;
+  if (!method.batch) throw new TypeError(`the loss ${method.name} is of rows`);
+  return method.batch(rec, { logits, targets, values, counts, softened });
+}
+
+/** Losses of all rows of hidden states (N), some rows of logits at a time. */
+export const labelLosses = (
+  rec: Recorder,
+  chosen: ChosenLoss,
+  {
+    targets,
+    ...given
+  }: {
+    readonly hidden: Tensor;
+    readonly head: (hidden: Tensor) => Tensor;
+    readonly width: number;
+    readonly targets: Tensor;
+    readonly budget?: number;
+  },
+): Tensor =>
+  chunkedHead(rec, {
+    ...given,
+    along: [targets],
+    loss: (logits, [labels]) => labelRows(rec, chosen, logits, labels!),
+  });
+
+/**
+ * The loss that options name for a script that learns labels by it. Throws UserError for a loss that fits neither the
+ * script, the model nor the other options.
+ */
+export function chooseLoss(
+  loss: Bound<LabelLoss>,
+  {
+    model,
+    smoothing = 0,
+    zLoss = 0,
+    counts,
+    micro,
+    part = false,
+  }: {
+    readonly model: Model;
+    readonly smoothing?: number | undefined;
+    readonly zLoss?: number | undefined;
+    /** How often labels come; undefined where the script does not know it. */
+    readonly counts: (() => readonly number[]) | undefined;
+    /** Micro-batches of a step. */
+    readonly micro: number;
+    /** Whether it is one of several terms, each of rows. */
+    readonly part?: boolean;
+  },
+): ChosenLoss {
+  const { method, values } = loss;
+  const flag = `--loss ${method.name}`;
+  if (!method.rows && !method.batch)
+    throw new UserError(`${flag} is no loss of labels and logits`, `see bun run train --loss ${method.name} --help`);
+  if ((smoothing > 0 || zLoss > 0) && !method.softens)
+    throw new UserError(
+      `${smoothing > 0 ? "--smoothing" : "--z-loss"} is a part of cross-entropy, and ${flag} is another loss`,
+      "leave one of them out",
+    );
+  if (method.counts && !counts)
+    throw new UserError(`${flag} reads how often labels come in --data, which this script does not count`);
+  if (method.batch && part)
+    throw new UserError(`${flag} is a number of the whole batch, and here losses are of rows`, "take another loss");
+  if (method.batch && micro > 1)
+    throw new UserError(
+      `${flag} is a number of the whole batch, and --accumulate would part it`,
+      "raise --batch-size in its place",
+    );
+  method.check?.(values, { outputs: model.sizes.outputs, isClassifier: model.task === "classifier" });
+  return {
+    loss,
+    counts: method.counts ? counts!() : [],
+    softened: { ...(smoothing > 0 ? { smoothing } : {}), ...(zLoss > 0 ? { zLoss } : {}) },
+  };
+}
+
+/** The option that names it. */
+export const LABEL_LOSS = {
+  loss: {
+    type: "string",
+    kind: "loss",
+    default: "ce",
+    help: "what is minimised: ce is the cross-entropy of tokens or labels",
+  },
+} as const satisfies Options;
+
+declare module "../../method/registry.ts" {
+  interface Contracts {
+    loss: LabelLoss;
+  }
+}

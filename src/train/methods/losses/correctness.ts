@@ -1,0 +1,27 @@
+/**
+ * A router of classifiers learns which of them are right, and the likeliest of them learn the row
+ * (train/correctness.ts). Aspis et al., "DriftMoE", 2025, https://arxiv.org/abs/2507.18464
+ */
+import { defineLabelLoss } from "../../../run/training/label-loss.ts";
+import { correctnessObjective } from "../../correctness.ts";
+
+const MIXTURE = "a loss of a mixture's parts";
+
+export const method = defineLabelLoss({
+  name: "correctness",
+  title: "Correctness of experts",
+  about: "of a mixture of classifiers (mlp-experts): a router that learns which of them are right",
+  cite: "arXiv:2507.18464",
+  laws: { shiftFree: MIXTURE, favours: MIXTURE, vanishes: MIXTURE, bounded: MIXTURE, ownRow: MIXTURE },
+  softens: true,
+  options: {
+    experts_per_row: {
+      type: "number.integer >= 1",
+      default: 3,
+      help: "experts that learn a row: those that the router holds the likeliest",
+      value: "K",
+    },
+  },
+  objective: (model, { values, smoothing }) =>
+    correctnessObjective(model, { perRow: values.experts_per_row, smoothing }),
+});
