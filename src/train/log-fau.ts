@@ -1,6 +1,6 @@
 /**
- * `train --log-fau`: how many hidden units are active on a few rows of the data, told in the log on the way.
- * `evaluate --probe fau` counts them so of a model that is there. Ma et al., ICLR 2024, https://arxiv.org/abs/2310.07418
+ * `train --log-fau`: how many hidden units are active on a few rows of the data, told in the log on the way. `evaluate
+ * --probe fau` counts them so of a model that is there. Ma et al., ICLR 2024, https://arxiv.org/abs/2310.07418
  */
 import { type Batch, collate, stackExamples } from "../data/batch.ts";
 import type { Values } from "../method/options.ts";
@@ -23,7 +23,9 @@ function firstRows(source: Source, many: number, pad: number): Batch {
   );
 }
 
-/** Counts before the first step, every so many steps, and changes nothing. Throws UserError for a model without units. */
+/**
+ * Counts before the first step, every so many steps, and changes nothing. Throws UserError for a model without units.
+ */
 export function fauLog(
   { log_fau: every, fau_rows: many }: Asked,
   source: Source,
