@@ -4,8 +4,8 @@
  *
  *   loss = -1/n sum_i A_i / |y_i| sum_t log p(y_it),  A_i = (r_i - mean) / (deviation + 1e-6) in the group
  *
- * r_i is 1 of an exact answer, less a weight times log p(y_i) - log p_0(y_i) where the model as it was counts. Groups of
- * equal rewards weigh nothing.
+ * r_i is 1 of an exact answer, less a weight times log p(y_i) - log p_0(y_i) where the model as it was counts. Groups
+ * of equal rewards weigh nothing.
  */
 import { collate, type TokenBatch } from "../../data/batch.ts";
 import { permutation } from "../../data/shuffle.ts";
