@@ -27,7 +27,7 @@ await script({
   defaultMethod: "dpo",
   output: "checkpoint",
   options: ALIGN,
-  essentials: ["data", "steps", "epochs", "batch_size", "lr", "pair_loss", "reference_cache", "lora", "resume"],
+  essentials: ["data", "steps", "epochs", "batch_size", "lr", "pair_loss", "lora", "resume"],
   commands: {
     control: command({
       about: "Learn a small policy from logged steps of a world, and measure it there.",

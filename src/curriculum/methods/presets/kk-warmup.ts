@@ -1,9 +1,9 @@
 /**
- * Warm up before you train: fine-tuning on long reasoning about knights and knaves, then a little reinforcement learning
- * on few examples of the target. Shrestha et al. 2025, https://arxiv.org/abs/2505.13718
+ * Warm up before you train: fine-tuning on long reasoning about knights and knaves, then a little reinforcement
+ * learning on few examples of the target. Shrestha et al. 2025, https://arxiv.org/abs/2505.13718
  *
- * The traces are those of data knights: they suppose a role, meet contradictions and turn back. With --controls the same
- * rewards train the model without the warm-up, and the same few examples are learnt by heart.
+ * The traces are those of data knights: they suppose a role, meet contradictions and turn back. With --controls the
+ * same rewards train the model without the warm-up, and the same few examples are learnt by heart.
  */
 import { UserError } from "../../../errors.ts";
 import { definePreset, type Stage } from "../../presets/contract.ts";
