@@ -34,7 +34,15 @@ const EXAMPLES = { name: "forget", path: join(folder, "examples.jsonl") };
 const [CLASSIFIER, ROUTED] = ["classifier-", "routed-"];
 
 /** What single techniques need beside models and rows. */
-const NEEDS: Readonly<Record<string, { readonly before?: string; readonly general?: string }>> = {
+interface Needs {
+  readonly before?: string;
+  readonly general?: string;
+  /** Settings in the place of quick ones. */
+  readonly settings?: Readonly<Record<string, unknown>>;
+}
+const NEEDS: Readonly<Record<string, Needs>> = {
+  // Two of its four ways of learning.
+  "forgetting-paradigm": { settings: { forgetting_paradigm_kl: 0, forgetting_paradigm_attempts: 0 } },
   "adapter-routes": { before: ROUTED },
   "layer-range": { general: "layer_range_general" },
 };
@@ -102,8 +110,14 @@ async function findings(
   seed = 0,
   heard = { totals: [] as number[], done: 0 },
 ): Promise<Findings> {
-  const { general, before = technique.task === "classifier" ? CLASSIFIER : "" } = NEEDS[technique.name] ?? {};
-  const settings = Object.fromEntries(Object.entries(technique.options).map(([name, spec]) => [name, quick(spec)]));
+  const {
+    general,
+    settings: own = {},
+    before = technique.task === "classifier" ? CLASSIFIER : "",
+  } = NEEDS[technique.name] ?? {};
+  const settings = Object.fromEntries(
+    Object.entries(technique.options).map(([name, spec]) => [name, own[name] ?? quick(spec)]),
+  );
   if (general !== undefined) settings[general] = "general";
   const names = technique.metrics ?? ["probability"];
   const metrics = await Promise.all(names.map(async (name) => bindDefaults(await loadMethod("metric", name))));
