@@ -133,11 +133,12 @@ test.if(process.env.INGOT_LONG === "1")(
       "train",
       "--init adviser.json --tokenizer byte --data taught.jsonl --batch-size 64 --steps 400 --lr 4e-3 --warmup 30 --clip 1 --save-every 0 -q -o adviser/",
     );
+    await run("data", "shop --answers 8 --size 6400 -q -o answered.jsonl");
     for (const hindsight of ["none", "partial", "oracle"]) {
-      await run("align", `label taught.jsonl --field completion --hindsight ${hindsight} -o seen-${hindsight}.jsonl`);
+      await run("align", `label answered.jsonl --field completion --hindsight ${hindsight} -o seen-${hindsight}.jsonl`);
       await run(
         "align",
-        `adviser/ --method dpo --data seen-${hindsight}.jsonl --batch-size 32 --steps 40 --lr 5e-4 --save-every 0 -q -o ${hindsight}/`,
+        `adviser/ --method dpo --pair-loss sigmoid,sft --data seen-${hindsight}.jsonl --batch-size 32 --steps 60 --lr 1e-3 --save-every 0 -q -o ${hindsight}/`,
       );
     }
     const { text } = await run(
@@ -145,10 +146,12 @@ test.if(process.env.INGOT_LONG === "1")(
       "adviser/ none/ partial/ oracle/ --data asked.jsonl --probe hindsight-gap --json",
     );
     const [before, none, partial, oracle] = JSON.parse(text).rows;
-    expect(none.false_claims).toBeGreaterThan(before.false_claims);
-    expect(Math.max(partial.false_claims, oracle.false_claims)).toBeLessThan(none.false_claims - 0.2);
-    expect(none.gap).toBeGreaterThan(Math.max(partial.gap, oracle.gap) + 0.2);
-    expect(partial.utility).toBeGreaterThan(none.utility);
+    expect(none.false_claims).toBeGreaterThan(before.false_claims + 0.05);
+    expect(oracle.false_claims).toBeLessThan(before.false_claims - 0.05);
+    expect(partial.false_claims).toBeLessThan(none.false_claims - 0.05);
+    expect(none.gap).toBeGreaterThan(before.gap + 0.1);
+    expect(Math.max(partial.gap, oracle.gap)).toBeLessThan(before.gap - 0.05);
+    expect(partial.utility).toBeGreaterThan(none.utility + 0.1);
     expect(oracle.utility).toBeGreaterThanOrEqual(partial.utility);
   },
 );
