@@ -14,6 +14,7 @@ export const FOLDERS = {
   control: ["align/methods/control"],
   align: ["align/methods/preferences", "align/methods/policies", "align/methods/reward-models", "align/methods/logged"],
   "pair-loss": ["align/methods/pair-losses"],
+  "prompt-sampler": ["align/methods/prompt-samplers"],
   curriculum: ["curriculum/methods/samplers", "curriculum/methods/orderings"],
   selector: ["curriculum/methods/selectors"],
   metric: ["evaluate/methods/metrics"],

@@ -187,6 +187,8 @@ export interface PolicyMethod<O extends Options = Options> extends MethodInfo<O>
    * its advantages and what the head foretold; the mean is over all tokens of an update.
    */
   value?(rec: Recorder, given: ValueTerms<PolicyValues<O>>): Tensor;
+  /** Peak learning rate of the value head, of that of the model; the same when left out. */
+  valueRate?(values: PolicyValues<O>, lr: number): number;
   /** What is kept of a rollout for the next one, as JSON. */
   keeps?(given: Rewarded<PolicyValues<O>>): Json;
   /**

@@ -63,19 +63,26 @@ const hasDivergence = ({ kl, kl_in }: SharedValues): boolean => kl > 0 && kl_in 
 export const asksReference = ({ method, values }: Bound<PolicyMethod>): boolean =>
   method.pairs !== undefined || hasDivergence(values as SharedValues) || (values as SharedValues).pair_weight > 0;
 
+/** What the loss reads beside log-probabilities. */
+export interface PolicyParts {
+  /** Whether the model still is the policy that sampled. */
+  readonly fresh: boolean;
+  readonly rows: number;
+  /** (B, T) of the value head. */
+  readonly estimates?: Tensor | undefined;
+  /** (B, T) nats before every token, with a gradient; for --entropy-weight. */
+  readonly entropies?: Tensor | undefined;
+  readonly pairLosses?: readonly WeighedPairLoss[] | undefined;
+}
+
 /** From log-probabilities to the loss of an update and what is told of it. Inputs are declared by name. */
 export function policyLoss(
   rec: Recorder,
   { method, values: own }: Bound<PolicyMethod>,
   logProbs: Tensor,
-  given: {
-    readonly fresh: boolean;
-    readonly rows: number;
-    readonly estimates?: Tensor;
-    readonly pairLosses?: readonly WeighedPairLoss[] | undefined;
-  },
+  given: PolicyParts,
 ): RecordedLoss {
-  const { fresh, rows, estimates, pairLosses = [] } = given;
+  const { fresh, rows, estimates, entropies, pairLosses = [] } = given;
   const values: SharedValues = own;
   const { shape } = logProbs; // (B, T)
   const now = stopGradient(rec, logProbs);
@@ -109,6 +116,11 @@ export function policyLoss(
     backward.push([weighed, weights]);
     loss = add(rec, loss, dot(rec, weighed, weights));
     told.kl = divergenceOf(rec, "k3", now, reference);
+  }
+  if (entropies) {
+    const lowered = scale(rec, entropies, -values.entropy_weight);
+    backward.push([lowered, weights]);
+    loss = add(rec, loss, dot(rec, lowered, weights));
   }
   if (pairLosses.length > 0) {
     const reference = rec.input("reference", shape);
@@ -145,12 +157,14 @@ export function policyObjective({ model, chosen, recompute, head, pairLosses }: 
 
     record(rec, { tokens, old }) {
       const temperature = temperatureOf(chosen);
-      const { logProbs, hidden, notes } = logProbsOf(rec, model, tokens, { temperature, recompute });
+      const asked = { temperature, recompute, entropies: (chosen.values as SharedValues).entropy_weight > 0 };
+      const { logProbs, hidden, notes, entropies } = logProbsOf(rec, model, tokens, asked);
       const recorded = policyLoss(rec, chosen, logProbs, {
         fresh: old === undefined,
         rows: tokens.rows,
+        estimates: head?.record(rec, hidden, logProbs.shape),
+        entropies,
         pairLosses,
-        ...(head ? { estimates: head.record(rec, hidden, logProbs.shape) } : {}),
       });
       const shares = rec.reshape(rec.input("shares", logProbs.shape), [tokens.rows * tokens.length]);
       return { ...recorded, metrics: { ...recorded.metrics, ...Object.fromEntries(notes.means(shares)) } };

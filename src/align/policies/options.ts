@@ -83,6 +83,12 @@ export const POLICY = {
     help: "a term of the loss, or taken off the rewards, which always is k1",
   },
   kl_unbiased: { type: "boolean", default: false, help: "multiply the divergence by the ratio" },
+  entropy_weight: {
+    type: "number >= 0",
+    default: 0,
+    help: "weight of the mean entropy, nats a token, that the loss raises",
+    value: "W",
+  },
   mask_truncated: { type: "boolean", default: false, help: "answers that were cut do not count" },
   dynamic_sampling: {
     type: "boolean",

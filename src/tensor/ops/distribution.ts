@@ -1,17 +1,36 @@
-/** What losses ask of rows of logits besides a divergence. Forward only: none of it takes a gradient. */
+/** What losses ask of rows of logits besides a divergence. Only `trainedEntropy` takes a gradient. */
 import type { Recorder } from "../recorder.ts";
 import { rowsOf, showShape, sizeOf, type Tensor } from "../tensor.ts";
 import { rowWork } from "./reduce.ts";
 
-/** Entropy of softmax(logits / temperature), nats: (N, V) -> (N). */
-export function rowEntropy(rec: Recorder, logits: Tensor, temperature = 1): Tensor {
+/** Records the entropy of every row into `entropy`. */
+function recordEntropy(rec: Recorder, logits: Tensor, entropy: Tensor, temperature: number): Tensor {
   const { rows: n, width: v } = rowsOf(logits);
-  const entropy = rec.scratch([n], "entropy");
   rec.step({
     kernel: "distribution/row-entropy",
     bind: { logits, entropy },
     params: { n, v, inverse: 1 / temperature },
     ...rowWork(rec, n, v),
+  });
+  return entropy;
+}
+
+/** Entropy of softmax(logits / temperature), nats: (N, V) -> (N). */
+export const rowEntropy = (rec: Recorder, logits: Tensor, temperature = 1): Tensor =>
+  recordEntropy(rec, logits, rec.scratch([rowsOf(logits).rows], "entropy"), temperature);
+
+/** The same with a gradient to the logits, for losses that raise or lower it. */
+export function trainedEntropy(rec: Recorder, logits: Tensor, temperature = 1): Tensor {
+  const { rows: n, width: v } = rowsOf(logits);
+  const entropy = recordEntropy(rec, logits, rec.result([n], [logits], "entropy"), temperature);
+  rec.onBackward(entropy, (d_entropy) => {
+    const { into, accumulate } = rec.gradient(logits);
+    rec.step({
+      kernel: "distribution/row-entropy-gradient",
+      bind: { logits, entropy, d_entropy, dx: into },
+      params: { n, v, inverse: 1 / temperature, accumulate },
+      ...rowWork(rec, n, v),
+    });
   });
   return entropy;
 }

@@ -28,23 +28,41 @@ export interface ChunkedHead {
   readonly budget?: number;
 }
 
-/** Losses of all rows (N). With more than one chunk the logits are computed anew on the way back. */
-export function chunkedHead(rec: Recorder, { hidden, head, width, along, loss, budget }: ChunkedHead): Tensor {
+/** Several numbers of every row, each of which may be a loss. */
+export type ChunkedHeads = Omit<ChunkedHead, "loss"> & {
+  /** Of every row of a chunk: (n) each, in the same order for all chunks. */
+  readonly losses: (logits: Tensor, along: readonly Tensor[], hidden: Tensor) => readonly Tensor[];
+};
+
+/** Losses of all rows, (N) each. With more than one chunk the logits are computed anew on the way back. */
+export function chunkedHeads(
+  rec: Recorder,
+  { hidden, head, width, along, losses, budget }: ChunkedHeads,
+): readonly Tensor[] {
   const rows = chunkRows(width, rec.profile.maxBinding, budget);
   const parts = rec.split(hidden, rows);
-  if (parts.length === 1) return loss(head(hidden), along, hidden);
+  if (parts.length === 1) return losses(head(hidden), along, hidden);
   const cut = along.map((x) => rec.split(x, rows));
-  const losses = parts.map((part, i) =>
-    rec.recomputed(() =>
-      loss(
+  const found = parts.map((part, i) =>
+    rec.recomputedAll(() =>
+      losses(
         head(part),
         cut.map((list) => list[i]!),
         part,
       ),
     ),
   );
-  return rec.concat(losses, "losses");
+  return found[0]!.map((_, k) =>
+    rec.concat(
+      found.map((of) => of[k]!),
+      "losses",
+    ),
+  );
 }
+
+/** As `chunkedHeads`, of one loss (N). */
+export const chunkedHead = (rec: Recorder, { loss, ...given }: ChunkedHead): Tensor =>
+  chunkedHeads(rec, { ...given, losses: (...chunk) => [loss(...chunk)] })[0]!;
 
 /** Cross-entropy of every row of hidden states (N). */
 export function headLoss(

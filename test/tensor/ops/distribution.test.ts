@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { drawOutputs, headGap, rowEntropy, swapTop } from "../../../src/tensor/ops/distribution.ts";
+import { drawOutputs, headGap, rowEntropy, swapTop, trainedEntropy } from "../../../src/tensor/ops/distribution.ts";
 import { divergence } from "../../../src/tensor/ops/divergence.ts";
 import { add, addScalar, mul, neg } from "../../../src/tensor/ops/elementwise.ts";
 import { rowMax } from "../../../src/tensor/ops/reduce.ts";
@@ -12,6 +12,7 @@ covers(
   "distribution/draw-outputs",
   "distribution/head-gap",
   "distribution/row-entropy",
+  "distribution/row-entropy-gradient",
   "distribution/swap-top",
   "reduce/row-maxima",
 );
@@ -47,6 +48,35 @@ describe.each([undefined, hardware])("profile %#", (profile) => {
       const expected = -softmax(z, 2).reduce((sum, p) => sum + (p > 0 ? p * Math.log(p) : 0), 0);
       expect(outputs.y![row]).toBeCloseTo(expected, 5);
     }
+  });
+
+  test.each(SHAPES)("entropy of %d rows of %d with its gradient", async (n, v) => {
+    await checkOp(gpu, "trainedEntropy", {
+      inputs: { x: { shape: [n, v], data: normals(7, n * v, 2) } },
+      build: (rec, { x }) => trainedEntropy(rec, x!, 1.5),
+      reference: ({ x }) =>
+        Float64Array.from(rowsOf(x!, n), (z) => -softmax(z, 1.5).reduce((sum, p) => sum + p * Math.log(p), 0)),
+      forward: 1e-5,
+      backward: 1e-4,
+      ...chosen,
+    });
+  });
+
+  test("a row that is certain has no entropy, and no gradient", async () => {
+    const x = Float32Array.of(200, 0, -50, 3, 1, Number.NEGATIVE_INFINITY);
+    const { outputs, gradients } = await runOp(gpu, {
+      inputs: { x: { shape: [2, 3], data: x, grad: true } },
+      build: (rec, { x }) => trainedEntropy(rec, x!),
+      seeds: { y: Float32Array.of(1, 1) },
+      ...chosen,
+    });
+    expect(outputs.y![0]).toBe(0);
+    expect([...gradients.x!.subarray(0, 3)].every((g) => Math.abs(g) === 0)).toBe(true);
+    // Of two outputs: p = sigmoid(2), and the third has none.
+    const p = 1 / (1 + Math.exp(-2));
+    expect(gradients.x![3]).toBeCloseTo(-2 * p * (1 - p), 5);
+    expect(gradients.x![4]).toBeCloseTo(2 * p * (1 - p), 5);
+    expect(Math.abs(gradients.x![5]!)).toBe(0);
   });
 
   test.each(SHAPES)("share of the head of %d rows of %d", async (n, v) => {

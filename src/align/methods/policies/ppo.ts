@@ -4,7 +4,8 @@
  * from the model as it was. Schulman et al. 2017, https://arxiv.org/abs/1707.06347; Ziegler et al. 2019,
  * https://arxiv.org/abs/1909.08593
  *
- * The head reads what the model's own reads, and its loss trains the model too, times --value-weight.
+ * The head reads what the model's own reads, and its loss trains the model too, times --value-weight. Of a new head
+ * the rate is ten times that of the model, as it often is of a critic.
  */
 import { add, clamp, maximum, scale, square, sub } from "../../../tensor/ops/elementwise.ts";
 import { definePolicy, EVERY_POLICY_LAW } from "../../policies/contract.ts";
@@ -24,6 +25,11 @@ export const method = definePolicy({
     gamma: { type: "0 <= number <= 1", default: 1, help: "what a reward counts one token earlier" },
     gae_lambda: { type: "0 <= number <= 1", default: 0.95, help: "what the next token's error counts; 1: returns" },
     value_weight: { type: "number >= 0", default: 0.1, help: "weight of the loss of the value head", value: "W" },
+    value_lr: {
+      type: "number > 0",
+      help: "peak learning rate of the value head; ten times --lr when left out",
+      value: "RATE",
+    },
     value_clip: {
       type: "number > 0",
       default: 0.2,
@@ -53,6 +59,7 @@ export const method = definePolicy({
       return advantages;
     });
   },
+  valueRate: ({ value_lr: rate }, lr) => rate ?? 10 * lr,
   value(rec, { estimates, old, returns, values: { value_weight: weight, value_clip: most } }) {
     const near = add(rec, old, clamp(rec, sub(rec, estimates, old), -most, most));
     const apart = maximum(rec, square(rec, sub(rec, estimates, returns)), square(rec, sub(rec, near, returns)));
