@@ -39,10 +39,17 @@ const SHOP = { name: "forget", path: join(folder, "shop.jsonl") };
 const [CLASSIFIER, ROUTED, SPEAKING] = ["classifier-", "routed-", "speaking-"];
 
 /** What single techniques need beside models and rows. */
-const NEEDS: Readonly<
-  Record<string, { readonly before?: string; readonly general?: string; readonly group?: typeof GROUP }>
-> = {
+interface Needs {
+  readonly before?: string;
+  readonly general?: string;
+  readonly group?: typeof GROUP;
+  /** Settings in the place of quick ones. */
+  readonly settings?: Readonly<Record<string, unknown>>;
+}
+const NEEDS: Readonly<Record<string, Needs>> = {
   "hindsight-gap": { before: SPEAKING, group: SHOP },
+  // Two of its four ways of learning.
+  "forgetting-paradigm": { settings: { forgetting_paradigm_kl: 0, forgetting_paradigm_attempts: 0 } },
   "adapter-routes": { before: ROUTED },
   "layer-range": { general: "layer_range_general" },
 };
@@ -119,8 +126,14 @@ async function findings(
   seed = 0,
   heard = { totals: [] as number[], done: 0 },
 ): Promise<Findings> {
-  const { general, before = technique.task === "classifier" ? CLASSIFIER : "" } = NEEDS[technique.name] ?? {};
-  const settings = Object.fromEntries(Object.entries(technique.options).map(([name, spec]) => [name, quick(spec)]));
+  const {
+    general,
+    settings: own = {},
+    before = technique.task === "classifier" ? CLASSIFIER : "",
+  } = NEEDS[technique.name] ?? {};
+  const settings = Object.fromEntries(
+    Object.entries(technique.options).map(([name, spec]) => [name, own[name] ?? quick(spec)]),
+  );
   if (general !== undefined) settings[general] = "general";
   const names = technique.metrics ?? ["probability"];
   const metrics = await Promise.all(names.map(async (name) => bindDefaults(await loadMethod("metric", name))));
