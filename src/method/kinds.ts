@@ -28,6 +28,7 @@ export const FOLDERS = {
   loss: ["train/methods/losses"],
   verifier: ["align/methods/verifiers"],
   task: ["data/tasks"],
+  corruption: ["data/corruptions"],
   architecture: ["model/architectures"],
 } as const satisfies Record<string, readonly string[]>;
 
