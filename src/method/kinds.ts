@@ -17,6 +17,7 @@ export const FOLDERS = {
   "prompt-sampler": ["align/methods/prompt-samplers"],
   curriculum: ["curriculum/methods/samplers", "curriculum/methods/orderings"],
   selector: ["curriculum/methods/selectors"],
+  preset: ["curriculum/methods/presets"],
   metric: ["evaluate/methods/metrics"],
   attack: ["evaluate/methods/attacks"],
   probe: ["evaluate/methods/probes"],
