@@ -82,7 +82,7 @@ export interface Optimizer<O extends Options = Options> extends MethodInfo<O> {
 
 export const defineOptimizer = <const O extends Options>(optimizer: Optimizer<O>): Optimizer<O> => optimizer;
 
-/** Optimizers, rates, decaying and other weights take different numbers: the name of the dynamic value of one of them. */
+/** Optimizers, rates, decaying and other weights take different numbers: the name of the dynamic value of one. */
 export const numberName = (key: string, param: string, decays: boolean): string =>
   `${key} ${param}.${decays ? "decay" : "plain"}`;
 
