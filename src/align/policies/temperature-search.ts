@@ -71,8 +71,8 @@ export class TemperatureSearch {
   }
 
   /**
-   * The temperature of the list whose answers rank best, of equals the nearest to the one so far, and what is told of it
-   * and of greedy answers.
+   * The temperature of the list whose answers rank best, of equals the nearest to the one so far, and what is told of
+   * it and of greedy answers.
    */
   async find(now: number): Promise<{ readonly temperature: number; readonly told: Readonly<Record<string, number>> }> {
     const found: { readonly temperature: number; readonly passes: Passes }[] = [];

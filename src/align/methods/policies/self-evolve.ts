@@ -2,10 +2,10 @@
  * Self-evolving training: right answers are ranked anew, the best are trained on, and neither the weights nor the state
  * of the optimizer ever begin again. Liu et al. 2024, https://arxiv.org/abs/2412.17451
  *
- * The paper ranks by a process reward model, whose least sure step counts: it is a term of the reward with weight 0 here.
- * Where there is none, answers are ranked by how likely a token is in the mean, under the model as it was or as it is.
- * --temperature auto looks every so many rollouts at held-out prompts for the temperature at which one of the two
- * answers that rank highest is right most often.
+ * The paper ranks by a process reward model, whose least sure step counts: it is a term of the reward with weight 0
+ * here. Where there is none, answers are ranked by how likely a token is in the mean, under the model as it was or as
+ * it is. --temperature auto looks every so many rollouts at held-out prompts for the temperature at which one of the
+ * two answers that rank highest is right most often.
  */
 import { UserError } from "../../../errors.ts";
 import type { Options, Values } from "../../../method/options.ts";
