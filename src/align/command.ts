@@ -44,6 +44,11 @@ export async function align(context: AlignContext, searched?: Searched): Promise
       `--eval-split holds out rows that the method's own loss is measured on, and that of ${name} is of what the model does now`,
       "give --eval-data rows of completions, or measure the result by bun run evaluate",
     );
+  if (options.curriculum !== undefined && kind !== "policy")
+    throw new UserError(
+      `--curriculum follows the advantages of sampled answers, and ${name} samples none`,
+      "leave it out, or see bun run curriculum --help for training on texts",
+    );
   if (options.overflow === "split")
     throw new UserError(
       "--overflow split makes several rows of one, and an answer is compared as a whole",

@@ -26,6 +26,11 @@ export const ALIGN = {
     help: "weight of each form of --pair-loss; 1 when left out",
     value: "W",
   },
+  curriculum: {
+    type: "string",
+    kind: "prompt-sampler",
+    help: "bandit that draws the groups of prompts by the advantages of their answers; by size or --mixture when left out",
+  },
   reference: {
     type: "string",
     help: "model that the policy is compared with; the model as it was when left out",

@@ -2,9 +2,9 @@
 
 import { UserError } from "../errors.ts";
 import { nearest } from "../method/nearest.ts";
+import { normalised, uniform } from "../run/simplex.ts";
 import { repeated } from "../text/repeated.ts";
 import type { GroupSize } from "./contract.ts";
-import { normalised, uniform } from "./simplex.ts";
 
 type Groups = readonly GroupSize[];
 

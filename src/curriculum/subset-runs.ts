@@ -3,8 +3,8 @@
  * every task one on all of it with the small subsets of the others.
  */
 import { permutation } from "../data/shuffle.ts";
+import { normalised } from "../run/simplex.ts";
 import type { ShortRun } from "./short-runs.ts";
-import { normalised } from "./simplex.ts";
 import { MixtureSource, type Rows } from "./source.ts";
 
 export interface SubsetOptions {

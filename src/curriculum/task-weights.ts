@@ -9,7 +9,7 @@
  *   lambda = K (a_out softmax(mean_j C_ij / tau) + a_in softmax(-mean_j C_ji / tau) + a_D softmax(D / tau))
  */
 import { UserError } from "../errors.ts";
-import { softmax } from "./simplex.ts";
+import { softmax } from "../run/simplex.ts";
 
 export interface TaskWeights {
   /** Sum to K. */

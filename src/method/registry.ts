@@ -45,6 +45,7 @@ const NOUNS: Partial<Record<Kind, string>> = {
   align: "method",
   control: "method",
   "pair-loss": "pair loss",
+  "prompt-sampler": "prompt sampler",
   curriculum: "method",
   post: "post step",
   adapt: "method",

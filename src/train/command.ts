@@ -21,6 +21,7 @@ import type { TrainingData } from "../run/training/technique.ts";
 import { adversarialWork } from "./adversarial.ts";
 import { fixedHeadObjective } from "./fixed-head.ts";
 import { chosenMask, withPromptsChanged } from "./increments.ts";
+import { fauLog } from "./log-fau.ts";
 import { lossBalance } from "./loss-balance.ts";
 import type { TRAIN } from "./options.ts";
 import { checkPrequential, Prequential } from "./prequential.ts";
@@ -57,6 +58,8 @@ export function train(context: TrainContext): Promise<Outcome> {
       "leave one of them out",
     );
   if (options.prequential) checkPrequential(options);
+  if (options.log_fau !== undefined && options.log === undefined)
+    throw new UserError("--log-fau tells the log, and there is none", "give --log FILE");
   const asked = options.prequential ? { ...context, options: { ...options, shuffle: false, epochs: 1 } } : context;
   return runTraining<Batch, Read>(asked, {
     script: "train",
@@ -88,7 +91,13 @@ export function train(context: TrainContext): Promise<Outcome> {
       const second = target === undefined ? undefined : await PrivateHead.make(built, target, privateFrom);
       return {
         objective: objectiveOf(model, source, options, seed, { loss, weigher: balance?.weigher, second }),
-        ...followed(shiftWarning(options, context), options.prequential ? new Prequential() : undefined),
+        ...followed(
+          [
+            ...shiftWarning(options, context),
+            ...fauLog(options, source, { model, pad: tools?.tokenizer?.pad ?? 0 }, context),
+          ],
+          options.prequential ? new Prequential() : undefined,
+        ),
         extra: [...(balance?.extra ?? []), ...(second?.parameters ?? [])],
         ...(second && target !== undefined ? { end: (lineage) => second.save(target, built.files, lineage) } : {}),
         ...withPromptsChanged(source, options, {
@@ -106,8 +115,8 @@ export function train(context: TrainContext): Promise<Outcome> {
   });
 }
 
-const followed = (warning: readonly Controller[], stream: Prequential | undefined) =>
-  stream ? { controllers: [...warning, stream], told: () => stream.told() } : { controllers: warning };
+const followed = (own: readonly Controller[], stream: Prequential | undefined) =>
+  stream ? { controllers: [...own, stream], told: () => stream.told() } : { controllers: own };
 
 interface ObjectiveParts {
   readonly loss: Bound<LabelLoss>;

@@ -55,6 +55,18 @@ export const TRAIN = {
   shift_smoothing: { ...SHIFT.shift_smoothing, needs: "shift_warn" },
   shift_sigmas: { ...SHIFT.shift_sigmas, needs: "shift_warn" },
   shift_floor: { ...SHIFT.shift_floor, needs: "shift_warn" },
+  log_fau: {
+    type: "number.integer >= 1",
+    help: "steps between lines of --log that tell how many hidden units are active, and how many dormant",
+    value: "N",
+  },
+  fau_rows: {
+    type: "number.integer >= 1",
+    default: 16,
+    needs: "log_fau",
+    help: "first rows of --data on which they are counted",
+    value: "N",
+  },
   ...LABEL_LOSS,
   prequential: {
     type: "boolean",

@@ -1,10 +1,11 @@
 /** Bandits on loss progress: progress, sec, dump. */
 import { expect, test } from "bun:test";
 import type { Sampler } from "../../src/curriculum/contract.ts";
-import { confidenceBonus, method as dump } from "../../src/curriculum/methods/samplers/dump.ts";
+import { method as dump } from "../../src/curriculum/methods/samplers/dump.ts";
 import { method as progress } from "../../src/curriculum/methods/samplers/progress.ts";
 import { method as sec } from "../../src/curriculum/methods/samplers/sec.ts";
 import { lossChanges } from "../../src/curriculum/reward.ts";
+import { confidenceBonus } from "../../src/run/bandits.ts";
 import { type AnySampler, groupsOf, make } from "./world.ts";
 
 const ALL = [8, 8, 8];

@@ -1,11 +1,11 @@
 /** What all samplers promise, and the laws that each claims in its file. */
 import { describe, expect, test } from "bun:test";
 import type { Feedback, SamplerLaw } from "../../src/curriculum/contract.ts";
-import { exponentiated, smoothed } from "../../src/curriculum/simplex.ts";
 import { UserError } from "../../src/errors.ts";
 import { claimed } from "../../src/method/laws.ts";
 import { methodFiles } from "../../src/method/registry.ts";
 import { optionValue } from "../../src/method/validate.ts";
+import { exponentiated, smoothed } from "../../src/run/simplex.ts";
 import {
   type AnySampler,
   driveAny,

@@ -7,8 +7,8 @@ import { Policy } from "./policy.ts";
 import type { Transitions } from "./transitions.ts";
 
 /** The batches of offline updates, the same for all methods. */
-export const offlineBatch = (rows: Transitions, { batch_size: size }: Training, seed: number, step: number) =>
-  rows.draw(new Random(seed, "batch", step), size);
+export const offlineBatch = (rows: Transitions, { batch_size: size, augment }: Training, seed: number, step: number) =>
+  rows.draw(new Random(seed, "batch", step), size, augment);
 
 /** A policy that clones the rows in the updates that a method has, of batches that are the same. */
 export class Cloning implements Course {

@@ -8,6 +8,7 @@ import type { Action, State, World } from "../../data/worlds/world.ts";
 import type { Options, Values } from "../../method/options.ts";
 import type { MethodInfo } from "../../method/registry.ts";
 import type { NamedTensor } from "../../run/small-nets/mlp.ts";
+import type { Care } from "../../run/small-nets/trained.ts";
 import type { Course } from "./course.ts";
 import type { Networks } from "./networks.ts";
 import type { CONTROL } from "./options.ts";
@@ -17,7 +18,8 @@ import type { Transitions } from "./transitions.ts";
 export type Actor = (state: State, random?: Random) => Action;
 
 /** How networks are made and trained. */
-export type Training = Pick<Values<typeof CONTROL>, "steps" | "batch_size" | "lr" | "hidden">;
+export type Training = Pick<Values<typeof CONTROL>, "steps" | "batch_size" | "lr" | "hidden"> &
+  Care & { readonly augment?: number };
 
 export interface ControlSetup<O extends Options = Options> {
   readonly world: World;

@@ -8,11 +8,10 @@
  * Kostrikov et al., Offline Reinforcement Learning with Implicit Q-Learning, ICLR 2022,
  * https://arxiv.org/abs/2110.06169
  */
-import { Random } from "../../data/random.ts";
 import type { Judge } from "../../run/small-nets/head.ts";
 import { type Kept, keptTogether, type Numbers } from "../../run/small-nets/kept.ts";
-import { activeShare, Mlp, type NamedTensor } from "../../run/small-nets/mlp.ts";
-import { Moved, Trained } from "../../run/small-nets/trained.ts";
+import { activeShare, type Mlp, type NamedTensor } from "../../run/small-nets/mlp.ts";
+import { type Care, Moved, Trained } from "../../run/small-nets/trained.ts";
 import type { Networks } from "./networks.ts";
 import type { Batch } from "./transitions.ts";
 
@@ -27,6 +26,7 @@ export interface CriticOptions {
   readonly expectile: number;
   /** Share by which targets follow in an update. */
   readonly follow: number;
+  readonly care?: Care;
 }
 
 /** Rows of `a` and `b` side by side. */
@@ -47,13 +47,13 @@ export class Critics implements Kept {
   readonly #kept: Kept;
 
   constructor(options: CriticOptions, seed: number) {
-    const { width, actionWidth, hidden, lr } = options;
+    const { width, actionWidth, hidden, lr, care = {} } = options;
     this.#options = options;
     this.#q = [0, 1].map((i) => {
-      const net = Mlp.fresh([width + actionWidth, ...hidden, 1], new Random(seed, "critic", i));
-      return { trained: new Trained(net, lr), target: net.copy() };
+      const trained = new Trained({ sizes: [width + actionWidth, ...hidden, 1], lr, care }, seed, "critic", i);
+      return { trained, target: trained.net.copy() };
     });
-    this.#v = new Trained(Mlp.fresh([width, ...hidden, 1], new Random(seed, "value")), lr);
+    this.#v = new Trained({ sizes: [width, ...hidden, 1], lr, care }, seed, "value");
     const parts = this.#q.flatMap(({ trained, target }, i): [string, Kept][] => [
       [`q${i}`, trained],
       [`target${i}`, new Moved(target.weights, 0)],
@@ -108,7 +108,7 @@ export class Critics implements Kept {
       const errors = own.values.at(-1)!.map((q, i) => {
         return (2 * (q - rewards[i]! - discount * (1 - ends[i]!) * there[i]!)) / rows;
       });
-      trained.descend(own, errors);
+      if (trained.descend(own, errors)) trained.passTail(target);
       for (const [i, x] of trained.net.weights.entries()) target.weights[i]! += follow * (x - target.weights[i]!);
     }
   }

@@ -9,10 +9,10 @@
  * Wang et al., Train Once, Get a Family: State-Adaptive Balances for Offline-to-Online Reinforcement Learning, NeurIPS
  * 2023, https://arxiv.org/abs/2310.17966; the entropy as in Haarnoja et al. 2018, https://arxiv.org/abs/1812.05905
  */
-import { Random } from "../../data/random.ts";
+import type { Random } from "../../data/random.ts";
 import type { State, World } from "../../data/worlds/world.ts";
 import { type Kept, keptTogether, type Numbers } from "../../run/small-nets/kept.ts";
-import { Mlp, type NamedTensor } from "../../run/small-nets/mlp.ts";
+import type { NamedTensor } from "../../run/small-nets/mlp.ts";
 import { squashedGaussian } from "../../run/small-nets/squashed-gaussian.ts";
 import { Moved, Trained } from "../../run/small-nets/trained.ts";
 import type { Actor, Training } from "./contract.ts";
@@ -50,9 +50,9 @@ export class Family implements Kept {
     this.#world = world;
     this.#range = range;
     this.policy = Policy.fresh(world, training, seed, "policy", WIDTH);
-    const balance = Mlp.fresh([world.width, ...training.hidden, 2], new Random(seed, "balance"), 0.1);
-    this.#balance = new Trained(balance, training.lr);
-    this.#logAlpha = new Moved(Float64Array.of(Math.log(0.1)), training.lr);
+    const { hidden, lr } = training;
+    this.#balance = new Trained({ sizes: [world.width, ...hidden, 2], lr, last: 0.1 }, seed, "balance");
+    this.#logAlpha = new Moved(Float64Array.of(Math.log(0.1)), lr);
     this.#kept = keptTogether({ policy: this.policy, balance: this.#balance, alpha: this.#logAlpha });
   }
 

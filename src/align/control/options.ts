@@ -1,5 +1,6 @@
 /** Options of `align control`, besides those of a method and of the world. */
 import type { Options } from "../../method/options.ts";
+import { CARE } from "../../run/small-nets/trained.ts";
 import { RUNNING } from "../../run/training/options.ts";
 
 export const CONTROL = {
@@ -22,6 +23,13 @@ export const CONTROL = {
     decides: "nothing",
     help: "episodes in the world that returns are the mean of",
     value: "N",
+  },
+  ...CARE,
+  augment: {
+    type: "number >= 0",
+    default: 0,
+    help: "deviation of noise on the observations of each update",
+    value: "S",
   },
   save_every: { ...RUNNING.save_every, help: "updates between saved states; 0: none" },
   state: RUNNING.state,

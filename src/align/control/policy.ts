@@ -1,11 +1,11 @@
 /** A policy in training: a network with Adam, and what its outputs mean. */
-import { Random } from "../../data/random.ts";
+import type { Random } from "../../data/random.ts";
 import type { Action, State, World } from "../../data/worlds/world.ts";
 import type { Head } from "../../run/small-nets/head.ts";
 import { headOf } from "../../run/small-nets/head-of.ts";
 import type { Kept, Numbers } from "../../run/small-nets/kept.ts";
-import { Mlp, type Pass } from "../../run/small-nets/mlp.ts";
-import { Trained } from "../../run/small-nets/trained.ts";
+import type { Mlp, Pass } from "../../run/small-nets/mlp.ts";
+import { type Care, Trained } from "../../run/small-nets/trained.ts";
 import type { Actor, Training } from "./contract.ts";
 
 /** Adds to `into` the gradient by the outputs `out` of a row of what is to grow. */
@@ -17,28 +17,23 @@ export class Policy implements Kept {
   readonly #world: World;
   readonly #trained: Trained;
 
-  private constructor(world: World, net: Mlp, lr: number) {
+  private constructor(world: World, trained: Trained) {
     this.head = headOf(world.actions);
-    this.net = net;
+    this.net = trained.net;
     this.#world = world;
-    this.#trained = new Trained(net, lr);
+    this.#trained = trained;
   }
 
   /** `extra` inputs besides the observation; `name` chooses the first weights. */
   static fresh(
     world: World,
-    { hidden, lr }: Pick<Training, "hidden" | "lr">,
+    { hidden, lr, ...care }: Pick<Training, "hidden" | "lr"> & Care,
     seed: number,
     name = "policy",
     extra = 0,
   ): Policy {
     const sizes = [world.width + extra, ...hidden, headOf(world.actions).outputs];
-    return new Policy(world, Mlp.fresh(sizes, new Random(seed, name), 0.1), lr);
-  }
-
-  /** Another one with the same weights, whose Adam begins anew. */
-  copy(lr: number): Policy {
-    return new Policy(this.#world, this.net.copy(), lr);
+    return new Policy(world, new Trained({ sizes, lr, care, last: 0.1 }, seed, name));
   }
 
   /** An action drawn for each row. */

@@ -92,9 +92,12 @@ export class Transitions implements Kept {
     }
   }
 
-  /** `count` steps drawn with replacement. */
-  draw(random: Random, count: number): Batch {
-    return this.batch(Array.from({ length: count }, () => random.below(this.all.length)));
+  /** `count` steps drawn with replacement, whose observations have noise of that deviation. */
+  draw(random: Random, count: number, noise = 0): Batch {
+    const batch = this.batch(Array.from({ length: count }, () => random.below(this.all.length)));
+    if (noise === 0) return batch;
+    const noisy = (values: Float64Array) => values.map((x) => x + noise * random.normal());
+    return { ...batch, states: noisy(batch.states), nexts: noisy(batch.nexts) };
   }
 }
 

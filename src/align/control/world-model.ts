@@ -9,7 +9,6 @@
  */
 import { Random } from "../../data/random.ts";
 import type { Kept, Numbers } from "../../run/small-nets/kept.ts";
-import { Mlp } from "../../run/small-nets/mlp.ts";
 import { Trained } from "../../run/small-nets/trained.ts";
 import type { Training } from "./contract.ts";
 import { beside, type Critics } from "./critics.ts";
@@ -20,8 +19,7 @@ export class WorldModel implements Kept {
   readonly #trained: Trained;
 
   constructor(width: number, actionWidth: number, { hidden, lr }: Training, seed: number) {
-    const net = Mlp.fresh([width + actionWidth, ...hidden, width], new Random(seed, "world model"), 0.1);
-    this.#trained = new Trained(net, lr);
+    this.#trained = new Trained({ sizes: [width + actionWidth, ...hidden, width], lr, last: 0.1 }, seed, "world model");
   }
 
   /** One update; gives the mean squared error before it. */

@@ -4,7 +4,7 @@ import type { Rollouts } from "../../run/generating/rollouts.ts";
 import type { RewardTerm } from "../verifying/rewards.ts";
 import type { PolicyMethod } from "./contract.ts";
 import type { Efforts } from "./efforts.ts";
-import type { HeldRollout, RolloutLine, RolloutSpeed } from "./held-rollout.ts";
+import type { DrawnPrompt, HeldRollout, RolloutLine, RolloutSpeed } from "./held-rollout.ts";
 import type { LengthLimit, SolvedPrompt } from "./length-stages.ts";
 import type { Likelihoods } from "./likelihoods.ts";
 import type { PolicyPrompt } from "./prompts.ts";
@@ -43,6 +43,8 @@ export interface RolloutSetup {
 export interface MadeRollout {
   readonly held: HeldRollout;
   readonly lines: RolloutLine[];
+  /** The prompt of each group of lines. */
+  readonly drawn: readonly DrawnPrompt[];
   readonly speed: RolloutSpeed;
   /** Of every term, over all answers that it judges. */
   readonly means: readonly number[];

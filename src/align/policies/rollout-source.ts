@@ -4,7 +4,7 @@
  * The present rollout is part of the state, with its old log-probabilities and advantages. A rollout that was under way
  * is not: it is drawn again from the prompts' order and the weights that were saved.
  */
-import type { BatchOrder, OrderState } from "../../data/order.ts";
+import type { OrderState } from "../../data/order.ts";
 import { UserError } from "../../errors.ts";
 import { isObject, type Json } from "../../json.ts";
 import type { BatchSource, DrawnBatch } from "../../run/training/batch-source.ts";
@@ -13,7 +13,6 @@ import { batchAt, batchesOf } from "./batches.ts";
 import { COOLING, nextTemperature } from "./entropy-target.ts";
 import type { HeldPrompts } from "./held-prompts.ts";
 import {
-  type DrawnPrompt,
   type HeldAnswer,
   type HeldRollout,
   isHeldRollout,
@@ -22,6 +21,7 @@ import {
 } from "./held-rollout.ts";
 import type { LengthStages } from "./length-stages.ts";
 import type { PolicyBatch } from "./objective.ts";
+import type { PromptOrder } from "./prompt-order.ts";
 import type { RewardWeights } from "./reward-weights/contract.ts";
 import type { RolloutMaker } from "./rollout.ts";
 import type { RolloutPlan } from "./rollout-plan.ts";
@@ -38,8 +38,7 @@ export interface RolloutSourceOptions {
   readonly held?: { readonly prompts: HeldPrompts; readonly every: number } | undefined;
   /** Limits of answers that grow in stages. */
   readonly stages?: LengthStages | undefined;
-  /** One prompt at a time. */
-  readonly order: BatchOrder;
+  readonly order: PromptOrder;
   /** Hears every rollout. */
   readonly heard?: (
     number: number,
@@ -105,17 +104,8 @@ export class RolloutSource implements BatchSource<PolicyBatch> {
     return this.#options.plan.largest();
   }
 
-  #draw(): DrawnPrompt {
-    const { order, stages } = this.#options;
-    for (;;) {
-      const { bins, epoch } = order.next();
-      const prompt = bins[0]![0]!;
-      if (!stages?.isLeftOut(prompt)) return { prompt, epoch };
-    }
-  }
-
   async next(): Promise<DrawnBatch<PolicyBatch>> {
-    const { maker, plan, weights, buffer, stages, heard, held: measuring } = this.#options;
+    const { maker, plan, order, weights, buffer, stages, heard, held: measuring } = this.#options;
     const { sizes } = plan;
     let away = 0;
     if (!this.#held || this.#at === batchesOf(sizes)) {
@@ -123,11 +113,12 @@ export class RolloutSource implements BatchSource<PolicyBatch> {
       const began = performance.now();
       if (measuring && this.#made % measuring.every === 0) weights?.heard?.(await measuring.prompts.means());
       const measured = performance.now() - began;
-      const made = await maker.make(number, () => this.#draw(), {
+      const draw = () => order.next(stages && ((prompt) => stages.isLeftOut(prompt)));
+      const made = await maker.make(number, draw, {
         ...{ kl: this.#kl, before: this.#held, temperature: this.#temperature, limit: stages?.limit(number) },
       });
       const { lines, speed, means } = made;
-      const told = { ...made.held.told, ...stages?.told(number) };
+      const told = { ...made.held.told, ...stages?.told(number), ...order.heard?.({ drawn: made.drawn, lines }) };
       const held = buffer?.refill({ ...made.held, told }) ?? { ...made.held, told };
       stages?.heard(number, made.solved);
       this.#temperature = nextTemperature(this.#temperature, told.sampled_entropy, plan.values);

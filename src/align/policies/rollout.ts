@@ -116,7 +116,7 @@ export class RolloutMaker {
     const parts = all.flatMap((group) => group.parts);
     const means = this.#setup.terms.map((_, k) => meanOf(parts.flatMap((row) => row[k] ?? [])));
     const solved = solvedPrompts(all, given.weights, this.#values);
-    return { held, lines, speed: this.#speed, means, solved };
+    return { held, lines, drawn: all.map((group) => group.drawn), speed: this.#speed, means, solved };
   }
 
   /** Answers prompts and has the answers judged; `usual` lengths take those of the answers in. */

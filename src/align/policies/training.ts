@@ -1,17 +1,16 @@
 /** Sets the training by policy gradients up: prompts, verifiers, rollouts, the model as it was, and the objective. */
 import { groupsOf } from "../../data/groups.ts";
-import { BatchOrder } from "../../data/order.ts";
 import { UserError } from "../../errors.ts";
 import type { Bound } from "../../method/bind.ts";
 import type { Model } from "../../model/model.ts";
 import { Rollouts } from "../../run/generating/rollouts.ts";
 import { checkStops } from "../../run/generating/stop-texts.ts";
 import { makesAdapter } from "../../run/training/adapter-choice.ts";
-import { digestOf } from "../../run/training/batch-source.ts";
 import type { Controller } from "../../run/training/controller.ts";
 import type { Built, Opened, RunContext, TrainingData, Work } from "../../run/training/technique.ts";
 import { rewardMean } from "../preferences/reward-mean.ts";
 import { openReference, type ReferenceModel } from "../reference-model.ts";
+import type { AlignRun } from "../run.ts";
 import type { RewardTerm } from "../verifying/rewards.ts";
 import type { PolicyMethod, SharedValues } from "./contract.ts";
 import { Efforts } from "./efforts.ts";
@@ -23,7 +22,8 @@ import { Likelihoods } from "./likelihoods.ts";
 import { modeIds } from "./modes.ts";
 import { asksReference, type PolicyBatch, policyObjective } from "./objective.ts";
 import type { WeighedPairLoss } from "./pair-term.ts";
-import { type PolicyPrompt, type PolicyPrompts, readPolicyPrompts } from "./prompts.ts";
+import { type PromptOrder, promptOrder } from "./prompt-order.ts";
+import { type PolicyPrompt, readPolicyPrompts } from "./prompts.ts";
 import { chooseRewardWeights } from "./reward-weights/choose.ts";
 import { headsOf } from "./reward-weights/constrained.ts";
 import { GradientProducts } from "./reward-weights/gradient-products.ts";
@@ -37,15 +37,14 @@ import { ValueHead } from "./value-head.ts";
 
 const ASK = "give --effort-range 0.1,1 with it";
 
-export interface PolicyRun extends Pick<RunContext, "options" | "seed" | "dryRun" | "signal" | "log"> {
-  readonly options: RunContext["options"] & { readonly reference?: string | undefined };
-}
+export type PolicyRun = Pick<AlignRun, "options" | "picks" | "seed" | "dryRun" | "signal" | "log">;
 
 export interface PolicyData extends TrainingData<PolicyBatch> {
   readonly plan: RolloutPlan;
   /** What --reference names. */
   readonly other: ReferenceModel | undefined;
   readonly held: readonly PolicyPrompt[] | undefined;
+  readonly order: PromptOrder;
 }
 
 /** Throws UserError for options that do not go together. */
@@ -111,7 +110,13 @@ export async function readPolicies(
     throw new Error("the model writes the batches");
   };
   other?.checkLength(plan.longest + values.max_new_tokens);
-  return { plan, held, other, source: { ...plan, next: later, state: later, load: later } };
+  return {
+    plan,
+    held,
+    other,
+    order: promptOrder(run, read),
+    source: { ...plan, next: later, state: later, load: later },
+  };
 }
 
 /** Whether likelihoods of the model as it was are asked for. */
@@ -161,14 +166,6 @@ const speedTold = ({ tokens, seconds, judging }: RolloutSpeed) => ({
   judging_seconds: judging,
 });
 
-/** Prompts, one at a time. */
-const orderOf = ({ options, seed }: PolicyRun, { prompts, groups }: PolicyPrompts): BatchOrder =>
-  new BatchOrder({
-    ...{ groups, batchSize: 1, seed, shuffle: options.shuffle },
-    ...(options.mixture ? { weights: options.mixture } : {}),
-    digest: digestOf(prompts.map(({ ids }) => Int32Array.from(ids))),
-  });
-
 /** What losses of pairs take from step to step. */
 const followersOf = (pairLosses: readonly WeighedPairLoss[]): Controller[] =>
   pairLosses.some(({ method }) => method.follows) ? [rewardMean(({ metrics }) => metrics.pairs ?? 0)] : [];
@@ -185,7 +182,7 @@ export async function setUpPolicies(
   run: PolicyRun,
   chosen: Bound<PolicyMethod>,
   { terms, pairLosses, tuning }: PolicyTerms,
-  { plan, held: apart, other }: PolicyData,
+  { plan, held: apart, other, order }: PolicyData,
   built: Built,
 ): Promise<Work<PolicyBatch>> {
   const { options, seed, signal, log } = run;
@@ -238,7 +235,7 @@ export async function setUpPolicies(
     buffer: sampleBuffer(chosen.values, sizes.answers, seed),
     stages: lengthStages(values, read.prompts.length),
     held: prompts && { prompts, every: values.hypervolume_every },
-    order: orderOf(run, read),
+    order,
     resumed: (made) => file?.begin(made),
     heard(number, lines, speed, told) {
       file?.add(lines);

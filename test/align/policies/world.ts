@@ -12,6 +12,7 @@ import { Likelihoods } from "../../../src/align/policies/likelihoods.ts";
 import { modeIds } from "../../../src/align/policies/modes.ts";
 import { type PolicyBatch, policyObjective } from "../../../src/align/policies/objective.ts";
 import type { WeighedPairLoss } from "../../../src/align/policies/pair-term.ts";
+import { inOrder } from "../../../src/align/policies/prompt-order.ts";
 import { chooseRewardWeights } from "../../../src/align/policies/reward-weights/choose.ts";
 import { headsOf } from "../../../src/align/policies/reward-weights/constrained.ts";
 import { GradientProducts } from "../../../src/align/policies/reward-weights/gradient-products.ts";
@@ -146,7 +147,7 @@ export function policyWorld({
   const told: Readonly<Record<string, number>>[] = [];
   const buffer = sampleBuffer(values, sizes.answers, seed);
   const stages = lengthStages(values, prompts.length);
-  const order = new BatchOrder({ groups: read.groups, batchSize: 1, seed });
+  const order = inOrder(new BatchOrder({ groups: read.groups, batchSize: 1, seed }));
   const measuring = held && apart && { prompts: apart, every: held.every };
   const source = new RolloutSource({
     ...{ plan, maker, weights, buffer, stages, order, held: measuring },

@@ -4,6 +4,7 @@ import { Random } from "../../../src/data/random.ts";
 import type { Head } from "../../../src/run/small-nets/head.ts";
 import { headOf } from "../../../src/run/small-nets/head-of.ts";
 import { activeShare, Mlp } from "../../../src/run/small-nets/mlp.ts";
+import { type Care, Trained } from "../../../src/run/small-nets/trained.ts";
 
 const H = 1e-5;
 
@@ -24,8 +25,8 @@ function expectClose(found: ArrayLike<number>, wanted: readonly number[]) {
   for (const [i, x] of wanted.entries()) expect(Math.abs(found[i]! - x)).toBeLessThan(1e-6 * Math.max(1, Math.abs(x)));
 }
 
-test("a network's gradients are those of differences, to weights and inputs", () => {
-  const net = Mlp.fresh([3, 5, 4, 2], new Random("mlp"));
+test.each([false, true])("a network's gradients are those of differences, to weights and inputs: norm %p", (norm) => {
+  const net = Mlp.fresh([3, 5, 4, 2], new Random("mlp"), 1, { norm });
   const x = drawn(2 * 3, "x");
   const factors = drawn(2 * 2, "factors");
   const loss = (own: Mlp, input: Float64Array) => own.output(input, 2).reduce((sum, y, i) => sum + factors[i]! * y, 0);
@@ -48,6 +49,38 @@ test("a network's gradients are those of differences, to weights and inputs", ()
 test("half of the units of a fresh layer are active on inputs around 0", () => {
   const net = Mlp.fresh([16, 256, 1], new Random("active"));
   expect(activeShare(net.forward(drawn(64 * 16, "inputs"), 64))).toBeCloseTo(0.5, 1);
+});
+
+test("layer norm makes a layer's units the same for inputs of any size", () => {
+  const net = Mlp.fresh([6, 8, 3], new Random("norm"), 1, { norm: true });
+  const x = drawn(6, "x");
+  const far = net.output(
+    x.map((value) => 1000 * value),
+    1,
+  );
+  for (const [i, y] of net.output(x, 1).entries()) expect(Math.abs(far[i]! - y)).toBeLessThan(1e-4);
+  const names = net.tensors("n").map(({ name, shape }) => [name, shape]);
+  expect(names[2]).toEqual(["n.0.gain", [8]]);
+  expect(names.length).toBe(5);
+});
+
+test("resets draw the last layers anew when they are due, decay goes back, and neither is there unasked", () => {
+  const make = (care: Care) => new Trained({ sizes: [4, 5, 2], lr: 0.01, care }, 7, "net");
+  const x = drawn(3 * 4, "rows");
+  const run = (trained: Trained, steps: number) =>
+    Array.from({ length: steps }, () => trained.descend(trained.net.forward(x, 3), drawn(3 * 2, "slopes")));
+  const [plain, reset] = [make({}), make({ reset_every: 4, reset_layers: 1 })];
+  expect(run(plain, 4)).toEqual([false, false, false, false]);
+  expect(run(reset, 4)).toEqual([false, false, false, true]);
+  const [own, other] = [plain.net, reset.net].map((net) => net.tensors("n").map(({ values }) => [...values]));
+  expect(other!.slice(0, 2)).toEqual(own!.slice(0, 2));
+  expect(other![2]!.filter((value, i) => value === own![2]![i])).toEqual([]);
+  expect(other![3]).toEqual([0, 0]);
+  const first = make({}).net.weights;
+  const gap = ({ net }: Trained) => net.weights.reduce((sum, w, i) => sum + Math.abs(w - first[i]!), 0);
+  const pulled = make({ decay_to_init: 0.5 });
+  run(pulled, 4);
+  expect(gap(pulled)).toBeLessThan(0.5 * gap(plain));
 });
 
 const heads: [string, Head, Float64Array, Float64Array, number | number[]][] = [

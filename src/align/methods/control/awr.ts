@@ -75,12 +75,13 @@ class Regression implements Learning {
     const family = values.family && low < high ? new Family(world, training, [low, high], seed) : undefined;
     const { hidden, lr } = training;
     const { expectile, follow } = values;
+    const shared = { discount: world.discount, expectile, follow, hidden, lr, care: training };
     this.#setup = setup;
     this.#beta = values.family ? low : values.beta; // a range of one point has one policy
     this.#family = family;
     this.#policy = family?.policy ?? Policy.fresh(world, training, seed);
     const widths = { width: world.width, actionWidth: this.#policy.head.width };
-    this.#critics = new Critics({ ...widths, hidden, lr, discount: world.discount, expectile, follow }, seed);
+    this.#critics = new Critics({ ...widths, ...shared }, seed);
     this.#ratio = new ReplayRatio(values);
     this.#walk = new Walk(world, seed);
     const learners = { policy: family ?? this.#policy, critics: this.#critics };
@@ -131,7 +132,7 @@ class Regression implements Learning {
     const walked = this.#walk.step(this.#actor());
     rows.all.push(walked.step);
     for (let left = ratio.due(); left > 0; left--, this.#updates++) {
-      const batch = rows.draw(new Random(seed, "online batch", this.#updates), training.batch_size);
+      const batch = rows.draw(new Random(seed, "online batch", this.#updates), training.batch_size, training.augment);
       this.#update(batch, training.steps + this.#updates);
     }
     await tick();

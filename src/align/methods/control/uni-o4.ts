@@ -114,7 +114,7 @@ class Member implements Kept {
     const { rows, values, training, seed, tick, note } = this.#setup;
     const old = this.policy;
     const random = new Random(seed, "offline", this.#member, step);
-    const { states, rows: count } = rows.draw(random, training.batch_size);
+    const { states, rows: count } = rows.draw(random, training.batch_size, training.augment);
     const actions = old.drawn(states, count, random);
     const encoded = Float64Array.from(actions.flatMap((action) => old.head.encode(action)));
     const here = critics.v(states, count);
@@ -213,7 +213,8 @@ class Stepwise implements Learning {
     const widths = { width: world.width, actionWidth: this.#clones[0]!.head.width };
     const { hidden, lr } = training;
     const { expectile, follow } = values;
-    this.#critics = new Critics({ ...widths, hidden, lr, discount: world.discount, expectile, follow }, seed);
+    const shared = { discount: world.discount, expectile, follow, hidden, lr, care: training };
+    this.#critics = new Critics({ ...widths, ...shared }, seed);
     this.#model = new WorldModel(widths.width, widths.actionWidth, training, seed);
     this.#starts = rows.draw(new Random(seed, "starts"), 128);
     this.#members = names.map((_, i) => new Member(setup, i, (policy) => this.#worth(policy)));

@@ -9,11 +9,11 @@
  * has `least_points` measurements the prior holds. Beyond 256 measurements of a group every second one is dropped.
  */
 
+import { normalised, smoothed } from "../../../run/simplex.ts";
 import { defineSampler } from "../../contract.ts";
 import { bySize, EVERY, MIXTURE, mixtureOf } from "../../mixture-options.ts";
 import { fitPowerLaw, powerLawSlope } from "../../power-law-fit.ts";
 import { kept } from "../../sampler-state.ts";
-import { normalised, smoothed } from "../../simplex.ts";
 
 const MOST_POINTS = 256;
 

@@ -13,10 +13,10 @@
  */
 import { Random } from "../../../data/random.ts";
 import { UserError } from "../../../errors.ts";
+import { exponentiated, uniform } from "../../../run/simplex.ts";
 import { defineSampler } from "../../contract.ts";
 import { atLeastTwo, MIXTURE, mixtureOf, wholeSteps } from "../../mixture-options.ts";
 import { kept, known } from "../../sampler-state.ts";
-import { exponentiated, uniform } from "../../simplex.ts";
 
 type Matrix = readonly (readonly number[])[];
 

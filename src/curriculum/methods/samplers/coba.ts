@@ -14,10 +14,10 @@
  * --task-loss task-token-mean, unless another is given. Before `burn_in` all w are equal.
  */
 
+import { softmax, uniform } from "../../../run/simplex.ts";
 import { defineSampler } from "../../contract.ts";
 import { SHARES, sharesOf } from "../../mixture-options.ts";
 import { kept, known } from "../../sampler-state.ts";
-import { softmax, uniform } from "../../simplex.ts";
 
 /** Slope of the least-squares line through equally spaced values. */
 export function slopeOf(values: readonly number[]): number {

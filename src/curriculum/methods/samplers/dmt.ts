@@ -12,9 +12,9 @@
  * starts a fresh learning-rate schedule in every stage; here the schedule is one.
  */
 import { UserError } from "../../../errors.ts";
+import { normalised } from "../../../run/simplex.ts";
 import { defineSampler } from "../../contract.ts";
 import { bySize, placesOf, sharesAmong } from "../../mixture-options.ts";
-import { normalised } from "../../simplex.ts";
 import { staged, stageSteps } from "../../staged.ts";
 
 export const method = defineSampler({

@@ -10,10 +10,10 @@
  * which is the paper's result.
  */
 
+import { exponentiated, smoothed } from "../../../run/simplex.ts";
 import { defineSampler } from "../../contract.ts";
 import { bySize, EVERY, MIXTURE, mixtureOf, perGroup } from "../../mixture-options.ts";
 import { kept } from "../../sampler-state.ts";
-import { exponentiated, smoothed } from "../../simplex.ts";
 
 export const method = defineSampler({
   name: "doremi",

@@ -9,10 +9,11 @@
  * stays so. Groups that are not are drawn alike; once all are solved all of them are. The rank-based weights of the
  * paper's losses are left out.
  */
+
+import { normalised, uniform } from "../../../run/simplex.ts";
 import { defineSampler } from "../../contract.ts";
 import { EVERY, perGroup } from "../../mixture-options.ts";
 import { kept } from "../../sampler-state.ts";
-import { normalised, uniform } from "../../simplex.ts";
 
 export const method = defineSampler({
   name: "dps",

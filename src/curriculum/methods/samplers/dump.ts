@@ -5,21 +5,17 @@
  *   score_d = mean of the last `window` rewards + c sqrt(2 ln(N + 1) / (n_d + 1)),  p = softmax(score / tau)
  *
  * n_d rows of group d were drawn so far, N of all. In the paper rewards are absolute advantages, one per answer, and
- * the window holds 300; here the reward is the change of the held-out loss (reward.ts), one per update in which the
- * group was drawn. The counts never forget: late in the run the mean alone decides, so the notes hold both terms.
+ * the window holds 300, as align --curriculum dump has it; here the reward is the change of the held-out loss
+ * (reward.ts), one per update in which the group was drawn. The counts never forget: late in the run the mean alone
+ * decides, so the notes hold both terms.
  */
 
+import { confidenceBonus } from "../../../run/bandits.ts";
+import { softmax } from "../../../run/simplex.ts";
 import { defineSampler } from "../../contract.ts";
 import { EVERY } from "../../mixture-options.ts";
 import { BANDIT_LAWS, type LastLosses, REWARD, rewardsOf } from "../../reward.ts";
 import { kept } from "../../sampler-state.ts";
-import { softmax } from "../../simplex.ts";
-
-/** c sqrt(2 ln(N + 1) / (n_d + 1)). */
-export function confidenceBonus(counts: readonly number[], c: number): number[] {
-  const all = counts.reduce((a, b) => a + b, 0);
-  return counts.map((count) => c * Math.sqrt((2 * Math.log(all + 1)) / (count + 1)));
-}
 
 export const method = defineSampler({
   name: "dump",

@@ -7,9 +7,9 @@
  * Metadata carry no loss when the data have them as the prompt and the document as the completion.
  */
 import { UserError } from "../../../errors.ts";
+import { normalised } from "../../../run/simplex.ts";
 import { defineSampler } from "../../contract.ts";
 import { placesOf } from "../../mixture-options.ts";
-import { normalised } from "../../simplex.ts";
 import { staged } from "../../staged.ts";
 
 export const method = defineSampler({

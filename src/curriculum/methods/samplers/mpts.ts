@@ -12,11 +12,11 @@
  * and its posterior is the next prior. A group is described by one number, `features`; its position when left out.
  */
 import { Random } from "../../../data/random.ts";
+import { smoothed, uniform } from "../../../run/simplex.ts";
 import { defineSampler } from "../../contract.ts";
 import { atLeastTwo, perGroup } from "../../mixture-options.ts";
 import { firstState, NeuralProcess } from "../../neural-process.ts";
 import { kept } from "../../sampler-state.ts";
-import { smoothed, uniform } from "../../simplex.ts";
 import { worstShares } from "../../worst-shares.ts";
 
 const FIT_SAMPLES = 4; // of z, for one step of learning

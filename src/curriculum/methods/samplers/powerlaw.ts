@@ -6,9 +6,10 @@
  * same f: exponential, exp(-d (n - j)); uniform over earlier tasks; recent, the last one alone; none, without
  * rehearsal. The first task has nothing to rehearse. Groups are tasks, in their order.
  */
+
+import { normalised } from "../../../run/simplex.ts";
 import { defineSampler } from "../../contract.ts";
 import { placesOf } from "../../mixture-options.ts";
-import { normalised } from "../../simplex.ts";
 import { staged, stageSteps } from "../../staged.ts";
 
 export const method = defineSampler({

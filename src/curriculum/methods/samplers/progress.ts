@@ -7,11 +7,11 @@
  * Held-out losses of all groups are known at every update, so groups that were not drawn have a reward too.
  */
 
+import { smoothed, softmax } from "../../../run/simplex.ts";
 import { defineSampler } from "../../contract.ts";
 import { EVERY } from "../../mixture-options.ts";
 import { BANDIT_LAWS, type LastLosses, REWARD, rewardsOf } from "../../reward.ts";
 import { kept } from "../../sampler-state.ts";
-import { smoothed, softmax } from "../../simplex.ts";
 
 export const method = defineSampler({
   name: "progress",

@@ -4,15 +4,15 @@
  *
  *   Q_c <- (1 - alpha) Q_c + alpha r_c,  p = softmax(Q / tau);  r_c = 0 for groups that were not drawn
  *
- * In the paper r_c is the mean absolute advantage of the answers; here it is the change of the held-out loss
- * (reward.ts). Other rules: epsilon-greedy, and shares in proportion to max(Q, 0.01).
+ * In the paper r_c is the mean absolute advantage of the answers, as align --curriculum sec has it; here it is the
+ * change of the held-out loss (reward.ts). Other rules: epsilon-greedy, and shares in proportion to max(Q, 0.01).
  */
 
+import { decayed, sharesOf } from "../../../run/bandits.ts";
 import { defineSampler } from "../../contract.ts";
 import { EVERY } from "../../mixture-options.ts";
 import { BANDIT_LAWS, type LastLosses, REWARD, rewardsOf } from "../../reward.ts";
 import { kept } from "../../sampler-state.ts";
-import { normalised, smoothed, softmax, uniform } from "../../simplex.ts";
 
 export const method = defineSampler({
   name: "sec",
@@ -33,23 +33,16 @@ export const method = defineSampler({
   make({ groups, values: { alpha, tau, rule, epsilon, reward, every } }) {
     const seen: LastLosses = { losses: [] };
     const memory = { values: groups.map(() => 0), ...seen };
-    const shares = (): number[] => {
-      if (rule === "softmax") return softmax(memory.values.map((q) => q / tau));
-      if (rule === "proportional") return normalised(memory.values.map((q) => Math.max(q, 0.01)));
-      const best = Math.max(...memory.values);
-      return memory.losses.length === 0
-        ? uniform(groups.length)
-        : smoothed(normalised(memory.values.map((q) => (q === best ? 1 : 0))), epsilon);
-    };
     return {
       ...kept(memory),
-      segment: () => ({ probs: shares(), steps: memory.losses.length === 0 ? 0 : every }),
+      segment: () => ({
+        probs: sharesOf(memory.values, { rule, tau, epsilon }),
+        steps: memory.losses.length === 0 ? 0 : every,
+      }),
       update({ losses = groups.map(() => Number.NaN), drawn }) {
         const changes = rewardsOf(memory, losses, reward);
-        memory.values = memory.values.map((q, i) => {
-          const gained = drawn[i] === 0 ? 0 : changes[i]!;
-          return Number.isFinite(gained) ? (1 - alpha) * q + alpha * gained : q;
-        });
+        const gained = changes.map((change, i) => (drawn[i] === 0 ? 0 : change));
+        memory.values = decayed(memory.values, gained, alpha);
       },
       notes: () => ({ values: memory.values }),
     };

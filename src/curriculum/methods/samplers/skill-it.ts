@@ -9,11 +9,11 @@
  * edges halved r - 1 times with `halve_edges`. Training and evaluation skills are the same groups here.
  */
 import { UserError } from "../../../errors.ts";
+import { softmax, uniform } from "../../../run/simplex.ts";
 import { defineSampler } from "../../contract.ts";
 import { readGraph } from "../../graph-file.ts";
 import { atLeastTwo, placesOf, wholeSteps } from "../../mixture-options.ts";
 import { kept, known } from "../../sampler-state.ts";
-import { softmax, uniform } from "../../simplex.ts";
 
 /** Shares from a graph and the score of every column. Isolated skills keep 1/K when `ignoreIsolated`. */
 export function skillShares(

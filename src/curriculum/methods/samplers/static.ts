@@ -6,9 +6,9 @@
  * Groups are drawn by rows. With `by` tokens shares are of tokens: m_i is divided by the tokens of a row of the group.
  */
 import { UserError } from "../../../errors.ts";
+import { normalised } from "../../../run/simplex.ts";
 import { defineSampler } from "../../contract.ts";
 import { MIXTURE, mixtureOf } from "../../mixture-options.ts";
-import { normalised } from "../../simplex.ts";
 import { staged } from "../../staged.ts";
 
 export const method = defineSampler({

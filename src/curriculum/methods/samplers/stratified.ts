@@ -1,6 +1,7 @@
 /** The same share for every group, whatever its size: the baseline for methods with feedback. */
+
+import { uniform } from "../../../run/simplex.ts";
 import { defineSampler } from "../../contract.ts";
-import { uniform } from "../../simplex.ts";
 import { staged } from "../../staged.ts";
 
 export const method = defineSampler({

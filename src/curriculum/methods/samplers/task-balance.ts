@@ -8,10 +8,10 @@
  */
 import { Random } from "../../../data/random.ts";
 import { UserError } from "../../../errors.ts";
+import { normalised, softmax } from "../../../run/simplex.ts";
 import { defineSampler } from "../../contract.ts";
 import { perGroup, SHARES, sharesOf } from "../../mixture-options.ts";
 import { kept, known } from "../../sampler-state.ts";
-import { normalised, softmax } from "../../simplex.ts";
 
 /** K times softmax. */
 const spread = (scores: readonly number[]): number[] => softmax(scores).map((value) => value * scores.length);

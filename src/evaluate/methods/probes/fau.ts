@@ -7,7 +7,7 @@
  */
 import { UserError } from "../../../errors.ts";
 import { readBatches } from "../../../run/batches-in-order.ts";
-import { activeUnits } from "../../../run/tracing/active-units.ts";
+import { ACTIVE, activeUnits } from "../../../run/tracing/active-units.ts";
 import { defineTechnique } from "../../technique.ts";
 
 const meanOf = (values: readonly number[]): number => values.reduce((sum, x) => sum + x, 0) / values.length;
@@ -21,12 +21,12 @@ export const method = defineTechnique({
   options: {
     fau_above: {
       type: "number >= 0",
-      default: 0.001,
+      default: ACTIVE.above,
       help: "of the rms of a token's units, what counts as active; of ReLU all above 0 does",
     },
     fau_dormant: {
       type: "number >= 0",
-      default: 0.025,
+      default: ACTIVE.dormant,
       help: "of the layer's mean activation, what a unit that counts as dormant has at most",
     },
     fau_batch: { type: "number.integer >= 1", default: 2, help: "rows of a batch", value: "N" },
