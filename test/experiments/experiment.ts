@@ -45,6 +45,7 @@ export const experimentOf = <const Figure extends string>(given: Experiment<Figu
 
 /** Families in the order of the page; each is a folder beside this file. */
 export const FAMILIES = [
+  "training",
   "merging",
   "distillation",
   "unlearning",
