@@ -110,6 +110,7 @@ test("--list names the tasks, --help of a task its options", async () => {
     "addition",
     "bandit",
     "blobs",
+    "errands",
     "facts",
     "glyphs",
     "gridworld",
@@ -129,11 +130,11 @@ test.each([
   [["adition"], "data: unknown task adition\n  hint: did you mean addition?\n"],
   [
     ["zzz"],
-    "data: unknown task zzz\n  hint: the tasks are addition, bandit, blobs, facts, glyphs, gridworld, knights, lego, markov, modular, pointmass, preferences, shop\n",
+    "data: unknown task zzz\n  hint: the tasks are addition, bandit, blobs, errands, facts, glyphs, gridworld, knights, lego, markov, modular, pointmass, preferences, shop\n",
   ],
   [
     [],
-    "data: no task was named\n  hint: the tasks are addition, bandit, blobs, facts, glyphs, gridworld, knights, lego, markov, modular, pointmass, preferences, shop\n",
+    "data: no task was named\n  hint: the tasks are addition, bandit, blobs, errands, facts, glyphs, gridworld, knights, lego, markov, modular, pointmass, preferences, shop\n",
   ],
   [
     ["--size", "2", "addition"],
