@@ -132,7 +132,9 @@ after which at most --pit of them come out right is the critical one. The prompt
     plan: command({
       about: "Let a model plan errands with scripted workers, and make rows of what comes of it.",
       args: "[model]",
-      examples: ["bun run align plan model/ --data errands.jsonl --attempts 4 --max-new-tokens 4 -o planned.jsonl"],
+      examples: [
+        "bun run align plan planning/ --data errands.jsonl --attempts 2 --turns 2 --max-new-tokens 4 --to wins -o wins.jsonl",
+      ],
       output: "none",
       options: PLAN,
       notes: `Rows are those of bun run data errands. The model writes a message, the worker that it calls answers in a message of the role
