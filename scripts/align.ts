@@ -48,13 +48,16 @@ rows in as many updates, and the best there is. A policy that is given is begun 
     }),
     meta: command({
       about:
-        "Find a schedule of rate and entropy bonus by evolution strategies over whole lifetimes of small learners.",
-      examples: ["bun run align meta --generations 2 --lives 1 --test-lives 2 -o schedule.safetensors"],
+        "Find how small learners are to learn by evolution strategies over whole lifetimes: a schedule, a penalty, an objective.",
+      examples: [
+        "bun run align meta --generations 2 --lives 1 --test-lives 2 -o schedule.safetensors",
+        "bun run align meta --form drift --world gridworld --lengths 5,10 --test-lengths 8 --generations 1 --pairs 2 --test-lives 2 -o drift.safetensors",
+      ],
       output: "checkpoint",
       options: META,
-      notes: `A lifetime is a softmax policy that learns one bandit; what counts is what it is worth at the end. The schedule sees how far the
-lifetime has come and how long it is. It is measured on lifetimes that the search never lived, beside the learner as it is and the best constant
-multipliers of a grid.`,
+      notes: `A lifetime is a softmax policy that learns in one world of its own; what counts is what it is worth at the end, as a share of the best
+there is. What is searched sees how far the lifetime has come and how long it is. It is measured on lifetimes that the search never lived,
+beside the learner without it and the best constants of a grid. Lengths are steps of bandits under --form schedule, else updates by 40 steps.`,
       run: async (context) => (await import("../src/align/commands/meta.ts")).meta(context),
     }),
     score: command({

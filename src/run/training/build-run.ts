@@ -42,23 +42,24 @@ export const trainingSettings = <B>(
   choices: Choices,
   steps: number,
   rules: readonly UpdateRule[],
-  { extra = [], controllers = [], updates = [] }: Pick<Work<B>, "extra" | "controllers" | "updates">,
+  work: Pick<Work<B>, "extra" | "controllers" | "updates" | "multiplier">,
 ) => ({
   optimizer: choices.optimizer,
-  rate: (step: number) => choices.rate(step, steps),
+  rate: (step: number) => choices.rate(step, steps) * (work.multiplier?.(step) ?? 1),
   steps,
   seed,
   accumulate: options.accumulate,
   clip: options.clip,
   decays: decaysOf(options.decay_all),
   stateDtype: options.state_dtype,
-  extra,
-  controllers,
-  updates: [...rules, ...updates],
+  extra: work.extra ?? [],
+  controllers: work.controllers ?? [],
+  updates: [...rules, ...(work.updates ?? [])],
 });
 
 /** Norms and biases do not decay, unless --decay-all says so. */
-const decaysOf = (all: boolean) => (parameter: Parameter) => parameter.decays && (all || parameter.shape.length > 1);
+export const decaysOf = (all: boolean) => (parameter: Parameter) =>
+  parameter.decays && (all || parameter.shape.length > 1);
 
 /**
  * Builds the run on a device that computes nothing, for a dry run: no weight is read and no memory is taken. A
