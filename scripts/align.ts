@@ -7,6 +7,7 @@
  */
 import { BEST_OF, FILTER, STEPS } from "../src/align/attempts/options.ts";
 import { CONTROL } from "../src/align/control/options.ts";
+import { LABEL } from "../src/align/hindsight.ts";
 import { META } from "../src/align/meta/options.ts";
 import { ALIGN, ESTIMATE, PREPARE, TUNE } from "../src/align/options.ts";
 import { SCORE } from "../src/align/verifying/options.ts";
@@ -27,7 +28,7 @@ await script({
   defaultMethod: "dpo",
   output: "checkpoint",
   options: ALIGN,
-  essentials: ["data", "steps", "epochs", "batch_size", "lr", "pair_loss", "reference_cache", "lora", "resume"],
+  essentials: ["data", "steps", "epochs", "batch_size", "lr", "pair_loss", "lora", "resume"],
   commands: {
     control: command({
       about: "Learn a small policy from logged steps of a world, and measure it there.",
@@ -130,6 +131,17 @@ the means of the rewards that were measured there: --thresholds of a new run.`,
 after which at most --pit of them come out right is the critical one. The prompt of a pair ends before it:
   {"prompt": "…", "chosen": "a right way on", "rejected": "the rest of the wrong solution", "step": 2, "chances": [0.4, 0.5, 0]}`,
       run: async (context) => (await import("../src/align/commands/prepare-steps.ts")).prepareSteps(context),
+    }),
+    label: command({
+      about: "Make pairs or rewards of advice to customers, rated at once or after what became of it.",
+      args: "<answers>",
+      examples: ["bun run align label advice.jsonl --field completion --hindsight partial -o seen.jsonl"],
+      output: "none",
+      options: LABEL,
+      notes: `Rows are those of bun run data shop, or answers to them as align score reads them: prompt, answer, and the row with its shop.
+A customer buys where the item seems worth it by what was claimed. --hindsight none rates that expectation; partial the same once the
+purchase has revealed one feature; oracle what the purchase is worth. Not buying is worth 0. Only pairs of different ratings are made.`,
+      run: async (context) => (await import("../src/align/commands/label.ts")).label(context),
     }),
     estimate: command({
       about: "Say what a policy would bring, from decisions that another one took.",

@@ -9,6 +9,7 @@
  */
 import { command, script } from "../src/cli/script.ts";
 import { BALANCE, CURRICULUM, GRAPH, MIXTURE_SEARCH, PLAN, SELECT } from "../src/curriculum/options.ts";
+import { PRESET } from "../src/curriculum/presets/contract.ts";
 
 const GROUPS = "--data a=a.jsonl --data b=b.jsonl --eval-data a=av.jsonl --eval-data b=bv.jsonl";
 
@@ -70,6 +71,20 @@ await script({
       output: "none",
       options: SELECT,
       run: async (context) => (await import("../src/curriculum/commands/select.ts")).select(context),
+    }),
+    preset: command({
+      about: "Write the stages of a whole recipe, with the settings of its source, as a script of the shell.",
+      args: "[preset] [model]",
+      examples: [
+        "bun run curriculum preset tulu model/ --sft rows.jsonl --pairs preferences.jsonl --prompts sums.jsonl --test test.jsonl -o tulu.sh",
+      ],
+      methods: "preset",
+      methodFirst: true,
+      output: "none",
+      options: PRESET,
+      notes: `The script is there to be read and changed. Its stages write to one folder, each under a name of its own once it is whole: run
+again, it goes on where it ended. Learning rates and batches are those of large models; small ones want higher rates.`,
+      run: async (context) => (await import("../src/curriculum/commands/preset.ts")).preset(context),
     }),
     plan: command({
       about: "Say how large a model and how many tokens fit a budget, and what loss a longer run would reach.",

@@ -9,6 +9,7 @@
 import { command, script } from "../src/cli/script.ts";
 import { AUGMENT } from "../src/data/augmenting/options.ts";
 import { DATA_OPTIONS, runData } from "../src/data/command.ts";
+import { CORRUPT } from "../src/data/corrupting/options.ts";
 import { DECONTAMINATE } from "../src/data/decontamination/options.ts";
 import { SHOW } from "../src/run/show-options.ts";
 
@@ -43,6 +44,19 @@ await script({
       notes: `Easy data augmentation: each copy is made by one operation, drawn by --seed. A copy keeps all other keys of its row, its label
 too. Without a table of synonyms words are swapped and left out. Copies that came out like their row are left out.`,
       run: async (context) => (await import("../src/data/commands/augment.ts")).augment(context),
+    }),
+    corrupt: command({
+      about: "Make the inputs of rows worse: noise, blur, hidden parts or words.",
+      args: "[rows]",
+      examples: [
+        "bun run data corrupt digits.jsonl --corruption gaussian-noise --severity 4 -o noisy.jsonl",
+        "bun run data corrupt reviews.jsonl --corruption span-mask -o masked.jsonl",
+      ],
+      output: "none",
+      options: CORRUPT,
+      notes: `Values of x are cut off at --range, and have four digits. A row keeps all other keys, its label too. What happens to a row follows
+from --seed and its place, so that two runs give the same rows.`,
+      run: async (context) => (await import("../src/data/commands/corrupt.ts")).corrupt(context),
     }),
     decontaminate: command({
       about: "Drop training rows that hold rows of a test set.",

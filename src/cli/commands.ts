@@ -47,7 +47,7 @@ export function calledDefinition(
   if (name === undefined || !Object.hasOwn(commands, name))
     return { definition: script, argv: withMethodFirst(script, argv) };
   const definition: AnyDefinition = { ...commands[name]!, name: `${script.name} ${name}`, script };
-  return { definition, argv: argv.toSpliced(at, 1) };
+  return { definition, argv: withMethodFirst(definition, argv.toSpliced(at, 1)) };
 }
 
 /** Who speaks in messages: the script, also for its sub-commands. */

@@ -17,6 +17,7 @@ export const FOLDERS = {
   "prompt-sampler": ["align/methods/prompt-samplers"],
   curriculum: ["curriculum/methods/samplers", "curriculum/methods/orderings"],
   selector: ["curriculum/methods/selectors"],
+  preset: ["curriculum/methods/presets"],
   metric: ["evaluate/methods/metrics"],
   attack: ["evaluate/methods/attacks"],
   probe: ["evaluate/methods/probes"],
@@ -27,6 +28,7 @@ export const FOLDERS = {
   loss: ["train/methods/losses"],
   verifier: ["align/methods/verifiers"],
   task: ["data/tasks"],
+  corruption: ["data/corruptions"],
   architecture: ["model/architectures"],
 } as const satisfies Record<string, readonly string[]>;
 

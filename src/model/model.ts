@@ -23,6 +23,7 @@ import type { CacheMemory } from "./cache-memory.ts";
 import { configOf, describeConfig } from "./description.ts";
 import type { Embedding } from "./embedder.ts";
 import { drawParameters, expectRoom } from "./fresh.ts";
+import { markHidden } from "./hidden.ts";
 import type { StoredTensor } from "./load.ts";
 import { type Attended, Network, type Routed } from "./network.ts";
 import { loadWithHead } from "./tied-head.ts";
@@ -134,6 +135,7 @@ export class Model {
       specs.filter(({ transposed }) => transposed).map(({ name }) => name.replace(/\.weight$/, "")),
     );
     this.#running = new Set(specs.filter(({ running }) => running).map(({ name }) => name));
+    markHidden(architecture, specs, parameters);
     const inFirst = ({ transposed, stack }: ParameterSpec) => transposed === true || stack === "in-out";
     this.#inFirst = new Set(specs.filter(inFirst).map(({ name }) => name));
   }

@@ -12,6 +12,8 @@ export class Parameter {
   trainable: boolean;
   /** Whether an optimizer's decay may take off it. */
   decays = true;
+  /** Whether it is the matrix of a layer between input and output, as the model's architecture says. */
+  isHidden = false;
   readonly #gpu: Gpu;
   readonly #memory: PooledBuffer | OffloadedWeight;
   #gradient: PooledBuffer | undefined;

@@ -119,6 +119,7 @@ test("--list names the tasks, --help of a task its options", async () => {
     "modular",
     "pointmass",
     "preferences",
+    "shop",
   ]);
   for (const text of ["Method lego: LEGO skill chains", "--chain N", "--split train|validation|test", "--size N"])
     expect(help.out).toContain(text);
@@ -128,11 +129,11 @@ test.each([
   [["adition"], "data: unknown task adition\n  hint: did you mean addition?\n"],
   [
     ["zzz"],
-    "data: unknown task zzz\n  hint: the tasks are addition, bandit, blobs, facts, glyphs, gridworld, knights, lego, markov, modular, pointmass, preferences\n",
+    "data: unknown task zzz\n  hint: the tasks are addition, bandit, blobs, facts, glyphs, gridworld, knights, lego, markov, modular, pointmass, preferences, shop\n",
   ],
   [
     [],
-    "data: no task was named\n  hint: the tasks are addition, bandit, blobs, facts, glyphs, gridworld, knights, lego, markov, modular, pointmass, preferences\n",
+    "data: no task was named\n  hint: the tasks are addition, bandit, blobs, facts, glyphs, gridworld, knights, lego, markov, modular, pointmass, preferences, shop\n",
   ],
   [
     ["--size", "2", "addition"],

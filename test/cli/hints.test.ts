@@ -38,7 +38,7 @@ const SILENT: Readonly<Record<string, readonly string[]>> = {
   "src/model/adapters/lora/lora.ts": ["evaluate", "sample", "merge"], // they make no adapter
   "src/model/adapters/lora/taken-out.ts": ["evaluate", "sample", "merge"],
   "src/run/measuring/metric-checks.ts": ["merge"], // a search refuses metrics of gold models itself, and offloads nothing
-  "src/run/generating/prompts.ts": ["train", "distill", "unlearn", "curriculum", "adapt", "align"],
+  "src/run/generating/prompts.ts": ["train", "distill", "unlearn", "curriculum", "adapt", "align", "evaluate"],
   "src/run/batch-programs.ts": ["curriculum", "evaluate", "merge", "sample", "unlearn"], // they pack nothing
   "src/run/training/starting-model.ts": ["unlearn", "align"], // which say that no model is new
 };

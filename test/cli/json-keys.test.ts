@@ -138,6 +138,7 @@ const LINES = [
   "data addition --size 3 -o sums.jsonl",
   "data facts --size 3 -n",
   "data augment said.jsonl --field prompt -o augmented.jsonl",
+  "data corrupt said.jsonl --corruption word-dropout --field prompt -o corrupted.jsonl",
   "data decontaminate said.jsonl --against said.jsonl -o clean.jsonl",
   "data show said.jsonl --tokenizer tiny",
   "new merge one-more-way -n",

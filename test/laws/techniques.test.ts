@@ -7,6 +7,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Checkpoint } from "../../src/checkpoint/checkpoint.ts";
 import { open } from "../../src/checkpoint/open.ts";
+import { byteTokenizer } from "../../src/data/byte-tokenizer.ts";
+import type { Task } from "../../src/data/task.ts";
 import { type Findings, TECHNIQUE_LAWS, type Technique, type TechniqueLaw } from "../../src/evaluate/technique.ts";
 import { bindDefaults } from "../../src/method/bind.ts";
 import { claimed } from "../../src/method/laws.ts";
@@ -30,11 +32,24 @@ const NAMES = ["first", "second", "gold"] as const;
 const checkpoints = new Map<string, Checkpoint>();
 const GROUP = { name: "forget", path: join(folder, "rows.jsonl") };
 const EXAMPLES = { name: "forget", path: join(folder, "examples.jsonl") };
-/** What comes before the name of a classifier, and of a model under an adapter with routers. */
-const [CLASSIFIER, ROUTED] = ["classifier-", "routed-"];
+const SHOP = { name: "forget", path: join(folder, "shop.jsonl") };
+/**
+ * What comes before the name of a classifier, of a model under an adapter with routers, and of one with a tokenizer.
+ */
+const [CLASSIFIER, ROUTED, SPEAKING] = ["classifier-", "routed-", "speaking-"];
 
 /** What single techniques need beside models and rows. */
-const NEEDS: Readonly<Record<string, { readonly before?: string; readonly general?: string }>> = {
+interface Needs {
+  readonly before?: string;
+  readonly general?: string;
+  readonly group?: typeof GROUP;
+  /** Settings in the place of quick ones. */
+  readonly settings?: Readonly<Record<string, unknown>>;
+}
+const NEEDS: Readonly<Record<string, Needs>> = {
+  "hindsight-gap": { before: SPEAKING, group: SHOP },
+  // Two of its four ways of learning.
+  "forgetting-paradigm": { settings: { forgetting_paradigm_kl: 0, forgetting_paradigm_attempts: 0 } },
   "adapter-routes": { before: ROUTED },
   "layer-range": { general: "layer_range_general" },
 };
@@ -47,18 +62,27 @@ beforeAll(async () => {
     model.free();
     (await made(`${CLASSIFIER}${name}`, TINY_EXAMPLES.mlp!, seed)).free();
     await routed(name, seed);
+    (await made(`${SPEAKING}${name}`, { ...TINY_TEXT.llama!, vocab_size: 264 }, seed, byteTokenizer().files)).free();
   }
   const rows = Array.from({ length: 12 }, (_, i) => ({
     x: Array.from({ length: Number(TINY_EXAMPLES.mlp!.input_size) }, (_, j) => Math.sin(i + 3 * j)),
     label: i % 2,
   }));
+  const shop = (await loadMethod("task", "shop")) as Task;
+  const advice = shop.open({ seed: 0, split: "train" }, bindDefaults(shop).values);
+  writeFileSync(SHOP.path, Array.from({ length: 12 }, (_, i) => `${JSON.stringify(advice.row(i))}\n`).join(""));
   writeFileSync(EXAMPLES.path, rows.map((row) => `${JSON.stringify(row)}\n`).join(""));
 });
 
 /** A fresh model, and its checkpoint under a name. */
-async function made(name: string, json: Json, seed: number): Promise<Model> {
+async function made(
+  name: string,
+  json: Json,
+  seed: number,
+  more: ReadonlyMap<string, Uint8Array> = new Map(),
+): Promise<Model> {
   const model = await Model.fresh(gpu, json, name, { seed });
-  const files = new Map([["config.json", new TextEncoder().encode(JSON.stringify(json))]]);
+  const files = new Map([["config.json", new TextEncoder().encode(JSON.stringify(json))], ...more]);
   await saveModel(model, join(folder, `${name}/`), { files, lineage: [] });
   checkpoints.set(name, await open(join(folder, name)));
   return model;
@@ -102,8 +126,14 @@ async function findings(
   seed = 0,
   heard = { totals: [] as number[], done: 0 },
 ): Promise<Findings> {
-  const { general, before = technique.task === "classifier" ? CLASSIFIER : "" } = NEEDS[technique.name] ?? {};
-  const settings = Object.fromEntries(Object.entries(technique.options).map(([name, spec]) => [name, quick(spec)]));
+  const {
+    general,
+    settings: own = {},
+    before = technique.task === "classifier" ? CLASSIFIER : "",
+  } = NEEDS[technique.name] ?? {};
+  const settings = Object.fromEntries(
+    Object.entries(technique.options).map(([name, spec]) => [name, own[name] ?? quick(spec)]),
+  );
   if (general !== undefined) settings[general] = "general";
   const names = technique.metrics ?? ["probability"];
   const metrics = await Promise.all(names.map(async (name) => bindDefaults(await loadMethod("metric", name))));
@@ -116,7 +146,7 @@ async function findings(
     },
   };
   const loader = new ModelLoader({ gpu, metrics, options, signal, progress, warn: () => {} });
-  const group = technique.task === "classifier" ? EXAMPLES : GROUP;
+  const { group = technique.task === "classifier" ? EXAMPLES : GROUP } = NEEDS[technique.name] ?? {};
   const of = (name: string) => checkpoints.get(before + name)!;
   const known = of("first");
   return technique.run({

@@ -28,6 +28,7 @@ async function truths(): Promise<Answered[]> {
     ["modular"],
     ["knights"],
     ["preferences", { form: "unpaired" }],
+    ["shop"],
   ] as const) {
     const task = (await loadMethod("task", name)) as Task;
     const source = task.open({ seed: 3, split: "train" }, bindDefaults(task, given).values);

@@ -4,6 +4,7 @@ import { textResult } from "../../cli/text-result.ts";
 import { readValues } from "../../data/read-rows.ts";
 import { UserError } from "../../errors.ts";
 import { isObject, type JsonObject } from "../../json.ts";
+import { bestAndWorst } from "../best-and-worst.ts";
 import { deconfounded, type Observed } from "../logged/deconfound.ts";
 import type { PREPARE } from "../options.ts";
 
@@ -43,20 +44,6 @@ async function observed(path: string, outcome: string, confounders: readonly str
   return rows;
 }
 
-/** The best and the worst text of every prompt that has several, where they are apart by more than `least`. */
-function pairsOf(rows: readonly Logged[], outcomes: Float64Array, least: number): JsonObject[] {
-  const byPrompt = Map.groupBy(rows.keys(), (i) => rows[i]!.prompt);
-  return [...byPrompt].flatMap(([prompt, places]) => {
-    const [best, worst] = [
-      places.reduce((a, b) => (outcomes[b]! > outcomes[a]! ? b : a)),
-      places.reduce((a, b) => (outcomes[b]! < outcomes[a]! ? b : a)),
-    ];
-    const margin = outcomes[best]! - outcomes[worst]!;
-    if (margin <= least || rows[best]!.text === rows[worst]!.text) return [];
-    return [{ prompt, chosen: rows[best]!.text, rejected: rows[worst]!.text, margin }];
-  });
-}
-
 export async function prepare(context: Context<typeof PREPARE>): Promise<Outcome> {
   const { options, args, seed } = context;
   const [file] = args;
@@ -71,7 +58,10 @@ export async function prepare(context: Context<typeof PREPARE>): Promise<Outcome
   const { outcomes, explained } = deconfounded(rows, { folds, penalty, words, seed });
   const made =
     to === "pairs"
-      ? pairsOf(rows, outcomes, least)
+      ? bestAndWorst(
+          rows.map(({ prompt, text }, i) => ({ prompt, text, worth: outcomes[i]! })),
+          least,
+        )
       : rows.map(({ row }, i) => ({ ...row, reward: outcomes[i]!, [`raw_${outcome}`]: row[outcome]! }));
   if (made.length === 0)
     throw new UserError(

@@ -1,14 +1,17 @@
 /**
- * What an optimizer is: named states per parameter, a kernel that updates one parameter in place, and the numbers that
- * change from step to step. Every file of train/methods/optimizers exports one as `method`.
+ * What an optimizer is: named states per parameter, a kernel that updates one parameter in place or a rule in ops, and
+ * the numbers that change from step to step. Every file of train/methods/optimizers exports one as `method`.
  *
  * Every kernel takes the clipping factor from the GPU, and leaves weights and states alone when it is 0 (a gradient
  * that is not finite), so nothing waits for a read-back.
  */
+import type { Bound } from "../../method/bind.ts";
 import { type Laws, sameClaim } from "../../method/laws.ts";
 import type { Options, Values } from "../../method/options.ts";
 import type { MethodInfo } from "../../method/registry.ts";
-import { type Dynamic, dynamic, type StepParam } from "../../tensor/recorder.ts";
+import type { Parameter } from "../../tensor/parameter.ts";
+import { type Dynamic, dynamic, type Recorder, type StepParam } from "../../tensor/recorder.ts";
+import type { Tensor } from "../../tensor/tensor.ts";
 
 /** Numbers of one step, computed in f64. */
 export type StepNumbers = Readonly<Record<string, number>>;
@@ -28,12 +31,45 @@ export type OptimizerLaw = keyof typeof OPTIMIZER_LAWS;
 /** Claims all laws of an optimizer. An optimizer names its exceptions after it. */
 export const EVERY_OPTIMIZER_LAW = sameClaim(OPTIMIZER_LAWS, true);
 
+/** What an optimizer reads of a parameter. */
+export type Trained = Pick<Parameter, "name" | "shape" | "isHidden">;
+
+export interface RuleGiven<O extends Options = Options> {
+  /** f32, of the parameter's shape, clipped. */
+  readonly gradient: Tensor;
+  /** The weights in f32. */
+  readonly weight: () => Tensor;
+  /** What the last step left, by name; 0 before the first. */
+  readonly states: Readonly<Record<string, Tensor>>;
+  /** A number of the step, by the name that `numbers` gives it. */
+  readonly number: (name: string) => Dynamic;
+  readonly values: Values<O>;
+}
+
+/** A step recorded with ops, for updates that are not of each value by itself. */
+export interface OptimizerRule<O extends Options = Options> {
+  /** Shapes of the states of a parameter. */
+  states(parameter: Trained, values: Values<O>): Readonly<Record<string, readonly number[]>>;
+  /** What the weights move against, and the states that it leaves. */
+  record(
+    rec: Recorder,
+    given: RuleGiven<O>,
+  ): { readonly update: Tensor; readonly states: Readonly<Record<string, Tensor>> };
+}
+
 export interface Optimizer<O extends Options = Options> extends MethodInfo<O> {
   readonly laws: Laws<OptimizerLaw>;
-  /** Kernel in wgsl/. Its bindings are gradient, clip, weight and the states. */
-  readonly kernel: string;
+  /** Kernel in wgsl/. Its bindings are gradient, clip, weight and the states. With a `rule` there is none. */
+  readonly kernel?: string;
   /** States, by binding name; each as large as the parameter. */
-  readonly states: readonly string[];
+  readonly states?: readonly string[];
+  /** In the place of a kernel: w <- shrink w - rate update, `shrink` and `rate` among the numbers. */
+  readonly rule?: OptimizerRule<O>;
+  /** Another optimizer for some parameters, and what its learning rate is, times this one's. */
+  instead?(
+    parameter: Trained,
+    values: Values<O>,
+  ): { readonly bound: Bound<Optimizer>; readonly rate: number } | undefined;
   /** Names in a saved state, where PyTorch has one; the binding names otherwise. */
   readonly savedAs?: Readonly<Record<string, string>>;
   /** Params that never change. */
@@ -44,12 +80,17 @@ export interface Optimizer<O extends Options = Options> extends MethodInfo<O> {
 
 export const defineOptimizer = <const O extends Options>(optimizer: Optimizer<O>): Optimizer<O> => optimizer;
 
-/** Decaying and other weights take different numbers: the name of the dynamic value of one of them. */
-export const numberName = (param: string, decays: boolean): string => `${param}.${decays ? "decay" : "plain"}`;
+/** Optimizers, decaying and other weights take different numbers: the name of the dynamic value of one of them. */
+export const numberName = (optimizer: string, param: string, decays: boolean): string =>
+  `${optimizer} ${param}.${decays ? "decay" : "plain"}`;
 
 /** The dynamic params of one parameter's update. */
-export const dynamicParams = (names: readonly string[], decays: boolean): Record<string, StepParam | Dynamic> =>
-  Object.fromEntries(names.map((name) => [name, dynamic(numberName(name, decays))]));
+export const dynamicParams = (
+  optimizer: string,
+  names: readonly string[],
+  decays: boolean,
+): Record<string, StepParam | Dynamic> =>
+  Object.fromEntries(names.map((name) => [name, dynamic(numberName(optimizer, name, decays))]));
 
 declare module "../../method/registry.ts" {
   interface Contracts {

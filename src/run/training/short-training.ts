@@ -58,7 +58,11 @@ export interface FinetuneOptions {
 }
 
 /** The first `count` rows in batches. */
-function batchesOf(material: Material, count: number, order: { batchSize: number; seed: number }): BatchSource<Batch> {
+export function batchesOf(
+  material: Material,
+  count: number,
+  order: { batchSize: number; seed: number },
+): BatchSource<Batch> {
   if (material.kind === "examples") return stackedBatches(material.rows.slice(0, count), ["rows"], order);
   const sequences = material.rows.slice(0, count);
   const lengths = Int32Array.from(sequences, ({ ids }) => ids.length);

@@ -41,7 +41,8 @@ export const experiment: Experiment = {
 answer begins with the prompt's letter; the gold score, which trains nothing, is many + first − 8 max(0, many − 0.5)². 64 answers a rollout, 100
 rollouts at rate 1e-2, \`--kl 0.02 --kl-in reward\`; the plain sum of both rewards, and \`--reward-weights constrained --thresholds 0.5,0.9\` with
 \`--multiplier-lr 2\`. Means of the last 20 rollouts, and the best of any 10. The last row is where the search of \`align tune-thresholds\` found gold
-to be best, beginning at 0.3 for both in 300 rollouts.`,
+to be best, beginning at 0.3 for both in 300 rollouts: short of 0.5, because the second reward was still being learned while thresholds were tried.
+With \`ppo\` the second reward is learned so slowly that what is held does not win on every seed.`,
   columns: COLUMNS,
   seeds: [1, 2, 3],
   tested: 1,

@@ -5,12 +5,13 @@ import { Updater } from "../../../src/run/training/updater.ts";
 import { Parameter } from "../../../src/tensor/parameter.ts";
 import { method as adamw } from "../../../src/train/methods/optimizers/adamw.ts";
 import { method as adan } from "../../../src/train/methods/optimizers/adan.ts";
+import { method as lion } from "../../../src/train/methods/optimizers/lion.ts";
 import { method as sgd } from "../../../src/train/methods/optimizers/sgd.ts";
 import { covers } from "../../support/covers.ts";
 import { sharedGpu } from "../../support/gpu.ts";
 import { normals } from "../../support/random.ts";
 
-covers("train/adamw", "train/adan", "train/sgd", "training/clip-factor", "training/square-sums");
+covers("train/adamw", "train/adan", "train/lion", "train/sgd", "training/clip-factor", "training/square-sums");
 
 const gpu = await sharedGpu();
 const SIZES = [1, 3, 255, 257, 17000];
@@ -56,6 +57,16 @@ const references: Record<
       }
     },
   },
+  lion: {
+    optimizer: lion as unknown as Optimizer,
+    values: { beta1: 0.9, beta2: 0.99, weight_decay: 0.1 },
+    reference(w, g, [m], _, decay) {
+      for (let i = 0; i < w.length; i++) {
+        w[i] = w[i]! * (1 - LR * decay) - LR * Math.sign(0.9 * m![i]! + 0.1 * g[i]!);
+        m![i] = 0.99 * m![i]! + 0.01 * g[i]!;
+      }
+    },
+  },
   adan: {
     optimizer: adan as unknown as Optimizer,
     values: { beta1: 0.98, beta2: 0.92, beta3: 0.99, eps: 1e-6, weight_decay: 0.1 },
@@ -86,7 +97,7 @@ describe.each(Object.keys(references))("%s", (name) => {
     const w = parameters.map(({ size }, i) => Float64Array.from(normals(10 + i, size)));
     for (const [i, p] of parameters.entries()) p.write(Float32Array.from(w[i]!));
     const w0 = w.map((values) => Float64Array.from(Float32Array.from(values)));
-    const states = parameters.map(({ size }) => optimizer.states.map(() => new Float64Array(size)));
+    const states = parameters.map(({ size }) => (optimizer.states ?? []).map(() => new Float64Array(size)));
     const updater = await Updater.make(gpu, parameters, { optimizer: bind(optimizer, values), decays, clip });
     for (let t = 1; t <= 5; t++) {
       const g = parameters.map(({ size }, i) => Float32Array.from(normals(100 * t + i, size)));

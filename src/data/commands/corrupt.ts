@@ -1,0 +1,93 @@
+/** `data corrupt`: rows whose inputs have got worse, in a named way and degree. */
+import type { Context, Outcome } from "../../cli/context.ts";
+import { textOutput } from "../../cli/output.ts";
+import { refuseInputs } from "../../cli/target.ts";
+import { UserError } from "../../errors.ts";
+import { isObject, show } from "../../json.ts";
+import { wordsOf } from "../augmenting/eda.ts";
+import type { Corruption, ImageShape } from "../corrupting/contract.ts";
+import type { CORRUPT } from "../corrupting/options.ts";
+import { readJsonLines } from "../files/jsonl.ts";
+import { Random } from "../random.ts";
+
+type CorruptContext = Context<typeof CORRUPT>;
+
+async function* bytesOf(file: string): AsyncGenerator<Uint8Array> {
+  try {
+    yield* file === "-" ? Bun.stdin.stream() : Bun.file(file).stream();
+  } catch (error) {
+    throw new UserError(`${file} cannot be read: ${(error as Error).message}`, "the rows come first, as JSON lines");
+  }
+}
+
+/** Throws UserError for values that are no range, and for sides that are no whole numbers. */
+function checkOptions({ range, shape }: CorruptContext["options"]): void {
+  if (range.length !== 2 || !(range[0]! < range[1]!))
+    throw new UserError(`--range ${range.join(",")} is no range`, "give the least and the largest value: --range 0,1");
+  if (shape && (shape.length !== 3 || shape.some((side) => !Number.isInteger(side) || side < 1)))
+    throw new UserError(`--shape ${shape.join(",")} is no image`, "give channels, height and width: --shape 3,32,32");
+}
+
+/** The shape of a row's image. Throws UserError where the numbers are of another one. */
+function shapeOf(count: number, shape: readonly number[] | undefined, place: string): ImageShape {
+  const side = Math.round(Math.sqrt(count));
+  const [channels = 1, height = side, width = side] = shape ?? [];
+  if (channels * height * width === count) return [channels, height, width];
+  throw new UserError(
+    `${place}: ${count} numbers are no image of ${channels} x ${height} x ${width}`,
+    "give channels, height and width: --shape 3,32,32",
+  );
+}
+
+/** What a row's input becomes. Throws UserError for an input of another kind. */
+function corrupted(
+  method: Corruption,
+  value: unknown,
+  given: { readonly options: CorruptContext["options"]; readonly random: Random; readonly place: string },
+): unknown {
+  const { options, random, place } = given;
+  const amount = method.amounts[options.severity - 1]!;
+  if (method.words) {
+    if (typeof value !== "string") throw new UserError(`${place}: ${method.name} is of texts, found ${typeof value}`);
+    return method.words(wordsOf(value), amount, { mask: options.mask, random }).join(" ");
+  }
+  if (!Array.isArray(value) || !value.every((x) => typeof x === "number"))
+    throw new UserError(
+      `${place}: ${method.name} is of lists of numbers, found ${typeof value}`,
+      "--field names the key that holds them",
+    );
+  const [low, high] = options.range as [number, number];
+  const x = value.map((v: number) => (v - low) / (high - low));
+  const worse = method.image
+    ? method.image(x, amount, { shape: shapeOf(x.length, options.shape, place), random })
+    : method.numbers!(x, amount, random);
+  // Four digits, as pictures of `data` have three.
+  return worse.map((v) => Number((low + (high - low) * Math.min(1, Math.max(0, v))).toFixed(4)));
+}
+
+/** Runs the sub-command. What happens to a row follows from --seed, the corruption, its severity and its place. */
+export async function corrupt(context: CorruptContext): Promise<Outcome | undefined> {
+  const { options, out, seed, signal } = context;
+  checkOptions(options);
+  const { method } = context.picks.corruption[0]!;
+  const { severity, field = method.words ? "text" : "x" } = options;
+  const file = context.args[0] ?? "-";
+  refuseInputs(out, [file]);
+  const target = context.dryRun || (options.json && out === "-") ? undefined : textOutput(out);
+  context.onExit((ok) => (ok ? target?.commit() : target?.discard()));
+  target?.write("");
+  let rows = 0;
+  for await (const { value, place } of readJsonLines(bytesOf(file), file === "-" ? "stdin" : file)) {
+    signal.throwIfAborted();
+    if (!isObject(value) || value[field] === undefined)
+      throw new UserError(`${place}: the row has no ${show(field)}`, "--field names the key that is corrupted");
+    const random = new Random(seed, "corrupt", method.name, severity, rows);
+    rows++;
+    target?.write(
+      `${JSON.stringify({ ...value, [field]: corrupted(method, value[field], { options, random, place }) })}\n`,
+    );
+  }
+  if (options.json) context.json({ rows, corruption: method.name, severity, amount: method.amounts[severity - 1]! });
+  else if (context.dryRun) context.print(`${rows} rows, ${method.name} of severity ${severity}`);
+  return out === "-" ? undefined : { output: `${out} (${rows} rows)` };
+}

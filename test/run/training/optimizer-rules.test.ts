@@ -1,0 +1,237 @@
+/** Optimizers whose steps are recorded with ops, against float64 over 20 steps; their states, memory and refusals. */
+import { describe, expect, test } from "bun:test";
+import { UserError } from "../../../src/errors.ts";
+import { bindDefaults } from "../../../src/method/bind.ts";
+import type { Optimizer } from "../../../src/run/training/optimizer.ts";
+import { Updater } from "../../../src/run/training/updater.ts";
+import { Parameter } from "../../../src/tensor/parameter.ts";
+import { method as adafactor } from "../../../src/train/methods/optimizers/adafactor.ts";
+import { method as adamMini } from "../../../src/train/methods/optimizers/adam-mini.ts";
+import { method as muon } from "../../../src/train/methods/optimizers/muon.ts";
+import { covers } from "../../support/covers.ts";
+import { sharedGpu } from "../../support/gpu.ts";
+import { normals } from "../../support/random.ts";
+
+covers("train/apply-update", "train/clip-gradient", "train/keep-state", "train/read-weight");
+
+const gpu = await sharedGpu();
+const [LR, STEPS, DECAY] = [0.01, 20, 0.1];
+const SHAPES = [[6, 10], [10, 6], [33, 65], [7], [1, 5]];
+
+type Vector = Float64Array;
+/** A step of one tensor in float64: changes w and its states. */
+type Step = (w: Vector, g: Vector, s: Record<string, Vector>, t: number, shape: readonly number[]) => void;
+
+const rowsOf = (shape: readonly number[]) => (shape.length < 2 ? 1 : shape[0]!);
+const times = (a: Vector, b: Vector, m: number, k: number, n: number): Vector => {
+  const c = new Float64Array(m * n);
+  for (let i = 0; i < m; i++)
+    for (let l = 0; l < k; l++) for (let j = 0; j < n; j++) c[i * n + j]! += a[i * k + l]! * b[l * n + j]!;
+  return c;
+};
+const transposed = (a: Vector, m: number, n: number): Vector =>
+  Float64Array.from({ length: m * n }, (_, i) => a[(i % m) * n + Math.floor(i / m)]!);
+const rootMean = (x: Vector) => Math.sqrt(x.reduce((sum, v) => sum + v * v, 0) / x.length);
+
+/** Newton and Schulz of a matrix whose rows are not more than its columns, else of its transpose. */
+function orthogonal(x: Vector, m: number, n: number): Vector {
+  if (m > n) return transposed(orthogonal(transposed(x, m, n), n, m), n, m);
+  const norm = Math.sqrt(x.reduce((sum, v) => sum + v * v, 0)) + 1e-7;
+  let y = x.map((v) => v / norm);
+  for (let i = 0; i < 5; i++) {
+    const a = times(y, transposed(y, m, n), m, n, m);
+    const aa = times(a, a, m, m, m);
+    const b = a.map((v, at) => -4.775 * v + 2.0315 * aa[at]!);
+    const by = times(b, y, m, m, n);
+    y = y.map((v, at) => 3.4445 * v + by[at]!);
+  }
+  return y;
+}
+
+const adamw: Step = (w, g, s, t) => {
+  s.m ??= new Float64Array(w.length);
+  s.v ??= new Float64Array(w.length);
+  for (let i = 0; i < w.length; i++) {
+    s.m[i] = 0.9 * s.m[i]! + 0.1 * g[i]!;
+    s.v[i] = 0.95 * s.v[i]! + 0.05 * g[i]! ** 2;
+    w[i] = w[i]! * (1 - LR * DECAY) - (LR * (s.m[i]! / (1 - 0.9 ** t))) / (Math.sqrt(s.v[i]! / (1 - 0.95 ** t)) + 1e-8);
+  }
+};
+
+const REFERENCES: Readonly<Record<string, { optimizer: Optimizer; values?: object; step: Step }>> = {
+  "muon, as large as AdamW's": {
+    optimizer: muon as unknown as Optimizer,
+    step(w, g, s, t, shape) {
+      if (shape.length < 2 || shape[0] === 1) return adamw(w, g, s, t, shape);
+      const [m, n] = shape as [number, number];
+      s.m ??= new Float64Array(w.length);
+      for (let i = 0; i < w.length; i++) s.m[i] = 0.95 * s.m[i]! + 0.05 * g[i]!;
+      const u = orthogonal(
+        g.map((x, i) => 0.05 * x + 0.95 * s.m![i]!),
+        m,
+        n,
+      );
+      for (let i = 0; i < w.length; i++) w[i] = w[i]! * (1 - LR * DECAY) - LR * 0.2 * Math.sqrt(Math.max(m, n)) * u[i]!;
+    },
+  },
+  "muon, original, without Nesterov": {
+    optimizer: muon as unknown as Optimizer,
+    values: { muon_size: "original", nesterov: false },
+    step(w, g, s, t, shape) {
+      if (shape.length < 2 || shape[0] === 1) return adamw(w, g, s, t, shape);
+      const [m, n] = shape as [number, number];
+      s.m ??= new Float64Array(w.length);
+      for (let i = 0; i < w.length; i++) s.m[i] = 0.95 * s.m[i]! + 0.05 * g[i]!;
+      const u = orthogonal(s.m, m, n);
+      for (let i = 0; i < w.length; i++) w[i] = w[i]! * (1 - LR * DECAY) - LR * Math.sqrt(Math.max(1, m / n)) * u[i]!;
+    },
+  },
+  adafactor: {
+    optimizer: adafactor as unknown as Optimizer,
+    values: { weight_decay: DECAY },
+    step(w, g, s, t, shape) {
+      const [r, c] = shape.length === 2 ? (shape as [number, number]) : [1, w.length];
+      const rest = t ** -0.8;
+      const squares = g.map((x) => x * x);
+      let variance: Vector;
+      if (shape.length === 2 && r > 1) {
+        s.row ??= new Float64Array(r);
+        s.column ??= new Float64Array(c);
+        for (let i = 0; i < r; i++)
+          s.row[i] = (1 - rest) * s.row[i]! + (rest * squares.slice(i * c, i * c + c).reduce((a, b) => a + b, 0)) / c;
+        for (let j = 0; j < c; j++)
+          s.column[j] =
+            (1 - rest) * s.column[j]! + (rest * squares.filter((_, at) => at % c === j).reduce((a, b) => a + b, 0)) / r;
+        const level = Math.max(s.row.reduce((a, b) => a + b, 0) / r, 2 ** -23);
+        variance = w.map((_, at) => (s.row![Math.floor(at / c)]! * s.column![at % c]!) / level);
+      } else {
+        s.v ??= new Float64Array(w.length);
+        for (let i = 0; i < w.length; i++) s.v[i] = (1 - rest) * s.v[i]! + rest * squares[i]!;
+        variance = s.v;
+      }
+      const raw = g.map((x, i) => x / Math.sqrt(Math.max(variance[i]!, 2 ** -46)));
+      const factor = (Math.min(LR, 1 / Math.sqrt(t)) * Math.max(1e-3, rootMean(w))) / Math.max(1, rootMean(raw));
+      for (let i = 0; i < w.length; i++) w[i] = w[i]! * (1 - LR * DECAY) - factor * raw[i]!;
+    },
+  },
+  "adam-mini": {
+    optimizer: adamMini as unknown as Optimizer,
+    step(w, g, s, t, shape) {
+      const rows = rowsOf(shape);
+      const c = w.length / rows;
+      s.m ??= new Float64Array(w.length);
+      s.v ??= new Float64Array(rows);
+      for (let i = 0; i < rows; i++) s.v[i] = 0.95 * s.v[i]! + 0.05 * rootMean(g.slice(i * c, i * c + c)) ** 2;
+      for (let i = 0; i < w.length; i++) {
+        s.m[i] = 0.9 * s.m[i]! + 0.1 * g[i]!;
+        const size = Math.sqrt(s.v[Math.floor(i / c)]! / (1 - 0.95 ** t)) + 1e-8;
+        w[i] = w[i]! * (1 - LR * DECAY) - (LR * s.m[i]!) / (1 - 0.9 ** t) / size;
+      }
+    },
+  },
+};
+
+function parametersOf(dtype: "f32" | "bf16" = "f32") {
+  const parameters = SHAPES.map((shape, i) => new Parameter(gpu, `w${i}`, shape, dtype));
+  for (const parameter of parameters) parameter.isHidden = parameter.shape.length === 2 && parameter.shape[0]! > 1;
+  return parameters;
+}
+
+describe.each(Object.keys(REFERENCES))("%s", (name) => {
+  const { optimizer, values = {}, step } = REFERENCES[name]!;
+
+  test.each([0, 2])("20 steps agree with float64, clipped at %d", async (clip) => {
+    const parameters = parametersOf();
+    const w = parameters.map(({ size }, i) => Float64Array.from(normals(10 + i, size)));
+    for (const [i, p] of parameters.entries()) p.write(Float32Array.from(w[i]!));
+    const states = parameters.map(() => ({}));
+    const bound = bindDefaults(optimizer, values as Record<string, unknown>);
+    const updater = await Updater.make(gpu, parameters, { optimizer: bound, decays: () => true, clip });
+    for (let t = 1; t <= STEPS; t++) {
+      const g = parameters.map(({ size }, i) => Float32Array.from(normals(100 * t + i, size)));
+      for (const [i, p] of parameters.entries()) gpu.write(p.gradient, 0, new Uint8Array(g[i]!.buffer));
+      const norm = Math.sqrt(g.reduce((sum, own) => own.reduce((s, x) => s + x * x, sum), 0));
+      await updater.step(t, LR, 0);
+      const factor = clip > 0 ? Math.min(1, clip / (norm + 1e-6)) : 1;
+      for (const [i, { shape }] of parameters.entries())
+        step(
+          w[i]!,
+          Float64Array.from(g[i]!, (x) => x * factor),
+          states[i]!,
+          t,
+          shape,
+        );
+    }
+    for (const [i, p] of parameters.entries()) {
+      const got = await gpu.readFloats(p.buffer, p.size);
+      const worst = got.reduce((most, x, at) => Math.max(most, Math.abs(x - w[i]![at]!)), 0);
+      expect([p.name, worst < 2e-5]).toEqual([p.name, true]);
+    }
+    updater.free();
+    for (const p of parameters) p.free();
+  });
+
+  test("gradients that are not finite change nothing, then or later", async () => {
+    const parameters = parametersOf("bf16");
+    for (const [i, p] of parameters.entries())
+      p.write(Uint16Array.from(new Uint32Array(normals(10 + i, p.size).buffer), (bits) => bits >>> 16));
+    const bytes = () =>
+      Promise.all(
+        parameters.map(({ buffer, bytes: size }) =>
+          gpu.read(buffer, 0, Math.ceil(size / 4) * 4, (view) => view.slice(0, size)),
+        ),
+      );
+    const bound = bindDefaults(optimizer, values as Record<string, unknown>);
+    const updater = await Updater.make(gpu, parameters, { optimizer: bound, decays: () => true, clip: 0 });
+    const fill = (of: (i: number, size: number) => Float32Array) => {
+      for (const [i, p] of parameters.entries()) gpu.write(p.gradient, 0, new Uint8Array(of(i, p.size).buffer));
+    };
+    fill((i, size) => normals(i, size));
+    await updater.step(1, LR, 0);
+    const [before, states] = [await bytes(), updater.states().length];
+    fill((i, size) => normals(i, size).map((x) => (i === 2 ? Number.NaN : x)));
+    await updater.step(2, LR, 0);
+    fill((i, size) => normals(i, size));
+    await updater.step(3, LR, 0);
+    expect(await bytes()).toEqual(before);
+    expect(states).toBeGreaterThan(0);
+    for (const { buffer, bytes: size } of updater.states())
+      expect((await gpu.readFloats(buffer, size / 4)).every((x) => Number.isFinite(x))).toBe(true);
+    updater.free();
+    for (const p of parameters) p.free();
+  });
+});
+
+test("states are as small as is said, and named apart", async () => {
+  const parameters = parametersOf();
+  const floats = async (optimizer: Optimizer) => {
+    const updater = await Updater.make(gpu, parameters, {
+      optimizer: bindDefaults(optimizer),
+      decays: () => true,
+      clip: 0,
+    });
+    const states = updater.states();
+    expect(new Set(states.map(({ name }) => name)).size).toBe(states.length);
+    updater.free();
+    return states.reduce((sum, { bytes }) => sum + bytes / 4, 0);
+  };
+  const all = parameters.reduce((sum, { size }) => sum + size, 0);
+  const vectors = 7 + 5;
+  expect(await floats(muon as unknown as Optimizer)).toBe(all - vectors + 2 * vectors);
+  expect(await floats(adafactor as unknown as Optimizer)).toBe(16 + 16 + 98 + 7 + 5);
+  expect(await floats(adamMini as unknown as Optimizer)).toBe(all + 6 + 10 + 33 + 1 + 1);
+  for (const p of parameters) p.free();
+});
+
+test("bf16 states of a rule are refused", async () => {
+  const parameters = parametersOf();
+  const making = Updater.make(gpu, parameters, {
+    optimizer: bindDefaults(adamMini),
+    decays: () => true,
+    clip: 0,
+    stateDtype: "bf16",
+  } as never);
+  expect(making).rejects.toThrow(UserError);
+  await making.catch(() => {});
+  for (const p of parameters) p.free();
+});
