@@ -1,4 +1,6 @@
-/** Short trainings of a model, one after another from the same weights: what `--schedule-search` judges schedules by. */
+/**
+ * Short trainings of a model, one after another from the same weights: what `--schedule-search` judges schedules by.
+ */
 import type { Batch } from "../data/batch.ts";
 import { UserError } from "../errors.ts";
 import { flagOf, type Values } from "../method/options.ts";

@@ -1,4 +1,6 @@
-/** `train --schedule-search es`: trains by a schedule that it found, the same again, and goes on with it when resumed. */
+/**
+ * `train --schedule-search es`: trains by a schedule that it found, the same again, and goes on with it when resumed.
+ */
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, readFileSync } from "node:fs";
 import { firstWeights, SearchedRate, searchSchedule } from "../../src/train/schedule-search.ts";

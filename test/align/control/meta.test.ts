@@ -142,3 +142,19 @@ test.if(LONG)(
     expect(own).toBeGreaterThan(worth(blind, await found(blind, asked), tested) + 0.003);
   },
 );
+
+test.if(LONG)(
+  "a learned objective teaches what its first one does not, and a drift tames a rate that is too high",
+  async () => {
+    const objective = objectiveForm({ ...GRID, lr: 5 }, 16, [10, 60], true);
+    const tested = { lengths: [10, 24, 60], lives: 20 };
+    const learnt = await found(objective, { pairs: 16, lives: 4, generations: 20, lr: 0.05, lengths: [10, 60] });
+    expect(worth(objective, objective.first(0), tested)).toBeLessThan(0.4);
+    expect(worth(objective, learnt, tested)).toBeGreaterThan(0.8);
+
+    const drifting = driftForm({ ...GRID, lr: 2, entropy: 0.01 }, 16, [5, 40], true);
+    const short = { lengths: [5, 14, 40], lives: 30 };
+    const tamed = await found(drifting, { pairs: 16, lives: 4, generations: 25, lr: 0.05, lengths: [5, 40] });
+    expect(worth(drifting, tamed, short)).toBeGreaterThan(measure(drifting.base.live, short).mean + 0.05);
+  },
+);

@@ -17,17 +17,22 @@ const PASSES = 4;
 const FLOOR = 1e-6;
 const OWN = 8;
 const INPUTS = 3 * OWN;
+type Clock = readonly [number, number];
+
 /** Ranges of proximal policy optimisation that are tried. */
 const CLIPS = [0.1, 0.2, 0.4, 0.8];
 
-/** x of one action and its derivative by rho. */
-function inputsOf(rho: number, gain: number, clock: readonly [number, number]): { x: number[]; slopes: number[] } {
+/** Writes x of one action, and its derivative by rho. */
+function readInto(x: Float64Array, slopes: Float64Array, [rho, gain]: readonly [number, number], clock: Clock): void {
   const [d, l] = [1 - rho, Math.log(rho)];
-  const x = [d, d * d, d * gain, d * d * gain, l, l * l, l * gain, l * l * gain];
   const [dl, ll] = [1 / rho, (2 * l) / rho];
-  const slopes = [-1, -2 * d, -gain, -2 * d * gain, dl, ll, dl * gain, ll * gain];
-  const timed = (values: readonly number[]) => [1, ...clock].flatMap((by) => values.map((value) => by * value));
-  return { x: timed(x), slopes: timed(slopes) };
+  x.set([d, d * d, d * gain, d * d * gain, l, l * l, l * gain, l * l * gain]);
+  slopes.set([-1, -2 * d, -gain, -2 * d * gain, dl, ll, dl * gain, ll * gain]);
+  for (let i = 0; i < OWN; i++)
+    for (const [k, by] of clock.entries()) {
+      x[(k + 1) * OWN + i] = by * x[i]!;
+      slopes[(k + 1) * OWN + i] = by * slopes[i]!;
+    }
 }
 
 /** f and df / drho; psi is tanh over (units, inputs), then (units). */
@@ -35,10 +40,11 @@ export function drift(
   weights: Float64Array,
   rho: number,
   gain: number,
-  clock: readonly [number, number],
+  clock: Clock,
 ): { readonly value: number; readonly slope: number } {
   const units = weights.length / (INPUTS + 1);
-  const { x, slopes } = inputsOf(rho, gain, clock);
+  const [x, slopes] = [new Float64Array(INPUTS), new Float64Array(INPUTS)];
+  readInto(x, slopes, [rho, gain], clock);
   let [value, slope] = [0, 0];
   for (let unit = 0; unit < units; unit++) {
     let [sum, along] = [0, 0];
