@@ -71,6 +71,7 @@ const LINES = [
   "curriculum select tiny/ --data said.jsonl -o chosen.jsonl",
   "curriculum select tiny/ --data said.jsonl -n",
   "curriculum plan --flops 1e18 --tokens 1e9",
+  "curriculum preset accuracy-then-length tiny/ --sft said.jsonl --test said.jsonl -o shorter.sh",
   "merge tiny tiny --method linear -o merged/",
   "merge tiny tiny --method linear --check",
   "merge tiny tiny --method linear --explain",
