@@ -48,6 +48,8 @@ const LINES = [
   "align estimate chooser --data decided.jsonl",
   "align estimate chooser --data decided.jsonl -n",
   "align score answers.jsonl --reward exact",
+  "data shop --size 4 -o shop.jsonl",
+  "align label shop.jsonl --field completion --hindsight partial --to rewards -o seen.jsonl",
   `align tune-thresholds tiny/ --method grpo --data said.jsonl --reward regex:. --gold 0.5*length --reward-weights constrained --thresholds 0.5 --kl 0.1 --kl-in reward --threshold-patience 1 --threshold-window 1 --group 2 --max-new-tokens 2 ${FEW} -o tuned/`,
   "align filter tiny/ --data said.jsonl --reward regex:. --attempts 2 --max-new-tokens 4 -o solvable.jsonl",
   "align filter tiny/ --data said.jsonl --reward regex:. --max-new-tokens 4 -n",
