@@ -6,7 +6,7 @@ import { UserError } from "../errors.ts";
 import { flagOf, type Values } from "../method/options.ts";
 import type { Model } from "../model/model.ts";
 import { type BatchSource, type readBatches, sequenceBatches, stackedBatches } from "../run/training/batch-source.ts";
-import { decaysOf } from "../run/training/build-run.ts";
+import { trainingSettings } from "../run/training/build-run.ts";
 import { HeldOut, type HeldOutGroup, meanOfGroups } from "../run/training/held-out.ts";
 import type { Objective } from "../run/training/objective.ts";
 import { choose } from "../run/training/optimizer-and-schedule.ts";
@@ -25,14 +25,14 @@ type Asked = Pick<RunContext, "picks" | "seed" | "signal" | "dryRun" | "log" | "
 export interface ShortLives {
   readonly model: Model;
   readonly heldOut: readonly HeldOutGroup[];
+  readonly objective: Objective<Batch>;
   /** Rows in an order of their own. */
   readonly source: (seed: number) => BatchSource<Batch>;
-  /** Rate of step `t` of `steps` without a search. */
-  readonly rate: (t: number, steps: number) => number;
-  readonly shared: Pick<
-    TrainingOptions<Batch>,
-    "objective" | "optimizer" | "accumulate" | "clip" | "decays" | "stateDtype"
-  >;
+  readonly settings: (
+    searched: SearchedRate,
+    steps: number,
+    seed: number,
+  ) => Omit<TrainingOptions<Batch>, "model" | "source" | "objective" | "heldOut">;
   readonly signal: AbortSignal;
 }
 
@@ -54,7 +54,7 @@ async function kept(model: Model): Promise<() => void> {
 
 /** The held-out loss of the model as it is, and what trains it for a while and brings it back. */
 export async function shortLives(given: ShortLives): Promise<{ readonly before: number; readonly life: ShortLife }> {
-  const { model, heldOut, source, rate, shared, signal } = given;
+  const { model, heldOut, objective, source, settings, signal } = given;
   const back = await kept(model);
   const measure = new HeldOut(model, heldOut);
   const before = meanOfGroups(await measure.losses());
@@ -63,9 +63,8 @@ export async function shortLives(given: ShortLives): Promise<{ readonly before: 
     let found = Number.POSITIVE_INFINITY;
     try {
       await trainModel<Batch>({
-        ...{ ...shared, model, source: source(seed), steps, seed, heldOut, signal },
-        rate: (step) => rate(step, steps) * searched.multiplier(step, steps),
-        controllers: [searched],
+        ...settings(searched, steps, seed),
+        ...{ model, objective, source: source(seed), heldOut, signal },
         evaluate: async (_, losses) => {
           found = meanOfGroups(losses);
           return false;
@@ -110,7 +109,18 @@ export async function searchedRate(
   const { source, objective, heldOut } = given;
   const choices = choose(picks, options.lr);
   const { before, life } = await shortLives({
-    ...{ model, heldOut, signal, rate: (t, length) => choices.rate(t, length) },
+    ...{ model, heldOut, objective, signal },
+    settings: (searched, length, own) =>
+      trainingSettings<Batch>(
+        { options, seed: own },
+        choices,
+        length,
+        { model, rules: [] },
+        {
+          controllers: [searched],
+          multiplier: (step) => searched.multiplier(step, length),
+        },
+      ),
     source: (own) =>
       "data" in source
         ? sequenceBatches(source.data, { ...order, seed: own }, tools?.tokenizer?.pad ?? 0)
@@ -119,10 +129,6 @@ export async function searchedRate(
             source.groups.map(({ name }) => name),
             { ...order, seed: own },
           ),
-    shared: {
-      ...{ objective, optimizer: choices.optimizer, accumulate: options.accumulate, clip: options.clip },
-      ...{ decays: decaysOf(options.decay_all), stateDtype: options.state_dtype },
-    },
   });
   progress.start({ total: options.search_generations, unit: "generations" });
   await searchSchedule(weights, options, {
