@@ -126,10 +126,23 @@ the means of the rewards that were measured there: --thresholds of a new run.`,
       ],
       output: "none",
       options: STEPS,
-      essentials: ["data", "reward", "verify", "solutions", "continuations", "pit", "success", "max_new_tokens"],
+      essentials: [
+        "data",
+        "reward",
+        "verify",
+        "solutions",
+        "continuations",
+        "pit",
+        "to",
+        "right_steps",
+        "success",
+        "max_new_tokens",
+      ],
       notes: `Solutions are divided at their line breaks. From every step of a wrong one the model goes on --continuations times; the first step
 after which at most --pit of them come out right is the critical one. The prompt of a pair ends before it:
-  {"prompt": "…", "chosen": "a right way on", "rejected": "the rest of the wrong solution", "step": 2, "chances": [0.4, 0.5, 0]}`,
+  {"prompt": "…", "chosen": "a right way on", "rejected": "the rest of the wrong solution", "step": 2, "chances": [0.4, 0.5, 0]}
+--to steps writes all solutions for a process reward model instead, whose steps are right up to the critical one:
+  {"prompt": "…", "completions": ["first step", "second step"], "labels": [true, false]}`,
       run: async (context) => (await import("../src/align/commands/prepare-steps.ts")).prepareSteps(context),
     }),
     label: command({
