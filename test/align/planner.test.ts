@@ -148,3 +148,38 @@ test("rows without an errand are refused", async () => {
   const done = await runScript("align", "plan tiny/ --data pairs.jsonl".split(" "), folder);
   expect([done.code, done.err]).toEqual([2, expect.stringContaining("pairs.jsonl:1: the row is no conversation")]);
 });
+
+test.if(process.env.INGOT_LONG === "1")(
+  "compositions that were held out end right more often after pairs than after right trajectories alone",
+  async () => {
+    const model = {
+      model_type: "gpt2",
+      n_embd: 64,
+      n_layer: 2,
+      n_head: 4,
+      n_positions: 128,
+      vocab_size: 264,
+      initializer_range: 0.1,
+    };
+    writeFileSync(at("planner.json"), JSON.stringify(model));
+    await run("data", "errands --slips 0.4 --size 1500 -q -o shown.jsonl");
+    await run("data", "errands --size 400 -q -o tasks.jsonl");
+    await run("data", "errands --split test --size 100 -q -o held.jsonl");
+    const success = async (name: string) =>
+      JSON.parse((await run("align", `plan ${name}/ --data held.jsonl --attempts 4 --json -o ${name}.jsonl`)).text)
+        .success;
+    await run(
+      "train",
+      "--init planner.json --tokenizer byte --data shown.jsonl --batch-size 32 --steps 150 --lr 4e-3 --warmup 30 --clip 1 --save-every 0 -q -o begun/",
+    );
+    await run("align", "plan begun/ --data tasks.jsonl --attempts 4 --to wins -o wins.jsonl");
+    await run("train", "begun/ --data wins.jsonl --batch-size 32 --steps 40 --lr 1e-3 --save-every 0 -q -o taught/");
+    await run("align", "plan taught/ --data tasks.jsonl --attempts 4 -o chosen.jsonl");
+    await run(
+      "align",
+      "taught/ --method planner --pair-loss sigmoid,sft --data chosen.jsonl --batch-size 16 --steps 30 --lr 3e-4 --save-every 0 -q -o planner/",
+    );
+    const [taught, planned] = [await success("taught"), await success("planner")];
+    expect(planned).toBeGreaterThan(taught + 0.03);
+  },
+);

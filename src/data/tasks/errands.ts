@@ -34,7 +34,7 @@ function demonstrated(errand: Errand, slips: number, random: Random): { messages
 export const method = task({
   name: "errands",
   title: "Errands",
-  about: "conversations of a planner that calls workers one after another; whether it ends right is known",
+  about: "conversations of a planner that calls workers in turn, ending right or wrong",
   cite: "arXiv:2505.23885",
   splits: "by a hash of the workers in their order, whatever the seed: no composition occurs in two splits",
   options: {
