@@ -177,9 +177,9 @@ test.if(process.env.INGOT_LONG === "1")(
     await run("align", "plan taught/ --data tasks.jsonl --attempts 4 -o chosen.jsonl");
     await run(
       "align",
-      "taught/ --method planner --pair-loss sigmoid,sft --data chosen.jsonl --batch-size 16 --steps 30 --lr 3e-4 --save-every 0 -q -o planner/",
+      "taught/ --method planner --pair-loss sigmoid,sft --data chosen.jsonl --batch-size 16 --steps 60 --lr 1e-3 --save-every 0 -q -o planner/",
     );
     const [taught, planned] = [await success("taught"), await success("planner")];
-    expect(planned).toBeGreaterThan(taught + 0.03);
+    expect(planned).toBeGreaterThan(taught + 0.1);
   },
 );

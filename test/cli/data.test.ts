@@ -107,7 +107,7 @@ test("--method means the same as a task in the first place", async () => {
 test("--list names the tasks, --help of a task its options", async () => {
   const [list, help] = await Promise.all([data("--list"), data("lego", "--help")]);
   const [tasks] = list.out.split("\n\nCorruptions\n");
-  expect(linesOf(tasks!).map((line) => line.trim().split(" ")[0]!)).toEqual([
+  expect(linesOf(`${tasks}\n`).map((line) => line.trim().split(" ")[0]!)).toEqual([
     "Tasks",
     "addition",
     "bandit",
