@@ -49,13 +49,16 @@ rows in as many updates, and the best there is. A policy that is given is begun 
     }),
     meta: command({
       about:
-        "Find a schedule of rate and entropy bonus by evolution strategies over whole lifetimes of small learners.",
-      examples: ["bun run align meta --generations 2 --lives 1 --test-lives 2 -o schedule.safetensors"],
+        "Find how small learners are to learn by evolution strategies over whole lifetimes: a schedule, a penalty, an objective.",
+      examples: [
+        "bun run align meta --generations 2 --lives 1 --test-lives 2 -o schedule.safetensors",
+        "bun run align meta --form drift --world gridworld --lengths 5,10 --test-lengths 8 --generations 1 --pairs 2 --test-lives 2 -o drift.safetensors",
+      ],
       output: "checkpoint",
       options: META,
-      notes: `A lifetime is a softmax policy that learns one bandit; what counts is what it is worth at the end. The schedule sees how far the
-lifetime has come and how long it is. It is measured on lifetimes that the search never lived, beside the learner as it is and the best constant
-multipliers of a grid.`,
+      notes: `A lifetime is a softmax policy that learns in one world of its own; what counts is what it is worth at the end, as a share of the best
+there is. What is searched sees how far the lifetime has come and how long it is. It is measured on lifetimes that the search never lived,
+beside the learner without it and the best constants of a grid. Lengths are steps of bandits under --form schedule, else updates by 40 steps.`,
       run: async (context) => (await import("../src/align/commands/meta.ts")).meta(context),
     }),
     score: command({
@@ -123,10 +126,23 @@ the means of the rewards that were measured there: --thresholds of a new run.`,
       ],
       output: "none",
       options: STEPS,
-      essentials: ["data", "reward", "verify", "solutions", "continuations", "pit", "success", "max_new_tokens"],
+      essentials: [
+        "data",
+        "reward",
+        "verify",
+        "solutions",
+        "continuations",
+        "pit",
+        "to",
+        "right_steps",
+        "success",
+        "max_new_tokens",
+      ],
       notes: `Solutions are divided at their line breaks. From every step of a wrong one the model goes on --continuations times; the first step
 after which at most --pit of them come out right is the critical one. The prompt of a pair ends before it:
-  {"prompt": "…", "chosen": "a right way on", "rejected": "the rest of the wrong solution", "step": 2, "chances": [0.4, 0.5, 0]}`,
+  {"prompt": "…", "chosen": "a right way on", "rejected": "the rest of the wrong solution", "step": 2, "chances": [0.4, 0.5, 0]}
+--to steps writes all solutions for a process reward model instead, whose steps are right up to the critical one:
+  {"prompt": "…", "completions": ["first step", "second step"], "labels": [true, false]}`,
       run: async (context) => (await import("../src/align/commands/prepare-steps.ts")).prepareSteps(context),
     }),
     label: command({

@@ -13,6 +13,7 @@ import type { PolicyBatch } from "./policies/objective.ts";
 import { choosePairTerm } from "./policies/pair-choice.ts";
 import { checkRewardWeights } from "./policies/reward-weights/choose.ts";
 import type { Tuning } from "./policies/reward-weights/threshold-search.ts";
+import { checkHeldPrompts, withTemperature } from "./policies/temperature-choice.ts";
 import { type PolicyData, readPolicies, setUpPolicies } from "./policies/training.ts";
 import type { PreferenceBatch } from "./preferences/batches.ts";
 import type { PreferenceMethod } from "./preferences/contract.ts";
@@ -85,10 +86,11 @@ function logged(context: AlignContext, chosen: Bound<LoggedMethod>): Promise<Out
 /** Trains by rewards of answers that the model samples. */
 async function policies(
   context: AlignContext,
-  chosen: Bound<PolicyMethod>,
+  asked: Bound<PolicyMethod>,
   searched: Searched | undefined,
 ): Promise<Outcome> {
   const { options } = context;
+  const { chosen, warms } = withTemperature(asked);
   const values: SharedValues = chosen.values;
   if (options.reference_cache)
     throw new UserError(
@@ -100,6 +102,8 @@ async function policies(
   const known = { maxTokens: values.max_new_tokens, gpu: () => gpu };
   const rewards = await rewardTerms(values, known); // refused before anything is read
   checkRewardWeights(chosen, rewards);
+  checkHeldPrompts(chosen, warms);
+  chosen.method.checkTerms?.(chosen.values, rewards);
   const search = await searched?.tuning(chosen, rewards, known);
   const terms = [...rewards, ...(search?.gold ?? [])];
   context.onExit(() => freeRewards(terms));
@@ -111,7 +115,13 @@ async function policies(
     async work(built, data) {
       resolve(built.gpu);
       const judges = await readyRewards(terms, built.gpu);
-      const work = await setUpPolicies(context, chosen, { terms, pairLosses, tuning: search?.tuning }, data, built);
+      const work = await setUpPolicies(
+        context,
+        chosen,
+        { terms, pairLosses, tuning: search?.tuning, warms },
+        data,
+        built,
+      );
       return judges === 0 ? work : { ...work, memory: { ...work.memory, judges } };
     },
     read: ({ other }) => referenceRead(other),

@@ -20,6 +20,10 @@ export interface LetterRun {
   readonly lr?: number;
   readonly held?: World["held"];
   readonly tuning?: World["tuning"];
+  /** Whether --temperature auto is asked for. */
+  readonly warms?: boolean;
+  /** Trainings that follow one another, each with an optimizer of its own; one when left out. */
+  readonly rounds?: number;
   /** Whether the model as it was takes part. */
   readonly reference?: boolean;
 }
@@ -31,7 +35,7 @@ export const PROMPTS = [[1], [2], [3], [4]];
 
 /** What is told of every rollout of a run, the first one by the model as it was. */
 export async function lettersRun(run: LetterRun): Promise<readonly Readonly<Record<string, number>>[]> {
-  const { method, settings, terms, seed, steps, lr = 1e-2, held, tuning, reference } = run;
+  const { method, settings, terms, seed, steps, lr = 1e-2, held, tuning, warms, rounds = 1, reference } = run;
   opened ??= openGpu({});
   const gpu = await opened;
   const models = await Promise.all((reference ? [0, 1] : [0]).map(() => tinyModel(gpu, undefined, seed)));
@@ -42,15 +46,18 @@ export async function lettersRun(run: LetterRun): Promise<readonly Readonly<Reco
     ...{ model: model!, chosen, prompts: PROMPTS, terms, rows, seed },
     ...(held ? { held } : {}),
     ...(tuning ? { tuning } : {}),
+    ...(warms ? { warms } : {}),
     ...(other ? { reference: other } : {}),
   });
-  const training = await Training.make({
-    ...{ model: model!, source: world.source, objective: world.objective, controllers: [world.controller] },
-    ...{ extra: world.head?.parameters() ?? [], optimizer: bindDefaults(adamw, { weight_decay: 0 }) },
-    ...{ rate: () => lr, steps, accumulate: 1, seed },
-  });
-  await training.run({ signal: new AbortController().signal });
-  await training.free();
+  for (let round = 0; round < rounds; round++) {
+    const training = await Training.make({
+      ...{ model: model!, source: world.source, objective: world.objective, controllers: [world.controller] },
+      ...{ extra: world.head?.parameters() ?? [], optimizer: bindDefaults(adamw, { weight_decay: 0 }) },
+      ...{ rate: () => lr, steps: steps / rounds, accumulate: 1, seed },
+    });
+    await training.run({ signal: new AbortController().signal });
+    await training.free();
+  }
   world.free();
   for (const own of models) own.free();
   return world.told;

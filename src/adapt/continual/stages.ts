@@ -128,7 +128,7 @@ export async function setUpStage(run: StreamRun, stage: Stage): Promise<StageTra
     recompute: options.recompute,
     ...(options.norm === "adab2n" && stage.index >= options.norm_loss_from ? { normGap: options.norm_loss } : {}),
   };
-  const rules = await chosenRules(context, { ...opened.opened, model }, opened.ruleFiles);
+  const rules = await chosenRules(context, { ...opened.opened, model, steps }, opened.ruleFiles);
   rules.push(...adapterStages(model, () => stage.index + 1, steps, context.seed));
   model.gpu.pool.trim(); // what the stage before took does not stay beside this one
   const training = await Training.make<StreamBatch>({
@@ -136,7 +136,7 @@ export async function setUpStage(run: StreamRun, stage: Stage): Promise<StageTra
     source,
     objective: stageObjective(setup, work),
     heldOut: general,
-    ...trainingSettings(context, opened.choices, steps, rules, work),
+    ...trainingSettings(context, opened.choices, steps, { model, rules }, work),
   });
   return { training, steps };
 }

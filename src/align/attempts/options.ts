@@ -53,5 +53,17 @@ export const STEPS = {
     help: "share of right continuations at which a wrong answer is lost",
     value: "Q",
   },
+  to: {
+    type: "'pairs' | 'steps'",
+    default: "pairs",
+    help: "rows for --method dpo, or of all solutions with a label for each step, for --method reward-process",
+  },
+  right_steps: {
+    type: "number.integer >= 0",
+    default: 0,
+    with: { to: "pairs" },
+    help: "steps of right solutions to each prompt, drawn by seed, that become pairs with ways on that come out wrong",
+    value: "N",
+  },
   temperature: { ...POLICY.temperature, default: 0.7, help: "of sampling" },
 } as const satisfies Options;

@@ -96,6 +96,8 @@ export interface Choice<V extends SharedValues = SharedValues> {
   of(given: Choosable<V>): readonly (readonly number[])[];
   /** Whether it reads likelihoods of the model as it was. */
   readsOriginal?(values: V): boolean;
+  /** What it ranks answers by, the largest first; a method that has it is told how they pass on --held-prompts. */
+  rank?(given: Choosable<V>): Float64Array;
 }
 
 /** The answers of a micro-batch, of which rows 2i and 2i + 1 are a pair: (B, T) each. */
@@ -200,6 +202,10 @@ export interface PolicyMethod<O extends Options = Options> extends MethodInfo<O>
   readonly modes?: Modes<PolicyValues<O>>;
   /** Refuses options that do not fit together. Throws UserError. */
   check?(values: PolicyValues<O>): void;
+  /** Refuses terms of the reward that do not go with its options. Throws UserError. */
+  checkTerms?(values: PolicyValues<O>, terms: readonly { readonly name: string; readonly weight: number }[]): void;
+  /** Temperatures that --temperature auto chooses from, and rollouts between two looks at --held-prompts. */
+  warming?(values: PolicyValues<O>): { readonly grid: readonly number[]; readonly every: number };
   /** What is measured of the model as it was. */
   readonly measure?: ModelMeasure<PolicyValues<O>>;
 }

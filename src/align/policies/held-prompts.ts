@@ -1,8 +1,10 @@
 /** Held-out prompts that a model answers between rollouts, judged as those are: what a run measures itself by. */
+import { answered } from "../../run/generating/answers.ts";
 import type { Rollout, RolloutOptions, Rollouts } from "../../run/generating/rollouts.ts";
 import { type RewardTerm, scoreAll } from "../verifying/rewards.ts";
 import { meanOf } from "./advantages.ts";
 import type { SharedValues } from "./contract.ts";
+import type { Likelihoods } from "./likelihoods.ts";
 import type { PolicyPrompt } from "./prompts.ts";
 
 export interface HeldPromptsSetup {
@@ -15,12 +17,16 @@ export interface HeldPromptsSetup {
   readonly ends: readonly number[];
   readonly seed: number;
   readonly signal: AbortSignal;
+  /** The model as it was, where answers are ranked by it. */
+  readonly reference?: { readonly scores: Likelihoods; readonly rows: number; readonly pad: number } | undefined;
 }
 
 /** Answers to the held-out prompts, --group to each, one prompt after the other. */
 export interface HeldAnswers {
   readonly answers: readonly Rollout[];
   readonly parts: readonly (readonly (number | null)[])[];
+  /** Log-probabilities of their tokens under the model as it was, where it is held. */
+  readonly reference: readonly ArrayLike<number>[] | undefined;
 }
 
 /** Draws are alike in every measurement, so that two of them differ by the model alone. */
@@ -50,7 +56,19 @@ export class HeldPrompts {
       const { text: prompt, row, place } = prompts[Math.floor(i / group)]!;
       return { prompt, answer, tokens: ids.length, truncated, row, place };
     });
-    return { answers, parts: (await scoreAll(terms, judged, signal)).parts };
+    const { parts } = await scoreAll(terms, judged, signal);
+    return { answers, parts, reference: await this.#reference(answers) };
+  }
+
+  async #reference(answers: readonly Rollout[]): Promise<Float32Array[] | undefined> {
+    const { reference, prompts, values } = this.#setup;
+    if (!reference) return undefined;
+    const asked = answers.map((_, i) => prompts[Math.floor(i / values.group)]!);
+    const none = { ids: new Int32Array(), labels: new Int32Array(), group: 0 };
+    const sequences = answers.map(({ ids }, i) => answered({ ...none, place: asked[i]!.place }, asked[i]!.ids, ids));
+    const from = asked.map(({ ids }) => ids.length);
+    const scored = await reference.scores.of(sequences, from, reference);
+    return scored.map(({ logProbs }) => logProbs);
   }
 
   /** Of every term. */

@@ -140,7 +140,6 @@ export const POLICY = {
   },
   held_prompts: {
     type: "string[]",
-    with: { reward_weights: "hypervolume" },
     help: "held-out prompts that the model answers between rollouts, where something is chosen by what comes of them",
     value: "FILE",
   },

@@ -26,6 +26,7 @@ import type { RewardWeights } from "./reward-weights/contract.ts";
 import type { RolloutMaker } from "./rollout.ts";
 import type { RolloutPlan } from "./rollout-plan.ts";
 import type { SampleBuffer } from "./sample-buffer.ts";
+import type { TemperatureSearch } from "./temperature-search.ts";
 
 export interface RolloutSourceOptions {
   readonly plan: RolloutPlan;
@@ -36,6 +37,8 @@ export interface RolloutSourceOptions {
   readonly buffer?: SampleBuffer | undefined;
   /** Held-out prompts that they are measured on, and rollouts between two measurements; rollouts when left out. */
   readonly held?: { readonly prompts: HeldPrompts; readonly every: number } | undefined;
+  /** What looks at held-out prompts for the temperature of the next rollouts. */
+  readonly warming?: TemperatureSearch | undefined;
   /** Limits of answers that grow in stages. */
   readonly stages?: LengthStages | undefined;
   readonly order: PromptOrder;
@@ -105,20 +108,27 @@ export class RolloutSource implements BatchSource<PolicyBatch> {
   }
 
   async next(): Promise<DrawnBatch<PolicyBatch>> {
-    const { maker, plan, order, weights, buffer, stages, heard, held: measuring } = this.#options;
+    const { maker, plan, order, weights, buffer, stages, heard, held: measuring, warming } = this.#options;
     const { sizes } = plan;
     let away = 0;
     if (!this.#held || this.#at === batchesOf(sizes)) {
       const number = this.#made + 1;
       const began = performance.now();
       if (measuring && this.#made % measuring.every === 0) weights?.heard?.(await measuring.prompts.means());
+      const warmth = warming && this.#made % warming.every === 0 ? await warming.find(this.#temperature) : undefined;
+      this.#temperature = warmth?.temperature ?? this.#temperature;
       const measured = performance.now() - began;
       const draw = () => order.next(stages && ((prompt) => stages.isLeftOut(prompt)));
       const made = await maker.make(number, draw, {
         ...{ kl: this.#kl, before: this.#held, temperature: this.#temperature, limit: stages?.limit(number) },
       });
       const { lines, speed, means } = made;
-      const told = { ...made.held.told, ...stages?.told(number), ...order.heard?.({ drawn: made.drawn, lines }) };
+      const told = {
+        ...made.held.told,
+        ...stages?.told(number),
+        ...warmth?.told,
+        ...order.heard?.({ drawn: made.drawn, lines }),
+      };
       const held = buffer?.refill({ ...made.held, told }) ?? { ...made.held, told };
       stages?.heard(number, made.solved);
       this.#temperature = nextTemperature(this.#temperature, told.sampled_entropy, plan.values);

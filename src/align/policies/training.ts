@@ -33,6 +33,7 @@ import { RolloutFile } from "./rollout-file.ts";
 import { planRollouts, type RolloutPlan, sizesOf } from "./rollout-plan.ts";
 import { RolloutSource } from "./rollout-source.ts";
 import { checkBuffer, sampleBuffer } from "./sample-buffer.ts";
+import { temperatureSearch } from "./temperature-choice.ts";
 import { ValueHead } from "./value-head.ts";
 
 const ASK = "give --effort-range 0.1,1 with it";
@@ -176,12 +177,14 @@ export interface PolicyTerms {
   readonly pairLosses: readonly WeighedPairLoss[];
   /** Of a search for thresholds of rewards, whose gold terms are the last ones. */
   readonly tuning?: Tuning | undefined;
+  /** Whether the temperature is chosen on held-out prompts. */
+  readonly warms?: boolean;
 }
 
 export async function setUpPolicies(
   run: PolicyRun,
   chosen: Bound<PolicyMethod>,
-  { terms, pairLosses, tuning }: PolicyTerms,
+  { terms, pairLosses, tuning, warms = false }: PolicyTerms,
   { plan, held: apart, other, order }: PolicyData,
   built: Built,
 ): Promise<Work<PolicyBatch>> {
@@ -216,7 +219,9 @@ export async function setUpPolicies(
   const products = productsOf(run, chosen, terms, model);
   await products?.plan(plan.largest());
   const size = sizes.prompts;
-  const prompts = apart && new HeldPrompts({ prompts: apart, terms, rollouts, values, size, ends, seed, signal });
+  const scores = reference && { scores: reference.scores, rows: sizes.rows, pad };
+  const given = { terms, rollouts, values, size, ends, seed, signal, reference: scores };
+  const prompts = apart && new HeldPrompts({ prompts: apart, ...given });
   const maker = new RolloutMaker({
     ...{ chosen, terms, rollouts, policy, seed, signal, pad, prompts: read.prompts },
     reference: reference?.scores,
@@ -235,6 +240,7 @@ export async function setUpPolicies(
     buffer: sampleBuffer(chosen.values, sizes.answers, seed),
     stages: lengthStages(values, read.prompts.length),
     held: prompts && { prompts, every: values.hypervolume_every },
+    warming: temperatureSearch(chosen, prompts, { weights: terms.map(({ weight }) => weight), warms }),
     order,
     resumed: (made) => file?.begin(made),
     heard(number, lines, speed, told) {

@@ -15,6 +15,7 @@ import type { Parameter } from "../../tensor/parameter.ts";
 import { humanBytes } from "../../text/format.ts";
 import { hostMemory, hostMemoryText } from "../host-memory.ts";
 import { measuringData } from "./adapter-inputs.ts";
+import { layerRates } from "./layer-rates.ts";
 import type { MemoryReport } from "./memory-report.ts";
 import type { OpenedRun, ReadRun } from "./open-run.ts";
 import type { Choices } from "./optimizer-and-schedule.ts";
@@ -41,20 +42,22 @@ export const trainingSettings = <B>(
   { options, seed }: Pick<RunContext, "options" | "seed">,
   choices: Choices,
   steps: number,
-  rules: readonly UpdateRule[],
-  { extra = [], controllers = [], updates = [] }: Pick<Work<B>, "extra" | "controllers" | "updates">,
+  { model, rules }: { readonly model: Model; readonly rules: readonly UpdateRule[] },
+  work: Pick<Work<B>, "extra" | "controllers" | "updates" | "multiplier">,
 ) => ({
   optimizer: choices.optimizer,
-  rate: (step: number) => choices.rate(step, steps),
+  rate: (step: number) => choices.rate(step, steps) * (work.multiplier?.(step) ?? 1),
   steps,
   seed,
   accumulate: options.accumulate,
   clip: options.clip,
   decays: decaysOf(options.decay_all),
   stateDtype: options.state_dtype,
-  extra,
-  controllers,
-  updates: [...rules, ...updates],
+  ...(options.layer_rates === undefined ? {} : { rateOf: layerRates(options.layer_rates, model) }),
+  ...(options.independent_decay ? { independentOf: options.lr } : {}),
+  extra: work.extra ?? [],
+  controllers: work.controllers ?? [],
+  updates: [...rules, ...(work.updates ?? [])],
 });
 
 /** Norms and biases do not decay, unless --decay-all says so. */
@@ -100,7 +103,7 @@ export async function buildRun<B, D extends TrainingData<B>>(
   const inputs = start.read.map(({ checkpoint: { headerSha256 } }) => headerSha256);
   const built = { ...opened, gpu, model, steps, resumed, inputs, original: () => start.original(gpu, model) };
   const work = await technique.work(built, data);
-  const rules = await chosenRules(context, { ...opened, model }, ruleFiles);
+  const rules = await chosenRules(context, { ...opened, model, steps }, ruleFiles);
   rules.push(...adapterStages(model, work.stage?.bind(work), steps, context.seed));
   gpu.pool.trim(); // what preparing took does not stay beside training
   const training = await Training.make<B>({
@@ -109,7 +112,7 @@ export async function buildRun<B, D extends TrainingData<B>>(
     objective: work.objective,
     heldOut,
     heldOutBatches: data.heldOut,
-    ...trainingSettings(context, choices, steps, rules, work),
+    ...trainingSettings(context, choices, steps, { model, rules }, work),
   });
   return { gpu, model, work, training, memory: training.memory(work.memory) };
 }

@@ -70,6 +70,8 @@ export interface Optimizer<O extends Options = Options> extends MethodInfo<O> {
     parameter: Trained,
     values: Values<O>,
   ): { readonly bound: Bound<Optimizer>; readonly rate: number } | undefined;
+  /** Whether decay is a part of the gradient, so that it cannot be apart from the rate. */
+  readonly decaysByGradient?: true;
   /** Names in a saved state, where PyTorch has one; the binding names otherwise. */
   readonly savedAs?: Readonly<Record<string, string>>;
   /** Params that never change. */
@@ -80,17 +82,17 @@ export interface Optimizer<O extends Options = Options> extends MethodInfo<O> {
 
 export const defineOptimizer = <const O extends Options>(optimizer: Optimizer<O>): Optimizer<O> => optimizer;
 
-/** Optimizers, decaying and other weights take different numbers: the name of the dynamic value of one of them. */
-export const numberName = (optimizer: string, param: string, decays: boolean): string =>
-  `${optimizer} ${param}.${decays ? "decay" : "plain"}`;
+/** Optimizers, rates, decaying and other weights take different numbers: the name of the dynamic value of one. */
+export const numberName = (key: string, param: string, decays: boolean): string =>
+  `${key} ${param}.${decays ? "decay" : "plain"}`;
 
 /** The dynamic params of one parameter's update. */
 export const dynamicParams = (
-  optimizer: string,
+  key: string,
   names: readonly string[],
   decays: boolean,
 ): Record<string, StepParam | Dynamic> =>
-  Object.fromEntries(names.map((name) => [name, dynamic(numberName(optimizer, name, decays))]));
+  Object.fromEntries(names.map((name) => [name, dynamic(numberName(key, name, decays))]));
 
 declare module "../../method/registry.ts" {
   interface Contracts {

@@ -16,6 +16,8 @@ export function refuseClashing({ options, out }: RunContext): void {
       "--patience counts evaluations, and there is only the one at the end",
       "give --eval-every N: the steps between two of them",
     );
+  if (options.ema !== undefined && options.swa !== undefined)
+    throw new UserError("--ema and --swa both write an average of the weights", "leave one of them out");
   if (keep !== undefined && save_every === 0)
     throw new UserError("--keep has nothing to keep with --save-every 0", "give --save-every N");
   if (keep !== undefined && (out === "-" || out.startsWith("hf:")))

@@ -50,6 +50,16 @@ export const OPTIMIZATION = {
   },
   lr: { type: "number > 0", default: 1e-3, help: "peak learning rate", value: "RATE" },
   schedule: { type: "string", kind: "schedule", default: "cosine", help: "learning rate over the steps" },
+  layer_rates: {
+    type: "0 < number <= 1",
+    help: "learning rate of each block over that of the block above it; embeddings are below the first, heads and last norms above the last",
+    value: "RATIO",
+  },
+  independent_decay: {
+    type: "boolean",
+    default: false,
+    help: "weight decay times the schedule alone, whatever --lr is",
+  },
   decay_all: { type: "boolean", default: false, help: "decay norms and biases too" },
   clip: { type: "number >= 0", default: 0, help: "largest norm of the gradients; 0: no bound", value: "X" },
   smoothing: { type: "0 <= number < 1", default: 0, help: "label smoothing", value: "X" },

@@ -28,6 +28,7 @@ import type { Optimizer } from "./optimizer.ts";
 import { type StepResult, Trainer } from "./trainer.ts";
 import { type SavedTraining, stateTensor, type TrainingState } from "./training-state.ts";
 import { loadStates, refuseNamesakes, statesOf, type UpdateRule } from "./update-rule.ts";
+import type { UpdaterOptions } from "./updater.ts";
 
 /** What decides the result of a training. */
 export interface TrainingOptions<B> {
@@ -45,6 +46,8 @@ export interface TrainingOptions<B> {
   readonly clip?: number;
   /** Which parameters decay; none when left out. */
   readonly decays?: (parameter: Parameter) => boolean;
+  readonly rateOf?: UpdaterOptions["rateOf"];
+  readonly independentOf?: UpdaterOptions["independentOf"];
   readonly stateDtype?: "f32" | "bf16";
   /** Trained beside the model. */
   readonly extra?: readonly Parameter[];
@@ -107,6 +110,8 @@ export class Training<B> {
       decays: options.decays ?? (() => false),
       clip: options.clip ?? 0,
       ...(options.stateDtype ? { stateDtype: options.stateDtype } : {}),
+      rateOf: options.rateOf,
+      independentOf: options.independentOf,
     });
     // The largest batch first: smaller ones then fit into its memory.
     return new Training(options, trained, trainer, await trainer.prepare(source.largest()));

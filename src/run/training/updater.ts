@@ -27,6 +27,10 @@ export interface UpdaterOptions {
   /** Largest global norm of the gradients; 0: no bound. */
   readonly clip: number;
   readonly stateDtype?: "f32" | "bf16";
+  /** Learning rate of a parameter, times that of the step; 1 when left out. */
+  readonly rateOf?: ((parameter: Parameter) => number) | undefined;
+  /** The largest learning rate, where weight decay is to be that times the schedule alone. */
+  readonly independentOf?: number | undefined;
 }
 
 /** Throws TypeError where an optimizer leaves a param of its kernel without a number. */
@@ -44,6 +48,8 @@ interface Way {
   readonly bound: Bound<Optimizer>;
   /** Times the learning rate. */
   readonly rate: number;
+  /** Parameters of one key take the same numbers. */
+  readonly key: string;
   readonly decays: boolean;
 }
 
@@ -66,10 +72,18 @@ interface Place {
   readonly count: number;
 }
 
-function wayOf({ optimizer, decays }: UpdaterOptions, parameter: Parameter): Way {
+/** Throws UserError where decay is to be apart from the rate, and is a part of the gradient. */
+function wayOf({ optimizer, decays, rateOf, independentOf }: UpdaterOptions, parameter: Parameter): Way {
   const { method, values } = optimizer;
   const other = method.instead?.(parameter, values);
-  return { bound: other?.bound ?? optimizer, rate: other?.rate ?? 1, decays: decays(parameter) };
+  const bound = other?.bound ?? optimizer;
+  if (independentOf !== undefined && bound.method.decaysByGradient)
+    throw new UserError(
+      `--independent-decay: the decay of ${bound.method.name} is a part of the gradient, which the rate multiplies`,
+      "leave it out, or take adamw",
+    );
+  const rate = (other?.rate ?? 1) * (rateOf?.(parameter) ?? 1);
+  return { bound, rate, key: `${bound.method.name} x${rate}`, decays: decays(parameter) };
 }
 
 /** Zeroed states. Throws UserError for a rule whose states are asked for in bf16. */
@@ -116,7 +130,7 @@ function recordKernel({ rec, clip, gradient, index, count }: Place, parameter: P
       params: {
         n4: Math.ceil(size / 4),
         ...expectNumbers(method, method.fixed(values)),
-        ...dynamicParams(method.name, changingOf(way.bound), way.decays),
+        ...dynamicParams(way.key, changingOf(way.bound), way.decays),
         key: index + part * count,
         seed: dynamic("seed"),
       },
@@ -140,17 +154,28 @@ function recordRule({ rec, clip, gradient, index }: Place, parameter: Parameter,
   const weight = rec.state(parameter.name, shape, parameter.buffer, dtype);
   const flags = dtype === "bf16" ? ["weight_bf16"] : [];
   const clipped = rec.scratch(shape, `clipped gradient of ${parameter.name}`);
-  rec.step({ kernel: "train/clip-gradient", bind: { gradient, clip, clipped }, params: { n4 }, groups: spanGroups(n4) });
+  rec.step({
+    kernel: "train/clip-gradient",
+    bind: { gradient, clip, clipped },
+    params: { n4 },
+    groups: spanGroups(n4),
+  });
   const states = stateOf(rec, parameter, own);
   const found = method.rule!.record(rec, {
     gradient: clipped,
     weight() {
       const read = rec.scratch(shape, `${parameter.name} in f32`);
-      rec.step({ kernel: "train/read-weight", flags, bind: { weight, values: read }, params: { n4 }, groups: spanGroups(n4) });
+      rec.step({
+        kernel: "train/read-weight",
+        flags,
+        bind: { weight, values: read },
+        params: { n4 },
+        groups: spanGroups(n4),
+      });
       return read;
     },
     states,
-    number: (name) => dynamic(numberName(method.name, name, way.decays)),
+    number: (name) => dynamic(numberName(way.key, name, way.decays)),
     values,
   });
   for (const [name, value] of Object.entries(found.states)) {
@@ -164,7 +189,7 @@ function recordRule({ rec, clip, gradient, index }: Place, parameter: Parameter,
     bind: { clip, update: found.update, weight },
     params: {
       n4,
-      ...dynamicParams(method.name, ["shrink", "rate"], way.decays),
+      ...dynamicParams(way.key, ["shrink", "rate"], way.decays),
       key: index,
       seed: dynamic("seed"),
     },
@@ -229,13 +254,15 @@ export class Updater {
    */
   step(t: number, lr: number, seed: number): Promise<number> {
     const numbers: Record<string, number> = { limit: this.#options.clip, seed: (seed + t) >>> 0 };
-    for (const way of new Map([...this.#states.values()].map(({ way }) => [way.bound.method.name, way])).values()) {
+    for (const way of new Map([...this.#states.values()].map(({ way }) => [way.key, way])).values()) {
       const { method, values } = way.bound;
-      const { weight_decay: decay = 0 } = values as { weight_decay?: number };
+      const { weight_decay = 0 } = values as { weight_decay?: number };
+      // Kernels multiply decay by the rate.
+      const decay = weight_decay / (this.#options.independentOf ? this.#options.independentOf * way.rate : 1);
       for (const decays of [true, false]) {
         const given = { t, lr: lr * way.rate, decay: decays ? decay : 0 };
         const found = expectNumbers(method, method.numbers(values, given));
-        for (const [name, value] of Object.entries(found)) numbers[numberName(method.name, name, decays)] = value;
+        for (const [name, value] of Object.entries(found)) numbers[numberName(way.key, name, decays)] = value;
       }
     }
     const needed = this.#program.dynamicNames;

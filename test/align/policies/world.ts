@@ -21,6 +21,7 @@ import { RolloutMaker } from "../../../src/align/policies/rollout.ts";
 import { planRollouts, sizesOf } from "../../../src/align/policies/rollout-plan.ts";
 import { RolloutSource } from "../../../src/align/policies/rollout-source.ts";
 import { sampleBuffer } from "../../../src/align/policies/sample-buffer.ts";
+import { temperatureSearch } from "../../../src/align/policies/temperature-choice.ts";
 import { ValueHead } from "../../../src/align/policies/value-head.ts";
 import type { Answered } from "../../../src/align/verifying/contract.ts";
 import type { RewardTerm } from "../../../src/align/verifying/rewards.ts";
@@ -85,6 +86,8 @@ export interface World {
   readonly extra?: JsonObject;
   /** Prompts that the model is measured on before every so many rollouts. */
   readonly tuning?: Tuning;
+  /** Whether the temperature is chosen on them. */
+  readonly warms?: boolean;
   readonly held?: { readonly prompts: readonly (readonly number[])[]; readonly every: number };
   readonly seed?: number;
   readonly signal?: AbortSignal;
@@ -104,6 +107,7 @@ export function policyWorld({
   extra = {},
   held,
   tuning,
+  warms = false,
   seed = 0,
   signal = new AbortController().signal,
   pairLosses = [],
@@ -132,7 +136,7 @@ export function policyWorld({
     held &&
     new HeldPrompts({
       ...{ prompts: promptsOf(held.prompts, "held"), terms, rollouts, values, seed, signal },
-      ...{ size: sizes.prompts, ends: [END] },
+      ...{ size: sizes.prompts, ends: [END], reference: theirs && { scores: theirs, rows, pad: END } },
     });
   const products =
     values.reward_weights === "gradient"
@@ -148,9 +152,10 @@ export function policyWorld({
   const buffer = sampleBuffer(values, sizes.answers, seed);
   const stages = lengthStages(values, prompts.length);
   const order = inOrder(new BatchOrder({ groups: read.groups, batchSize: 1, seed }));
+  const warming = temperatureSearch(chosen, apart, { weights: terms.map(({ weight }) => weight), warms });
   const measuring = held && apart && { prompts: apart, every: held.every };
   const source = new RolloutSource({
-    ...{ plan, maker, weights, buffer, stages, order, held: measuring },
+    ...{ plan, maker, weights, buffer, stages, order, held: measuring, warming },
     heard: (_, __, ___, facts) => told.push(facts),
   });
   return {

@@ -189,3 +189,61 @@ test("bf16 weights move on average by updates smaller than their unit, the same 
   expect(Math.abs((1 - mean) * 256 - 0.128)).toBeLessThan(0.021);
   expect(await run()).toEqual(words);
 });
+
+describe("rates and decay of parameters", () => {
+  /** Weights after three AdamW steps. */
+  async function stepped(options: { lr?: number; decay?: number; rateOf?: (p: Parameter) => number; of?: number }) {
+    const { lr = LR, decay = 0.1, rateOf, of } = options;
+    const parameters = parametersOf();
+    for (const [i, p] of parameters.entries()) p.write(normals(10 + i, p.size));
+    const { optimizer, values } = references.adamw!;
+    const bound = bind(optimizer, { ...values, weight_decay: decay });
+    const updater = await Updater.make(gpu, parameters, {
+      optimizer: bound,
+      decays,
+      clip: 0,
+      rateOf,
+      independentOf: of,
+    });
+    for (let t = 1; t <= 3; t++) {
+      for (const [i, p] of parameters.entries())
+        gpu.write(p.gradient, 0, new Uint8Array(normals(100 * t + i, p.size).buffer));
+      await updater.step(t, lr, 0);
+    }
+    const found = await Promise.all(parameters.map((p) => gpu.readFloats(p.buffer, p.size)));
+    updater.free();
+    for (const p of parameters) p.free();
+    return found;
+  }
+
+  test("a parameter at half the rate moves as all do at half the rate", async () => {
+    const some = await stepped({ rateOf: ({ name }) => (name === "layer.2.weight" ? 0.5 : 1) });
+    const [whole, half] = [await stepped({}), await stepped({ lr: LR / 2 })];
+    expect(some[2]).toEqual(half[2]!);
+    expect(some[3]).toEqual(whole[3]!);
+    expect(some[2]).not.toEqual(whole[2]!);
+  });
+
+  test("independent decay is the same whatever the largest rate, and follows the schedule", async () => {
+    const at = await stepped({ of: LR, decay: 0.01 });
+    const coupled = await stepped({ decay: 0.01 / LR });
+    for (const [i, x] of at[3]!.entries()) expect(x).toBeCloseTo(coupled[3]![i]!, 6);
+    // Half way down the schedule half of it is taken off.
+    const down = await stepped({ of: LR, decay: 0.01, lr: LR / 2 });
+    const same = await stepped({ decay: 0.01 / LR, lr: LR / 2 });
+    for (const [i, x] of down[3]!.entries()) expect(x).toBeCloseTo(same[3]![i]!, 6);
+  });
+
+  test("decay that is a part of the gradient cannot be independent", async () => {
+    const parameters = parametersOf();
+    const { optimizer, values } = references.sgd!;
+    const making = Updater.make(gpu, parameters, {
+      optimizer: bind(optimizer, values),
+      decays,
+      clip: 0,
+      independentOf: 1,
+    });
+    await expect(making).rejects.toThrow("--independent-decay");
+    for (const p of parameters) p.free();
+  });
+});

@@ -11,6 +11,7 @@ import { readBatches } from "../../batches-in-order.ts";
 import type { DescribedModel } from "../../open-model.ts";
 import type { RunContext } from "../technique.ts";
 import type { UpdateRule } from "../update-rule.ts";
+import { WeightAverage } from "../weight-average.ts";
 import { Anchor } from "./anchor.ts";
 import { ClassAnchor } from "./class-anchor.ts";
 import { loraPlus } from "./lora-plus.ts";
@@ -65,7 +66,11 @@ const IMPORTANCE: Wanted = {
  */
 export async function chosenRules(
   { options, seed, signal, info }: Pick<RunContext, "seed" | "signal" | "info"> & { readonly options: RuleOptions },
-  { model, ...read }: Pick<DescribedModel, "tools" | "examples"> & { readonly model: Model },
+  {
+    model,
+    steps,
+    ...read
+  }: Pick<DescribedModel, "tools" | "examples"> & { readonly model: Model; readonly steps: number },
   files: RuleFiles,
 ): Promise<UpdateRule[]> {
   const rules: UpdateRule[] = [];
@@ -83,11 +88,13 @@ export async function chosenRules(
     const { unit_rates_unit: unit, unit_rates_every: every } = options;
     rules.push(await UnitRates.make(model, { groups, unit, every, seed, signal }));
   }
-  const { ema, lora_plus } = options;
+  const { ema, lora_plus, swa } = options;
   const asked = model.adapter?.stepScales?.() ?? [];
   if (asked.length > 0) rules.push(new StepScales(model.gpu, asked, seed));
   if (lora_plus !== undefined) rules.push(loraPlus(model, lora_plus, seed));
   if (ema !== undefined) rules.push(movingAverage(model, ema));
+  if (swa !== undefined)
+    rules.push(new WeightAverage(model.gpu, model.trainable(), { from: Math.floor(swa * steps) + 1, name: "swa" }));
   return rules;
 }
 

@@ -86,4 +86,9 @@ export const RULES = {
     help: "write a moving average of the weights, of this decay, or (dema) of one that follows distances and gradients at every step",
     value: "DECAY",
   },
+  swa: {
+    type: "0 <= number < 1",
+    help: "write the mean of the weights after every step from this share of the steps on (SWA); not beside --ema",
+    value: "F",
+  },
 } as const satisfies Options;

@@ -8,6 +8,7 @@ export const method = defineOptimizer({
   cite: "Sutskever et al., ICML 2013",
   laws: { ...EVERY_OPTIMIZER_LAW, scaleFree: "a step is proportional to the gradients" },
   kernel: "train/sgd",
+  decaysByGradient: true,
   states: ["velocity"],
   savedAs: { velocity: "momentum_buffer" },
   options: {
