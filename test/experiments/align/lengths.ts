@@ -25,7 +25,7 @@ function draw(next: () => number, held: boolean): Sum {
   }
 }
 
-/** Answers at once, with the sums of the terms so far, and with every addition: "S5", "T635=5", "T06=6,63=2,30=2,=2". */
+/** The ways to write: at once, with the sums so far, with every addition: "S2", "T032=2", "T00=0;03=3;36=2;=2". */
 function writings({ terms, answer }: Sum): [string, string, string] {
   const [first = 0, ...more] = terms;
   let sum = first;
