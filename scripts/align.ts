@@ -5,7 +5,7 @@
  *   bun run align model/ --method dpo --data preferences.jsonl --epochs 1 -o aligned/
  *   bun run align model/ --method grpo --reward exact --data rows.jsonl --steps 200 -o solving/
  */
-import { BEST_OF, FILTER, STEPS } from "../src/align/attempts/options.ts";
+import { BEST_OF, FILTER, PLAN, STEPS } from "../src/align/attempts/options.ts";
 import { CONTROL } from "../src/align/control/options.ts";
 import { LABEL } from "../src/align/hindsight.ts";
 import { META } from "../src/align/meta/options.ts";
@@ -144,6 +144,19 @@ after which at most --pit of them come out right is the critical one. The prompt
 --to steps writes all solutions for a process reward model instead, whose steps are right up to the critical one:
   {"prompt": "…", "completions": ["first step", "second step"], "labels": [true, false]}`,
       run: async (context) => (await import("../src/align/commands/prepare-steps.ts")).prepareSteps(context),
+    }),
+    plan: command({
+      about: "Let a model plan errands with scripted workers, and make rows of what comes of it.",
+      args: "[model]",
+      examples: [
+        "bun run align plan planning/ --data errands.jsonl --attempts 2 --turns 2 --max-new-tokens 4 --to wins -o wins.jsonl",
+      ],
+      output: "none",
+      options: PLAN,
+      notes: `Rows are those of bun run data errands. The model writes a message, the worker that it calls answers in a message of the role
+tool, and so on until it says what it found. Pairs are rows for --method planner; --to wins gives conversations for train. How many
+trajectories end right is told.`,
+      run: async (context) => (await import("../src/align/commands/plan.ts")).plan(context),
     }),
     label: command({
       about: "Make pairs or rewards of advice to customers, rated at once or after what became of it.",
