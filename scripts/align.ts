@@ -95,7 +95,7 @@ worth the same the first counts. The policy that so chooses is at most ln N - (N
       about: "Find how far each reward is worth pursuing, while a policy trains that is held there.",
       args: "[model]",
       examples: [
-        "bun run align tune-thresholds model/ --method grpo --data rows.jsonl --reward format:[0-9]+ --gold exact --reward-weights constrained --thresholds 0.5 --kl 0.05 --kl-in reward --batch-size 8 --max-new-tokens 4 --steps 4 -o tuned/",
+        "bun run align tune-thresholds model/ --method grpo --data rows.jsonl --reward 'format:^[0-9]+$' --gold exact --reward-weights constrained --thresholds 0.5 --kl 0.05 --kl-in reward --batch-size 8 --max-new-tokens 4 --steps 4 -o tuned/",
       ],
       methods: "align",
       defaultMethod: "ppo",
