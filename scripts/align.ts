@@ -5,7 +5,7 @@
  *   bun run align model/ --method dpo --data preferences.jsonl --epochs 1 -o aligned/
  *   bun run align model/ --method grpo --reward exact --data rows.jsonl --steps 200 -o solving/
  */
-import { BEST_OF, FILTER, STEPS } from "../src/align/attempts/options.ts";
+import { BEST_OF, FILTER, PLAN, STEPS } from "../src/align/attempts/options.ts";
 import { CONTROL } from "../src/align/control/options.ts";
 import { LABEL } from "../src/align/hindsight.ts";
 import { META } from "../src/align/meta/options.ts";
@@ -49,13 +49,16 @@ rows in as many updates, and the best there is. A policy that is given is begun 
     }),
     meta: command({
       about:
-        "Find a schedule of rate and entropy bonus by evolution strategies over whole lifetimes of small learners.",
-      examples: ["bun run align meta --generations 2 --lives 1 --test-lives 2 -o schedule.safetensors"],
+        "Find how small learners are to learn by evolution strategies over whole lifetimes: a schedule, a penalty, an objective.",
+      examples: [
+        "bun run align meta --generations 2 --lives 1 --test-lives 2 -o schedule.safetensors",
+        "bun run align meta --form drift --world gridworld --lengths 5,10 --test-lengths 8 --generations 1 --pairs 2 --test-lives 2 -o drift.safetensors",
+      ],
       output: "checkpoint",
       options: META,
-      notes: `A lifetime is a softmax policy that learns one bandit; what counts is what it is worth at the end. The schedule sees how far the
-lifetime has come and how long it is. It is measured on lifetimes that the search never lived, beside the learner as it is and the best constant
-multipliers of a grid.`,
+      notes: `A lifetime is a softmax policy that learns in one world of its own; what counts is what it is worth at the end, as a share of the best
+there is. What is searched sees how far the lifetime has come and how long it is. It is measured on lifetimes that the search never lived,
+beside the learner without it and the best constants of a grid. Lengths are steps of bandits under --form schedule, else updates by 40 steps.`,
       run: async (context) => (await import("../src/align/commands/meta.ts")).meta(context),
     }),
     score: command({
@@ -92,7 +95,7 @@ worth the same the first counts. The policy that so chooses is at most ln N - (N
       about: "Find how far each reward is worth pursuing, while a policy trains that is held there.",
       args: "[model]",
       examples: [
-        "bun run align tune-thresholds model/ --method grpo --data rows.jsonl --reward format:[0-9]+ --gold exact --reward-weights constrained --thresholds 0.5 --kl 0.05 --kl-in reward --batch-size 8 --max-new-tokens 4 --steps 4 -o tuned/",
+        "bun run align tune-thresholds model/ --method grpo --data rows.jsonl --reward 'format:^[0-9]+$' --gold exact --reward-weights constrained --thresholds 0.5 --kl 0.05 --kl-in reward --batch-size 8 --max-new-tokens 4 --steps 4 -o tuned/",
       ],
       methods: "align",
       defaultMethod: "ppo",
@@ -123,11 +126,37 @@ the means of the rewards that were measured there: --thresholds of a new run.`,
       ],
       output: "none",
       options: STEPS,
-      essentials: ["data", "reward", "verify", "solutions", "continuations", "pit", "success", "max_new_tokens"],
+      essentials: [
+        "data",
+        "reward",
+        "verify",
+        "solutions",
+        "continuations",
+        "pit",
+        "to",
+        "right_steps",
+        "success",
+        "max_new_tokens",
+      ],
       notes: `Solutions are divided at their line breaks. From every step of a wrong one the model goes on --continuations times; the first step
 after which at most --pit of them come out right is the critical one. The prompt of a pair ends before it:
-  {"prompt": "…", "chosen": "a right way on", "rejected": "the rest of the wrong solution", "step": 2, "chances": [0.4, 0.5, 0]}`,
+  {"prompt": "…", "chosen": "a right way on", "rejected": "the rest of the wrong solution", "step": 2, "chances": [0.4, 0.5, 0]}
+--to steps writes all solutions for a process reward model instead, whose steps are right up to the critical one:
+  {"prompt": "…", "completions": ["first step", "second step"], "labels": [true, false]}`,
       run: async (context) => (await import("../src/align/commands/prepare-steps.ts")).prepareSteps(context),
+    }),
+    plan: command({
+      about: "Let a model plan errands with scripted workers, and make rows of what comes of it.",
+      args: "[model]",
+      examples: [
+        "bun run align plan planning/ --data errands.jsonl --attempts 2 --turns 2 --max-new-tokens 4 --to wins -o wins.jsonl",
+      ],
+      output: "none",
+      options: PLAN,
+      notes: `Rows are those of bun run data errands. The model writes a message, the worker that it calls answers in a message of the role
+tool, and so on until it says what it found. Pairs are rows for --method planner; --to wins gives conversations for train. How many
+trajectories end right is told.`,
+      run: async (context) => (await import("../src/align/commands/plan.ts")).plan(context),
     }),
     label: command({
       about: "Make pairs or rewards of advice to customers, rated at once or after what became of it.",

@@ -10,7 +10,7 @@
  */
 import { UserError } from "../errors.ts";
 import { agreement, encodeConversation, type Tokens, type Turns } from "./chat/conversation.ts";
-import { IGNORED, type LocatedRow } from "./rows.ts";
+import { IGNORED, type LocatedRow, type Message } from "./rows.ts";
 import { encodePrompt } from "./special-tokens.ts";
 import { type ChatTemplate, plainTemplate } from "./template.ts";
 import { tokenMarks } from "./token-marks.ts";
@@ -57,6 +57,8 @@ export interface EncodeOptions {
   maxLength?: number;
   /** Which turns of a conversation count; all when left out. */
   turns?: Turns;
+  /** Whether a message of the assistant may count; all may when left out. */
+  speaks?: ((message: Message) => boolean) | undefined;
   /** What happens to longer rows: they are cut (the default), split into further sequences, or refused. */
   overflow?: "truncate" | "split" | "refuse";
   /** Ends `text` and `completion` with the tokenizer's end token, if it has one; true when left out. */
@@ -160,8 +162,8 @@ function tokensOf({ row, place }: LocatedRow, options: EncodeOptions): Tokens[] 
     );
   }
   if (row.form === "messages") {
-    const { template = plainTemplate(endOfTurn(tokenizer)), turns, endless } = options;
-    return encodeConversation(row, place, { tokenizer, template, turns, endless });
+    const { template = plainTemplate(endOfTurn(tokenizer)), turns, speaks, endless } = options;
+    return encodeConversation(row, place, { tokenizer, template, turns, speaks, endless });
   }
   const end = eos ? tokenizer.eos : undefined;
   if (row.form === "text") {

@@ -13,6 +13,7 @@ import { labelCounts, type ReadRows, readBatches } from "../run/training/batch-s
 import { classLosses } from "../run/training/class-losses.ts";
 import type { Controller } from "../run/training/controller.ts";
 import { crossEntropyObjective, type RowWeigher } from "../run/training/cross-entropy.ts";
+import { type HeldOutGroup, heldOutGroups, readHeldOut } from "../run/training/held-out.ts";
 import { chooseLoss, type LabelLoss } from "../run/training/label-loss.ts";
 import type { Objective } from "../run/training/objective.ts";
 import { refuseGroups } from "../run/training/option-checks.ts";
@@ -26,7 +27,9 @@ import { lossBalance } from "./loss-balance.ts";
 import type { TRAIN } from "./options.ts";
 import { checkPrequential, Prequential } from "./prequential.ts";
 import { openPrivate, PrivateHead } from "./private-head.ts";
+import { checkScheduleSearch } from "./schedule-search.ts";
 import { shiftWarning } from "./shift-warning.ts";
+import { searchedRate } from "./short-lives.ts";
 
 export type TrainContext = Context<typeof TRAIN>;
 
@@ -34,6 +37,8 @@ export type TrainContext = Context<typeof TRAIN>;
 interface Read extends TrainingData<Batch> {
   readonly source: ReadRows;
   readonly privateFrom: Checkpoint | undefined;
+  /** With --schedule-search: held-out rows, by which schedules are judged. */
+  readonly watched: readonly HeldOutGroup[];
 }
 
 export function train(context: TrainContext): Promise<Outcome> {
@@ -60,6 +65,7 @@ export function train(context: TrainContext): Promise<Outcome> {
   if (options.prequential) checkPrequential(options);
   if (options.log_fau !== undefined && options.log === undefined)
     throw new UserError("--log-fau tells the log, and there is none", "give --log FILE");
+  if (options.schedule_search) checkScheduleSearch(options);
   const asked = options.prequential ? { ...context, options: { ...options, shuffle: false, epochs: 1 } } : context;
   return runTraining<Batch, Read>(asked, {
     script: "train",
@@ -69,9 +75,12 @@ export function train(context: TrainContext): Promise<Outcome> {
     data: async (opened) => ({
       source: await readBatches(options, opened),
       privateFrom: await openPrivate(options.private_from),
+      watched: options.schedule_search
+        ? await readHeldOut(heldOutGroups(options, opened.split), opened, options.batch_size)
+        : [],
     }),
     read: ({ privateFrom: checkpoint }) => (checkpoint ? [{ checkpoint, role: "private_from" }] : []),
-    work: async (built, { source, privateFrom }) => {
+    work: async (built, { source, privateFrom, watched }) => {
       const { model, tools } = built;
       refuseGroups(
         model,
@@ -89,10 +98,16 @@ export function train(context: TrainContext): Promise<Outcome> {
       const moved = await adversarialWork(model, source, options, seed);
       const target = options.private_head;
       const second = target === undefined ? undefined : await PrivateHead.make(built, target, privateFrom);
+      const objective = objectiveOf(model, source, options, seed, { loss, weigher: balance?.weigher, second });
+      const searched = options.schedule_search
+        ? await searchedRate(context, built, { source, objective, heldOut: watched })
+        : undefined;
       return {
-        objective: objectiveOf(model, source, options, seed, { loss, weigher: balance?.weigher, second }),
+        objective,
+        ...(searched ? { multiplier: (step: number) => searched.multiplier(step, built.steps) } : {}),
         ...followed(
           [
+            ...(searched ? [searched] : []),
             ...shiftWarning(options, context),
             ...fauLog(options, source, { model, pad: tools?.tokenizer?.pad ?? 0 }, context),
           ],

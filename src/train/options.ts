@@ -5,6 +5,7 @@ import { CLASS_LOSSES } from "../run/training/class-losses.ts";
 import { LABEL_LOSS } from "../run/training/label-loss.ts";
 import { RUN } from "../run/training/options.ts";
 import { SHIFT } from "../run/training/shift-detector.ts";
+import { SCHEDULE_SEARCH } from "./schedule-search.ts";
 
 const needs = "adversarial";
 
@@ -55,6 +56,7 @@ export const TRAIN = {
   shift_smoothing: { ...SHIFT.shift_smoothing, needs: "shift_warn" },
   shift_sigmas: { ...SHIFT.shift_sigmas, needs: "shift_warn" },
   shift_floor: { ...SHIFT.shift_floor, needs: "shift_warn" },
+  ...SCHEDULE_SEARCH,
   log_fau: {
     type: "number.integer >= 1",
     help: "steps between lines of --log that tell how many hidden units are active, and how many dormant",

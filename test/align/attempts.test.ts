@@ -98,7 +98,7 @@ const tasks = ["p:", "q:"].map(
     row: { form: "prompt", prompt: text, extra: {} },
   }),
 );
-const SETUP = { solutions: 12, continuations: 24, pit: 0, decode };
+const SETUP = { solutions: 12, continuations: 24, pit: 0, right: 0, seed: 0, decode };
 
 describe("pairs of steps", () => {
   test("begin before the step that spoils, and go on rightly and as the wrong solution did", async () => {
@@ -141,8 +141,48 @@ describe("pairs of steps", () => {
     }
   });
 
+  test("of right solutions choose how they go on over what came out wrong, from a step that is drawn", async () => {
+    const { trying } = writer(1, 0.2);
+    const plain = await stepPairs(tasks, trying, SETUP);
+    const { pairs, kept } = await stepPairs(tasks, trying, { ...SETUP, right: 3 });
+    expect(pairs.slice(0, plain.pairs.length)).toEqual([...plain.pairs]);
+    const own = pairs.slice(plain.pairs.length);
+    expect([plain.kept, own.length]).toEqual([0, kept]);
+    expect(kept).toBeGreaterThan(2);
+    expect(kept).toBeLessThanOrEqual(6);
+    for (const { prompt, chosen, rejected, step, chances } of own) {
+      expect(`${prompt}${chosen}`).not.toContain("X");
+      expect(rejected).toContain("X");
+      expect([...prompt].filter((letter) => letter === "\n")).toHaveLength(step - 1);
+      expect([chances.length, chances[0]! < 1]).toEqual([1, true]);
+    }
+    expect(new Set(own.map(({ step }) => step)).size).toBeGreaterThan(1);
+    expect((await stepPairs(tasks, trying, { ...SETUP, right: 3 })).pairs).toEqual([...pairs]);
+  });
+
   test("come earlier where the pit is deeper", async () => {
     const stepAt = async (pit: number) => (await stepPairs(tasks, writer(1, 0.2).trying, { ...SETUP, pit })).told.step;
     expect(await stepAt(0.5)).toBeLessThan(await stepAt(0));
+  });
+});
+
+describe("rows of steps", () => {
+  test("are all different solutions; steps are right up to where the chance is lost", async () => {
+    const { trying } = writer(1, 0.2);
+    const { rows } = await stepPairs(tasks, trying, SETUP);
+    expect(new Set(rows.map((row) => JSON.stringify(row))).size).toBe(rows.length);
+    expect(new Set(rows.flatMap(({ labels }) => labels))).toEqual(new Set([true, false]));
+    for (const { completions, labels } of rows) {
+      expect(completions).toHaveLength(5);
+      const spoilt = completions.indexOf("X"); // for good
+      expect([...labels]).toEqual(completions.map((_, step) => spoilt < 0 || step < spoilt));
+    }
+  });
+
+  test("of a prompt without hope have no right step", async () => {
+    const { rows, pairs } = await stepPairs(tasks, writer(2, 1).trying, SETUP);
+    expect(pairs).toEqual([]);
+    expect(rows.flatMap(({ labels }) => [...labels]).every((label) => !label)).toBe(true);
+    expect(rows).toHaveLength(2);
   });
 });

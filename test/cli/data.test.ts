@@ -106,10 +106,13 @@ test("--method means the same as a task in the first place", async () => {
 
 test("--list names the tasks, --help of a task its options", async () => {
   const [list, help] = await Promise.all([data("--list"), data("lego", "--help")]);
-  expect(linesOf(list.out).map((line) => line.split(" ")[0]!)).toEqual([
+  const [tasks] = list.out.split("\n\nCorruptions\n");
+  expect(linesOf(`${tasks}\n`).map((line) => line.trim().split(" ")[0]!)).toEqual([
+    "Tasks",
     "addition",
     "bandit",
     "blobs",
+    "errands",
     "facts",
     "glyphs",
     "gridworld",
@@ -129,11 +132,11 @@ test.each([
   [["adition"], "data: unknown task adition\n  hint: did you mean addition?\n"],
   [
     ["zzz"],
-    "data: unknown task zzz\n  hint: the tasks are addition, bandit, blobs, facts, glyphs, gridworld, knights, lego, markov, modular, pointmass, preferences, shop\n",
+    "data: unknown task zzz\n  hint: the tasks are addition, bandit, blobs, errands, facts, glyphs, gridworld, knights, lego, markov, modular, pointmass, preferences, shop\n",
   ],
   [
     [],
-    "data: no task was named\n  hint: the tasks are addition, bandit, blobs, facts, glyphs, gridworld, knights, lego, markov, modular, pointmass, preferences, shop\n",
+    "data: no task was named\n  hint: the tasks are addition, bandit, blobs, errands, facts, glyphs, gridworld, knights, lego, markov, modular, pointmass, preferences, shop\n",
   ],
   [
     ["--size", "2", "addition"],

@@ -54,7 +54,9 @@ describe("methods that options choose", () => {
 
   test("are listed under their option in help, with the options of the default or of the one asked for", async () => {
     const plain = (await tool(["--help"])).out;
-    expect(plain).toContain("\n  --optimizer NAME          how weights move: adamw, adan, sgd (default adamw)\n");
+    expect(plain).toContain(
+      "\n  --optimizer NAME          how weights move: adafactor, adam-mini, adamw, adan,\n                            lion, muon, sgd (default adamw)\n",
+    );
     expect(plain).toContain("\nOptions of --optimizer adamw\n  --beta1 N ");
     expect(plain).toContain("\nOptions of --schedule cosine\n  --warmup N ");
     const { out } = await tool(["--help", "--optimizer", "adan"]);
@@ -65,7 +67,7 @@ describe("methods that options choose", () => {
   const MISTAKES: [string[], string, string][] = [
     [["--optimizer", "adamv"], "--optimizer: unknown optimizer adamv", "did you mean adamw?"],
     [["--metric", "loss,eec"], "--metric: unknown metric eec", "did you mean ece?"],
-    [["--momentum", "0.5"], "adamw has no option --momentum", "optimizers with --momentum: sgd"],
+    [["--momentum", "0.5"], "adamw has no option --momentum", "optimizers with --momentum: muon, sgd"],
     [
       ["--momentum", "x", "--optimizer", "sgd"],
       "--momentum: expected a number but found x",
@@ -82,7 +84,7 @@ describe("methods that options choose", () => {
     const config = join(folder, "idle.yml");
     writeFileSync(config, "momentum: 0.5\n");
     expect((await tool(["--config", config])).err).toBe(
-      `tool: adamw has no option momentum in ${config}\n  hint: optimizers with --momentum: sgd\n`,
+      `tool: adamw has no option momentum in ${config}\n  hint: optimizers with --momentum: muon, sgd\n`,
     );
   });
 });

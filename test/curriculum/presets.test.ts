@@ -34,7 +34,7 @@ interface Stages {
 async function commandsOf(line: string): Promise<string[]> {
   const { text, code, err } = await run("curriculum", `preset ${line} --test t.jsonl -n --json`);
   expect([code, err]).toEqual([0, ""]);
-  const { stages } = JSON.parse(text.slice(0, text.indexOf("\n#!") + 1 || undefined)) as Stages;
+  const { stages } = JSON.parse(text) as Stages;
   return stages.map(({ words }) => words.join(" "));
 }
 

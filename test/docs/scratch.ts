@@ -116,6 +116,17 @@ const FILES: Readonly<Record<string, string>> = {
     ],
   }),
   "pairs.jsonl": jsonl([{ ask: "2+2=", reply: "4", text: "2+2=4" }]),
+  "planned.jsonl": jsonl([
+    {
+      prompt: [{ role: "user", content: "3 b" }],
+      chosen: [
+        { role: "assistant", content: "b 3" },
+        { role: "tool", content: "6" },
+        { role: "assistant", content: "= 6" },
+      ],
+      rejected: [{ role: "assistant", content: "= 3" }],
+    },
+  ]),
   "preferences.jsonl": jsonl([{ prompt: "2+2=", chosen: "4", rejected: "5" }]),
   "held-preferences.jsonl": jsonl([{ prompt: "3+3=", chosen: "6", rejected: "7" }]),
   "answers.jsonl": jsonl([

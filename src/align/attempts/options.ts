@@ -30,6 +30,21 @@ export const BEST_OF = {
   temperature: { ...POLICY.temperature, help: "of sampling" },
 } as const satisfies Options;
 
+/** Of `align plan`. */
+export const PLAN = {
+  data: { type: "string", required: true, help: "rows of bun run data errands", value: "FILE" },
+  attempts: { type: "number.integer >= 1", default: 4, help: "trajectories of each task", value: "N" },
+  to: {
+    type: "'pairs' | 'wins'",
+    default: "pairs",
+    help: "a right and a wrong trajectory of each task, or all different right ones",
+  },
+  turns: { type: "number.integer >= 1", default: 8, help: "most messages of the planner", value: "N" },
+  max_new_tokens: { ...POLICY.max_new_tokens, default: 16, help: "most tokens of a message" },
+  temperature: { ...POLICY.temperature, type: "number >= 0", help: "of sampling; 0: the likeliest tokens" },
+  rows_at_once: { ...ANSWERED.rows_at_once, help: "messages that are written at once" },
+} as const satisfies Options;
+
 /** Of `align filter`. */
 export const FILTER = {
   ...ATTEMPTS,
@@ -52,6 +67,18 @@ export const STEPS = {
     default: 0,
     help: "share of right continuations at which a wrong answer is lost",
     value: "Q",
+  },
+  to: {
+    type: "'pairs' | 'steps'",
+    default: "pairs",
+    help: "rows for --method dpo, or of all solutions with a label for each step, for --method reward-process",
+  },
+  right_steps: {
+    type: "number.integer >= 0",
+    default: 0,
+    with: { to: "pairs" },
+    help: "steps of right solutions to each prompt, drawn by seed, that become pairs with ways on that come out wrong",
+    value: "N",
   },
   temperature: { ...POLICY.temperature, default: 0.7, help: "of sampling" },
 } as const satisfies Options;

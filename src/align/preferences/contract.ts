@@ -7,6 +7,7 @@
  * second model is held.
  */
 
+import type { Message } from "../../data/rows.ts";
 import type { Bound } from "../../method/bind.ts";
 import type { Options, Values } from "../../method/options.ts";
 import type { MethodInfo } from "../../method/registry.ts";
@@ -49,6 +50,8 @@ export interface PreferenceMethod<O extends Options = Options> extends MethodInf
   readonly reference: boolean;
   /** Whether --pair-loss chooses the form of its loss; a list is what it takes where the option is not given. */
   readonly pairLosses?: readonly { readonly name: string; readonly weight: number }[];
+  /** Whether a message of the assistant counts, of a method that learns from conversations alone. */
+  speaks?(values: Values<O>, message: Message): boolean;
   loss(rec: Recorder, given: PreferenceGiven<O>): PreferenceLoss;
   /** What is worth saying of the options before the run. */
   told?(values: Values<O>): string;

@@ -56,6 +56,11 @@ function pairOf({ row, place }: LocatedRow, options: EncodeOptions): Item {
       "rows have prompt, chosen and rejected; columns of other names are read so: --columns chosen=better,rejected=worse",
     );
   const { prompt, chosen, rejected, extra } = row;
+  if (options.speaks && (typeof chosen === "string" || typeof rejected === "string"))
+    throw new UserError(
+      `${place}: the method learns from conversations, and the answers are texts`,
+      "chosen and rejected are lists of messages, of the assistant that plans and of workers: bun run align plan writes such",
+    );
   const of = (answer: Said) => encoded({ prompt, answer, extra, place }, options);
   return { first: of(chosen), second: of(rejected), wanted: true };
 }

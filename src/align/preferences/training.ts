@@ -1,4 +1,5 @@
 /** Sets learning from preferences up: its rows, the reference's likelihoods, and the objective. */
+import type { Message } from "../../data/rows.ts";
 import { UserError } from "../../errors.ts";
 import type { Bound } from "../../method/bind.ts";
 import type { Stateful } from "../../method/stateful.ts";
@@ -56,8 +57,10 @@ export async function readPreferences(
   const other = await openReference(run, opened);
   const groups = dividedGroups(run, opened);
   const reads = method.reads === "answers" ? "answers" : "pairs";
-  const read = await readItems(groups.trained, tools.encode, reads);
-  const held = await readItems(groups.held, tools.encode, reads);
+  const { speaks } = method;
+  const encode = speaks ? { ...tools.encode, speaks: (message: Message) => speaks(values, message) } : tools.encode;
+  const read = await readItems(groups.trained, encode, reads);
+  const held = await readItems(groups.held, encode, reads);
   const pad = tools.tokenizer?.pad ?? 0;
   const own = read.flatMap(({ items }) => items);
   const items = [...own, ...held.flatMap((group) => group.items)];

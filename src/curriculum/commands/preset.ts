@@ -8,7 +8,7 @@ import type { PRESET } from "../presets/contract.ts";
 import { scriptOf } from "../presets/script.ts";
 
 export async function preset(context: Context<typeof PRESET, "preset">): Promise<Outcome> {
-  const { options, args, out, version } = context;
+  const { options, args, out, dryRun, version } = context;
   const { method, values } = bind(context.method!, context.settings);
   const [model, more] = args;
   if (model === undefined || model === "-")
@@ -34,6 +34,6 @@ export async function preset(context: Context<typeof PRESET, "preset">): Promise
     "A stage whose result is there is not run again, and training that was stopped goes on.",
   ];
   const about = { preset: method.name, stages: stages.map(({ title, words, makes }) => ({ title, words, makes })) };
-  context.json(about);
-  return result(scriptOf(head, to, stages), about);
+  const isJson = options.json && (out === "-" || dryRun);
+  return result(isJson ? JSON.stringify(about) : scriptOf(head, to, stages), about);
 }

@@ -22,6 +22,8 @@ export interface ConversationOptions {
   readonly tokenizer: Tokenizer;
   readonly template: ChatTemplate;
   readonly turns?: Turns | undefined;
+  /** Whether a message of the assistant may count; all may when left out. */
+  readonly speaks?: ((message: Message) => boolean) | undefined;
   /** Called where no token ends an answer, so that no end is learned. */
   readonly endless?: ((place: string) => void) | undefined;
 }
@@ -44,7 +46,10 @@ export function encodeConversation(
   place: string,
   options: ConversationOptions,
 ): Tokens[] {
-  const scored = [...messages.keys()].filter((i) => messages[i]!.role === "assistant" && i >= countsFrom);
+  const { speaks = () => true } = options;
+  const scored = [...messages.keys()].filter(
+    (i) => messages[i]!.role === "assistant" && i >= countsFrom && speaks(messages[i]!),
+  );
   const values = templateValues(extra);
   const encode = (length: number, counted: readonly number[]) =>
     new Rendering(messages.slice(0, length), values, place, options).tokens(counted);

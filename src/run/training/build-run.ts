@@ -43,10 +43,10 @@ export const trainingSettings = <B>(
   choices: Choices,
   steps: number,
   { model, rules }: { readonly model: Model; readonly rules: readonly UpdateRule[] },
-  { extra = [], controllers = [], updates = [] }: Pick<Work<B>, "extra" | "controllers" | "updates">,
+  work: Pick<Work<B>, "extra" | "controllers" | "updates" | "multiplier">,
 ) => ({
   optimizer: choices.optimizer,
-  rate: (step: number) => choices.rate(step, steps),
+  rate: (step: number) => choices.rate(step, steps) * (work.multiplier?.(step) ?? 1),
   steps,
   seed,
   accumulate: options.accumulate,
@@ -55,9 +55,9 @@ export const trainingSettings = <B>(
   stateDtype: options.state_dtype,
   ...(options.layer_rates === undefined ? {} : { rateOf: layerRates(options.layer_rates, model) }),
   ...(options.independent_decay ? { independentOf: options.lr } : {}),
-  extra,
-  controllers,
-  updates: [...rules, ...updates],
+  extra: work.extra ?? [],
+  controllers: work.controllers ?? [],
+  updates: [...rules, ...(work.updates ?? [])],
 });
 
 /** Norms and biases do not decay, unless --decay-all says so. */

@@ -84,6 +84,8 @@ export interface Work<B> {
   readonly controllers?: readonly Controller[];
   /** What changes the way from gradients to weights; composed as update-rule.ts says. */
   readonly updates?: readonly UpdateRule[];
+  /** What the rate of a step, from 1, is multiplied by. */
+  multiplier?(step: number): number;
   /** The stage of a step, from 1, of an adapter that is trained in stages; they share the steps when left out. */
   stage?(step: number): number;
   /** Further memory on the GPU in bytes, by kind. */

@@ -81,8 +81,8 @@ const META = "meta --generations 1 --pairs 2 --lives 1 --lengths 20,40 --test-le
 test("meta writes a schedule that inspect reads, tells what it is worth, and does the same again", async () => {
   const first = await run(`${META} --json -o schedule.safetensors`);
   expect([first.err, first.code]).toEqual([expect.anything(), 0]);
-  const { schedule, base, constant, multipliers } = JSON.parse(first.text);
-  for (const { mean } of [schedule, base, constant]) expect(mean).toBeLessThanOrEqual(1);
+  const { searched, base, constant, multipliers } = JSON.parse(first.text);
+  for (const { mean } of [searched, base, constant]) expect(mean).toBeLessThanOrEqual(1);
   expect(multipliers[0]).toMatchObject({ length: 30, progress: [0, 0.25, 0.5, 0.75, 1] });
   const saved = await open(at("schedule.safetensors"));
   expect(saved.tensors.get("schedule.1.weight")).toMatchObject({ dtype: "F64", shape: [2, 16] });
@@ -90,10 +90,22 @@ test("meta writes a schedule that inspect reads, tells what it is worth, and doe
   expect(readFileSync(at("schedule.safetensors")).equals(readFileSync(at("again.safetensors")))).toBe(true);
 });
 
+test.each(["drift", "objective"])("meta writes a %s that it found in gridworlds", async (form) => {
+  const argv = `${META.replace("20,40", "2,4").replace("30", "3")} --form ${form} --world gridworld --side 2`;
+  const made = await run(`${argv} --json -o ${form}.safetensors`);
+  expect([made.err, made.code]).toEqual([expect.anything(), 0]);
+  const { searched, base, constant, multipliers } = JSON.parse(made.text);
+  for (const { mean } of [searched, base, constant]) expect(mean).toBeGreaterThanOrEqual(0);
+  expect(multipliers).toBeUndefined();
+  const saved = await open(at(`${form}.safetensors`));
+  expect([...saved.tensors.keys()].every((name) => name.startsWith(`${form}.`))).toBe(true);
+});
+
 test.each([
   [RUN.replace("control", "control grid.jsonl"), /grid\.jsonl/],
   [`${RUN.replace("--steps 30", "--steps 0")} --environment-seed 4 -o x.safetensors`, /nothing to learn in no updates/],
   [`${META.replace("20,40", "40,20")} -o x.safetensors`, /--lengths 40,20 are no lengths/],
+  [`${META} --form drift --hidden 4,4 -o x.safetensors`, /--form drift has one hidden layer/],
   [`${RUN} -o x.safetensors`, /grid\.jsonl.*(is no state|the state is worth)/],
   [`${RUN} --environment-seed 4 -o x/`, /the networks are one file of tensors/],
   [RUN.replace("gridworld", "bandit").replace(` ${GRID}`, ""), /is no state of this bandit|stdout is a terminal/],

@@ -28,7 +28,9 @@ export const experiment: Experiment = {
   about: `Answers of at most four letters (test/experiments/align-letters.ts), right where they begin with the prompt's letter and an f: one in 64 does at first.
 \`--method self-evolve --top 2 --rerank own-logprob\`, 90 rollouts of 8 prompts and 16 answers each at rate 1e-2, and every six rollouts a look at 16
 other answers to each of the four prompts. The optimizer goes on, or begins again every three rollouts; \`--temperature auto\` chooses from 0.4 to 1.6 in steps of 0.3.
-`,
+At a higher temperature, which is chosen, Reward-Pass@2 is ahead on all seeds, where it was chosen by it, and the share of right answers on two of
+three. An optimizer that goes on is no worse than one that begins again. Pass@16 rises in all runs: this world is too easy to show that it falls at
+a fixed temperature.`,
   columns: COLUMNS,
   seeds: [1, 2, 3],
   tested: 1,
