@@ -128,7 +128,7 @@ test("writing a section leaves the rest of the page", () => {
 test.each([
   [
     "fresh-rows",
-    "unknown family fresh-rows\n  hint: the families are merging, distillation, unlearning, curriculum, continual",
+    "unknown family fresh-rows\n  hint: the families are training, merging, distillation, unlearning, curriculum, continual",
   ],
   ["merging fresh-rows", "unknown experiment fresh-rows\n  hint: those of merging are adamerging, doge, ema, "],
   ["curriculum fresh-rows one", "seed one\n  hint: a seed is a whole number of at least 0"],
