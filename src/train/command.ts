@@ -4,6 +4,7 @@
  */
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import type { Context, Outcome } from "../cli/context.ts";
+import { textOutput } from "../cli/output.ts";
 import type { Batch } from "../data/batch.ts";
 import { UserError } from "../errors.ts";
 import type { Bound } from "../method/bind.ts";
@@ -14,7 +15,7 @@ import { classLosses } from "../run/training/class-losses.ts";
 import type { Controller } from "../run/training/controller.ts";
 import { crossEntropyObjective, type RowWeigher } from "../run/training/cross-entropy.ts";
 import { type HeldOutGroup, heldOutGroups, readHeldOut } from "../run/training/held-out.ts";
-import { chooseLoss, type LabelLoss } from "../run/training/label-loss.ts";
+import { type ChosenLoss, chooseLoss, type LabelLoss } from "../run/training/label-loss.ts";
 import type { Objective } from "../run/training/objective.ts";
 import { refuseGroups } from "../run/training/option-checks.ts";
 import { runTraining } from "../run/training/run-training.ts";
@@ -66,6 +67,11 @@ export function train(context: TrainContext): Promise<Outcome> {
   if (options.log_fau !== undefined && options.log === undefined)
     throw new UserError("--log-fau tells the log, and there is none", "give --log FILE");
   if (options.schedule_search) checkScheduleSearch(options);
+  if (options.schedule_search && loss.method.perRow)
+    throw new UserError(
+      `--schedule-search trains many times, and --loss ${name} remembers what was seen of rows`,
+      "leave one of them out",
+    );
   const asked = options.prequential ? { ...context, options: { ...options, shuffle: false, epochs: 1 } } : context;
   return runTraining<Batch, Read>(asked, {
     script: "train",
@@ -98,7 +104,8 @@ export function train(context: TrainContext): Promise<Outcome> {
       const moved = await adversarialWork(model, source, options, seed);
       const target = options.private_head;
       const second = target === undefined ? undefined : await PrivateHead.make(built, target, privateFrom);
-      const objective = objectiveOf(model, source, options, seed, { loss, weigher: balance?.weigher, second });
+      const chosen = ofRows(loss, options) ? chosenLoss(loss, model, source, options) : undefined;
+      const objective = objectiveOf(model, source, options, seed, { loss, chosen, weigher: balance?.weigher, second });
       const searched = options.schedule_search
         ? await searchedRate(context, built, { source, objective, heldOut: watched })
         : undefined;
@@ -114,7 +121,11 @@ export function train(context: TrainContext): Promise<Outcome> {
           options.prequential ? new Prequential() : undefined,
         ),
         extra: [...(balance?.extra ?? []), ...(second?.parameters ?? [])],
-        ...(second && target !== undefined ? { end: (lineage) => second.save(target, built.files, lineage) } : {}),
+        updates: chosen?.numbers ? [chosen.numbers] : [],
+        async end(lineage) {
+          if (second && target !== undefined) await second.save(target, built.files, lineage);
+          await saveNumbers(chosen);
+        },
         ...withPromptsChanged(source, options, {
           ...{ seed, pad: tools?.tokenizer?.pad, steps: built.steps, accumulate: options.accumulate },
         }),
@@ -133,8 +144,36 @@ export function train(context: TrainContext): Promise<Outcome> {
 const followed = (own: readonly Controller[], stream: Prequential | undefined) =>
   stream ? { controllers: [...own, stream], told: () => stream.told() } : { controllers: own };
 
+/** Whether the model's own head learns by a loss of labels. */
+const ofRows = ({ method }: Bound<LabelLoss>, { head }: TrainContext["options"]): boolean =>
+  method.objective === undefined && head === "own";
+
+const chosenLoss = (
+  loss: Bound<LabelLoss>,
+  model: Model,
+  source: ReadRows,
+  { smoothing, z_loss: zLoss, accumulate: micro }: TrainContext["options"],
+): ChosenLoss =>
+  chooseLoss(loss, {
+    ...{ model, smoothing, zLoss, micro },
+    counts: () => labelCounts(source, model.sizes.outputs),
+    places: "examples" in source ? source.examples.map(({ place }) => place) : undefined,
+  });
+
+/** Writes the numbers of rows that a loss keeps, as JSON lines. */
+async function saveNumbers(chosen: ChosenLoss | undefined): Promise<void> {
+  const { loss, numbers } = chosen ?? {};
+  const keeps = loss?.method.keeps?.(loss.values);
+  if (!keeps || !numbers) return;
+  const target = textOutput(keeps.file);
+  for (const [place, value] of await numbers.numbers())
+    target.write(`${JSON.stringify({ place, [keeps.key]: value })}\n`);
+  target.commit();
+}
+
 interface ObjectiveParts {
   readonly loss: Bound<LabelLoss>;
+  readonly chosen: ChosenLoss | undefined;
   readonly weigher: RowWeigher | undefined;
   readonly second: PrivateHead | undefined;
 }
@@ -144,9 +183,9 @@ function objectiveOf(
   source: ReadRows,
   options: TrainContext["options"],
   seed: number,
-  { loss, weigher, second }: ObjectiveParts,
+  { loss, chosen, weigher, second }: ObjectiveParts,
 ): Objective<Batch> {
-  const { smoothing, z_loss: zLoss, recompute, accumulate } = options;
+  const { smoothing, z_loss: zLoss, recompute } = options;
   const classes = classLosses(model, options, seed);
   const { method, values } = loss;
   if (classes && (weigher || method.name !== "ce"))
@@ -156,14 +195,11 @@ function objectiveOf(
     );
   if (method.objective) return method.objective(model, { values, smoothing });
   const increments = chosenMask(model, source, options);
-  if (options.head === "own") {
-    const counts = () => labelCounts(source, model.sizes.outputs);
+  if (options.head === "own")
     return crossEntropyObjective(model, {
-      loss: chooseLoss(loss, { model, smoothing, zLoss, counts, micro: accumulate }),
-      ...{ smoothing, zLoss, recompute, increments, classes, weigher },
+      ...{ loss: chosen, smoothing, zLoss, recompute, increments, classes, weigher },
       ...{ balance: true, statistics: "batch", accuracy: options.prequential },
     });
-  }
   if (method.name !== "ce")
     throw new UserError(
       `--head sparse-etf is trained by cross-entropy, and not by --loss ${method.name}`,

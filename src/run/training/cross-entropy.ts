@@ -16,7 +16,7 @@ import type { Tensor } from "../../tensor/tensor.ts";
 import { fillInputs, fillTargets, recordInputs, recordTargets } from "../batch-programs.ts";
 import type { ClassLosses } from "./class-losses.ts";
 import type { IncrementMask } from "./increment-mask.ts";
-import { type ChosenLoss, labelLosses, wholeBatch } from "./label-loss.ts";
+import { type ChosenLoss, labelLosses, labelRows, wholeBatch } from "./label-loss.ts";
 import { type Objective, ofBatch, type RecordedLoss } from "./objective.ts";
 import { routerBalance } from "./router-balance.ts";
 
@@ -108,6 +108,12 @@ function meanLoss(
   return { backward: [[nll, weights]], metrics };
 }
 
+/** Losses of rows (N). Those that remember numbers of rows are of classifiers, whose logits are few. */
+function lossesOf(rec: Recorder, loss: ChosenLoss, batch: Batch, given: Parameters<typeof labelLosses>[2]): Tensor {
+  if (!loss.numbers) return labelLosses(rec, loss, given);
+  return labelRows(rec, loss, given.head(given.hidden), given.targets, loss.numbers.record(rec, batch));
+}
+
 /** A loss of the whole batch (1), and the share of the rows that are right, (N) of 0 and 1. */
 function wholeLoss(
   rec: Recorder,
@@ -151,7 +157,7 @@ export function crossEntropyObjective(model: Model, options: CrossEntropyObjecti
       const right =
         options.accuracy && model.task === "classifier" ? correctRows(rec, head(hidden), targets) : undefined;
       const losses = () =>
-        classes?.mixed?.(rec, given) ?? (loss ? labelLosses(rec, loss, given) : headLoss(rec, given));
+        classes?.mixed?.(rec, given) ?? (loss ? lossesOf(rec, loss, batch, given) : headLoss(rec, given));
       const own = loss?.loss.method.batch
         ? wholeLoss(rec, batch, { loss: wholeBatch(rec, loss, head(hidden), targets), right })
         : (weigher?.record(rec, batch, { recorded, inputs, targets, nll: losses(), budget: logitBytes }) ??
@@ -175,6 +181,7 @@ export function crossEntropyObjective(model: Model, options: CrossEntropyObjecti
       experts?.fill(program, batch, counted(batch) / total);
       increments?.fill(program, batch, counted(batch) / total);
       classes?.fill(program, batch);
+      loss?.numbers?.fill(program, batch);
     },
   };
 }

@@ -16,6 +16,7 @@ import { chunkedHead } from "../../tensor/ops/head-loss.ts";
 import type { Recorder } from "../../tensor/recorder.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { Objective } from "./objective.ts";
+import { RowNumbers } from "./row-numbers.ts";
 
 /** What may hold for a loss, under its defaults. */
 export const LABEL_LOSS_LAWS = {
@@ -36,6 +37,8 @@ export interface LabelGiven<O extends Options = Options> {
   readonly values: Values<O>;
   /** (V) how often each label comes in the training data; of losses that have `counts`. */
   readonly counts: readonly number[];
+  /** The rows' numbers (N), and what sets them anew; of losses that have `perRow`. */
+  readonly row?: { readonly before: Tensor; set(now: Tensor): void } | undefined;
   /** Label smoothing and the weight of the squared log-partition; of losses that have `softens`. */
   readonly softened: CrossEntropyOptions;
 }
@@ -44,6 +47,10 @@ export interface LabelLoss<O extends Options = Options> extends MethodInfo<O> {
   readonly laws: Laws<LabelLossLaw>;
   /** Whether it reads how often labels come. */
   readonly counts?: true;
+  /** A number of each row that lasts from visit to visit: what it begins with. Of classifiers in `train` alone. */
+  perRow?(values: Values<O>): number;
+  /** Where these numbers are written at the end, and what they are called there. */
+  keeps?(values: Values<O>): { readonly file: string; readonly key: string } | undefined;
   /** Whether --smoothing and --z-loss are a part of it. */
   readonly softens?: true;
   /** Refuses values that do not fit together, and models of so many outputs. Throws UserError. */
@@ -65,13 +72,21 @@ export interface ChosenLoss {
   readonly loss: Bound<LabelLoss>;
   readonly counts: readonly number[];
   readonly softened: CrossEntropyOptions;
+  /** Of a loss that has `perRow`. */
+  readonly numbers?: RowNumbers | undefined;
 }
 
 /** Losses of rows of logits (N). Throws TypeError for a loss of whole batches. */
-export function labelRows(rec: Recorder, { loss, counts, softened }: ChosenLoss, logits: Tensor, targets: Tensor) {
+export function labelRows(
+  rec: Recorder,
+  { loss, counts, softened }: ChosenLoss,
+  logits: Tensor,
+  targets: Tensor,
+  row?: LabelGiven["row"],
+) {
   const { method, values } = loss;
   if (!method.rows) throw new TypeError(`the loss ${method.name} is of whole batches`);
-  return method.rows(rec, { logits, targets, values, counts, softened });
+  return method.rows(rec, { logits, targets, values, counts, softened, row });
 }
 
 /** The loss of a batch (1). Throws TypeError for a loss of rows. */
@@ -113,6 +128,7 @@ export function chooseLoss(
     smoothing = 0,
     zLoss = 0,
     counts,
+    places,
     micro,
     part = false,
   }: {
@@ -121,6 +137,8 @@ export function chooseLoss(
     readonly zLoss?: number | undefined;
     /** How often labels come; undefined where the script does not know it. */
     readonly counts: (() => readonly number[]) | undefined;
+    /** Where the rows of examples were read; undefined where there are none, or the script does not know. */
+    readonly places?: readonly string[] | undefined;
     /** Micro-batches of a step. */
     readonly micro: number;
     /** Whether it is one of several terms, each of rows. */
@@ -145,10 +163,16 @@ export function chooseLoss(
       `${flag} is a number of the whole batch, and --accumulate would part it`,
       "raise --batch-size in its place",
     );
+  if (method.perRow && (part || !places || model.task !== "classifier"))
+    throw new UserError(
+      `${flag} remembers a number of every row of a classifier's data`,
+      "bun run train --loss aldr with rows of x, image or text and a label",
+    );
   method.check?.(values, { outputs: model.sizes.outputs, isClassifier: model.task === "classifier" });
   return {
     loss,
     counts: method.counts ? counts!() : [],
+    ...(method.perRow ? { numbers: new RowNumbers(model.gpu, places!, method.perRow(values)) } : {}),
     softened: { ...(smoothing > 0 ? { smoothing } : {}), ...(zLoss > 0 ? { zLoss } : {}) },
   };
 }

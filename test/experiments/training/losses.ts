@@ -37,6 +37,7 @@ const LOSSES: Readonly<Record<string, string>> = {
   "compsum, tau 1.7": "--loss compsum --compsum-tau 1.7",
   "compsum, tau 2 (MAE)": "--loss compsum --compsum-tau 2",
   ldr: "--loss ldr",
+  aldr: "--loss aldr",
   "logit-adjust": "--loss logit-adjust",
   ldam: "--loss ldam --ldam-scale 4",
   "class-balanced": "--loss class-balanced",
