@@ -49,7 +49,7 @@ too. Without a table of synonyms words are swapped and left out. Copies that cam
       about: "Make the inputs of rows worse: noise, blur, hidden parts or words.",
       args: "[rows]",
       examples: [
-        "bun run data corrupt digits.jsonl --corruption gaussian-noise --severity 4 -o noisy.jsonl",
+        "bun run data corrupt clean-digits.jsonl --corruption gaussian-noise --severity 4 -o noisy-digits.jsonl",
         "bun run data corrupt reviews.jsonl --corruption span-mask -o masked.jsonl",
       ],
       output: "none",
