@@ -4,7 +4,7 @@
 //   update (N)  f32
 //   weight (N)  f32 or bf16  in and out
 //
-// Checked against f64 in test/run/training/updater.test.ts.
+// Checked against f64 in test/run/training/optimizer-rules.test.ts.
 
 import package::lib::grid::{LANES, SPAN, span_of};
 import package::lib::stored::{Weight, weight_values, stored_weight};

@@ -4,7 +4,7 @@
 //   clip     (3)  f32  norm and factor of all gradients
 //   clipped  (N)  f32  out
 //
-// Checked against f64 in test/run/training/updater.test.ts.
+// Checked against f64 in test/run/training/optimizer-rules.test.ts.
 
 import package::lib::grid::{LANES, SPAN, span_of};
 

@@ -4,7 +4,7 @@
 //   value (N)  f32
 //   state (N)  f32  out
 //
-// Checked against f64 in test/run/training/updater.test.ts.
+// Checked against f64 in test/run/training/optimizer-rules.test.ts.
 
 import package::lib::grid::{LANES, SPAN, span_of};
 

@@ -3,7 +3,7 @@
 //   weight (N)  f32 or bf16
 //   values (N)  f32  out
 //
-// Checked in test/run/training/updater.test.ts.
+// Checked in test/run/training/optimizer-rules.test.ts.
 
 import package::lib::grid::{LANES, SPAN, span_of};
 import package::lib::stored::{Weight, weight_values};
