@@ -54,7 +54,7 @@ describe("refusals", () => {
     ],
     ["large --student small --method self-further", "self-further: the teacher is 24 wide, the student 16"],
     ["large --student small --distill-weight 0", "--distill-weight and --label-weight are both 0"],
-    ["large --student small --smoothing 0.1", "--smoothing changes the labels' cross-entropy, whose weight is 0"],
+    ["large --student small --smoothing 0.1", "--smoothing changes the loss of the labels, whose weight is 0"],
     ["large --student small --pack --on-policy 0.5", "--pack and samples do not go together"],
     ["self --student large --lora --method seq-kd", "the base under an adapter does not sample"],
     [

@@ -12,7 +12,7 @@ describe("refusals", () => {
     [["--data", "llama-tied.jsonl", "--init", "llama-tied/config.json", "llama-tied"], "say what to train"],
     [
       ["llama-tied", "--data", "llama-tied.jsonl", "--momentum", "0.5"],
-      "train: adamw has no option --momentum\n  hint: optimizers with --momentum: sgd\n",
+      "train: adamw has no option --momentum\n  hint: optimizers with --momentum: muon, sgd\n",
     ],
     [
       ["llama-tied", "--data", "llama-tied.jsonl", "--lora", "--lora-targets", "q_prj"],

@@ -9,6 +9,7 @@ export const experiment = experimentOf({
 A decoder of one layer, 250 steps of 16 rows. Held-out losses in nats; \`stratified\` draws all groups alike.`,
   seeds: [1, 2, 3],
   tested: 1,
+  long: true,
   figures: {
     "stratified, the twelve rows": {},
     "coba − stratified, the twelve rows": { below: -0.18 },

@@ -8,6 +8,7 @@ export const experiment = experimentOf({
 the language above the least possible; uniform weighs all rows alike.`,
   seeds: [1, 2, 3],
   tested: 1,
+  long: true,
   figures: {
     uniform: {},
     "linupper − uniform": { below: -0.03 },

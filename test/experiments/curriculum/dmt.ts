@@ -8,6 +8,7 @@ export const experiment = experimentOf({
 rows. \`dmt\` replays 0.05 of the special rows in the second stage, mixed-sequential none. Held-out losses in nats.`,
   seeds: [1, 2, 3],
   tested: 1,
+  long: true,
   figures: {
     "mixed-sequential, mean of the special": {},
     "dmt − mixed-sequential, the first": { below: -1.2 },

@@ -7,6 +7,7 @@ export const experiment = experimentOf({
 16 rows. Held-out loss above the least possible; all rows alike is \`quality --subset 1\`.`,
   seeds: [1, 2, 3],
   tested: 1,
+  long: true,
   figures: {
     "all rows": {},
     "quality, the best half − all rows": { below: -0.2 },

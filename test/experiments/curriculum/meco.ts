@@ -9,6 +9,7 @@ export const experiment = experimentOf({
 training at this size, against what the paper has, so nothing is asserted of them.`,
   seeds: [1, 2, 3],
   tested: 1,
+  long: true,
   figures: {
     "no cool-down, plain rows": {},
     "cool-down − none, plain rows": { below: -0.45 },

@@ -10,6 +10,7 @@ export const experiment = experimentOf({
 of one layer, 150 steps of 16 rows. Losses are held out and above the least possible; \`static\` draws the natural mixture.`,
   seeds: [1, 2, 3],
   tested: 1,
+  long: true,
   figures: {
     "static, worst group": {},
     "static, mean of groups": {},

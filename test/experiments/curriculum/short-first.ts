@@ -7,6 +7,7 @@ export const experiment = experimentOf({
 of all lengths, against short ones first for as many steps and for about as many tokens. Held-out loss in nats.`,
   seeds: [1, 2, 3],
   tested: 1,
+  long: true,
   figures: {
     "all lengths": {},
     "short first, as many steps − all lengths": {},

@@ -8,6 +8,7 @@ export const experiment = experimentOf({
 rows of the old, then 100 of the new: all new, or a share of 0.7. Held-out losses in nats, the old one's at its worst.`,
   seeds: [1, 2, 3],
   tested: 1,
+  long: true,
   figures: {
     "all new, rise of the old": {},
     "stable-cpt − all new, rise of the old": { below: -0.9 },

@@ -11,6 +11,7 @@ stay behind, and the mean of the two models' logits lifts them. Students learn f
 all digits alike.`,
   seeds: [1, 2, 3],
   tested: 2,
+  long: true,
   figures: {
     "adjusted − cross-entropy, digits rare now": { above: 0.1 },
     "adjusted, digits rare in pre-training − the others": { below: -0.2 },

@@ -11,6 +11,7 @@ same student. "Outside" is the mass where the teacher has less than 0.01. "Least
 \`kd\`, \`jsd\`, \`reverse-kl\` and \`tvd\` leave of it otherwise.`,
   seeds: [1, 2, 3],
   tested: 3,
+  long: true,
   figures: {
     "kd, forward KL ÷ least": { below: 0.97 },
     "reverse-kl, reverse KL ÷ least": { below: 0.97 },

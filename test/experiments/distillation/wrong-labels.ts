@@ -10,6 +10,7 @@ is asserted of it. \`bd-kd\` is, against its paper, worse calibrated. Online, st
 each does.`,
   seeds: [1, 2, 3],
   tested: 1,
+  long: true,
   figures: {
     "labels, accuracy": {},
     "kd − labels, accuracy": { above: 0.08 },

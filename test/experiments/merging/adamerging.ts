@@ -101,6 +101,7 @@ expert's head, on rows that nothing else saw. Coefficients are learnt from 100 o
 of 0.003. The best weight for all tensors is chosen on the test rows themselves. The correlation is over rows of the learnt model.`,
   seeds: [1, 2, 3],
   tested: 1,
+  long: true,
   figures: {
     "weight 0.3 for all": {},
     "best of five weights on the test rows": {},

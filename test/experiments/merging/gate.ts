@@ -12,6 +12,7 @@ are certified where a bound on how far the robust model's logits can move keeps 
 can take back.`,
   seeds: [1, 2, 3],
   tested: 2,
+  long: true,
   figures: {
     "accurate, clean": {},
     "accurate, attacked": {},

@@ -81,10 +81,13 @@ export class Exchange {
       this.#told = (this.#told + bytes.toString("utf8")).slice(-TOLD);
     });
     child.stdout.on("data", (bytes: Buffer) => {
+      if (this.#failure) return;
       const parts = (this.#rest + this.#decoder.decode(bytes, { stream: true })).split("\n");
       this.#rest = parts.pop()!;
       for (const part of parts) this.#take(part);
       if (this.#rest.length > LONGEST) this.#failure ??= { kind: "long" };
+      // What is said now is not listened to, and could go on faster than it is read.
+      if (this.#failure) child.stdout.destroy();
       heard();
     });
   }
