@@ -42,18 +42,17 @@ interface Read extends TrainingData<Batch> {
   readonly watched: readonly HeldOutGroup[];
 }
 
-export function train(context: TrainContext): Promise<Outcome> {
-  const { options, seed } = context;
+/** Throws UserError for options that do not go together. */
+function checkOptions({ options, picks }: TrainContext): void {
+  const { method } = picks.loss[0]!;
+  const { name } = method;
   if (options.adversarial) checkPgd(options);
-  const loss = context.picks.loss[0]!;
-  const { name } = loss.method;
-  const embeds = loss.method.embeds?.(loss.values);
   if (options.loss_balance !== "none" && (name !== "ce" || options.head !== "own"))
     throw new UserError(
       `--loss-balance ${options.loss_balance} weighs rows by their cross-entropy, and --${name === "ce" ? "head sparse-etf" : `loss ${name}`} trains by another loss`,
       "leave one of them out",
     );
-  if (embeds && options.accumulate > 1)
+  if (method.embeds && options.accumulate > 1)
     throw new UserError(
       "--loss infonce compares all pairs of a step with each other, and --accumulate would part them",
       "raise --batch-size in its place; --recompute makes room",
@@ -67,11 +66,18 @@ export function train(context: TrainContext): Promise<Outcome> {
   if (options.log_fau !== undefined && options.log === undefined)
     throw new UserError("--log-fau tells the log, and there is none", "give --log FILE");
   if (options.schedule_search) checkScheduleSearch(options);
-  if (options.schedule_search && loss.method.perRow)
+  if (options.schedule_search && method.perRow)
     throw new UserError(
       `--schedule-search trains many times, and --loss ${name} remembers what was seen of rows`,
       "leave one of them out",
     );
+}
+
+export function train(context: TrainContext): Promise<Outcome> {
+  const { options, seed } = context;
+  checkOptions(context);
+  const loss = context.picks.loss[0]!;
+  const embeds = loss.method.embeds?.(loss.values);
   const asked = options.prequential ? { ...context, options: { ...options, shuffle: false, epochs: 1 } } : context;
   return runTraining<Batch, Read>(asked, {
     script: "train",
