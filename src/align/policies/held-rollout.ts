@@ -59,16 +59,19 @@ const areNumbers = (value: unknown): boolean => Array.isArray(value) && value.ev
 const BY_TOKEN = ["old", "reference", "estimates", "returns", "traits"] as const;
 
 /** Whether what a state holds is an answer. */
-export function isHeldAnswer(value: Json): boolean {
+export function isHeldAnswer(value: unknown): value is HeldAnswer {
   if (!isObject(value)) return false;
   const { prompt, ids, advantage } = value;
   const isWhole =
-    Number.isSafeInteger(prompt) && areNumbers(ids) && (typeof advantage === "number" || areNumbers(advantage));
+    Number.isSafeInteger(prompt) &&
+    Number(prompt) >= 0 &&
+    areNumbers(ids) &&
+    (typeof advantage === "number" || areNumbers(advantage));
   return isWhole && BY_TOKEN.every((name) => value[name] === undefined || areNumbers(value[name]));
 }
 
 /** Whether what a state holds is a rollout of so many answers. */
-export const isHeldRollout = (value: Json | undefined, answers: number): boolean =>
+export const isHeldRollout = (value: unknown, answers: number): value is HeldRollout =>
   isObject(value) &&
   [value.number, value.epoch].every((count) => Number.isSafeInteger(count)) &&
   isObject(value.told) &&

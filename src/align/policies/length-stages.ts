@@ -73,14 +73,14 @@ export class LengthStages implements Stateful {
   load(state: Json): void {
     const { seen, left } = isObject(state) ? state : {};
     const isPrompt = (own: unknown): own is number => Number.isSafeInteger(own) && (own as number) >= 0;
-    const isSeen = (own: Json) => Array.isArray(own) && own.length === 2 && isPrompt(own[0]);
+    const isSeen = (own: unknown): own is [number, Json] => Array.isArray(own) && own.length === 2 && isPrompt(own[0]);
     if (!Array.isArray(seen) || !Array.isArray(left) || !seen.every(isSeen) || !left.every(isPrompt))
       throw new UserError(
         "the saved prompts of --length-stages cannot be read",
         "remove the state, and align from the start",
       );
-    this.#seen = new Map((seen as unknown as [number, number][]).map(([prompt, always]) => [prompt, always === 1]));
-    this.#left = new Set(left as number[]);
+    this.#seen = new Map(seen.map(([prompt, always]) => [prompt, always === 1]));
+    this.#left = new Set(left);
   }
 }
 

@@ -190,8 +190,9 @@ export class RolloutSource implements BatchSource<PolicyBatch> {
         const { buffer = null, temperature = this.#temperature, stages = null } = more;
         const { plan, resumed, weights: weighing, buffer: keeping } = this.#options;
         const isCount = (count: unknown): count is number => Number.isSafeInteger(count) && (count as number) >= 0;
-        const isHeld = held === null || isHeldRollout(held, plan.sizes.answers);
-        if (!isCount(made) || !isCount(at) || typeof kl !== "number" || !isHeld || typeof temperature !== "number")
+        const own = isHeldRollout(held, plan.sizes.answers) ? held : undefined;
+        const isPlace = isCount(made) && isCount(at) && (held === null || own !== undefined);
+        if (!isPlace || typeof kl !== "number" || typeof temperature !== "number")
           throw new UserError(
             "the saved state does not say which rollout comes next",
             "it is damaged, or was written by another version",
@@ -200,7 +201,7 @@ export class RolloutSource implements BatchSource<PolicyBatch> {
         keeping?.load(buffer);
         this.#options.stages?.load(stages);
         [this.#made, this.#at, this.#kl, this.#temperature] = [made, at, kl, temperature];
-        this.#held = (held ?? undefined) as unknown as HeldRollout | undefined; // checked above
+        this.#held = own;
         resumed?.(made);
       },
     };

@@ -8,7 +8,7 @@
  */
 import { Random } from "../../data/random.ts";
 import { UserError } from "../../errors.ts";
-import { isObject, type Json } from "../../json.ts";
+import type { Json } from "../../json.ts";
 import type { Bound } from "../../method/bind.ts";
 import type { Stateful } from "../../method/stateful.ts";
 import { meanOf } from "./advantages.ts";
@@ -84,11 +84,11 @@ export class SampleBuffer implements Stateful {
     return this.#kept as unknown as Json;
   }
 
-  load(state: Json): void {
-    const isKept = (own: Json) => isHeldAnswer(own) && isObject(own) && Number.isSafeInteger(own.rollout);
+  load(state: unknown): void {
+    const isKept = (own: unknown): own is Kept => isHeldAnswer(own) && Number.isSafeInteger(own.rollout);
     if (!Array.isArray(state) || state.length > this.#setup.size || !state.every(isKept))
       throw new UserError("the saved answers of --buffer cannot be read", "remove the state, and align from the start");
-    this.#kept = state as unknown as readonly Kept[]; // checked above
+    this.#kept = state;
   }
 }
 

@@ -50,14 +50,13 @@ export function reply(errand: Errand, message: string): Reply {
   return { says: String(worked(errand, call[1]!, Number(call[2]))) };
 }
 
-/** The errand of a row; undefined of a row without one. */
-export function errandIn(extra: JsonObject): Errand | undefined {
-  const { errand } = extra;
-  if (!isObject(errand)) return undefined;
-  const { start, steps, workers } = errand;
-  const isDigit = (value: unknown) => Number.isInteger(value) && (value as number) >= 0 && (value as number) < DIGITS;
-  if (!isDigit(start) || !isObject(workers) || !Array.isArray(steps)) return undefined;
-  if (!Object.values(workers).every((rule) => typeof rule === "string" && /^\d{10}$/.test(rule))) return undefined;
-  if (!steps.every((name) => typeof name === "string" && Object.hasOwn(workers, name))) return undefined;
-  return errand as unknown as Errand; // checked above
+function isErrand(value: unknown): value is Errand {
+  const { start, steps, workers } = isObject(value) ? value : {};
+  if (!Number.isInteger(start) || Number(start) < 0 || Number(start) >= DIGITS) return false;
+  if (!isObject(workers) || !Array.isArray(steps)) return false;
+  const areRules = Object.values(workers).every((rule) => typeof rule === "string" && /^\d{10}$/.test(rule));
+  return areRules && steps.every((name) => typeof name === "string" && Object.hasOwn(workers, name));
 }
+
+/** The errand of a row; undefined of a row without one. */
+export const errandIn = ({ errand }: JsonObject): Errand | undefined => (isErrand(errand) ? errand : undefined);

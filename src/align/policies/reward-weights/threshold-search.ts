@@ -127,24 +127,25 @@ export class ThresholdSearch implements RewardWeights {
     const areNumbers = (all: unknown): all is number[] =>
       Array.isArray(all) && all.every((x) => typeof x === "number" && Number.isFinite(x));
     const size = this.#setup.thresholds.length;
-    const isFound = (one: unknown) => {
-      const { point, gold, means } = isObject(one as Json) ? (one as Record<string, Json>) : {};
+    const isFound = (one: unknown): one is Found => {
+      const { point, gold, means } = isObject(one) ? one : {};
       const isPoint = (all: unknown) => areNumbers(all) && all.length === size;
       return isPoint(point) && isPoint(means) && typeof gold === "number";
     };
-    const { weights = null, found, recent, rollouts } = isObject(state) ? state : {};
-    const isWhole = Array.isArray(found) && found.every(isFound) && Array.isArray(recent) && recent.every(areNumbers);
-    if (!isWhole || typeof rollouts !== "number")
+    const { weights = null, recent, rollouts, ...more } = isObject(state) ? state : {};
+    const found: unknown = more.found;
+    const isList = Array.isArray(found) && Array.isArray(recent);
+    if (!isList || !found.every(isFound) || !recent.every(areNumbers) || typeof rollouts !== "number")
       throw new UserError("the saved state of the search for thresholds is damaged", "start again without --resume");
     this.#weights.load(weights);
     this.#found = [];
     this.#search = nelderMead(this.#setup.thresholds, this.#tuning.steps);
     this.#search.next();
     // The same answers lead to the same points.
-    for (const one of found as unknown as Found[]) {
+    for (const one of found) {
       this.#found.push(one);
       this.#next(one.gold);
     }
-    [this.#recent, this.#rollouts] = [recent as number[][], rollouts];
+    [this.#recent, this.#rollouts] = [recent, rollouts];
   }
 }
