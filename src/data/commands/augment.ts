@@ -7,7 +7,7 @@ import { UserError } from "../../errors.ts";
 import { isObject, parseJson, show } from "../../json.ts";
 import { augmented, OPERATIONS, type Operation, type Synonyms, wordsOf } from "../augmenting/eda.ts";
 import type { AUGMENT } from "../augmenting/options.ts";
-import { readJsonLines } from "../files/jsonl.ts";
+import { readJsonFile } from "../files/jsonl.ts";
 import { Random } from "../random.ts";
 
 type AugmentContext = Context<typeof AUGMENT>;
@@ -40,13 +40,7 @@ function operationsOf({ operation, synonyms }: AugmentContext["options"]): reado
   return synonyms === undefined ? asked.filter((name) => name === "swap" || name === "delete") : asked;
 }
 
-async function* bytesOf(file: string): AsyncGenerator<Uint8Array> {
-  try {
-    yield* file === "-" ? Bun.stdin.stream() : Bun.file(file).stream();
-  } catch (error) {
-    throw new UserError(`${file} cannot be read: ${(error as Error).message}`, "the rows come first, as JSON lines");
-  }
-}
+const ROWS = "the rows come first, as JSON lines";
 
 /** Runs the sub-command. Copies that came out like their row are left out, so a rate of 0 leaves the rows alone. */
 export async function augment(context: AugmentContext): Promise<Outcome | undefined> {
@@ -60,7 +54,7 @@ export async function augment(context: AugmentContext): Promise<Outcome | undefi
   context.onExit((ok) => (ok ? target?.commit() : target?.discard()));
   target?.write("");
   let [rows, made, same] = [0, 0, 0];
-  for await (const { value, place } of readJsonLines(bytesOf(file), file === "-" ? "stdin" : file)) {
+  for await (const { value, place } of readJsonFile(file, { hint: ROWS })) {
     signal.throwIfAborted();
     const text = isObject(value) ? value[field] : undefined;
     if (!isObject(value) || typeof text !== "string")

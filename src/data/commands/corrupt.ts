@@ -7,18 +7,12 @@ import { isObject, show } from "../../json.ts";
 import { wordsOf } from "../augmenting/eda.ts";
 import type { Corruption, ImageShape } from "../corrupting/contract.ts";
 import type { CORRUPT } from "../corrupting/options.ts";
-import { readJsonLines } from "../files/jsonl.ts";
+import { readJsonFile } from "../files/jsonl.ts";
 import { Random } from "../random.ts";
 
 type CorruptContext = Context<typeof CORRUPT>;
 
-async function* bytesOf(file: string): AsyncGenerator<Uint8Array> {
-  try {
-    yield* file === "-" ? Bun.stdin.stream() : Bun.file(file).stream();
-  } catch (error) {
-    throw new UserError(`${file} cannot be read: ${(error as Error).message}`, "the rows come first, as JSON lines");
-  }
-}
+const ROWS = "the rows come first, as JSON lines";
 
 /** Throws UserError for values that are no range, and for sides that are no whole numbers. */
 function checkOptions({ range, shape }: CorruptContext["options"]): void {
@@ -77,7 +71,7 @@ export async function corrupt(context: CorruptContext): Promise<Outcome | undefi
   context.onExit((ok) => (ok ? target?.commit() : target?.discard()));
   target?.write("");
   let rows = 0;
-  for await (const { value, place } of readJsonLines(bytesOf(file), file === "-" ? "stdin" : file)) {
+  for await (const { value, place } of readJsonFile(file, { hint: ROWS })) {
     signal.throwIfAborted();
     if (!isObject(value) || value[field] === undefined)
       throw new UserError(`${place}: the row has no ${show(field)}`, "--field names the key that is corrupted");

@@ -57,3 +57,18 @@ function recordOf(bytes: Uint8Array, place: string, isFirst: boolean): LocatedVa
     );
   return parseRecord(row, place);
 }
+
+async function* bytesOf(file: string, hint: string, flag: string): AsyncGenerator<Uint8Array> {
+  try {
+    yield* file === "-" ? Bun.stdin.stream() : Bun.file(file).stream();
+  } catch (error) {
+    throw new UserError(`${flag}${file} cannot be read: ${(error as Error).message}`, hint);
+  }
+}
+
+/**
+ * The rows of a file, or of stdin for "-". Throws UserError for one that cannot be read: `hint` says what belongs
+ * there, `flag` which option named it.
+ */
+export const readJsonFile = (file: string, { hint, flag }: { hint: string; flag?: string }) =>
+  readJsonLines(bytesOf(file, hint, flag ? `${flag} ` : ""), file === "-" ? "stdin" : file);

@@ -5,7 +5,7 @@
  *   {"block": 0, "type": "train", "task": "a", "performance": 0.31}
  *   {"block": 1, "type": "test", "task": "b", "performance": 0.10}
  */
-import { readJsonLines } from "../../data/files/jsonl.ts";
+import { readJsonFile } from "../../data/files/jsonl.ts";
 import { UserError } from "../../errors.ts";
 import { isObject, type Json, show } from "../../json.ts";
 
@@ -42,19 +42,11 @@ function lineOf(value: Json, place: string): Line {
   return { block, type, task, performance };
 }
 
-async function* bytesOf(file: string): AsyncGenerator<Uint8Array> {
-  try {
-    yield* file === "-" ? Bun.stdin.stream() : Bun.file(file).stream();
-  } catch (error) {
-    throw new UserError(`${file} cannot be read: ${(error as Error).message}`, "the log comes first, as JSON lines");
-  }
-}
-
 /** Blocks by number. Throws UserError, with the line, for what is no log. */
 export async function readLog(file: string): Promise<Block[]> {
   const what = file === "-" ? "stdin" : file;
   const found = new Map<number, { type: Line["type"]; performance: Map<string, number[]> }>();
-  for await (const { value, place } of readJsonLines(bytesOf(file), what)) {
+  for await (const { value, place } of readJsonFile(file, { hint: "the log comes first, as JSON lines" })) {
     const line = lineOf(value, place);
     const own = found.get(line.block) ?? { type: line.type, performance: new Map<string, number[]>() };
     found.set(line.block, own);

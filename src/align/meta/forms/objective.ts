@@ -13,7 +13,8 @@ import { Random } from "../../../data/random.ts";
 import { logSoftmax } from "../../../run/small-nets/categorical.ts";
 import { gruStep, gruWeights } from "../../../run/small-nets/gru.ts";
 import { clockOf, type Form, type Rival } from "../form.ts";
-import { addEntropy, addLog, type Lab, Tabular, type Trail } from "../tabular.ts";
+import { addLog, type Lab, Tabular, type Trail } from "../tabular.ts";
+import { tabularLifetime } from "../tabular-lifetime.ts";
 
 const CLASSES = 8;
 /** Values that the recurrent network reads. */
@@ -98,27 +99,11 @@ function live(lab: Lab, parts: Parts, clock: ReturnType<typeof clockOf>, length:
   return learner.worth();
 }
 
-/** The learner by advantages of a table of values, with a constant entropy bonus. */
-function byAdvantages(lab: Lab, bonus: number, length: number, key: number): number {
-  const learner = new Tabular(lab, key);
-  for (let update = 0; update < length; update++) {
-    const into = new Float64Array(learner.logits.length);
-    const trails = learner.walk();
-    for (const trail of trails)
-      for (const [i, gain] of learner.advantages(trail).entries()) {
-        addLog(learner, into, [trail.states[i]!, trail.actions[i]!], gain);
-        addEntropy(learner, into, trail.states[i]!, bonus * lab.entropy);
-      }
-    learner.raise(into, lab.lr / trails.length);
-  }
-  return learner.worth();
-}
-
 export function objectiveForm(lab: Lab, units: number, lengths: readonly [number, number], sees: boolean): Form {
   const clock = clockOf(lengths, sees);
   const rival = (name: string, bonus: number): Rival => ({
     name,
-    live: (length, key) => byAdvantages(lab, bonus, length, key),
+    live: (length, key) => tabularLifetime(lab, () => [1, bonus], length, key),
   });
   return {
     first(seed) {

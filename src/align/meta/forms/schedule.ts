@@ -11,27 +11,11 @@ import { Random } from "../../../data/random.ts";
 import { Mlp } from "../../../run/small-nets/mlp.ts";
 import { clockOf, type Form, type Rival } from "../form.ts";
 import { lifetime, type Multipliers } from "../lifetime.ts";
-import { addEntropy, addLog, type Lab, Tabular } from "../tabular.ts";
+import type { Lab } from "../tabular.ts";
+import { tabularLifetime } from "../tabular-lifetime.ts";
 
 /** What constants are tried. */
 const GRID = [0.3, 1, 3];
-
-/** A lifetime in a world of several states, by advantages of a table of values. */
-function tabularLifetime(lab: Lab, multipliers: Multipliers, length: number, key: number): number {
-  const learner = new Tabular(lab, key);
-  for (let update = 0; update < length; update++) {
-    const [rate, bonus] = multipliers(update / length, length);
-    const into = new Float64Array(learner.logits.length);
-    const trails = learner.walk();
-    for (const trail of trails)
-      for (const [i, gain] of learner.advantages(trail).entries()) {
-        addLog(learner, into, [trail.states[i]!, trail.actions[i]!], gain);
-        addEntropy(learner, into, trail.states[i]!, bonus * lab.entropy);
-      }
-    learner.raise(into, (lab.lr * rate) / trails.length);
-  }
-  return learner.worth();
-}
 
 export function scheduleForm(
   lab: Lab,

@@ -1,5 +1,5 @@
 /** Pairs of phrases: a new one, and the one whose meaning it is to keep. JSON lines of `new` and `anchor`. */
-import { readJsonLines } from "../../../data/files/jsonl.ts";
+import { readJsonFile } from "../../../data/files/jsonl.ts";
 import { UserError } from "../../../errors.ts";
 import { isObject, show } from "../../../json.ts";
 
@@ -10,21 +10,12 @@ export interface PhrasePair {
   readonly place: string;
 }
 
-async function* bytesOf(file: string): AsyncGenerator<Uint8Array> {
-  try {
-    yield* Bun.file(file).stream();
-  } catch (error) {
-    throw new UserError(
-      `--class-anchor ${file} cannot be read: ${(error as Error).message}`,
-      'it holds lines such as {"new": "a blicket dog", "anchor": "a dog"}',
-    );
-  }
-}
+const HINT = 'it holds lines such as {"new": "a blicket dog", "anchor": "a dog"}';
 
 /** Reads them all. Throws UserError, with the line, for what is no pair. */
 export async function readPhrasePairs(file: string): Promise<PhrasePair[]> {
   const pairs: PhrasePair[] = [];
-  for await (const { value, place } of readJsonLines(bytesOf(file), file)) {
+  for await (const { value, place } of readJsonFile(file, { flag: "--class-anchor", hint: HINT })) {
     const { new: fresh, anchor } = isObject(value) ? value : {};
     for (const [key, phrase] of Object.entries({ new: fresh, anchor }))
       if (typeof phrase !== "string" || phrase.trim() === "")
