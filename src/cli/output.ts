@@ -28,7 +28,7 @@ const bytesOf = (text: string | Uint8Array): Uint8Array => (typeof text === "str
  * stdout for "-". A FIFO or a device takes what is written as it comes. A file is made at the first write, beside its
  * target, and renamed by `commit`; of a link the file that it leads to is replaced.
  */
-export function textOutput(out: string): TextOutput {
+export function textOutput(out: string, flag = "--out"): TextOutput {
   if (out === "-" || out === "/dev/stdout")
     return {
       write: (text) => (typeof text === "string" ? writeText(text) : writeAll(1, text)),
@@ -44,14 +44,14 @@ export function textOutput(out: string): TextOutput {
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === "EPIPE") throw error;
       throw new UserError(
-        `--out: ${out} cannot be written (${(error as NodeJS.ErrnoException).code})`,
+        `${flag}: ${out} cannot be written (${(error as NodeJS.ErrnoException).code})`,
         "choose another place",
         1,
       );
     }
   };
   const stat = attempt(() => statSync(out, { throwIfNoEntry: false }));
-  if (stat?.isDirectory()) throw new UserError(`--out: ${out} is a folder`, "this script writes one file; name it");
+  if (stat?.isDirectory()) throw new UserError(`${flag}: ${out} is a folder`, "this script writes one file; name it");
   const isFile = stat === undefined || stat.isFile();
   const isLink = lstatSync(out, { throwIfNoEntry: false })?.isSymbolicLink() && existsSync(out);
   return {

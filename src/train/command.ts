@@ -23,6 +23,7 @@ import type { TrainingData } from "../run/training/technique.ts";
 import { adversarialWork } from "./adversarial.ts";
 import { fixedHeadObjective } from "./fixed-head.ts";
 import { chosenMask, withPromptsChanged } from "./increments.ts";
+import { openNumbers } from "./kept-numbers.ts";
 import { fauLog } from "./log-fau.ts";
 import { lossBalance } from "./loss-balance.ts";
 import type { TRAIN } from "./options.ts";
@@ -111,6 +112,7 @@ export function train(context: TrainContext): Promise<Outcome> {
       const target = options.private_head;
       const second = target === undefined ? undefined : await PrivateHead.make(built, target, privateFrom);
       const chosen = ofRows(loss, options) ? chosenLoss(loss, model, source, options) : undefined;
+      const kept = context.dryRun ? undefined : openNumbers(chosen, textOutput);
       const objective = objectiveOf(model, source, options, seed, { loss, chosen, weigher: balance?.weigher, second });
       const searched = options.schedule_search
         ? await searchedRate(context, built, { source, objective, heldOut: watched })
@@ -130,7 +132,7 @@ export function train(context: TrainContext): Promise<Outcome> {
         updates: chosen?.numbers ? [chosen.numbers] : [],
         async end(lineage) {
           if (second && target !== undefined) await second.save(target, built.files, lineage);
-          await saveNumbers(chosen);
+          await kept?.save();
         },
         ...withPromptsChanged(source, options, {
           ...{ seed, pad: tools?.tokenizer?.pad, steps: built.steps, accumulate: options.accumulate },
@@ -141,6 +143,7 @@ export function train(context: TrainContext): Promise<Outcome> {
           balance?.free();
           moved?.free();
           second?.free();
+          kept?.discard();
         },
       };
     },
@@ -165,17 +168,6 @@ const chosenLoss = (
     counts: () => labelCounts(source, model.sizes.outputs),
     places: "examples" in source ? source.examples.map(({ place }) => place) : undefined,
   });
-
-/** Writes the numbers of rows that a loss keeps, as JSON lines. */
-async function saveNumbers(chosen: ChosenLoss | undefined): Promise<void> {
-  const { loss, numbers } = chosen ?? {};
-  const keeps = loss?.method.keeps?.(loss.values);
-  if (!keeps || !numbers) return;
-  const target = textOutput(keeps.file);
-  for (const [place, value] of await numbers.numbers())
-    target.write(`${JSON.stringify({ place, [keeps.key]: value })}\n`);
-  target.commit();
-}
 
 interface ObjectiveParts {
   readonly loss: Bound<LabelLoss>;

@@ -1,6 +1,6 @@
 /** `--loss` in the scripts that learn labels. */
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { dataOf } from "../support/checkpoint-values.ts";
@@ -113,4 +113,10 @@ test.each([
 ])("refused: %s %s", async (script, line, message) => {
   const { code, err } = await run(script, line);
   expect([code, err]).toEqual([2, expect.stringContaining(message)]);
+});
+
+test("a place for the numbers of rows that cannot be written is refused before any step", async () => {
+  const { code, err } = await run("train", `base/ ${FIT} --loss aldr --aldr-save none/rows.jsonl -o x/`);
+  expect([code, err]).toEqual([1, expect.stringContaining("--aldr-save: none/rows.jsonl cannot be written (ENOENT)")]);
+  expect([existsSync(at("x")), existsSync(at("x-state"))]).toEqual([false, false]);
 });

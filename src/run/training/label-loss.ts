@@ -49,8 +49,8 @@ export interface LabelLoss<O extends Options = Options> extends MethodInfo<O> {
   readonly counts?: true;
   /** A number of each row that lasts from visit to visit: what it begins with. Of classifiers in `train` alone. */
   perRow?(values: Values<O>): number;
-  /** Where these numbers are written at the end, and what they are called there. */
-  keeps?(values: Values<O>): { readonly file: string; readonly key: string } | undefined;
+  /** Where these numbers are written at the end, which option says so, and what they are called there. */
+  keeps?(values: Values<O>): { readonly file: string; readonly option: string; readonly key: string } | undefined;
   /** Whether --smoothing and --z-loss are a part of it. */
   readonly softens?: true;
   /** Refuses values that do not fit together, and models of so many outputs. Throws UserError. */

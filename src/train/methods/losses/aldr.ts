@@ -27,7 +27,7 @@ export const method = defineLabelLoss({
     ownRow: true,
   },
   perRow: ({ aldr_lambda }) => aldr_lambda,
-  keeps: ({ aldr_save: file }) => (file === undefined ? undefined : { file, key: "lambda" }),
+  keeps: ({ aldr_save: file }) => (file === undefined ? undefined : { file, option: "aldr_save", key: "lambda" }),
   options: {
     aldr_lambda: { type: "number > 0", default: 1, help: "temperature that rows begin with", value: "LAMBDA" },
     aldr_alpha: { type: "number > 1", default: 2, help: "how far it falls: to 1 - 1 / ALPHA of it", value: "ALPHA" },
