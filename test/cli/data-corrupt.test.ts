@@ -41,6 +41,16 @@ test("labels stay, values lie in the range, and the same seed makes the same row
   expect(readFileSync(join(folder, "noisy.jsonl"), "utf8")).toBe(text);
 });
 
+test("values that lie outside of the range are told of", async () => {
+  const cut = await corrupt("images.jsonl --corruption brightness -o cut.jsonl");
+  expect([cut.code, cut.err]).toEqual([
+    0,
+    expect.stringMatching(/\d+ values lay outside of --range 0,1, and were cut/),
+  ]);
+  const whole = await corrupt("images.jsonl --corruption brightness --range -1,1 -o whole.jsonl");
+  expect(whole.err).not.toContain("outside of --range");
+});
+
 test("images are square unless --shape says so, and texts lose words", async () => {
   const square = await corrupt("images.jsonl --corruption pixelate --range -1,1 -q");
   const wide = await corrupt("images.jsonl --corruption pixelate --range -1,1 --shape 1,2,8 -q");

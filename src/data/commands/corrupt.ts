@@ -70,17 +70,21 @@ export async function corrupt(context: CorruptContext): Promise<Outcome | undefi
   const target = context.dryRun || (options.json && out === "-") ? undefined : textOutput(out);
   context.onExit((ok) => (ok ? target?.commit() : target?.discard()));
   target?.write("");
-  let rows = 0;
+  let [rows, outside] = [0, 0];
+  const [low = 0, high = 1] = options.range;
   for await (const { value, place } of readJsonFile(file, { hint: ROWS })) {
     signal.throwIfAborted();
     if (!isObject(value) || value[field] === undefined)
       throw new UserError(`${place}: the row has no ${show(field)}`, "--field names the key that is corrupted");
     const random = new Random(seed, "corrupt", method.name, severity, rows);
+    const own = value[field];
+    const worse = corrupted(method, own, { options, random, place });
     rows++;
-    target?.write(
-      `${JSON.stringify({ ...value, [field]: corrupted(method, value[field], { options, random, place }) })}\n`,
-    );
+    if (Array.isArray(own)) outside += own.filter((x) => Number(x) < low || Number(x) > high).length;
+    target?.write(`${JSON.stringify({ ...value, [field]: worse })}\n`);
   }
+  if (outside > 0)
+    context.warn(`${outside} values lay outside of --range ${options.range.join(",")}, and were cut off there`);
   if (options.json) context.json({ rows, corruption: method.name, severity, amount: method.amounts[severity - 1]! });
   else if (context.dryRun) context.print(`${rows} rows, ${method.name} of severity ${severity}`);
   return out === "-" ? undefined : { output: `${out} (${rows} rows)` };
