@@ -62,7 +62,8 @@ export function courseOf(
     const done = (step - 1) / steps - start;
     const t = warmup === 0 ? (done >= 0 ? 1 : 0) : Math.min(1, Math.max(0, done / warmup));
     const risen = t * t * (3 - 2 * t);
-    return { epsilon: last * risen, lambda: risen > 0 ? lambda * (1 - risen) : 0 };
+    const epsilon = last * risen;
+    return { epsilon, lambda: epsilon > 0 ? lambda * (1 - risen) : 0 };
   };
 }
 

@@ -156,7 +156,7 @@ test("a radius of 0 is training on the rows as they are", async () => {
   );
   const [plain, none] = [await tensorsOf(join(folder, "as-they-are")), await tensorsOf(join(folder, "no-radius"))];
   for (const [name, values] of plain)
-    for (const [i, value] of values.entries()) expect(Math.abs(none.get(name)![i]! - value)).toBeLessThan(2e-4);
+    for (const [i, value] of values.entries()) expect(Math.abs(none.get(name)![i]! - value)).toBeLessThan(1e-5);
 });
 
 test("a run that is cut and resumed gives the same bytes", async () => {
