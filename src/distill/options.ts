@@ -1,6 +1,7 @@
 /** Options of `distill` and its sub-command, besides those of a method. */
 import { READING } from "../data/options.ts";
 import type { Options } from "../method/options.ts";
+import { ADVERSARIAL } from "../run/adversarial/options.ts";
 import { LABEL_LOSS } from "../run/training/label-loss.ts";
 import { DATA, RUN } from "../run/training/options.ts";
 import { SAMPLES } from "./sampled.ts";
@@ -17,6 +18,11 @@ export const DISTILL = {
   label_weight: { type: "number >= 0", help: "weight of the loss of the labels; 0 for most methods", value: "W" },
   loss: { ...LABEL_LOSS.loss, help: "the loss of the labels" },
   ...SAMPLES,
+  ...ADVERSARIAL,
+  adversarial: {
+    ...ADVERSARIAL.adversarial,
+    help: "rows of numbers are moved against the student, anew at every step; mtard shows them to all teachers but the first",
+  },
 } as const satisfies Options;
 
 /** Options of `distill cache`. */

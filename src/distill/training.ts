@@ -7,6 +7,7 @@ import type { Gpu } from "../gpu/gpu.ts";
 import { keyedNormals } from "../keyed-random.ts";
 import type { Bound } from "../method/bind.ts";
 import type { Model } from "../model/model.ts";
+import { adversarialWork } from "../run/adversarial/training-work.ts";
 import type { Adaptive } from "../run/training/adaptive.ts";
 import { type BatchSource, labelCounts, type ReadRows } from "../run/training/batch-source.ts";
 import type { Controller } from "../run/training/controller.ts";
@@ -51,6 +52,7 @@ export async function setUpTraining(
   const { chosen, weights, parts } = choices;
   const { method, values } = chosen;
   const { gpu, model, steps } = built;
+  const moved = await adversarialWork(model, data.source, options, { seed, beside: method.beside === true });
   const loaded = await data.teachers.load(built);
   const { teachers, models } = loaded;
   const speaks = teachers[0]?.sizes;
@@ -61,7 +63,7 @@ export async function setUpTraining(
   // A teacher that learns is counted among what is trained.
   const held = trains ? 0 : teachers.reduce((sum, { bytes }) => sum + bytes, 0);
   return {
-    source: batchesFor(run, choices, data, built, loaded.models[0]),
+    source: moved?.source ?? batchesFor(run, choices, data, built, loaded.models[0]),
     objective: distillObjective({
       model,
       chosen,
@@ -80,12 +82,13 @@ export async function setUpTraining(
     extra: [...extra.values(), ...(trains ? models[0]!.trainable() : [])],
     controllers: adaptive ? [controllerOf(adaptive)] : [],
     updates: parts.flatMap((part) => part.updates?.(gpu, [...model.trainable(), ...extra.values()]) ?? []),
-    memory: held > 0 ? { teachers: held } : {},
+    memory: { ...(held > 0 ? { teachers: held } : {}), ...moved?.memory },
     end: async (lineage) => {
       const ending = { ...loaded, lineage };
       for (const part of parts) await part.end?.(ending);
     },
     free: () => {
+      moved?.free();
       for (const teacher of teachers) teacher.free();
       for (const parameter of extra.values()) parameter.free();
     },

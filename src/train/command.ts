@@ -10,6 +10,7 @@ import { UserError } from "../errors.ts";
 import type { Bound } from "../method/bind.ts";
 import type { Model } from "../model/model.ts";
 import { checkPgd } from "../run/adversarial/options.ts";
+import { adversarialWork } from "../run/adversarial/training-work.ts";
 import { labelCounts, type ReadRows, readBatches } from "../run/training/batch-source.ts";
 import { classLosses } from "../run/training/class-losses.ts";
 import type { Controller } from "../run/training/controller.ts";
@@ -20,7 +21,6 @@ import type { Objective } from "../run/training/objective.ts";
 import { refuseGroups } from "../run/training/option-checks.ts";
 import { runTraining } from "../run/training/run-training.ts";
 import type { TrainingData } from "../run/training/technique.ts";
-import { adversarialWork } from "./adversarial.ts";
 import { certifiedWork, checkCertified } from "./certified.ts";
 import { fixedHeadObjective } from "./fixed-head.ts";
 import { chosenMask, withPromptsChanged } from "./increments.ts";
@@ -33,6 +33,7 @@ import { openPrivate, PrivateHead } from "./private-head.ts";
 import { checkScheduleSearch } from "./schedule-search.ts";
 import { shiftWarning } from "./shift-warning.ts";
 import { searchedRate } from "./short-lives.ts";
+import { checkSmooth, marginMoves, smoothObjective } from "./smooth-adversarial.ts";
 
 export type TrainContext = Context<typeof TRAIN>;
 
@@ -50,6 +51,7 @@ function checkOptions({ options, picks }: TrainContext): void {
   const { name } = method;
   if (options.adversarial) checkPgd(options);
   checkCertified(options);
+  checkSmooth(options);
   if (options.loss_balance !== "none" && (name !== "ce" || options.head !== "own"))
     throw new UserError(
       `--loss-balance ${options.loss_balance} weighs rows by their cross-entropy, and --${name === "ce" ? "head sparse-etf" : `loss ${name}`} trains by another loss`,
@@ -110,7 +112,11 @@ export function train(context: TrainContext): Promise<Outcome> {
           "--loss-balance awl learns what groups weigh, and the adapter weighs tokens that are marked",
           "leave one of them out",
         );
-      const moved = await adversarialWork(model, source, options, seed);
+      const smooth = options.adversarial && options.adversarial_loss === "smooth";
+      const moved = await adversarialWork(model, source, options, {
+        seed,
+        ...(smooth ? { beside: true, grows: marginMoves } : {}),
+      });
       const target = options.private_head;
       const second = target === undefined ? undefined : await PrivateHead.make(built, target, privateFrom);
       const chosen = ofRows(loss, options) ? chosenLoss(loss, model, source, options) : undefined;
@@ -130,6 +136,7 @@ export function train(context: TrainContext): Promise<Outcome> {
           [
             ...(searched ? [searched] : []),
             ...(certified?.controllers ?? []),
+            ...courseOf(loss, built.steps),
             ...shiftWarning(options, context),
             ...fauLog(options, source, { model, pad: tools?.tokenizer?.pad ?? 0 }, context),
           ],
@@ -160,6 +167,14 @@ export function train(context: TrainContext): Promise<Outcome> {
 const followed = (own: readonly Controller[], stream: Prequential | undefined) =>
   stream ? { controllers: [...own, stream], told: () => stream.told() } : { controllers: own };
 
+/** Gives programs the numbers of a loss that change with the steps. */
+function courseOf({ method, values }: Bound<LabelLoss>, steps: number): Controller[] {
+  const course = method.course?.(values);
+  if (!course) return [];
+  const numbers = (step: number) => course((step - 1) / steps);
+  return [{ name: "loss", values: numbers, state: () => null, load: () => {} }];
+}
+
 /** Whether the model's own head learns by a loss of labels. */
 const ofRows = ({ method }: Bound<LabelLoss>, { head }: TrainContext["options"]): boolean =>
   method.objective === undefined && head === "own";
@@ -174,6 +189,7 @@ const chosenLoss = (
     ...{ model, smoothing, zLoss, micro },
     counts: () => labelCounts(source, model.sizes.outputs),
     places: "examples" in source ? source.examples.map(({ place }) => place) : undefined,
+    follows: true,
   });
 
 interface ObjectiveParts {
@@ -193,12 +209,14 @@ function objectiveOf(
   const { smoothing, z_loss: zLoss, recompute } = options;
   const classes = classLosses(model, options, seed);
   const { method, values } = loss;
-  if (classes && (weigher || method.name !== "ce"))
+  if (classes && (weigher || !chosen || (options.mixup > 0 && method.name !== "ce")))
     throw new UserError(
-      `--mixup and --contrastive do not go with ${weigher ? "--loss-balance" : `--loss ${method.name}`}`,
+      `--mixup and --contrastive do not go with ${weigher ? "--loss-balance" : options.head === "own" ? `--loss ${method.name}` : "--head sparse-etf"}`,
       "leave one of them out",
     );
   if (method.objective) return method.objective(model, { values, smoothing });
+  if (options.adversarial && options.adversarial_loss === "smooth" && chosen)
+    return smoothObjective(model, { loss: chosen, weight: options.smooth_weight, rho: options.smooth_rho });
   const increments = chosenMask(model, source, options);
   if (options.head === "own")
     return crossEntropyObjective(model, {
@@ -210,8 +228,6 @@ function objectiveOf(
       `--head sparse-etf is trained by cross-entropy, and not by --loss ${method.name}`,
       "leave one out",
     );
-  if (classes)
-    throw new UserError("--mixup and --contrastive do not go with --head sparse-etf", "leave one of them out");
   if (increments)
     throw new UserError("--increment-mask and --head sparse-etf are two objectives", "leave one of them out");
   const { etf_sparsity: sparsity, etf_steps: steps } = options;
