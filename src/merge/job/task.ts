@@ -44,7 +44,9 @@ export interface ValuedTask extends MergeTask {
 export const entriesOf = ({ base, models }: Pick<MergeTask, "base" | "models">): readonly TensorEntry[] =>
   base ? [base, ...models] : models;
 
-/** How a tensor is cut; left out, as suits the adapter. Tests set it to see several chunks, read again for every pass. */
+/**
+ * How a tensor is cut; left out, as suits the adapter. Tests set it to see several chunks, read again for every pass.
+ */
 export interface ChunkSizes {
   /** Values per chunk and input. */
   readonly chunkValues?: number;

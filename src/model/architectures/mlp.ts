@@ -1,6 +1,6 @@
 /**
- * A classifier of vectors: linear layers with an activation between them. An architecture of our own, named like the
- * others.
+ * A classifier of vectors: linear layers with an activation between them. With `problem_type` "regression" its
+ * `num_labels` outputs are numbers. An architecture of our own, named like the others.
  */
 import { gelu, relu } from "../../tensor/ops/activation.ts";
 import type { Architecture, ParameterSpec } from "../architecture.ts";
@@ -23,6 +23,7 @@ export interface MlpConfig {
   readonly norm: BatchNorm | undefined;
   /** In place of the linear head. */
   readonly keyValue: KeyValueHead | undefined;
+  readonly problem: "single_label_classification" | "regression";
 }
 
 export const method: Architecture<MlpConfig> = {
@@ -32,6 +33,7 @@ export const method: Architecture<MlpConfig> = {
   cite: "ingot",
   options: {},
   task: "classifier",
+  regresses: ({ problem }) => problem === "regression",
 
   config(json, where) {
     const c = new ConfigReader(json, where);
@@ -42,6 +44,7 @@ export const method: Architecture<MlpConfig> = {
       act: c.oneOf("hidden_act", ["relu", "gelu"], "relu"),
       norm: batchNorm(c),
       keyValue: keyValueHead(c),
+      problem: c.oneOf("problem_type", ["single_label_classification", "regression"], "single_label_classification"),
     };
   },
 
@@ -52,6 +55,7 @@ export const method: Architecture<MlpConfig> = {
     hidden_act: c.act,
     ...batchNormJson(c.norm),
     ...keyValueJson(c.keyValue),
+    problem_type: c.problem,
   }),
 
   sizes: (c) => ({
