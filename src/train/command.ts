@@ -21,6 +21,7 @@ import { refuseGroups } from "../run/training/option-checks.ts";
 import { runTraining } from "../run/training/run-training.ts";
 import type { TrainingData } from "../run/training/technique.ts";
 import { adversarialWork } from "./adversarial.ts";
+import { withDenoisers } from "./denoisers.ts";
 import { fixedHeadObjective } from "./fixed-head.ts";
 import { chosenMask, withPromptsChanged } from "./increments.ts";
 import { openNumbers } from "./kept-numbers.ts";
@@ -86,7 +87,9 @@ export function train(context: TrainContext): Promise<Outcome> {
     embeds,
     model: context.args[0] ?? (options.init === undefined ? "-" : undefined),
     data: async (opened) => ({
-      source: await readBatches(options, opened),
+      ...(await withDenoisers(await readBatches(options, opened), options, opened, () =>
+        heldOutGroups(options, opened.split),
+      )),
       privateFrom: await openPrivate(options.private_from),
       watched: options.schedule_search
         ? await readHeldOut(heldOutGroups(options, opened.split), opened, options.batch_size)
