@@ -18,10 +18,11 @@ const MOST_CLASSES = 256;
 
 /** Throws UserError for a model whose outputs have no bounds here. `what` is the option that asks for them. */
 export function expectBounds(model: Model, ref: string, what: string): void {
-  const { architecture, json, sizes, adapter } = model;
+  const { architecture, json, sizes, adapter, task } = model;
   const { bounds } = architecture;
   const why = bounds
-    ? (bounds.lacks(architecture.config(json, ref)) ??
+    ? ((task === "classifier" ? undefined : `it is a ${task}`) ??
+      bounds.lacks(architecture.config(json, ref)) ??
       (adapter ? "its adapter is not merged into it" : undefined) ??
       (sizes.outputs > MOST_CLASSES ? `it has ${sizes.outputs} classes, more than ${MOST_CLASSES}` : undefined))
     : `there are none for ${architecture.name}`;
