@@ -15,11 +15,11 @@ import { classLosses } from "../run/training/class-losses.ts";
 import type { Controller } from "../run/training/controller.ts";
 import { crossEntropyObjective, type RowWeigher } from "../run/training/cross-entropy.ts";
 import { type HeldOutGroup, heldOutGroups, readHeldOut } from "../run/training/held-out.ts";
-import { type ChosenLoss, chooseLoss, type LabelLoss } from "../run/training/label-loss.ts";
+import { type ChosenLoss, chooseLoss, type LabelLoss, type OwnLoss } from "../run/training/label-loss.ts";
 import type { Objective } from "../run/training/objective.ts";
 import { refuseGroups } from "../run/training/option-checks.ts";
 import { runTraining } from "../run/training/run-training.ts";
-import type { TrainingData } from "../run/training/technique.ts";
+import type { Built, TrainingData } from "../run/training/technique.ts";
 import { adversarialWork } from "./adversarial.ts";
 import { fixedHeadObjective } from "./fixed-head.ts";
 import { chosenMask, withPromptsChanged } from "./increments.ts";
@@ -53,9 +53,9 @@ function checkOptions({ options, picks }: TrainContext): void {
       `--loss-balance ${options.loss_balance} weighs rows by their cross-entropy, and --${name === "ce" ? "head sparse-etf" : `loss ${name}`} trains by another loss`,
       "leave one of them out",
     );
-  if (method.embeds && options.accumulate > 1)
+  if ((method.embeds || method.whole) && options.accumulate > 1)
     throw new UserError(
-      "--loss infonce compares all pairs of a step with each other, and --accumulate would part them",
+      `--loss ${name} compares all ${method.embeds ? "pairs" : "rows"} of a step with each other, and --accumulate would part them`,
       "raise --batch-size in its place; --recompute makes room",
     );
   if (options.prompt_weight !== undefined && options.loss_balance !== "none")
@@ -67,9 +67,9 @@ function checkOptions({ options, picks }: TrainContext): void {
   if (options.log_fau !== undefined && options.log === undefined)
     throw new UserError("--log-fau tells the log, and there is none", "give --log FILE");
   if (options.schedule_search) checkScheduleSearch(options);
-  if (options.schedule_search && method.perRow)
+  if (options.schedule_search && (method.perRow || method.remembers))
     throw new UserError(
-      `--schedule-search trains many times, and --loss ${name} remembers what was seen of rows`,
+      `--schedule-search trains many times, and --loss ${name} remembers ${method.remembers ?? "what was seen of rows"}`,
       "leave one of them out",
     );
 }
@@ -113,7 +113,10 @@ export function train(context: TrainContext): Promise<Outcome> {
       const second = target === undefined ? undefined : await PrivateHead.make(built, target, privateFrom);
       const chosen = ofRows(loss, options) ? chosenLoss(loss, model, source, options) : undefined;
       const kept = context.dryRun ? undefined : openNumbers(chosen, textOutput);
-      const objective = objectiveOf(model, source, options, seed, { loss, chosen, weigher: balance?.weigher, second });
+      const own = await ownLoss(loss, built, source, context);
+      const objective =
+        own?.objective ??
+        objectiveOf(model, source, options, seed, { loss, chosen, weigher: balance?.weigher, second });
       const searched = options.schedule_search
         ? await searchedRate(context, built, { source, objective, heldOut: watched })
         : undefined;
@@ -123,13 +126,14 @@ export function train(context: TrainContext): Promise<Outcome> {
         ...followed(
           [
             ...(searched ? [searched] : []),
+            ...(own?.controllers ?? []),
             ...shiftWarning(options, context),
             ...fauLog(options, source, { model, pad: tools?.tokenizer?.pad ?? 0 }, context),
           ],
           options.prequential ? new Prequential() : undefined,
         ),
-        extra: [...(balance?.extra ?? []), ...(second?.parameters ?? [])],
-        updates: chosen?.numbers ? [chosen.numbers] : [],
+        extra: [...(balance?.extra ?? []), ...(second?.parameters ?? []), ...(own?.extra ?? [])],
+        updates: [...(chosen?.numbers ? [chosen.numbers] : []), ...(own?.updates ?? [])],
         async end(lineage) {
           if (second && target !== undefined) await second.save(target, built.files, lineage);
           await kept?.save();
@@ -144,6 +148,7 @@ export function train(context: TrainContext): Promise<Outcome> {
           moved?.free();
           second?.free();
           kept?.discard();
+          for (const parameter of own?.extra ?? []) parameter.free();
         },
       };
     },
@@ -155,7 +160,37 @@ const followed = (own: readonly Controller[], stream: Prequential | undefined) =
 
 /** Whether the model's own head learns by a loss of labels. */
 const ofRows = ({ method }: Bound<LabelLoss>, { head }: TrainContext["options"]): boolean =>
-  method.objective === undefined && head === "own";
+  method.own === undefined && head === "own";
+
+/** The objective of a loss that has its own. Throws UserError where other options change the objective, too. */
+function ownLoss(
+  { method, values }: Bound<LabelLoss>,
+  { model, steps }: Built,
+  source: ReadRows,
+  { options, seed }: TrainContext,
+): OwnLoss | Promise<OwnLoss> | undefined {
+  if (!method.own) return undefined;
+  const other = [
+    options.head !== "own" && `--head ${options.head}`,
+    options.mixup > 0 && "--mixup",
+    options.contrastive > 0 && "--contrastive",
+    chosenMask(model, source, options) && "--increment-mask",
+    options.z_loss > 0 && !method.softens && "--z-loss",
+    options.smoothing > 0 && !method.softens && "--smoothing",
+  ].find((flag) => flag);
+  if (other)
+    throw new UserError(
+      `${other} is a part of cross-entropy, and --loss ${method.name} is another loss`,
+      "leave one out",
+    );
+  const { smoothing, z_loss: zLoss, recompute } = options;
+  method.check?.(values, { outputs: model.sizes.outputs, isClassifier: model.task === "classifier" });
+  return method.own({
+    ...{ model, values, steps, seed, recompute, softened: { smoothing, zLoss } },
+    places: "examples" in source ? source.examples.map(({ place }) => place) : undefined,
+    batch: source.largest().rows,
+  });
+}
 
 const chosenLoss = (
   loss: Bound<LabelLoss>,
@@ -185,13 +220,12 @@ function objectiveOf(
 ): Objective<Batch> {
   const { smoothing, z_loss: zLoss, recompute } = options;
   const classes = classLosses(model, options, seed);
-  const { method, values } = loss;
+  const { method } = loss;
   if (classes && (weigher || method.name !== "ce"))
     throw new UserError(
       `--mixup and --contrastive do not go with ${weigher ? "--loss-balance" : `--loss ${method.name}`}`,
       "leave one of them out",
     );
-  if (method.objective) return method.objective(model, { values, smoothing });
   const increments = chosenMask(model, source, options);
   if (options.head === "own")
     return crossEntropyObjective(model, {
