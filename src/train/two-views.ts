@@ -51,7 +51,13 @@ export class TwoViews implements UpdateRule {
     for (let at = 0; at < 2 * rows; at++) {
       const row = at % rows;
       const random = new Random(seed, NAME, this.#batches, row, at < rows ? 0 : 1);
-      const given = { amount, range, random, place: places[row] ?? `row ${row}`, ...(shape.length === 3 ? { shape } : {}) };
+      const given = {
+        amount,
+        range,
+        random,
+        place: places[row] ?? `row ${row}`,
+        ...(shape.length === 3 ? { shape } : {}),
+      };
       both.set(corruptedNumbers(corruption, [...x.subarray(row * width, (row + 1) * width)], given), at * width);
     }
     program.write(INPUT, both);

@@ -16,7 +16,12 @@ export async function featuresOf(folder: string, rows: readonly Labelled[]): Pro
     const [out = 0, into = 0] = shape;
     const bias = tensors.get(`layers.${layer}.bias`)!.values;
     states = states.map((x) =>
-      Array.from({ length: out }, (_, r) => Math.max(0, x.reduce((sum, v, c) => sum + v * values[r * into + c]!, bias[r]!))),
+      Array.from({ length: out }, (_, r) =>
+        Math.max(
+          0,
+          x.reduce((sum, v, c) => sum + v * values[r * into + c]!, bias[r]!),
+        ),
+      ),
     );
   }
   return states.map((x) => [...x, 1]);
@@ -25,7 +30,11 @@ export async function featuresOf(folder: string, rows: readonly Labelled[]): Pro
 /** Accuracy on held-out rows of the linear map with least squares to the labels of others, and a small penalty. */
 export async function probe(
   folder: string,
-  { fit, held, classes }: { readonly fit: readonly Labelled[]; readonly held: readonly Labelled[]; readonly classes: number },
+  {
+    fit,
+    held,
+    classes,
+  }: { readonly fit: readonly Labelled[]; readonly held: readonly Labelled[]; readonly classes: number },
 ): Promise<number> {
   const [known, asked] = [await featuresOf(folder, fit), await featuresOf(folder, held)];
   const d = known[0]!.length;

@@ -76,7 +76,10 @@ test.each([
   await checkOp(gpu, "amcl", {
     inputs: { hidden: { shape: [N, C], data: HIDDEN }, ...inputs },
     build: (rec, given) =>
-      rec.standingIn(new Map(heads.parameters.map((p) => [p, given[p.name]!])), () => heads.loss(rec, given.hidden!).loss),
+      rec.standingIn(
+        new Map(heads.parameters.map((p) => [p, given[p.name]!])),
+        () => heads.loss(rec, given.hidden!).loss,
+      ),
     reference: ({ hidden, ...rest }) => Float64Array.of(lossOf(hidden!, new Map(Object.entries(rest)), options)),
     backward: 3e-5,
   });
@@ -117,14 +120,19 @@ test("pairs whose temperatures are all alike are SimCLR's but for the prior, and
 test("from the shell: a run that is cut goes on to the byte, and what does not fit is refused", async () => {
   const folder = mkdtempSync(join(tmpdir(), "ingot-amcl-"));
   try {
-    const rows = Array.from({ length: 14 }, (_, i) => ({ x: [...normals(i, 4, 0.2)].map((v) => v + 0.5), label: i % 2 }));
+    const rows = Array.from({ length: 14 }, (_, i) => ({
+      x: [...normals(i, 4, 0.2)].map((v) => v + 0.5),
+      label: i % 2,
+    }));
     writeFileSync(join(folder, "rows.jsonl"), rows.map((row) => `${JSON.stringify(row)}\n`).join(""));
     const config = { model_type: "mlp", input_size: 4, hidden_sizes: [6], num_labels: 2 };
     writeFileSync(join(folder, "mlp.json"), JSON.stringify(config));
     const run = (line: string) =>
       runScript("train", `--init mlp.json --data rows.jsonl --loss amcl --batch-size 5 ${line}`.split(" "), folder);
     const good = async (line: string) => {
-      const { code, err } = await run(`--amcl-width 4 --amcl-heads 2 --schedule constant --save-every 2 --lr 1e-2 ${line}`);
+      const { code, err } = await run(
+        `--amcl-width 4 --amcl-heads 2 --schedule constant --save-every 2 --lr 1e-2 ${line}`,
+      );
       expect([code, err]).toEqual([0, expect.anything()]);
     };
     await good("--steps 8 -o whole/");

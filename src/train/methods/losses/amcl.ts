@@ -21,7 +21,8 @@ const VIEWS = "a loss of views";
 export const method = defineLabelLoss({
   name: "amcl",
   title: "Adaptive multi-head contrastive learning",
-  about: "two views of a row are alike under several heads, each pair at a temperature of its own; labels train the head",
+  about:
+    "two views of a row are alike under several heads, each pair at a temperature of its own; labels train the head",
   cite: "arXiv:2310.05615",
   laws: { shiftFree: VIEWS, favours: VIEWS, vanishes: VIEWS, bounded: VIEWS, ownRow: VIEWS },
   softens: true,
