@@ -21,6 +21,7 @@ import { refuseGroups } from "../run/training/option-checks.ts";
 import { runTraining } from "../run/training/run-training.ts";
 import type { Built, TrainingData } from "../run/training/technique.ts";
 import { adversarialWork } from "./adversarial.ts";
+import { certifiedWork, checkCertified } from "./certified.ts";
 import { fixedHeadObjective } from "./fixed-head.ts";
 import { chosenMask, withPromptsChanged } from "./increments.ts";
 import { openNumbers } from "./kept-numbers.ts";
@@ -48,6 +49,7 @@ function checkOptions({ options, picks }: TrainContext): void {
   const { method } = picks.loss[0]!;
   const { name } = method;
   if (options.adversarial) checkPgd(options);
+  checkCertified(options);
   if (options.loss_balance !== "none" && (name !== "ce" || options.head !== "own"))
     throw new UserError(
       `--loss-balance ${options.loss_balance} weighs rows by their cross-entropy, and --${name === "ce" ? "head sparse-etf" : `loss ${name}`} trains by another loss`,
@@ -113,7 +115,9 @@ export function train(context: TrainContext): Promise<Outcome> {
       const second = target === undefined ? undefined : await PrivateHead.make(built, target, privateFrom);
       const chosen = ofRows(loss, options) ? chosenLoss(loss, model, source, options) : undefined;
       const kept = context.dryRun ? undefined : openNumbers(chosen, textOutput);
-      const own = await ownLoss(loss, built, source, context);
+      const own: OwnLoss | undefined =
+        (await ownLoss(loss, built, source, context)) ??
+        (chosen && certifiedWork(model, source, options, { loss: chosen, steps: built.steps, ref: built.ref }));
       const objective =
         own?.objective ??
         objectiveOf(model, source, options, seed, { loss, chosen, weigher: balance?.weigher, second });
@@ -172,6 +176,7 @@ function ownLoss(
   if (!method.own) return undefined;
   const other = [
     options.head !== "own" && `--head ${options.head}`,
+    options.certified !== undefined && `--certified ${options.certified}`,
     options.mixup > 0 && "--mixup",
     options.contrastive > 0 && "--contrastive",
     chosenMask(model, source, options) && "--increment-mask",

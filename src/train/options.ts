@@ -5,6 +5,7 @@ import { CLASS_LOSSES } from "../run/training/class-losses.ts";
 import { LABEL_LOSS } from "../run/training/label-loss.ts";
 import { RUN } from "../run/training/options.ts";
 import { SHIFT } from "../run/training/shift-detector.ts";
+import { CERTIFIED } from "./certified-options.ts";
 import { SCHEDULE_SEARCH } from "./schedule-search.ts";
 
 const needs = "adversarial";
@@ -131,4 +132,5 @@ export const TRAIN = {
   pgd_step_size: { ...PGD.pgd_step_size, needs },
   pgd_random_start: { ...PGD.pgd_random_start, needs },
   pgd_range: { ...PGD.pgd_range, needs },
+  ...CERTIFIED,
 } as const satisfies Options;

@@ -1,4 +1,4 @@
-/** What a linear classifier can tell of the features of a perceptron (`mlp`): ridge regression on labels, in float64. */
+/** What a linear classifier can tell of a perceptron's features: ridge regression on labels, in float64. */
 import { symmetricInverse } from "../../src/tensor/linear-algebra/cholesky.ts";
 import { valuesOf } from "../support/checkpoint-values.ts";
 

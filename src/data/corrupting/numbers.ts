@@ -21,7 +21,7 @@ function shapeOf(count: number, shape: readonly number[] | undefined, place: str
   if (channels * height * width === count) return [channels, height, width];
   throw new UserError(
     `${place}: ${count} numbers are no image of ${channels} x ${height} x ${width}`,
-    "give channels, height and width: --shape 3,32,32",
+    "bun run data corrupt --shape 3,32,32 says channels, height and width",
   );
 }
 

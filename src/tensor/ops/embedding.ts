@@ -70,8 +70,8 @@ export function embedding(
 }
 
 /**
- * Sets rows of a table that lasts, (V, C), to values (N, C), by ids (N) i32 of which no two are alike. A negative id, or
- * one beyond the table, sets nothing.
+ * Sets rows of a table that lasts, (V, C), to values (N, C), by ids (N) i32 of which no two are alike. A negative id,
+ * or one beyond the table, sets nothing.
  */
 export function setRows(rec: Recorder, ids: Tensor, values: Tensor, table: Tensor): void {
   const [v = 0, c = 1] = table.shape;
