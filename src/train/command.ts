@@ -22,6 +22,7 @@ import { runTraining } from "../run/training/run-training.ts";
 import type { Built, TrainingData } from "../run/training/technique.ts";
 import { adversarialWork } from "./adversarial.ts";
 import { certifiedWork, checkCertified } from "./certified.ts";
+import { withDenoisers } from "./denoisers.ts";
 import { fixedHeadObjective } from "./fixed-head.ts";
 import { chosenMask, withPromptsChanged } from "./increments.ts";
 import { openNumbers } from "./kept-numbers.ts";
@@ -88,7 +89,9 @@ export function train(context: TrainContext): Promise<Outcome> {
     embeds,
     model: context.args[0] ?? (options.init === undefined ? "-" : undefined),
     data: async (opened) => ({
-      source: await readBatches(options, opened),
+      ...(await withDenoisers(await readBatches(options, opened), options, opened, () =>
+        heldOutGroups(options, opened.split),
+      )),
       privateFrom: await openPrivate(options.private_from),
       watched: options.schedule_search
         ? await readHeldOut(heldOutGroups(options, opened.split), opened, options.batch_size)

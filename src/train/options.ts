@@ -6,6 +6,7 @@ import { LABEL_LOSS } from "../run/training/label-loss.ts";
 import { RUN } from "../run/training/options.ts";
 import { SHIFT } from "../run/training/shift-detector.ts";
 import { CERTIFIED } from "./certified-options.ts";
+import { DENOISING } from "./denoisers.ts";
 import { SCHEDULE_SEARCH } from "./schedule-search.ts";
 
 const needs = "adversarial";
@@ -48,6 +49,7 @@ export const TRAIN = {
     help: "what rows with a changed prompt weigh at the last step, from 1 at the first, in a line",
     value: "W",
   },
+  ...DENOISING,
   shift_warn: {
     type: "boolean",
     default: false,
