@@ -64,7 +64,7 @@ export interface LabelLoss<O extends Options = Options> extends MethodInfo<O> {
   batch?(rec: Recorder, given: LabelGiven<O>): Tensor;
   /** What it knows of rows that were seen, in the place of `perRow`. */
   readonly remembers?: string;
-  /** Of `train` alone: an objective of its own, of more than logits. Throws UserError for models that it does not fit. */
+  /** Of `train` alone: an objective of its own, of more than logits. Throws UserError for models that do not fit. */
   own?(given: OwnLossGiven<O>): OwnLoss | Promise<OwnLoss>;
   /** Of `own`: that it compares the rows of a batch with each other, which --accumulate would part. */
   readonly whole?: true;
