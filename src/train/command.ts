@@ -18,8 +18,9 @@ import { type HeldOutGroup, heldOutGroups, readHeldOut } from "../run/training/h
 import { type ChosenLoss, chooseLoss, type LabelLoss, type OwnLoss } from "../run/training/label-loss.ts";
 import type { Objective } from "../run/training/objective.ts";
 import { refuseGroups } from "../run/training/option-checks.ts";
+import { regressionObjective } from "../run/training/regression.ts";
 import { runTraining } from "../run/training/run-training.ts";
-import type { Built, TrainingData } from "../run/training/technique.ts";
+import type { TrainingData } from "../run/training/technique.ts";
 import { adversarialWork } from "./adversarial.ts";
 import { certifiedWork, checkCertified } from "./certified.ts";
 import { withDenoisers } from "./denoisers.ts";
@@ -29,6 +30,7 @@ import { openNumbers } from "./kept-numbers.ts";
 import { fauLog } from "./log-fau.ts";
 import { lossBalance } from "./loss-balance.ts";
 import type { TRAIN } from "./options.ts";
+import { ownLoss } from "./own-loss.ts";
 import { checkPrequential, Prequential } from "./prequential.ts";
 import { openPrivate, PrivateHead } from "./private-head.ts";
 import { checkScheduleSearch } from "./schedule-search.ts";
@@ -86,6 +88,7 @@ export function train(context: TrainContext): Promise<Outcome> {
   return runTraining<Batch, Read>(asked, {
     script: "train",
     balances: true,
+    regresses: true,
     embeds,
     model: context.args[0] ?? (options.init === undefined ? "-" : undefined),
     data: async (opened) => ({
@@ -116,10 +119,10 @@ export function train(context: TrainContext): Promise<Outcome> {
       const moved = await adversarialWork(model, source, options, seed);
       const target = options.private_head;
       const second = target === undefined ? undefined : await PrivateHead.make(built, target, privateFrom);
-      const chosen = ofRows(loss, options) ? chosenLoss(loss, model, source, options) : undefined;
+      const chosen = ofRows(loss, model, options) ? chosenLoss(loss, model, source, options) : undefined;
       const kept = context.dryRun ? undefined : openNumbers(chosen, textOutput);
       const own: OwnLoss | undefined =
-        (await ownLoss(loss, built, source, context)) ??
+        (await ownLoss(loss, built, source, options, seed)) ??
         (chosen && certifiedWork(model, source, options, { loss: chosen, steps: built.steps, ref: built.ref }));
       const objective =
         own?.objective ??
@@ -166,39 +169,8 @@ const followed = (own: readonly Controller[], stream: Prequential | undefined) =
   stream ? { controllers: [...own, stream], told: () => stream.told() } : { controllers: own };
 
 /** Whether the model's own head learns by a loss of labels. */
-const ofRows = ({ method }: Bound<LabelLoss>, { head }: TrainContext["options"]): boolean =>
-  method.own === undefined && head === "own";
-
-/** The objective of a loss that has its own. Throws UserError where other options change the objective, too. */
-function ownLoss(
-  { method, values }: Bound<LabelLoss>,
-  { model, steps }: Built,
-  source: ReadRows,
-  { options, seed }: TrainContext,
-): OwnLoss | Promise<OwnLoss> | undefined {
-  if (!method.own) return undefined;
-  const other = [
-    options.head !== "own" && `--head ${options.head}`,
-    options.certified !== undefined && `--certified ${options.certified}`,
-    options.mixup > 0 && "--mixup",
-    options.contrastive > 0 && "--contrastive",
-    chosenMask(model, source, options) && "--increment-mask",
-    options.z_loss > 0 && !method.softens && "--z-loss",
-    options.smoothing > 0 && !method.softens && "--smoothing",
-  ].find((flag) => flag);
-  if (other)
-    throw new UserError(
-      `${other} is a part of cross-entropy, and --loss ${method.name} is another loss`,
-      "leave one out",
-    );
-  const { smoothing, z_loss: zLoss, recompute } = options;
-  method.check?.(values, { outputs: model.sizes.outputs, isClassifier: model.task === "classifier" });
-  return method.own({
-    ...{ model, values, steps, seed, recompute, softened: { smoothing, zLoss } },
-    places: "examples" in source ? source.examples.map(({ place }) => place) : undefined,
-    batch: source.largest().rows,
-  });
-}
+const ofRows = ({ method }: Bound<LabelLoss>, { task }: Model, { head }: TrainContext["options"]): boolean =>
+  method.own === undefined && head === "own" && task !== "regressor";
 
 const chosenLoss = (
   loss: Bound<LabelLoss>,
@@ -219,6 +191,36 @@ interface ObjectiveParts {
   readonly second: PrivateHead | undefined;
 }
 
+/** Throws UserError for options that change what labels are learnt by. */
+function checkRegression(options: TrainContext["options"], weigher: RowWeigher | undefined): void {
+  const {
+    smoothing,
+    z_loss: zLoss,
+    head,
+    mixup,
+    contrastive,
+    increment_mask: mask,
+    adversarial,
+    prequential,
+  } = options;
+  const odd = Object.entries({
+    smoothing: smoothing > 0,
+    z_loss: zLoss > 0,
+    head: head !== "own",
+    mixup: mixup > 0,
+    contrastive: contrastive > 0,
+    increment_mask: mask !== undefined,
+    loss_balance: weigher !== undefined,
+    adversarial,
+    prequential,
+  }).find(([, isGiven]) => isGiven);
+  if (odd)
+    throw new UserError(
+      `--${odd[0].replaceAll("_", "-")} is for labels, and the model predicts numbers (problem_type regression)`,
+      "leave it out",
+    );
+}
+
 function objectiveOf(
   model: Model,
   source: ReadRows,
@@ -227,6 +229,10 @@ function objectiveOf(
   { loss, chosen, weigher, second }: ObjectiveParts,
 ): Objective<Batch> {
   const { smoothing, z_loss: zLoss, recompute } = options;
+  if (model.task === "regressor") {
+    checkRegression(options, weigher);
+    return regressionObjective(model, loss);
+  }
   const classes = classLosses(model, options, seed);
   const { method } = loss;
   if (classes && (weigher || method.name !== "ce"))
