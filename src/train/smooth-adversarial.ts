@@ -14,7 +14,7 @@ import type { Values } from "../method/options.ts";
 import type { Model } from "../model/model.ts";
 import type { Grows } from "../run/adversarial/adversary.ts";
 import { fillInputs, fillTargets, recordInputs, recordTargets } from "../run/batch-programs.ts";
-import { type ChosenLoss, labelRows } from "../run/training/label-loss.ts";
+import { type ChosenLoss, type LabelLoss, labelRows } from "../run/training/label-loss.ts";
 import { type Objective, ofBatch, type RecordedLoss } from "../run/training/objective.ts";
 import { add, addScalar, mul, scale, sqrt, square, sub, sumTo } from "../tensor/ops/elementwise.ts";
 import { labelRow } from "../tensor/ops/label-row.ts";
@@ -38,22 +38,20 @@ export const marginMoves: Grows = (rec, { logits, unmoved, targets }) =>
   squaredMoves(rec, sub(rec, logits, unmoved()), targets);
 
 /** Throws UserError for options that do not go with it. */
-export function checkSmooth(options: Values<typeof TRAIN>): void {
+export function checkSmooth(options: Values<typeof TRAIN>, loss: LabelLoss): void {
   if (options.adversarial_loss !== "smooth") return;
-  const other =
-    options.mixup > 0
-      ? "--mixup"
-      : options.contrastive > 0
-        ? "--contrastive"
-        : options.loss_balance !== "none"
-          ? "--loss-balance"
-          : options.head !== "own"
-            ? "--head sparse-etf"
-            : undefined;
+  const others = {
+    [`--loss ${loss.name}`]: loss.own !== undefined,
+    "--mixup": options.mixup > 0,
+    "--contrastive": options.contrastive > 0,
+    "--loss-balance": options.loss_balance !== "none",
+    "--head sparse-etf": options.head !== "own",
+  };
+  const other = Object.entries(others).find(([, given]) => given)?.[0];
   if (other)
     throw new UserError(
       `--adversarial-loss smooth is a loss of its own, and ${other} asks for another`,
-      "leave one out",
+      "leave one of them out",
     );
 }
 
