@@ -29,6 +29,7 @@ import { lossBalance } from "./loss-balance.ts";
 import type { TRAIN } from "./options.ts";
 import { checkPrequential, Prequential } from "./prequential.ts";
 import { openPrivate, PrivateHead } from "./private-head.ts";
+import { openProbes } from "./probing.ts";
 import { checkScheduleSearch } from "./schedule-search.ts";
 import { shiftWarning } from "./shift-warning.ts";
 import { searchedRate } from "./short-lives.ts";
@@ -66,6 +67,8 @@ function checkOptions({ options, picks }: TrainContext): void {
   if (options.prequential) checkPrequential(options);
   if (options.log_fau !== undefined && options.log === undefined)
     throw new UserError("--log-fau tells the log, and there is none", "give --log FILE");
+  if (options.probe && options.log === undefined)
+    throw new UserError("--probe tells the log, and there is none", "give --log FILE");
   if (options.schedule_search) checkScheduleSearch(options);
   if (options.schedule_search && method.perRow)
     throw new UserError(
@@ -112,6 +115,14 @@ export function train(context: TrainContext): Promise<Outcome> {
       const target = options.private_head;
       const second = target === undefined ? undefined : await PrivateHead.make(built, target, privateFrom);
       const chosen = ofRows(loss, options) ? chosenLoss(loss, model, source, options) : undefined;
+      const pad = tools?.tokenizer?.pad ?? 0;
+      const probing = await openProbes(
+        context.picks.probe,
+        options,
+        source,
+        { model, pad, ...optimizerOf(context, built.steps) },
+        context,
+      );
       const kept = context.dryRun ? undefined : openNumbers(chosen, textOutput);
       const objective = objectiveOf(model, source, options, seed, { loss, chosen, weigher: balance?.weigher, second });
       const searched = options.schedule_search
@@ -124,12 +135,13 @@ export function train(context: TrainContext): Promise<Outcome> {
           [
             ...(searched ? [searched] : []),
             ...shiftWarning(options, context),
-            ...fauLog(options, source, { model, pad: tools?.tokenizer?.pad ?? 0 }, context),
+            ...fauLog(options, source, { model, pad }, context),
+            ...(probing?.controllers ?? []),
           ],
           options.prequential ? new Prequential() : undefined,
         ),
         extra: [...(balance?.extra ?? []), ...(second?.parameters ?? [])],
-        updates: chosen?.numbers ? [chosen.numbers] : [],
+        updates: [...(chosen?.numbers ? [chosen.numbers] : []), ...(probing?.updates ?? [])],
         async end(lineage) {
           if (second && target !== undefined) await second.save(target, built.files, lineage);
           await kept?.save();
@@ -138,16 +150,23 @@ export function train(context: TrainContext): Promise<Outcome> {
           ...{ seed, pad: tools?.tokenizer?.pad, steps: built.steps, accumulate: options.accumulate },
         }),
         ...moved,
-        memory: { ...balance?.memory, ...moved?.memory },
+        memory: { ...balance?.memory, ...moved?.memory, ...probing?.memory },
         free() {
           balance?.free();
           moved?.free();
           second?.free();
           kept?.discard();
+          probing?.free();
         },
       };
     },
   });
+}
+
+/** What probes are told of the run. */
+function optimizerOf({ picks }: TrainContext, steps: number): { steps: number; eps: number | undefined } {
+  const [eps] = picks.optimizer.flatMap(({ values }) => Object.entries(values).filter(([name]) => name === "eps"));
+  return { steps, eps: typeof eps?.[1] === "number" ? eps[1] : undefined };
 }
 
 const followed = (own: readonly Controller[], stream: Prequential | undefined) =>

@@ -5,6 +5,7 @@ import { CLASS_LOSSES } from "../run/training/class-losses.ts";
 import { LABEL_LOSS } from "../run/training/label-loss.ts";
 import { RUN } from "../run/training/options.ts";
 import { SHIFT } from "../run/training/shift-detector.ts";
+import { PROBING } from "./probing.ts";
 import { SCHEDULE_SEARCH } from "./schedule-search.ts";
 
 const needs = "adversarial";
@@ -69,6 +70,7 @@ export const TRAIN = {
     help: "first rows of --data on which they are counted",
     value: "N",
   },
+  ...PROBING,
   ...LABEL_LOSS,
   prequential: {
     type: "boolean",
