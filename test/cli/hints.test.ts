@@ -43,9 +43,10 @@ const SILENT: Readonly<Record<string, readonly string[]>> = {
   "src/run/training/starting-model.ts": ["unlearn", "align"], // which say that no model is new
 };
 
-/** Kinds that a script of another name chooses from with --method. */
 /** Flags that choose methods of a kind, where they have not its name. */
 const FLAGS: Readonly<Record<string, string>> = { "training-probe": "--probe" };
+
+/** Kinds that a script of another name chooses from with --method. */
 const CHOSEN_BY_METHOD: Readonly<Record<string, string>> = { task: "data", continual: "adapt" };
 
 interface Script {
