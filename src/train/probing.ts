@@ -102,6 +102,11 @@ export async function openProbes(
   context: ProbeContext,
 ): Promise<Probing | undefined> {
   if (probes.length === 0) return undefined;
+  if (model.task === "regressor" || model.task === "embedder")
+    throw new UserError(
+      `--probe looks at models that foresee tokens or classes, and this ${model.architecture.name} is a ${model.task}`,
+      "leave it out",
+    );
   const { probe_every: every, probe_rows: rows, batch_size: atOnce } = options;
   const batches = firstRows(source, rows, atOnce, pad);
   const running: (readonly [string, RunningProbe])[] = [];
