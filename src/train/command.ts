@@ -123,14 +123,7 @@ export function train(context: TrainContext): Promise<Outcome> {
       const target = options.private_head;
       const second = target === undefined ? undefined : await PrivateHead.make(built, target, privateFrom);
       const chosen = ofRows(loss, model, options) ? chosenLoss(loss, model, source, options) : undefined;
-      const pad = tools?.tokenizer?.pad ?? 0;
-      const probing = await openProbes(
-        context.picks.probe,
-        options,
-        source,
-        { model, pad, ...optimizerOf(context, built.steps) },
-        context,
-      );
+      const probing = await openProbes(context, source, built);
       const kept = context.dryRun ? undefined : openNumbers(chosen, textOutput);
       const own: OwnLoss | undefined =
         (await ownLoss(loss, built, source, options, seed)) ??
@@ -149,7 +142,7 @@ export function train(context: TrainContext): Promise<Outcome> {
             ...(searched ? [searched] : []),
             ...(own?.controllers ?? []),
             ...shiftWarning(options, context),
-            ...fauLog(options, source, { model, pad }, context),
+            ...fauLog(options, source, { model, pad: tools?.tokenizer?.pad ?? 0 }, context),
             ...(probing?.controllers ?? []),
           ],
           options.prequential ? new Prequential() : undefined,
@@ -176,12 +169,6 @@ export function train(context: TrainContext): Promise<Outcome> {
       };
     },
   });
-}
-
-/** What probes are told of the run. */
-function optimizerOf({ picks }: TrainContext, steps: number): { steps: number; eps: number | undefined } {
-  const [eps] = picks.optimizer.flatMap(({ values }) => Object.entries(values).filter(([name]) => name === "eps"));
-  return { steps, eps: typeof eps?.[1] === "number" ? eps[1] : undefined };
 }
 
 const followed = (own: readonly Controller[], stream: Prequential | undefined) =>

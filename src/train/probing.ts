@@ -6,10 +6,11 @@ import { type Batch, collate, stackExamples } from "../data/batch.ts";
 import { UserError } from "../errors.ts";
 import type { Bound } from "../method/bind.ts";
 import type { Options, Values } from "../method/options.ts";
-import type { Model } from "../model/model.ts";
 import type { Log } from "../run/command-context.ts";
 import type { ReadRows } from "../run/training/batch-source.ts";
 import type { Controller } from "../run/training/controller.ts";
+import type { Optimizer } from "../run/training/optimizer.ts";
+import type { Built } from "../run/training/technique.ts";
 import type { UpdateRule } from "../run/training/update-rule.ts";
 import type { RunningProbe, TrainingProbe } from "./training-probe.ts";
 
@@ -38,9 +39,9 @@ export const PROBING = {
   },
 } as const satisfies Options;
 
-type Asked = Pick<Values<typeof PROBING>, "probe_every" | "probe_rows"> & { readonly batch_size: number };
-
 export interface ProbeContext {
+  readonly picks: { readonly probe: readonly Bound<TrainingProbe>[]; readonly optimizer: readonly Bound<Optimizer>[] };
+  readonly options: Pick<Values<typeof PROBING>, "probe_every" | "probe_rows"> & { readonly batch_size: number };
   readonly log: Pick<Log, "event">;
   readonly seed: number;
   warn(message: string): void;
@@ -88,19 +89,14 @@ function follow(name: string, running: RunningProbe, every: number, { log, warn 
   };
 }
 
-/** Sets probes up. Throws UserError without a log, and for what a probe cannot look at. */
+/** Sets the probes of a run up. Throws UserError for what a probe cannot look at. */
 export async function openProbes(
-  probes: readonly Bound<TrainingProbe>[],
-  options: Asked & { readonly log?: string | undefined },
-  source: ReadRows,
-  {
-    model,
-    pad,
-    steps,
-    eps,
-  }: { readonly model: Model; readonly pad: number; readonly steps: number; readonly eps: number | undefined },
   context: ProbeContext,
+  source: ReadRows,
+  { model, tools, steps }: Pick<Built, "model" | "tools" | "steps">,
 ): Promise<Probing | undefined> {
+  const { picks, options, seed } = context;
+  const probes = picks.probe;
   if (probes.length === 0) return undefined;
   if (model.task === "regressor" || model.task === "embedder")
     throw new UserError(
@@ -108,12 +104,14 @@ export async function openProbes(
       "leave it out",
     );
   const { probe_every: every, probe_rows: rows, batch_size: atOnce } = options;
-  const batches = firstRows(source, rows, atOnce, pad);
+  const batches = firstRows(source, rows, atOnce, tools?.tokenizer?.pad ?? 0);
+  const [eps] = picks.optimizer.flatMap(({ values }) => Object.entries(values).filter(([name]) => name === "eps"));
+  const epsilon = typeof eps?.[1] === "number" ? eps[1] : undefined;
   const running: (readonly [string, RunningProbe])[] = [];
   for (const { method, values } of probes) {
     if (running.some(([name]) => name === method.name))
       throw new UserError(`--probe names ${method.name} twice`, "name it once");
-    running.push([method.name, await method.begin({ model, batches, values, seed: context.seed, steps, eps })]);
+    running.push([method.name, await method.begin({ model, batches, values, seed, steps, eps: epsilon })]);
   }
   const asked = running.flatMap(([, probe]) => (probe.ahead ? [probe.ahead] : []));
   return {
