@@ -37,7 +37,7 @@ import { openProbes } from "./probing.ts";
 import { checkScheduleSearch } from "./schedule-search.ts";
 import { shiftWarning } from "./shift-warning.ts";
 import { searchedRate } from "./short-lives.ts";
-import { checkSmooth, marginMoves, smoothObjective } from "./smooth-adversarial.ts";
+import { checkSmooth, howMoved, isSmooth, smoothObjective } from "./smooth-adversarial.ts";
 
 export type TrainContext = Context<typeof TRAIN>;
 
@@ -121,11 +121,7 @@ export function train(context: TrainContext): Promise<Outcome> {
           "--loss-balance awl learns what groups weigh, and the adapter weighs tokens that are marked",
           "leave one of them out",
         );
-      const smooth = options.adversarial && options.adversarial_loss === "smooth";
-      const moved = await adversarialWork(model, source, options, {
-        seed,
-        ...(smooth ? { beside: true, grows: marginMoves } : {}),
-      });
+      const moved = await adversarialWork(model, source, options, { seed, ...howMoved(options) });
       const target = options.private_head;
       const second = target === undefined ? undefined : await PrivateHead.make(built, target, privateFrom);
       const chosen = ofRows(loss, model, options) ? chosenLoss(loss, model, source, options) : undefined;
@@ -263,7 +259,7 @@ function objectiveOf(
       `--mixup and --contrastive do not go with ${weigher ? "--loss-balance" : options.head === "own" ? `--loss ${method.name}` : "--head sparse-etf"}`,
       "leave one of them out",
     );
-  if (options.adversarial && options.adversarial_loss === "smooth" && chosen)
+  if (isSmooth(options) && chosen)
     return smoothObjective(model, { loss: chosen, weight: options.smooth_weight, rho: options.smooth_rho });
   const increments = chosenMask(model, source, options);
   if (options.head === "own")

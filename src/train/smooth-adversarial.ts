@@ -37,9 +37,17 @@ function squaredMoves(rec: Recorder, moves: Tensor, targets: Tensor): Tensor {
 export const marginMoves: Grows = (rec, { logits, unmoved, targets }) =>
   squaredMoves(rec, sub(rec, logits, unmoved()), targets);
 
+/** Whether the options ask for it. */
+export const isSmooth = (options: Pick<Values<typeof TRAIN>, "adversarial" | "adversarial_loss">): boolean =>
+  options.adversarial && options.adversarial_loss === "smooth";
+
+/** Where rows are moved to, and where they stand. */
+export const howMoved = (options: Values<typeof TRAIN>) =>
+  isSmooth(options) ? { beside: true, grows: marginMoves } : {};
+
 /** Throws UserError for options that do not go with it. */
 export function checkSmooth(options: Values<typeof TRAIN>, loss: LabelLoss): void {
-  if (options.adversarial_loss !== "smooth") return;
+  if (!isSmooth(options)) return;
   const others = {
     [`--loss ${loss.name}`]: loss.own !== undefined,
     "--mixup": options.mixup > 0,

@@ -41,7 +41,9 @@ export interface Attack {
 /** Records the logits (B, classes) of examples. */
 export type RecordLogits = (rec: Recorder, inputs: ExampleInputs) => Tensor;
 
-/** What grows as inputs move: a number of each row (B), of its logits and those of the row unmoved, (B, classes) each. */
+/**
+ * What grows as inputs move: a number of each row (B), of its logits and those of the row unmoved, (B, classes) each.
+ */
 export type Grows = (
   rec: Recorder,
   given: { readonly logits: Tensor; readonly unmoved: () => Tensor; readonly targets: Tensor },
