@@ -21,6 +21,8 @@ import { refuseGroups } from "../run/training/option-checks.ts";
 import { runTraining } from "../run/training/run-training.ts";
 import type { TrainingData } from "../run/training/technique.ts";
 import { adversarialWork } from "./adversarial.ts";
+import { certifiedWork, checkCertified } from "./certified.ts";
+import { withDenoisers } from "./denoisers.ts";
 import { fixedHeadObjective } from "./fixed-head.ts";
 import { chosenMask, withPromptsChanged } from "./increments.ts";
 import { openNumbers } from "./kept-numbers.ts";
@@ -48,6 +50,7 @@ function checkOptions({ options, picks }: TrainContext): void {
   const { method } = picks.loss[0]!;
   const { name } = method;
   if (options.adversarial) checkPgd(options);
+  checkCertified(options);
   if (options.loss_balance !== "none" && (name !== "ce" || options.head !== "own"))
     throw new UserError(
       `--loss-balance ${options.loss_balance} weighs rows by their cross-entropy, and --${name === "ce" ? "head sparse-etf" : `loss ${name}`} trains by another loss`,
@@ -86,7 +89,9 @@ export function train(context: TrainContext): Promise<Outcome> {
     embeds,
     model: context.args[0] ?? (options.init === undefined ? "-" : undefined),
     data: async (opened) => ({
-      source: await readBatches(options, opened),
+      ...(await withDenoisers(await readBatches(options, opened), options, opened, () =>
+        heldOutGroups(options, opened.split),
+      )),
       privateFrom: await openPrivate(options.private_from),
       watched: options.schedule_search
         ? await readHeldOut(heldOutGroups(options, opened.split), opened, options.batch_size)
@@ -113,7 +118,11 @@ export function train(context: TrainContext): Promise<Outcome> {
       const second = target === undefined ? undefined : await PrivateHead.make(built, target, privateFrom);
       const chosen = ofRows(loss, options) ? chosenLoss(loss, model, source, options) : undefined;
       const kept = context.dryRun ? undefined : openNumbers(chosen, textOutput);
-      const objective = objectiveOf(model, source, options, seed, { loss, chosen, weigher: balance?.weigher, second });
+      const certified =
+        chosen && certifiedWork(model, source, options, { loss: chosen, steps: built.steps, ref: built.ref });
+      const objective =
+        certified?.objective ??
+        objectiveOf(model, source, options, seed, { loss, chosen, weigher: balance?.weigher, second });
       const searched = options.schedule_search
         ? await searchedRate(context, built, { source, objective, heldOut: watched })
         : undefined;
@@ -123,6 +132,7 @@ export function train(context: TrainContext): Promise<Outcome> {
         ...followed(
           [
             ...(searched ? [searched] : []),
+            ...(certified?.controllers ?? []),
             ...shiftWarning(options, context),
             ...fauLog(options, source, { model, pad: tools?.tokenizer?.pad ?? 0 }, context),
           ],
