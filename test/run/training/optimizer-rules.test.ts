@@ -74,7 +74,7 @@ const REFERENCES: Readonly<Record<string, Reference>> = {
   adafactor: {
     optimizer: adafactor as unknown as Optimizer,
     values: { weight_decay: DECAY },
-    step(w, g, s, t, shape, name) {
+    step(w, g, s, t, shape) {
       const [r, c] = shape.length === 2 ? (shape as [number, number]) : [1, w.length];
       const rest = t ** -0.8;
       const squares = g.map((x) => x * x);
@@ -119,7 +119,7 @@ const REFERENCES: Readonly<Record<string, Reference>> = {
   },
   "adam-mini": {
     optimizer: adamMini as unknown as Optimizer,
-    step(w, g, s, t, shape, name) {
+    step(w, g, s, t, shape) {
       const rows = rowsOf(shape);
       const c = w.length / rows;
       s.m ??= new Float64Array(w.length);
