@@ -234,13 +234,15 @@ export interface Bounds<C> {
 
 /**
  * What a model is for; an embedder turns texts into vectors (embedder.ts), a token classifier gives every token of a
- * text a class (decoder-classifier.ts).
+ * text a class (decoder-classifier.ts), a regressor predicts numbers.
  */
-export type Task = "causal-lm" | "classifier" | "token-classifier" | "embedder";
+export type Task = "causal-lm" | "classifier" | "token-classifier" | "embedder" | "regressor";
 
 /** What an architecture is. Its name is the `model_type` of config.json. */
 export interface Architecture<C = unknown> extends MethodInfo {
   readonly task: Task;
+  /** Of classifiers: whether a config asks for numbers in the place of classes. */
+  regresses?(config: C): boolean;
   /** The class of transformers, as `architectures` of config.json names it. */
   readonly className?: string;
   /** Tensors of published checkpoints that hold no weight (masks, tables). */

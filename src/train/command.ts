@@ -18,6 +18,7 @@ import { type HeldOutGroup, heldOutGroups, readHeldOut } from "../run/training/h
 import { type ChosenLoss, chooseLoss, type LabelLoss } from "../run/training/label-loss.ts";
 import type { Objective } from "../run/training/objective.ts";
 import { refuseGroups } from "../run/training/option-checks.ts";
+import { regressionObjective } from "../run/training/regression.ts";
 import { runTraining } from "../run/training/run-training.ts";
 import type { TrainingData } from "../run/training/technique.ts";
 import { adversarialWork } from "./adversarial.ts";
@@ -86,6 +87,7 @@ export function train(context: TrainContext): Promise<Outcome> {
   return runTraining<Batch, Read>(asked, {
     script: "train",
     balances: true,
+    regresses: true,
     embeds,
     model: context.args[0] ?? (options.init === undefined ? "-" : undefined),
     data: async (opened) => ({
@@ -116,7 +118,7 @@ export function train(context: TrainContext): Promise<Outcome> {
       const moved = await adversarialWork(model, source, options, seed);
       const target = options.private_head;
       const second = target === undefined ? undefined : await PrivateHead.make(built, target, privateFrom);
-      const chosen = ofRows(loss, options) ? chosenLoss(loss, model, source, options) : undefined;
+      const chosen = ofRows(loss, model, options) ? chosenLoss(loss, model, source, options) : undefined;
       const kept = context.dryRun ? undefined : openNumbers(chosen, textOutput);
       const certified =
         chosen && certifiedWork(model, source, options, { loss: chosen, steps: built.steps, ref: built.ref });
@@ -164,8 +166,8 @@ const followed = (own: readonly Controller[], stream: Prequential | undefined) =
   stream ? { controllers: [...own, stream], told: () => stream.told() } : { controllers: own };
 
 /** Whether the model's own head learns by a loss of labels. */
-const ofRows = ({ method }: Bound<LabelLoss>, { head }: TrainContext["options"]): boolean =>
-  method.objective === undefined && head === "own";
+const ofRows = ({ method }: Bound<LabelLoss>, { task }: Model, { head }: TrainContext["options"]): boolean =>
+  method.objective === undefined && head === "own" && task !== "regressor";
 
 const chosenLoss = (
   loss: Bound<LabelLoss>,
@@ -186,6 +188,36 @@ interface ObjectiveParts {
   readonly second: PrivateHead | undefined;
 }
 
+/** Throws UserError for options that change what labels are learnt by. */
+function checkRegression(options: TrainContext["options"], weigher: RowWeigher | undefined): void {
+  const {
+    smoothing,
+    z_loss: zLoss,
+    head,
+    mixup,
+    contrastive,
+    increment_mask: mask,
+    adversarial,
+    prequential,
+  } = options;
+  const odd = Object.entries({
+    smoothing: smoothing > 0,
+    z_loss: zLoss > 0,
+    head: head !== "own",
+    mixup: mixup > 0,
+    contrastive: contrastive > 0,
+    increment_mask: mask !== undefined,
+    loss_balance: weigher !== undefined,
+    adversarial,
+    prequential,
+  }).find(([, isGiven]) => isGiven);
+  if (odd)
+    throw new UserError(
+      `--${odd[0].replaceAll("_", "-")} is for labels, and the model predicts numbers (problem_type regression)`,
+      "leave it out",
+    );
+}
+
 function objectiveOf(
   model: Model,
   source: ReadRows,
@@ -194,6 +226,10 @@ function objectiveOf(
   { loss, chosen, weigher, second }: ObjectiveParts,
 ): Objective<Batch> {
   const { smoothing, z_loss: zLoss, recompute } = options;
+  if (model.task === "regressor") {
+    checkRegression(options, weigher);
+    return regressionObjective(model, loss);
+  }
   const classes = classLosses(model, options, seed);
   const { method, values } = loss;
   if (classes && (weigher || method.name !== "ce"))

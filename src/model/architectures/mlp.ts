@@ -1,6 +1,6 @@
 /**
- * A classifier of vectors: linear layers with an activation between them. An architecture of our own, named like the
- * others.
+ * A classifier of vectors: linear layers with an activation between them. With `problem_type` "regression" its
+ * `num_labels` outputs are numbers. An architecture of our own, named like the others.
  */
 import { gelu, relu } from "../../tensor/ops/activation.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
@@ -35,6 +35,7 @@ export interface MlpConfig {
   readonly init: WeightInit;
   /** In place of the linear head. */
   readonly keyValue: KeyValueHead | undefined;
+  readonly problem: "single_label_classification" | "regression";
 }
 
 export const method: Architecture<MlpConfig> = {
@@ -44,6 +45,7 @@ export const method: Architecture<MlpConfig> = {
   cite: "ingot",
   options: {},
   task: "classifier",
+  regresses: ({ problem }) => problem === "regression",
 
   config(json, where) {
     const c = new ConfigReader(json, where);
@@ -55,6 +57,7 @@ export const method: Architecture<MlpConfig> = {
       norm: batchNorm(c),
       init: weightInit(c),
       keyValue: keyValueHead(c),
+      problem: c.oneOf("problem_type", ["single_label_classification", "regression"], "single_label_classification"),
     };
   },
 
@@ -66,6 +69,7 @@ export const method: Architecture<MlpConfig> = {
     ...batchNormJson(c.norm),
     ...initJson(c.init),
     ...keyValueJson(c.keyValue),
+    problem_type: c.problem,
   }),
 
   sizes: (c) => ({
