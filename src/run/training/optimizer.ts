@@ -67,8 +67,8 @@ export interface StepInfo {
   /** Learning rate. */
   readonly lr: number;
   readonly decay: number;
-  /** Of parameters that share states: which of them, from 0. */
-  readonly turn: number;
+  /** Of parameters that share states: which of them, from 0; 0 when left out. */
+  readonly turn?: number;
 }
 
 /** What is chosen anew every so many steps, before the step: a subspace, some coordinates. The first step is one. */

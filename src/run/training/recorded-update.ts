@@ -21,7 +21,7 @@ export interface UpdatePlace {
 }
 
 const changingOf = ({ method, values }: Bound<Optimizer>): string[] =>
-  Object.keys(expectNumbers(method, method.numbers(values, { t: 1, lr: 0, decay: 0, turn: 0 })));
+  Object.keys(expectNumbers(method, method.numbers(values, { t: 1, lr: 0, decay: 0 })));
 
 const flagsOf = ({ dtype }: Parameter): string[] => (dtype === "bf16" ? ["weight_bf16"] : []);
 

@@ -1,4 +1,4 @@
-/** Optimizers with states of a part of a gradient alone: against float64 over 20 steps, their limits and their sizes. */
+/** Optimizers with states of a part of a gradient: against float64 over 20 steps, their limits and sizes. */
 import { afterAll, describe, expect, test } from "bun:test";
 import { UserError } from "../../../src/errors.ts";
 import { keyedUnits } from "../../../src/keyed-random.ts";

@@ -149,7 +149,7 @@ export const method = defineOptimizer({
   instead: ({ isHidden }, values) => (isHidden ? undefined : { bound: besideBy(values), rate: 1 }),
   savedAs: { mean: "exp_avg", square: "exp_avg_sq" },
   fixed: () => ({}),
-  numbers(values, { t, lr, decay, turn }) {
+  numbers(values, { t, lr, decay, turn = 0 }) {
     const { beta1, beta2, frugal_density: density, frugal_every: every } = values;
     // With all of it chosen there is nothing to choose anew.
     const [choice, age] = density === 1 ? [0, t] : [Math.floor((t - 1) / every), ((t - 1) % every) + 1];
