@@ -15,7 +15,7 @@ import { classLosses } from "../run/training/class-losses.ts";
 import type { Controller } from "../run/training/controller.ts";
 import { crossEntropyObjective, type RowWeigher } from "../run/training/cross-entropy.ts";
 import { type HeldOutGroup, heldOutGroups, readHeldOut } from "../run/training/held-out.ts";
-import { type ChosenLoss, chooseLoss, type LabelLoss } from "../run/training/label-loss.ts";
+import { type ChosenLoss, chooseLoss, type LabelLoss, type OwnLoss } from "../run/training/label-loss.ts";
 import type { Objective } from "../run/training/objective.ts";
 import { refuseGroups } from "../run/training/option-checks.ts";
 import { regressionObjective } from "../run/training/regression.ts";
@@ -30,8 +30,10 @@ import { openNumbers } from "./kept-numbers.ts";
 import { fauLog } from "./log-fau.ts";
 import { lossBalance } from "./loss-balance.ts";
 import type { TRAIN } from "./options.ts";
+import { ownLoss } from "./own-loss.ts";
 import { checkPrequential, Prequential } from "./prequential.ts";
 import { openPrivate, PrivateHead } from "./private-head.ts";
+import { openProbes } from "./probing.ts";
 import { checkScheduleSearch } from "./schedule-search.ts";
 import { shiftWarning } from "./shift-warning.ts";
 import { searchedRate } from "./short-lives.ts";
@@ -57,9 +59,9 @@ function checkOptions({ options, picks }: TrainContext): void {
       `--loss-balance ${options.loss_balance} weighs rows by their cross-entropy, and --${name === "ce" ? "head sparse-etf" : `loss ${name}`} trains by another loss`,
       "leave one of them out",
     );
-  if (method.embeds && options.accumulate > 1)
+  if ((method.embeds || method.whole) && options.accumulate > 1)
     throw new UserError(
-      "--loss infonce compares all pairs of a step with each other, and --accumulate would part them",
+      `--loss ${name} compares all ${method.embeds ? "pairs" : "rows"} of a step with each other, and --accumulate would part them`,
       "raise --batch-size in its place; --recompute makes room",
     );
   if (options.prompt_weight !== undefined && options.loss_balance !== "none")
@@ -70,10 +72,12 @@ function checkOptions({ options, picks }: TrainContext): void {
   if (options.prequential) checkPrequential(options);
   if (options.log_fau !== undefined && options.log === undefined)
     throw new UserError("--log-fau tells the log, and there is none", "give --log FILE");
+  if (options.probe && options.log === undefined)
+    throw new UserError("--probe tells the log, and there is none", "give --log FILE");
   if (options.schedule_search) checkScheduleSearch(options);
-  if (options.schedule_search && method.perRow)
+  if (options.schedule_search && (method.perRow || method.remembers))
     throw new UserError(
-      `--schedule-search trains many times, and --loss ${name} remembers what was seen of rows`,
+      `--schedule-search trains many times, and --loss ${name} remembers ${method.remembers ?? "what was seen of rows"}`,
       "leave one of them out",
     );
 }
@@ -119,11 +123,13 @@ export function train(context: TrainContext): Promise<Outcome> {
       const target = options.private_head;
       const second = target === undefined ? undefined : await PrivateHead.make(built, target, privateFrom);
       const chosen = ofRows(loss, model, options) ? chosenLoss(loss, model, source, options) : undefined;
+      const probing = await openProbes(context, source, built);
       const kept = context.dryRun ? undefined : openNumbers(chosen, textOutput);
-      const certified =
-        chosen && certifiedWork(model, source, options, { loss: chosen, steps: built.steps, ref: built.ref });
+      const own: OwnLoss | undefined =
+        (await ownLoss(loss, built, source, options, seed)) ??
+        (chosen && certifiedWork(model, source, options, { loss: chosen, steps: built.steps, ref: built.ref }));
       const objective =
-        certified?.objective ??
+        own?.objective ??
         objectiveOf(model, source, options, seed, { loss, chosen, weigher: balance?.weigher, second });
       const searched = options.schedule_search
         ? await searchedRate(context, built, { source, objective, heldOut: watched })
@@ -134,14 +140,15 @@ export function train(context: TrainContext): Promise<Outcome> {
         ...followed(
           [
             ...(searched ? [searched] : []),
-            ...(certified?.controllers ?? []),
+            ...(own?.controllers ?? []),
             ...shiftWarning(options, context),
             ...fauLog(options, source, { model, pad: tools?.tokenizer?.pad ?? 0 }, context),
+            ...(probing?.controllers ?? []),
           ],
           options.prequential ? new Prequential() : undefined,
         ),
-        extra: [...(balance?.extra ?? []), ...(second?.parameters ?? [])],
-        updates: chosen?.numbers ? [chosen.numbers] : [],
+        extra: [...(balance?.extra ?? []), ...(second?.parameters ?? []), ...(own?.extra ?? [])],
+        updates: [...(chosen?.numbers ? [chosen.numbers] : []), ...(own?.updates ?? []), ...(probing?.updates ?? [])],
         async end(lineage) {
           if (second && target !== undefined) await second.save(target, built.files, lineage);
           await kept?.save();
@@ -150,12 +157,14 @@ export function train(context: TrainContext): Promise<Outcome> {
           ...{ seed, pad: tools?.tokenizer?.pad, steps: built.steps, accumulate: options.accumulate },
         }),
         ...moved,
-        memory: { ...balance?.memory, ...moved?.memory },
+        memory: { ...balance?.memory, ...moved?.memory, ...probing?.memory },
         free() {
           balance?.free();
           moved?.free();
           second?.free();
           kept?.discard();
+          for (const parameter of own?.extra ?? []) parameter.free();
+          probing?.free();
         },
       };
     },
@@ -167,7 +176,7 @@ const followed = (own: readonly Controller[], stream: Prequential | undefined) =
 
 /** Whether the model's own head learns by a loss of labels. */
 const ofRows = ({ method }: Bound<LabelLoss>, { task }: Model, { head }: TrainContext["options"]): boolean =>
-  method.objective === undefined && head === "own" && task !== "regressor";
+  method.own === undefined && head === "own" && task !== "regressor";
 
 const chosenLoss = (
   loss: Bound<LabelLoss>,
@@ -232,13 +241,12 @@ function objectiveOf(
     return regressionObjective(model, loss);
   }
   const classes = classLosses(model, options, seed);
-  const { method, values } = loss;
+  const { method } = loss;
   if (classes && (weigher || method.name !== "ce"))
     throw new UserError(
       `--mixup and --contrastive do not go with ${weigher ? "--loss-balance" : `--loss ${method.name}`}`,
       "leave one of them out",
     );
-  if (method.objective) return method.objective(model, { values, smoothing });
   const increments = chosenMask(model, source, options);
   if (options.head === "own")
     return crossEntropyObjective(model, {
