@@ -24,6 +24,7 @@ import type { TrainingData } from "../run/training/technique.ts";
 import { adversarialWork } from "./adversarial.ts";
 import { certifiedWork, checkCertified } from "./certified.ts";
 import { withDenoisers } from "./denoisers.ts";
+import { perDomain } from "./domain-heads.ts";
 import { fixedHeadObjective } from "./fixed-head.ts";
 import { chosenMask, withPromptsChanged } from "./increments.ts";
 import { openNumbers } from "./kept-numbers.ts";
@@ -84,12 +85,14 @@ export function train(context: TrainContext): Promise<Outcome> {
   checkOptions(context);
   const loss = context.picks.loss[0]!;
   const embeds = loss.method.embeds?.(loss.values);
+  const heads = perDomain(options);
   const asked = options.prequential ? { ...context, options: { ...options, shuffle: false, epochs: 1 } } : context;
   return runTraining<Batch, Read>(asked, {
     script: "train",
     balances: true,
     regresses: true,
     embeds,
+    changed: heads?.changed,
     model: context.args[0] ?? (options.init === undefined ? "-" : undefined),
     data: async (opened) => ({
       ...(await withDenoisers(await readBatches(options, opened), options, opened, () =>
@@ -123,7 +126,8 @@ export function train(context: TrainContext): Promise<Outcome> {
       const kept = context.dryRun ? undefined : openNumbers(chosen, textOutput);
       const own: OwnLoss | undefined =
         (await ownLoss(loss, built, source, options, seed)) ??
-        (chosen && certifiedWork(model, source, options, { loss: chosen, steps: built.steps, ref: built.ref }));
+        (chosen && certifiedWork(model, source, options, { loss: chosen, steps: built.steps, ref: built.ref })) ??
+        (chosen && heads?.work(built, chosen));
       const objective =
         own?.objective ??
         objectiveOf(model, source, options, seed, { loss, chosen, weigher: balance?.weigher, second });
