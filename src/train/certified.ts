@@ -173,6 +173,7 @@ export function checkCertified(options: Values<typeof TRAIN>, loss: LabelLoss): 
     "--mixup": options.mixup > 0,
     "--contrastive": options.contrastive > 0,
     "--head": options.head !== "own",
+    "--heads per-domain": options.heads === "per-domain",
     "--loss-balance": options.loss_balance !== "none",
     "--adapter": options.adapter !== undefined,
     "--lora": options.lora,

@@ -54,6 +54,7 @@ export function checkSmooth(options: Values<typeof TRAIN>, loss: LabelLoss): voi
     "--contrastive": options.contrastive > 0,
     "--loss-balance": options.loss_balance !== "none",
     "--head sparse-etf": options.head !== "own",
+    "--heads per-domain": options.heads === "per-domain",
   };
   const other = Object.entries(others).find(([, given]) => given)?.[0];
   if (other)
