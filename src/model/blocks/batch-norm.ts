@@ -79,7 +79,7 @@ export const NORM_GAP = "norm_gap.";
 
 /**
  * Rows x (N, C), normalized. In training (`net.statistics` "batch") by their own statistics, which the running ones
- * follow; elsewhere, and where a batch has one row, by the running ones.
+ * follow; at "rows" by their own, and nothing follows; elsewhere, and where a batch has one row, by the running ones.
  */
 export function batchNormed(net: Net, norm: BatchNorm, module: string, x: Tensor, inputs: Inputs): Tensor {
   const { rec } = net;
@@ -88,6 +88,7 @@ export function batchNormed(net: Net, norm: BatchNorm, module: string, x: Tensor
   const running = { mean: row("running_mean"), variance: row("running_var") };
   const affine = { gain: net.weight(`${module}.weight`), bias: net.weight(`${module}.bias`), eps: norm.eps };
   if (net.statistics === "running" || n < 2) return normalized(rec, x, running, affine);
+  if (net.statistics === "rows") return normalized(rec, x, statisticsOf(rec, x, equalWeights(rec, n)), affine);
   const { balanced, momentum } = norm;
   const tasks = balanced && inputs.tasks?.(balanced.tasks);
   const weights = tasks ? taskWeights(rec, tasks, net.weight(`${module}.task_weights`)) : equalWeights(rec, n);
