@@ -15,18 +15,22 @@ import { classLosses } from "../run/training/class-losses.ts";
 import type { Controller } from "../run/training/controller.ts";
 import { crossEntropyObjective, type RowWeigher } from "../run/training/cross-entropy.ts";
 import { type HeldOutGroup, heldOutGroups, readHeldOut } from "../run/training/held-out.ts";
-import { type ChosenLoss, chooseLoss, type LabelLoss } from "../run/training/label-loss.ts";
+import { type ChosenLoss, chooseLoss, type LabelLoss, type OwnLoss } from "../run/training/label-loss.ts";
 import type { Objective } from "../run/training/objective.ts";
 import { refuseGroups } from "../run/training/option-checks.ts";
+import { regressionObjective } from "../run/training/regression.ts";
 import { runTraining } from "../run/training/run-training.ts";
 import type { TrainingData } from "../run/training/technique.ts";
 import { adversarialWork } from "./adversarial.ts";
+import { certifiedWork, checkCertified } from "./certified.ts";
+import { withDenoisers } from "./denoisers.ts";
 import { fixedHeadObjective } from "./fixed-head.ts";
 import { chosenMask, withPromptsChanged } from "./increments.ts";
 import { openNumbers } from "./kept-numbers.ts";
 import { fauLog } from "./log-fau.ts";
 import { lossBalance } from "./loss-balance.ts";
 import type { TRAIN } from "./options.ts";
+import { ownLoss } from "./own-loss.ts";
 import { checkPrequential, Prequential } from "./prequential.ts";
 import { openPrivate, PrivateHead } from "./private-head.ts";
 import { checkScheduleSearch } from "./schedule-search.ts";
@@ -48,14 +52,15 @@ function checkOptions({ options, picks }: TrainContext): void {
   const { method } = picks.loss[0]!;
   const { name } = method;
   if (options.adversarial) checkPgd(options);
+  checkCertified(options);
   if (options.loss_balance !== "none" && (name !== "ce" || options.head !== "own"))
     throw new UserError(
       `--loss-balance ${options.loss_balance} weighs rows by their cross-entropy, and --${name === "ce" ? "head sparse-etf" : `loss ${name}`} trains by another loss`,
       "leave one of them out",
     );
-  if (method.embeds && options.accumulate > 1)
+  if ((method.embeds || method.whole) && options.accumulate > 1)
     throw new UserError(
-      "--loss infonce compares all pairs of a step with each other, and --accumulate would part them",
+      `--loss ${name} compares all ${method.embeds ? "pairs" : "rows"} of a step with each other, and --accumulate would part them`,
       "raise --batch-size in its place; --recompute makes room",
     );
   if (options.prompt_weight !== undefined && options.loss_balance !== "none")
@@ -67,9 +72,9 @@ function checkOptions({ options, picks }: TrainContext): void {
   if (options.log_fau !== undefined && options.log === undefined)
     throw new UserError("--log-fau tells the log, and there is none", "give --log FILE");
   if (options.schedule_search) checkScheduleSearch(options);
-  if (options.schedule_search && method.perRow)
+  if (options.schedule_search && (method.perRow || method.remembers))
     throw new UserError(
-      `--schedule-search trains many times, and --loss ${name} remembers what was seen of rows`,
+      `--schedule-search trains many times, and --loss ${name} remembers ${method.remembers ?? "what was seen of rows"}`,
       "leave one of them out",
     );
 }
@@ -83,10 +88,13 @@ export function train(context: TrainContext): Promise<Outcome> {
   return runTraining<Batch, Read>(asked, {
     script: "train",
     balances: true,
+    regresses: true,
     embeds,
     model: context.args[0] ?? (options.init === undefined ? "-" : undefined),
     data: async (opened) => ({
-      source: await readBatches(options, opened),
+      ...(await withDenoisers(await readBatches(options, opened), options, opened, () =>
+        heldOutGroups(options, opened.split),
+      )),
       privateFrom: await openPrivate(options.private_from),
       watched: options.schedule_search
         ? await readHeldOut(heldOutGroups(options, opened.split), opened, options.batch_size)
@@ -111,9 +119,14 @@ export function train(context: TrainContext): Promise<Outcome> {
       const moved = await adversarialWork(model, source, options, seed);
       const target = options.private_head;
       const second = target === undefined ? undefined : await PrivateHead.make(built, target, privateFrom);
-      const chosen = ofRows(loss, options) ? chosenLoss(loss, model, source, options) : undefined;
+      const chosen = ofRows(loss, model, options) ? chosenLoss(loss, model, source, options) : undefined;
       const kept = context.dryRun ? undefined : openNumbers(chosen, textOutput);
-      const objective = objectiveOf(model, source, options, seed, { loss, chosen, weigher: balance?.weigher, second });
+      const own: OwnLoss | undefined =
+        (await ownLoss(loss, built, source, options, seed)) ??
+        (chosen && certifiedWork(model, source, options, { loss: chosen, steps: built.steps, ref: built.ref }));
+      const objective =
+        own?.objective ??
+        objectiveOf(model, source, options, seed, { loss, chosen, weigher: balance?.weigher, second });
       const searched = options.schedule_search
         ? await searchedRate(context, built, { source, objective, heldOut: watched })
         : undefined;
@@ -123,13 +136,14 @@ export function train(context: TrainContext): Promise<Outcome> {
         ...followed(
           [
             ...(searched ? [searched] : []),
+            ...(own?.controllers ?? []),
             ...shiftWarning(options, context),
             ...fauLog(options, source, { model, pad: tools?.tokenizer?.pad ?? 0 }, context),
           ],
           options.prequential ? new Prequential() : undefined,
         ),
-        extra: [...(balance?.extra ?? []), ...(second?.parameters ?? [])],
-        updates: chosen?.numbers ? [chosen.numbers] : [],
+        extra: [...(balance?.extra ?? []), ...(second?.parameters ?? []), ...(own?.extra ?? [])],
+        updates: [...(chosen?.numbers ? [chosen.numbers] : []), ...(own?.updates ?? [])],
         async end(lineage) {
           if (second && target !== undefined) await second.save(target, built.files, lineage);
           await kept?.save();
@@ -144,6 +158,7 @@ export function train(context: TrainContext): Promise<Outcome> {
           moved?.free();
           second?.free();
           kept?.discard();
+          for (const parameter of own?.extra ?? []) parameter.free();
         },
       };
     },
@@ -154,8 +169,8 @@ const followed = (own: readonly Controller[], stream: Prequential | undefined) =
   stream ? { controllers: [...own, stream], told: () => stream.told() } : { controllers: own };
 
 /** Whether the model's own head learns by a loss of labels. */
-const ofRows = ({ method }: Bound<LabelLoss>, { head }: TrainContext["options"]): boolean =>
-  method.objective === undefined && head === "own";
+const ofRows = ({ method }: Bound<LabelLoss>, { task }: Model, { head }: TrainContext["options"]): boolean =>
+  method.own === undefined && head === "own" && task !== "regressor";
 
 const chosenLoss = (
   loss: Bound<LabelLoss>,
@@ -176,6 +191,36 @@ interface ObjectiveParts {
   readonly second: PrivateHead | undefined;
 }
 
+/** Throws UserError for options that change what labels are learnt by. */
+function checkRegression(options: TrainContext["options"], weigher: RowWeigher | undefined): void {
+  const {
+    smoothing,
+    z_loss: zLoss,
+    head,
+    mixup,
+    contrastive,
+    increment_mask: mask,
+    adversarial,
+    prequential,
+  } = options;
+  const odd = Object.entries({
+    smoothing: smoothing > 0,
+    z_loss: zLoss > 0,
+    head: head !== "own",
+    mixup: mixup > 0,
+    contrastive: contrastive > 0,
+    increment_mask: mask !== undefined,
+    loss_balance: weigher !== undefined,
+    adversarial,
+    prequential,
+  }).find(([, isGiven]) => isGiven);
+  if (odd)
+    throw new UserError(
+      `--${odd[0].replaceAll("_", "-")} is for labels, and the model predicts numbers (problem_type regression)`,
+      "leave it out",
+    );
+}
+
 function objectiveOf(
   model: Model,
   source: ReadRows,
@@ -184,14 +229,17 @@ function objectiveOf(
   { loss, chosen, weigher, second }: ObjectiveParts,
 ): Objective<Batch> {
   const { smoothing, z_loss: zLoss, recompute } = options;
+  if (model.task === "regressor") {
+    checkRegression(options, weigher);
+    return regressionObjective(model, loss);
+  }
   const classes = classLosses(model, options, seed);
-  const { method, values } = loss;
+  const { method } = loss;
   if (classes && (weigher || method.name !== "ce"))
     throw new UserError(
       `--mixup and --contrastive do not go with ${weigher ? "--loss-balance" : `--loss ${method.name}`}`,
       "leave one of them out",
     );
-  if (method.objective) return method.objective(model, { values, smoothing });
   const increments = chosenMask(model, source, options);
   if (options.head === "own")
     return crossEntropyObjective(model, {

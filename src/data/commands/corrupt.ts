@@ -4,7 +4,7 @@ import { textOutput } from "../../cli/output.ts";
 import { refuseInputs } from "../../cli/target.ts";
 import { UserError } from "../../errors.ts";
 import { isObject, show } from "../../json.ts";
-import { checkApply, corruptedNumbers, corruptedText } from "../corrupting/apply.ts";
+import { checkApply, corruptedInput, corruptedText } from "../corrupting/apply.ts";
 import type { Corruption } from "../corrupting/contract.ts";
 import type { CORRUPT } from "../corrupting/options.ts";
 import { readJsonFile } from "../files/jsonl.ts";
@@ -30,7 +30,7 @@ function corrupted(
       `${place}: ${method.name} is of lists of numbers, found ${typeof value}`,
       "--field names the key that holds them",
     );
-  return corruptedNumbers(method, value, options, given);
+  return corruptedInput(method, value, options, given);
 }
 
 /** Runs the sub-command. What happens to a row follows from --seed, the corruption, its severity and its place. */

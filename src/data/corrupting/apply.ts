@@ -2,7 +2,8 @@
 import { UserError } from "../../errors.ts";
 import { wordsOf } from "../augmenting/eda.ts";
 import type { Random } from "../random.ts";
-import type { Corruption, ImageShape } from "./contract.ts";
+import type { Corruption } from "./contract.ts";
+import { corruptedNumbers, isImage } from "./numbers.ts";
 
 export interface ApplyOptions {
   /** 1 to 5 */
@@ -23,29 +24,10 @@ export function checkApply({ range, shape }: Pick<ApplyOptions, "range" | "shape
     throw new UserError(`--shape ${shape.join(",")} is no image`, "give channels, height and width: --shape 3,32,32");
 }
 
-/** The shape of so many numbers; undefined where they are no image of it. */
-function imageOf(count: number, shape: readonly number[] | undefined): ImageShape | undefined {
-  const side = Math.round(Math.sqrt(count));
-  const [channels = 1, height = side, width = side] = shape ?? [];
-  return channels * height * width === count ? [channels, height, width] : undefined;
-}
-
 /** Whether a corruption goes with inputs of so many numbers, or with texts. */
 export function fits(method: Corruption, count: number | "text", shape: readonly number[] | undefined): boolean {
   if (count === "text") return method.words !== undefined;
-  return method.numbers !== undefined || (method.image !== undefined && imageOf(count, shape) !== undefined);
-}
-
-/** The shape of a row's image. Throws UserError where the numbers are of another one. */
-function shapeOf(count: number, shape: readonly number[] | undefined, place: string): ImageShape {
-  const found = imageOf(count, shape);
-  if (found) return found;
-  const side = Math.round(Math.sqrt(count));
-  const [channels = 1, height = side, width = side] = shape ?? [];
-  throw new UserError(
-    `${place}: ${count} numbers are no image of ${channels} x ${height} x ${width}`,
-    "give channels, height and width: --shape 3,32,32",
-  );
+  return method.numbers !== undefined || (method.image !== undefined && isImage(count, shape));
 }
 
 /** What a text becomes. Throws UserError for a corruption of numbers. */
@@ -60,19 +42,15 @@ export function corruptedText(
 }
 
 /** What numbers become. Throws UserError for a corruption of texts, and for images of another shape. */
-export function corruptedNumbers(
+export function corruptedInput(
   method: Corruption,
   values: readonly number[],
-  { severity, range, shape }: ApplyOptions,
+  { severity, range: [low = 0, high = 1], shape }: ApplyOptions,
   { random, place }: { readonly random: Random; readonly place: string },
 ): number[] {
   if (method.words) throw new UserError(`${place}: ${method.name} is of texts, found numbers`);
   const amount = method.amounts[severity - 1]!;
-  const [low = 0, high = 1] = range;
-  const x = values.map((value) => (value - low) / (high - low));
-  const worse = method.image
-    ? method.image(x, amount, { shape: shapeOf(x.length, shape, place), random })
-    : method.numbers!(x, amount, random);
+  const worse = corruptedNumbers(method, values, { amount, range: [low, high], shape, random, place });
   // Four digits, as pictures of `data` have three.
-  return worse.map((v) => Number((low + (high - low) * Math.min(1, Math.max(0, v))).toFixed(4)));
+  return worse.map((v) => Number(v.toFixed(4)));
 }

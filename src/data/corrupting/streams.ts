@@ -13,7 +13,7 @@ import { UserError } from "../../errors.ts";
 import type { Example } from "../examples.ts";
 import { Random } from "../random.ts";
 import type { LocatedRow } from "../rows.ts";
-import { type ApplyOptions, corruptedNumbers, corruptedText } from "./apply.ts";
+import { type ApplyOptions, corruptedInput, corruptedText } from "./apply.ts";
 import type { Corruption } from "./contract.ts";
 import type { StreamRow, Stretch } from "./stretch.ts";
 
@@ -37,7 +37,7 @@ export function corruptedRow(
     return { row: { ...row, text: corruptedText(method, row.text, options, given), extra }, place };
   }
   if (row.form === "example")
-    return { row: { ...row, x: Float32Array.from(corruptedNumbers(method, [...row.x], options, given)) }, place };
+    return { row: { ...row, x: Float32Array.from(corruptedInput(method, [...row.x], options, given)) }, place };
   throw new UserError(`${place}: expected an example or a text to corrupt, found a row of ${row.form}`);
 }
 
