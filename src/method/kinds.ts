@@ -27,6 +27,7 @@ export const FOLDERS = {
   optimizer: ["train/methods/optimizers"],
   schedule: ["train/methods/schedules"],
   loss: ["train/methods/losses"],
+  "training-probe": ["train/methods/probes"],
   verifier: ["align/methods/verifiers"],
   task: ["data/tasks"],
   corruption: ["data/corruptions"],

@@ -46,6 +46,7 @@ const NOUNS: Partial<Record<Kind, string>> = {
   control: "method",
   "pair-loss": "pair loss",
   "prompt-sampler": "prompt sampler",
+  "training-probe": "training probe",
   curriculum: "method",
   post: "post step",
   adapt: "method",
