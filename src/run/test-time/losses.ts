@@ -4,7 +4,7 @@
  *   H(p)         -sum p log p
  *   CE(q, p)     -sum q log p
  *   SCE(q, p)    half of CE(q, p) and half of CE(p, q): unlike CE alone its gradients are no larger for unsure rows.
- *                Wang et al., ICCV 2019, https://arxiv.org/abs/1908.06112, with equal weights as Döbler et al., CVPR 2023
+ *                Wang et al., ICCV 2019, https://arxiv.org/abs/1908.06112, in equal parts as in Döbler et al., 2023
  */
 import { add, mul, scale, stopGradient } from "../../tensor/ops/elementwise.ts";
 import { rowSum } from "../../tensor/ops/reduce.ts";
