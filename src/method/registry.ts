@@ -46,6 +46,7 @@ const NOUNS: Partial<Record<Kind, string>> = {
   control: "method",
   "pair-loss": "pair loss",
   "prompt-sampler": "prompt sampler",
+  "gradient-rule": "gradient rule",
   curriculum: "method",
   post: "post step",
   adapt: "method",

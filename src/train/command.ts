@@ -14,8 +14,9 @@ import { labelCounts, type ReadRows, readBatches } from "../run/training/batch-s
 import { classLosses } from "../run/training/class-losses.ts";
 import type { Controller } from "../run/training/controller.ts";
 import { crossEntropyObjective, type RowWeigher } from "../run/training/cross-entropy.ts";
+import { chooseGradientRules } from "../run/training/gradient-rule.ts";
 import { type HeldOutGroup, heldOutGroups, readHeldOut } from "../run/training/held-out.ts";
-import { type ChosenLoss, chooseLoss, type LabelLoss } from "../run/training/label-loss.ts";
+import { type ChosenLoss, chooseLoss, type LabelLoss, wholeLoss } from "../run/training/label-loss.ts";
 import type { Objective } from "../run/training/objective.ts";
 import { refuseGroups } from "../run/training/option-checks.ts";
 import { runTraining } from "../run/training/run-training.ts";
@@ -113,7 +114,15 @@ export function train(context: TrainContext): Promise<Outcome> {
       const second = target === undefined ? undefined : await PrivateHead.make(built, target, privateFrom);
       const chosen = ofRows(loss, options) ? chosenLoss(loss, model, source, options) : undefined;
       const kept = context.dryRun ? undefined : openNumbers(chosen, textOutput);
-      const objective = objectiveOf(model, source, options, seed, { loss, chosen, weigher: balance?.weigher, second });
+      const extra = [...(balance?.extra ?? []), ...(second?.parameters ?? [])];
+      const { objective, updates } = chooseGradientRules(context.picks.gradient_rule, {
+        objective: objectiveOf(model, source, options, seed, { loss, chosen, weigher: balance?.weigher, second }),
+        groups: source.groups.map(({ name }) => name),
+        shared: options.gradient_shared,
+        packs: options.pack,
+        refuses: wholeOf(context),
+        ...{ gpu: built.gpu, parameters: [...model.trainable(), ...extra], seed },
+      });
       const searched = options.schedule_search
         ? await searchedRate(context, built, { source, objective, heldOut: watched })
         : undefined;
@@ -128,8 +137,8 @@ export function train(context: TrainContext): Promise<Outcome> {
           ],
           options.prequential ? new Prequential() : undefined,
         ),
-        extra: [...(balance?.extra ?? []), ...(second?.parameters ?? [])],
-        updates: chosen?.numbers ? [chosen.numbers] : [],
+        extra,
+        updates: [...updates, ...(chosen?.numbers ? [chosen.numbers] : [])],
         async end(lineage) {
           if (second && target !== undefined) await second.save(target, built.files, lineage);
           await kept?.save();
@@ -152,6 +161,14 @@ export function train(context: TrainContext): Promise<Outcome> {
 
 const followed = (own: readonly Controller[], stream: Prequential | undefined) =>
   stream ? { controllers: [...own, stream], told: () => stream.told() } : { controllers: own };
+
+/** What makes the loss one of whole batches, so that it cannot be taken apart by groups of rows. */
+function wholeOf({ options, picks }: TrainContext): string | undefined {
+  const whole = wholeLoss(picks.loss[0]!.method);
+  if (whole) return whole;
+  if (options.mixup > 0 || options.contrastive > 0) return "--mixup and --contrastive join rows of all groups";
+  return options.head === "own" ? undefined : `--head ${options.head} has an objective of its own`;
+}
 
 /** Whether the model's own head learns by a loss of labels. */
 const ofRows = ({ method }: Bound<LabelLoss>, { head }: TrainContext["options"]): boolean =>
