@@ -213,15 +213,36 @@ export interface Trunk<C> {
   states(net: Net, config: C, inputs: Inputs): Tensor;
 }
 
+/** Values within center - radius and center + radius; radii are not negative. */
+export interface Box {
+  readonly center: Tensor;
+  readonly radius: Tensor;
+}
+
+/** Of a classifier of numbers: its equations for boxes of inputs (blocks/box.ts). */
+export interface Bounds<C> {
+  /** Module of the linear head. */
+  readonly head: string;
+  /** Why a config has no bounds; undefined where it has. */
+  lacks(config: C): string | undefined;
+  /**
+   * The box of what the head reads, recorded after the pass itself, whose batch norms' statistics it goes by. `heard`
+   * is told the box of what every activation reads.
+   */
+  forward(net: Net, config: C, box: Box, heard: (box: Box) => void): Box;
+}
+
 /**
  * What a model is for; an embedder turns texts into vectors (embedder.ts), a token classifier gives every token of a
- * text a class (decoder-classifier.ts).
+ * text a class (decoder-classifier.ts), a regressor predicts numbers.
  */
-export type Task = "causal-lm" | "classifier" | "token-classifier" | "embedder";
+export type Task = "causal-lm" | "classifier" | "token-classifier" | "embedder" | "regressor";
 
 /** What an architecture is. Its name is the `model_type` of config.json. */
 export interface Architecture<C = unknown> extends MethodInfo {
   readonly task: Task;
+  /** Of classifiers: whether a config asks for numbers in the place of classes. */
+  regresses?(config: C): boolean;
   /** The class of transformers, as `architectures` of config.json names it. */
   readonly className?: string;
   /** Tensors of published checkpoints that hold no weight (masks, tables). */
@@ -257,6 +278,7 @@ export interface Architecture<C = unknown> extends MethodInfo {
   head(net: Net, config: C, hidden: Tensor, inputs?: Inputs): Tensor;
   /** Of an encoder of texts: the part below the head, with the names that it has by itself. */
   readonly trunk?: Trunk<C>;
+  readonly bounds?: Bounds<C>;
   /** Sizes that other parts ask for. */
   sizes(config: C): ModelSizes;
 }

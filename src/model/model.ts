@@ -18,7 +18,7 @@ import type { Ahead, KeysValues, LiveAdapter } from "./adapters/live-adapter.ts"
 import type { LoraOptions } from "./adapters/lora/lora.ts";
 import { loraChoice } from "./adapters/lora/type.ts";
 import { fillAhead, inputsAhead, inputsBehind } from "./ahead.ts";
-import type { Architecture, Inputs, Json, KvCache, ModelSizes, ParameterSpec } from "./architecture.ts";
+import type { Architecture, Box, Inputs, Json, KvCache, ModelSizes, ParameterSpec } from "./architecture.ts";
 import type { CacheMemory } from "./cache-memory.ts";
 import { configOf, describeConfig } from "./description.ts";
 import type { Embedding } from "./embedder.ts";
@@ -72,6 +72,8 @@ export interface Recorded {
   readonly shares?: Tensor;
   /** Logits of rows of `hidden`. */
   head(hidden: Tensor): Tensor;
+  /** The box of `hidden` for a box of inputs, where the architecture has bounds. */
+  bounded(box: Box, heard: (box: Box) => void): Box;
   /** Inner tensors, as architectures name them. */
   readonly notes: ReadonlyMap<string, Tensor>;
   /** By layer, from 0; of architectures without attention none. They take gradients, in recomputed blocks too. */
@@ -225,10 +227,7 @@ export class Model {
     });
   }
 
-  /**
-   * The same weights under another config, but for those of `own`: a trunk with the head of another task. Only `own` is
-   * to be freed beside this model.
-   */
+  /** The same weights under another config, but for those of `own`; only these are to be freed beside this model. */
   async variant(json: Json, ref: string, own: ReadonlyMap<string, Parameter>): Promise<Model> {
     const { gpu, stored, carried } = this;
     const { architecture, config } = await describeConfig(json, ref);
@@ -265,9 +264,7 @@ export class Model {
     return { total: count(this.parameters.values()), trainable: count(this.trainable()) };
   }
 
-  /**
-   * Records the forward pass. Inputs are tensors that the caller made with `rec.input`.
-   */
+  /** Records the forward pass. Inputs are tensors that the caller made with `rec.input`. */
   record(rec: Recorder, inputs: Inputs, options: RecordOptions = {}): Recorded {
     const { adapter = true, increments: asked = false, replace, observe } = options;
     const ahead = adapter ? this.adapter?.ahead : undefined;
@@ -289,7 +286,9 @@ export class Model {
     const { notes, attended, increments, routes: routed } = net;
     const shares = "shares" in inputs ? { shares: inputs.shares } : {};
     const head = (rows: Tensor) => this.architecture.head(net, this.#config, rows, inputs);
-    return { hidden, head, notes, attended, increments, routed, ...shares };
+    const bounded: Recorded["bounded"] = (box, heard) =>
+      this.architecture.bounds!.forward(net, this.#config, box, heard);
+    return { hidden, head, notes, attended, increments, routed, bounded, ...shares };
   }
 
   /** Keys and values, by layer, of the tokens that the adapter puts before every sequence. */

@@ -19,9 +19,12 @@ import { type HeldOutGroup, heldOutGroups, readHeldOut } from "../run/training/h
 import { type ChosenLoss, chooseLoss, type LabelLoss, wholeLoss } from "../run/training/label-loss.ts";
 import type { Objective } from "../run/training/objective.ts";
 import { refuseGroups } from "../run/training/option-checks.ts";
+import { regressionObjective } from "../run/training/regression.ts";
 import { runTraining } from "../run/training/run-training.ts";
 import type { TrainingData } from "../run/training/technique.ts";
 import { adversarialWork } from "./adversarial.ts";
+import { certifiedWork, checkCertified } from "./certified.ts";
+import { withDenoisers } from "./denoisers.ts";
 import { fixedHeadObjective } from "./fixed-head.ts";
 import { chosenMask, withPromptsChanged } from "./increments.ts";
 import { openNumbers } from "./kept-numbers.ts";
@@ -49,6 +52,7 @@ function checkOptions({ options, picks }: TrainContext): void {
   const { method } = picks.loss[0]!;
   const { name } = method;
   if (options.adversarial) checkPgd(options);
+  checkCertified(options);
   if (options.loss_balance !== "none" && (name !== "ce" || options.head !== "own"))
     throw new UserError(
       `--loss-balance ${options.loss_balance} weighs rows by their cross-entropy, and --${name === "ce" ? "head sparse-etf" : `loss ${name}`} trains by another loss`,
@@ -84,10 +88,13 @@ export function train(context: TrainContext): Promise<Outcome> {
   return runTraining<Batch, Read>(asked, {
     script: "train",
     balances: true,
+    regresses: true,
     embeds,
     model: context.args[0] ?? (options.init === undefined ? "-" : undefined),
     data: async (opened) => ({
-      source: await readBatches(options, opened),
+      ...(await withDenoisers(await readBatches(options, opened), options, opened, () =>
+        heldOutGroups(options, opened.split),
+      )),
       privateFrom: await openPrivate(options.private_from),
       watched: options.schedule_search
         ? await readHeldOut(heldOutGroups(options, opened.split), opened, options.batch_size)
@@ -112,11 +119,15 @@ export function train(context: TrainContext): Promise<Outcome> {
       const moved = await adversarialWork(model, source, options, seed);
       const target = options.private_head;
       const second = target === undefined ? undefined : await PrivateHead.make(built, target, privateFrom);
-      const chosen = ofRows(loss, options) ? chosenLoss(loss, model, source, options) : undefined;
+      const chosen = ofRows(loss, model, options) ? chosenLoss(loss, model, source, options) : undefined;
       const kept = context.dryRun ? undefined : openNumbers(chosen, textOutput);
+      const certified =
+        chosen && certifiedWork(model, source, options, { loss: chosen, steps: built.steps, ref: built.ref });
       const extra = [...(balance?.extra ?? []), ...(second?.parameters ?? [])];
       const { objective, updates } = chooseGradientRules(context.picks.gradient_rule, {
-        objective: objectiveOf(model, source, options, seed, { loss, chosen, weigher: balance?.weigher, second }),
+        objective:
+          certified?.objective ??
+          objectiveOf(model, source, options, seed, { loss, chosen, weigher: balance?.weigher, second }),
         groups: source.groups.map(({ name }) => name),
         shared: options.gradient_shared,
         packs: options.pack,
@@ -132,6 +143,7 @@ export function train(context: TrainContext): Promise<Outcome> {
         ...followed(
           [
             ...(searched ? [searched] : []),
+            ...(certified?.controllers ?? []),
             ...shiftWarning(options, context),
             ...fauLog(options, source, { model, pad: tools?.tokenizer?.pad ?? 0 }, context),
           ],
@@ -171,8 +183,8 @@ function wholeOf({ options, picks }: TrainContext): string | undefined {
 }
 
 /** Whether the model's own head learns by a loss of labels. */
-const ofRows = ({ method }: Bound<LabelLoss>, { head }: TrainContext["options"]): boolean =>
-  method.objective === undefined && head === "own";
+const ofRows = ({ method }: Bound<LabelLoss>, { task }: Model, { head }: TrainContext["options"]): boolean =>
+  method.objective === undefined && head === "own" && task !== "regressor";
 
 const chosenLoss = (
   loss: Bound<LabelLoss>,
@@ -193,6 +205,36 @@ interface ObjectiveParts {
   readonly second: PrivateHead | undefined;
 }
 
+/** Throws UserError for options that change what labels are learnt by. */
+function checkRegression(options: TrainContext["options"], weigher: RowWeigher | undefined): void {
+  const {
+    smoothing,
+    z_loss: zLoss,
+    head,
+    mixup,
+    contrastive,
+    increment_mask: mask,
+    adversarial,
+    prequential,
+  } = options;
+  const odd = Object.entries({
+    smoothing: smoothing > 0,
+    z_loss: zLoss > 0,
+    head: head !== "own",
+    mixup: mixup > 0,
+    contrastive: contrastive > 0,
+    increment_mask: mask !== undefined,
+    loss_balance: weigher !== undefined,
+    adversarial,
+    prequential,
+  }).find(([, isGiven]) => isGiven);
+  if (odd)
+    throw new UserError(
+      `--${odd[0].replaceAll("_", "-")} is for labels, and the model predicts numbers (problem_type regression)`,
+      "leave it out",
+    );
+}
+
 function objectiveOf(
   model: Model,
   source: ReadRows,
@@ -201,6 +243,10 @@ function objectiveOf(
   { loss, chosen, weigher, second }: ObjectiveParts,
 ): Objective<Batch> {
   const { smoothing, z_loss: zLoss, recompute } = options;
+  if (model.task === "regressor") {
+    checkRegression(options, weigher);
+    return regressionObjective(model, loss);
+  }
   const classes = classLosses(model, options, seed);
   const { method, values } = loss;
   if (classes && (weigher || method.name !== "ce"))

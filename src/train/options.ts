@@ -6,6 +6,8 @@ import { GRADIENT_RULE } from "../run/training/gradient-rule.ts";
 import { LABEL_LOSS } from "../run/training/label-loss.ts";
 import { RUN } from "../run/training/options.ts";
 import { SHIFT } from "../run/training/shift-detector.ts";
+import { CERTIFIED } from "./certified-options.ts";
+import { DENOISING } from "./denoisers.ts";
 import { SCHEDULE_SEARCH } from "./schedule-search.ts";
 
 const needs = "adversarial";
@@ -48,6 +50,7 @@ export const TRAIN = {
     help: "what rows with a changed prompt weigh at the last step, from 1 at the first, in a line",
     value: "W",
   },
+  ...DENOISING,
   shift_warn: {
     type: "boolean",
     default: false,
@@ -133,4 +136,5 @@ export const TRAIN = {
   pgd_step_size: { ...PGD.pgd_step_size, needs },
   pgd_random_start: { ...PGD.pgd_random_start, needs },
   pgd_range: { ...PGD.pgd_range, needs },
+  ...CERTIFIED,
 } as const satisfies Options;

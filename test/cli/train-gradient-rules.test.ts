@@ -78,6 +78,18 @@ test("equal weights are the mean over groups, whatever their numbers of rows", a
     expect(Math.abs(value - (few![i]! + right![i]!) / 2)).toBeLessThan(1e-6 + 1e-5 * Math.abs(base![i]!));
 });
 
+test("regressors are taken apart by groups, too", async () => {
+  const json = { model_type: "mlp", input_size: 1, hidden_sizes: [], num_labels: 1, problem_type: "regression" };
+  writeFileSync(at("line.json"), JSON.stringify(json));
+  writeFileSync(at("low.jsonl"), '{"x": [1], "y": [0]}\n');
+  writeFileSync(at("high.jsonl"), '{"x": [1], "y": [10]}\n{"x": [1], "y": [10]}\n');
+  const line = "--init line.json --data low.jsonl --data high.jsonl --loss mse --batch-size 3 --steps 1 --save-every 0";
+  await good("train", `${line} --gradient-rule equal --log line.log -o line/`);
+  const [step] = steps("line.log");
+  expect(step.loss).toBeCloseTo((step.loss_low + 2 * step.loss_high) / 3, 4);
+  expect(step.loss_high).toBeGreaterThan(3 * step.loss_low);
+});
+
 test("adapt and distill take rules, too, of tokens", async () => {
   const tiny = {
     model_type: "llama",

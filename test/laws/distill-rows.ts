@@ -77,6 +77,7 @@ export async function rowsLoss(gpu: Gpu, method: DistillMethod, given: RowsCase)
         notes: new Map(Object.entries(x).map(([name, tensor]) => [name.replace(prefix, ""), tensor])),
         routed: new Map(),
         increments: new Map(),
+        bounded: (box) => box,
         attended: new Map(
           Array.from({ length: LAYERS }, (_, i) => {
             const options = { batch: 1, heads: HEADS, kvHeads: HEADS, headDim: WIDTH / HEADS, causal: true };

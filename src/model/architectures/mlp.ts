@@ -1,10 +1,19 @@
 /**
- * A classifier of vectors: linear layers with an activation between them. An architecture of our own, named like the
- * others.
+ * A classifier of vectors: linear layers with an activation between them. With `problem_type` "regression" its
+ * `num_labels` outputs are numbers. An architecture of our own, named like the others.
  */
 import { gelu, relu } from "../../tensor/ops/activation.ts";
-import type { Architecture, ParameterSpec } from "../architecture.ts";
-import { type BatchNorm, batchNorm, batchNormed, batchNormJson, batchNormParameters } from "../blocks/batch-norm.ts";
+import type { Tensor } from "../../tensor/tensor.ts";
+import type { Architecture, Box, ParameterSpec } from "../architecture.ts";
+import {
+  type BatchNorm,
+  batchNorm,
+  batchNormed,
+  batchNormedBox,
+  batchNormJson,
+  batchNormParameters,
+} from "../blocks/batch-norm.ts";
+import { linearBox, reluBox } from "../blocks/box.ts";
 import {
   type KeyValueHead,
   keyValueHead,
@@ -12,6 +21,7 @@ import {
   keyValueLogits,
   keyValueParameters,
 } from "../blocks/key-value-head.ts";
+import { initJson, initOf, type WeightInit, weightInit } from "../blocks/weight-init.ts";
 import { ConfigReader } from "../config.ts";
 
 export interface MlpConfig {
@@ -21,8 +31,11 @@ export interface MlpConfig {
   readonly act: "relu" | "gelu";
   /** Before each activation. */
   readonly norm: BatchNorm | undefined;
+  /** How hidden layers begin. */
+  readonly init: WeightInit;
   /** In place of the linear head. */
   readonly keyValue: KeyValueHead | undefined;
+  readonly problem: "single_label_classification" | "regression";
 }
 
 export const method: Architecture<MlpConfig> = {
@@ -32,6 +45,7 @@ export const method: Architecture<MlpConfig> = {
   cite: "ingot",
   options: {},
   task: "classifier",
+  regresses: ({ problem }) => problem === "regression",
 
   config(json, where) {
     const c = new ConfigReader(json, where);
@@ -41,7 +55,9 @@ export const method: Architecture<MlpConfig> = {
       classes: c.count("num_labels"),
       act: c.oneOf("hidden_act", ["relu", "gelu"], "relu"),
       norm: batchNorm(c),
+      init: weightInit(c),
       keyValue: keyValueHead(c),
+      problem: c.oneOf("problem_type", ["single_label_classification", "regression"], "single_label_classification"),
     };
   },
 
@@ -51,7 +67,9 @@ export const method: Architecture<MlpConfig> = {
     num_labels: c.classes,
     hidden_act: c.act,
     ...batchNormJson(c.norm),
+    ...initJson(c.init),
     ...keyValueJson(c.keyValue),
+    problem_type: c.problem,
   }),
 
   sizes: (c) => ({
@@ -63,16 +81,15 @@ export const method: Architecture<MlpConfig> = {
   }),
 
   parameters(c) {
-    const linear = (module: string, into: number, out: number): ParameterSpec[] => [
-      // He et al. 2015: keeps the variance through rectifiers.
-      { name: `${module}.weight`, shape: [out, into], init: { std: Math.sqrt(2 / into) }, linear: true },
+    const linear = (module: string, into: number, out: number, init: WeightInit = "he"): ParameterSpec[] => [
+      { name: `${module}.weight`, shape: [out, into], init: initOf(init, into), linear: true },
       { name: `${module}.bias`, shape: [out], init: "zeros" },
     ];
     const sizes = [c.input, ...c.hidden];
     const width = sizes.at(-1)!;
     return [
       ...c.hidden.flatMap((out, i) => [
-        ...linear(`layers.${i}`, sizes[i]!, out),
+        ...linear(`layers.${i}`, sizes[i]!, out, c.init),
         ...(c.norm ? batchNormParameters(c.norm, `norms.${i}`, out) : []),
       ]),
       ...(c.keyValue ? keyValueParameters(c.keyValue, width, c.classes) : linear("classifier", width, c.classes)),
@@ -88,6 +105,25 @@ export const method: Architecture<MlpConfig> = {
       x = net.note(`hidden.${i + 1}`, c.act === "relu" ? relu(net.rec, h) : gelu(net.rec, h));
     }
     return x;
+  },
+
+  bounds: {
+    head: "classifier",
+    lacks(c) {
+      if (c.keyValue) return "its head of keys and values is no linear layer";
+      return c.act === "relu" || c.hidden.length === 0 ? undefined : "gelu falls before it rises";
+    },
+    forward(net, c, { center, radius }, heard) {
+      const flat = (x: Tensor) => net.rec.reshape(x, [x.shape[0] ?? 0, c.input]);
+      let box: Box = { center: flat(center), radius: flat(radius) };
+      for (const i of c.hidden.keys()) {
+        const own = linearBox(net, box, `layers.${i}`);
+        const read = c.norm ? batchNormedBox(net, c.norm, `norms.${i}`, own) : own;
+        heard(read);
+        box = reluBox(net.rec, read);
+      }
+      return box;
+    },
   },
 
   // (B, classes)

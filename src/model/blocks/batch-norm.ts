@@ -9,13 +9,15 @@ import {
   followStatistics,
   nextMomentum,
   normalized,
+  normScale,
+  type Statistics,
   statisticsGap,
   statisticsOf,
   taskWeights,
 } from "../../tensor/ops/batch-norm.ts";
-import { stopGradient } from "../../tensor/ops/elementwise.ts";
+import { abs, mul, stopGradient } from "../../tensor/ops/elementwise.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
-import type { Inputs, Json, Net, ParameterSpec } from "../architecture.ts";
+import type { Box, Inputs, Json, Net, ParameterSpec } from "../architecture.ts";
 import type { ConfigReader } from "../config.ts";
 
 export interface BatchNorm {
@@ -77,17 +79,22 @@ export function batchNormParameters({ balanced }: BatchNorm, module: string, wid
 /** What a note of a layer's distance to its running statistics is called. */
 export const NORM_GAP = "norm_gap.";
 
-/**
- * Rows x (N, C), normalized. In training (`net.statistics` "batch") by their own statistics, which the running ones
- * follow; elsewhere, and where a batch has one row, by the running ones.
- */
-export function batchNormed(net: Net, norm: BatchNorm, module: string, x: Tensor, inputs: Inputs): Tensor {
+const affineOf = (net: Net, { eps }: BatchNorm, module: string) => ({
+  gain: net.weight(`${module}.weight`),
+  bias: net.weight(`${module}.bias`),
+  eps,
+});
+
+/** What a note of the statistics that a layer went by is called. */
+const [MEAN, VARIANCE] = ["norm_mean.", "norm_variance."];
+
+/** The statistics that rows are normalized by. In training those of the batch, which the running ones follow. */
+function statisticsFor(net: Net, norm: BatchNorm, module: string, x: Tensor, inputs: Inputs): Statistics {
   const { rec } = net;
   const [n = 0, width = 0] = x.shape;
   const row = (name: string) => stopGradient(rec, rec.reshape(net.weight(`${module}.${name}`), [1, width]));
   const running = { mean: row("running_mean"), variance: row("running_var") };
-  const affine = { gain: net.weight(`${module}.weight`), bias: net.weight(`${module}.bias`), eps: norm.eps };
-  if (net.statistics === "running" || n < 2) return normalized(rec, x, running, affine);
+  if (net.statistics === "running" || n < 2) return running;
   const { balanced, momentum } = norm;
   const tasks = balanced && inputs.tasks?.(balanced.tasks);
   const weights = tasks ? taskWeights(rec, tasks, net.weight(`${module}.task_weights`)) : equalWeights(rec, n);
@@ -97,11 +104,32 @@ export function batchNormed(net: Net, norm: BatchNorm, module: string, x: Tensor
       momentum: rec.constant(Float32Array.of(momentum), [1], "momentum"),
       rows: n,
     });
-    return normalized(rec, x, own, affine);
+    return own;
   }
   net.note(`${NORM_GAP}${module}`, statisticsGap(rec, own, running));
   const falling = net.weight(`${module}.momentum`);
   nextMomentum(rec, falling, { eta: momentum, kappa: balanced.kappa });
   followStatistics(rec, own, running, { momentum: falling, rows: n });
-  return normalized(rec, x, own, affine);
+  return own;
+}
+
+/**
+ * Rows x (N, C), normalized. In training (`net.statistics` "batch") by their own statistics, which the running ones
+ * follow; elsewhere, and where a batch has one row, by the running ones.
+ */
+export function batchNormed(net: Net, norm: BatchNorm, module: string, x: Tensor, inputs: Inputs): Tensor {
+  const { mean, variance } = statisticsFor(net, norm, module, x, inputs);
+  const noted = { mean: net.note(MEAN + module, mean), variance: net.note(VARIANCE + module, variance) };
+  return normalized(net.rec, x, noted, affineOf(net, norm, module));
+}
+
+/** The box of rows (N, C), normalized by the statistics that `batchNormed` went by in the same pass. */
+export function batchNormedBox(net: Net, norm: BatchNorm, module: string, { center, radius }: Box): Box {
+  const { rec } = net;
+  const used = { mean: net.noted(MEAN + module), variance: net.noted(VARIANCE + module) };
+  const affine = affineOf(net, norm, module);
+  return {
+    center: normalized(rec, center, used, affine),
+    radius: mul(rec, radius, abs(rec, normScale(rec, used.variance, affine))),
+  };
 }

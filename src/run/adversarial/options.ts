@@ -28,28 +28,32 @@ export const PGD = {
   },
 } as const satisfies Options;
 
-/** Throws UserError for a range that is not one. */
-export function checkPgd({ pgd_range: range }: Pick<Values<typeof PGD>, "pgd_range">): void {
+/** Throws UserError for a range that is not one. `flag` names the option. */
+export function checkRange(range: readonly number[] | undefined, flag: string): void {
   if (range && (range.length !== 2 || !(range[0]! < range[1]!)))
-    throw new UserError(
-      `--pgd-range takes the least and the largest value, found ${range.join(",")}`,
-      "--pgd-range 0,1",
-    );
+    throw new UserError(`${flag} takes the least and the largest value, found ${range.join(",")}`, `${flag} 0,1`);
 }
 
-/** Least and largest value of inputs. Throws UserError for an input that is outside of the range that was given. */
-function rangeOf(
-  rows: Iterable<{ readonly x: Float32Array; readonly place: string }>,
+/** Throws UserError for a range that is not one. */
+export const checkPgd = ({ pgd_range: range }: Pick<Values<typeof PGD>, "pgd_range">): void =>
+  checkRange(range, "--pgd-range");
+
+type Numbers = Iterable<{ readonly x: Float32Array; readonly place: string }>;
+
+/** Least and largest value of inputs. Throws UserError for an input that is outside of the range that `flag` gave. */
+export function rangeOf(
+  rows: Numbers,
   given: readonly number[] | undefined,
-): readonly [number, number] {
+  flag: string,
+): readonly [low: number, high: number] {
   let [low, high] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
   for (const { x, place } of rows) {
     const [least, most] = [x.reduce((a, b) => Math.min(a, b)), x.reduce((a, b) => Math.max(a, b))];
     // Inputs are held in f32, and so is the range.
     if (given && (least < Math.fround(given[0]!) || most > Math.fround(given[1]!)))
       throw new UserError(
-        `${place}: an input of ${least < given[0]! ? least : most} is outside --pgd-range ${given.join(",")}`,
-        "widen --pgd-range, or leave it out",
+        `${place}: an input of ${least < given[0]! ? least : most} is outside ${flag} ${given.join(",")}`,
+        `widen ${flag}, or leave it out`,
       );
     low = Math.min(low, least);
     high = Math.max(high, most);
@@ -58,12 +62,8 @@ function rangeOf(
 }
 
 /** The attack on rows of numbers that the options ask for. Throws UserError for an input outside of --pgd-range. */
-export function attackOf(
-  values: Values<typeof PGD>,
-  rows: Iterable<{ readonly x: Float32Array; readonly place: string }>,
-  seed: number,
-): Attack {
-  const range = rangeOf(rows, values.pgd_range);
+export function attackOf(values: Values<typeof PGD>, rows: Numbers, seed: number): Attack {
+  const range = rangeOf(rows, values.pgd_range, "--pgd-range");
   const epsilon = values.pgd_epsilon ?? (values.pgd_norm === "l2" ? 0.5 : 0.1) * (range[1] - range[0]);
   return {
     norm: values.pgd_norm,

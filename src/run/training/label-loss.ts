@@ -1,7 +1,8 @@
 /**
  * What a loss of labels is: a function from the logits of rows and their labels to a number each, or to one of a whole
- * batch. Every file of train/methods/losses exports one as `method`: `--loss focal` is focal.ts. Scripts that learn
- * labels take any of them in the place of cross-entropy.
+ * batch; or a loss of numbers, from the outputs of a regressor and what they should be. Every file of
+ * train/methods/losses exports one as `method`: `--loss focal` is focal.ts. Scripts that learn labels take any of them
+ * in the place of cross-entropy.
  */
 import type { Batch } from "../../data/batch.ts";
 import { UserError } from "../../errors.ts";
@@ -26,6 +27,15 @@ export const LABEL_LOSS_LAWS = {
   bounded: "logits of ten thousand give finite losses and gradients",
   ownRow: "a row's loss is of its own logits alone",
 } as const;
+
+/** The laws of losses of numbers, which have others: see `errors`. */
+export const OF_NUMBERS = {
+  shiftFree: "it is of numbers",
+  favours: "it is of numbers",
+  vanishes: "it is of numbers",
+  bounded: "it is of numbers",
+  ownRow: "it is of numbers",
+} as const satisfies Laws<LabelLossLaw>;
 
 export type LabelLossLaw = keyof typeof LABEL_LOSS_LAWS;
 
@@ -59,6 +69,8 @@ export interface LabelLoss<O extends Options = Options> extends MethodInfo<O> {
   rows?(rec: Recorder, given: LabelGiven<O>): Tensor;
   /** The loss of all rows at once, (1), each of which counts. */
   batch?(rec: Recorder, given: LabelGiven<O>): Tensor;
+  /** Of regressors alone: losses of rows (N) from their errors, found minus wanted (N, K). */
+  errors?(rec: Recorder, given: { readonly errors: Tensor; readonly values: Values<O> }): Tensor;
   /** Of `train` alone: an objective of its own for models that have parts of their own. Throws UserError for others. */
   objective?(model: Model, given: { readonly values: Values<O>; readonly smoothing: number }): Objective<Batch>;
   /** Of `train` alone: the model is trained as an embedder of pairs, whose logits compare texts. */
@@ -147,6 +159,11 @@ export function chooseLoss(
 ): ChosenLoss {
   const { method, values } = loss;
   const flag = `--loss ${method.name}`;
+  if (method.errors)
+    throw new UserError(
+      `${flag} is a loss of numbers, and ${model.architecture.name} as it is here predicts none`,
+      "problem_type regression in the config of an mlp makes it predict num_labels numbers; else take another loss",
+    );
   if (!method.rows && !method.batch)
     throw new UserError(`${flag} is no loss of labels and logits`, `see bun run train --loss ${method.name} --help`);
   if ((smoothing > 0 || zLoss > 0) && !method.softens)

@@ -22,16 +22,22 @@ export function statisticsOf(rec: Recorder, x: Tensor, weights: Tensor): Statist
   return { mean, variance: sumTo(rec, mul(rec, square(rec, sub(rec, x, mean)), weights), columns) };
 }
 
+/** What rows are multiplied by, gain / sqrt(variance + eps): (1, C). */
+export const normScale = (
+  rec: Recorder,
+  variance: Tensor,
+  { gain, eps }: { readonly gain: Tensor; readonly eps: number },
+): Tensor => div(rec, rec.reshape(gain, variance.shape), sqrt(rec, addScalar(rec, variance, eps)));
+
 /** (x - mean) / sqrt(variance + eps) * gain + bias; gain and bias are (C). */
 export function normalized(
   rec: Recorder,
   x: Tensor,
   { mean, variance }: Statistics,
-  { gain, bias, eps }: { readonly gain: Tensor; readonly bias: Tensor; readonly eps: number },
+  { bias, ...affine }: { readonly gain: Tensor; readonly bias: Tensor; readonly eps: number },
 ): Tensor {
-  const columns = [1, x.shape[1] ?? 0];
-  const scale = div(rec, rec.reshape(gain, columns), sqrt(rec, addScalar(rec, variance, eps)));
-  return add(rec, mul(rec, sub(rec, x, mean), scale), rec.reshape(bias, columns));
+  const scale = normScale(rec, variance, affine);
+  return add(rec, mul(rec, sub(rec, x, mean), scale), rec.reshape(bias, [1, x.shape[1] ?? 0]));
 }
 
 /** Equal weights of N rows, (N, 1). */
