@@ -16,7 +16,7 @@ import type { Controller } from "../run/training/controller.ts";
 import { crossEntropyObjective, type RowWeigher } from "../run/training/cross-entropy.ts";
 import { chooseGradientRules } from "../run/training/gradient-rule.ts";
 import { type HeldOutGroup, heldOutGroups, readHeldOut } from "../run/training/held-out.ts";
-import { type ChosenLoss, chooseLoss, type LabelLoss, wholeLoss } from "../run/training/label-loss.ts";
+import { type ChosenLoss, chooseLoss, type LabelLoss, type OwnLoss, wholeLoss } from "../run/training/label-loss.ts";
 import type { Objective } from "../run/training/objective.ts";
 import { refuseGroups } from "../run/training/option-checks.ts";
 import { regressionObjective } from "../run/training/regression.ts";
@@ -31,6 +31,7 @@ import { openNumbers } from "./kept-numbers.ts";
 import { fauLog } from "./log-fau.ts";
 import { lossBalance } from "./loss-balance.ts";
 import type { TRAIN } from "./options.ts";
+import { ownLoss } from "./own-loss.ts";
 import { checkPrequential, Prequential } from "./prequential.ts";
 import { openPrivate, PrivateHead } from "./private-head.ts";
 import { checkScheduleSearch } from "./schedule-search.ts";
@@ -58,9 +59,9 @@ function checkOptions({ options, picks }: TrainContext): void {
       `--loss-balance ${options.loss_balance} weighs rows by their cross-entropy, and --${name === "ce" ? "head sparse-etf" : `loss ${name}`} trains by another loss`,
       "leave one of them out",
     );
-  if (method.embeds && options.accumulate > 1)
+  if ((method.embeds || method.whole) && options.accumulate > 1)
     throw new UserError(
-      "--loss infonce compares all pairs of a step with each other, and --accumulate would part them",
+      `--loss ${name} compares all ${method.embeds ? "pairs" : "rows"} of a step with each other, and --accumulate would part them`,
       "raise --batch-size in its place; --recompute makes room",
     );
   if (options.prompt_weight !== undefined && options.loss_balance !== "none")
@@ -72,9 +73,9 @@ function checkOptions({ options, picks }: TrainContext): void {
   if (options.log_fau !== undefined && options.log === undefined)
     throw new UserError("--log-fau tells the log, and there is none", "give --log FILE");
   if (options.schedule_search) checkScheduleSearch(options);
-  if (options.schedule_search && method.perRow)
+  if (options.schedule_search && (method.perRow || method.remembers))
     throw new UserError(
-      `--schedule-search trains many times, and --loss ${name} remembers what was seen of rows`,
+      `--schedule-search trains many times, and --loss ${name} remembers ${method.remembers ?? "what was seen of rows"}`,
       "leave one of them out",
     );
 }
@@ -121,12 +122,13 @@ export function train(context: TrainContext): Promise<Outcome> {
       const second = target === undefined ? undefined : await PrivateHead.make(built, target, privateFrom);
       const chosen = ofRows(loss, model, options) ? chosenLoss(loss, model, source, options) : undefined;
       const kept = context.dryRun ? undefined : openNumbers(chosen, textOutput);
-      const certified =
-        chosen && certifiedWork(model, source, options, { loss: chosen, steps: built.steps, ref: built.ref });
-      const extra = [...(balance?.extra ?? []), ...(second?.parameters ?? [])];
+      const own: OwnLoss | undefined =
+        (await ownLoss(loss, built, source, options, seed)) ??
+        (chosen && certifiedWork(model, source, options, { loss: chosen, steps: built.steps, ref: built.ref }));
+      const extra = [...(balance?.extra ?? []), ...(second?.parameters ?? []), ...(own?.extra ?? [])];
       const { objective, updates } = chooseGradientRules(context.picks.gradient_rule, {
         objective:
-          certified?.objective ??
+          own?.objective ??
           objectiveOf(model, source, options, seed, { loss, chosen, weigher: balance?.weigher, second }),
         groups: source.groups.map(({ name }) => name),
         shared: options.gradient_shared,
@@ -143,14 +145,14 @@ export function train(context: TrainContext): Promise<Outcome> {
         ...followed(
           [
             ...(searched ? [searched] : []),
-            ...(certified?.controllers ?? []),
+            ...(own?.controllers ?? []),
             ...shiftWarning(options, context),
             ...fauLog(options, source, { model, pad: tools?.tokenizer?.pad ?? 0 }, context),
           ],
           options.prequential ? new Prequential() : undefined,
         ),
         extra,
-        updates: [...updates, ...(chosen?.numbers ? [chosen.numbers] : [])],
+        updates: [...updates, ...(chosen?.numbers ? [chosen.numbers] : []), ...(own?.updates ?? [])],
         async end(lineage) {
           if (second && target !== undefined) await second.save(target, built.files, lineage);
           await kept?.save();
@@ -165,6 +167,7 @@ export function train(context: TrainContext): Promise<Outcome> {
           moved?.free();
           second?.free();
           kept?.discard();
+          for (const parameter of own?.extra ?? []) parameter.free();
         },
       };
     },
@@ -184,7 +187,7 @@ function wholeOf({ options, picks }: TrainContext): string | undefined {
 
 /** Whether the model's own head learns by a loss of labels. */
 const ofRows = ({ method }: Bound<LabelLoss>, { task }: Model, { head }: TrainContext["options"]): boolean =>
-  method.objective === undefined && head === "own" && task !== "regressor";
+  method.own === undefined && head === "own" && task !== "regressor";
 
 const chosenLoss = (
   loss: Bound<LabelLoss>,
@@ -248,13 +251,12 @@ function objectiveOf(
     return regressionObjective(model, loss);
   }
   const classes = classLosses(model, options, seed);
-  const { method, values } = loss;
+  const { method } = loss;
   if (classes && (weigher || method.name !== "ce"))
     throw new UserError(
       `--mixup and --contrastive do not go with ${weigher ? "--loss-balance" : `--loss ${method.name}`}`,
       "leave one of them out",
     );
-  if (method.objective) return method.objective(model, { values, smoothing });
   const increments = chosenMask(model, source, options);
   if (options.head === "own")
     return crossEntropyObjective(model, {

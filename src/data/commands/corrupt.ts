@@ -5,7 +5,8 @@ import { refuseInputs } from "../../cli/target.ts";
 import { UserError } from "../../errors.ts";
 import { isObject, show } from "../../json.ts";
 import { wordsOf } from "../augmenting/eda.ts";
-import type { Corruption, ImageShape } from "../corrupting/contract.ts";
+import type { Corruption } from "../corrupting/contract.ts";
+import { corruptedNumbers } from "../corrupting/numbers.ts";
 import type { CORRUPT } from "../corrupting/options.ts";
 import { readJsonFile } from "../files/jsonl.ts";
 import { Random } from "../random.ts";
@@ -20,17 +21,6 @@ function checkOptions({ range, shape }: CorruptContext["options"]): void {
     throw new UserError(`--range ${range.join(",")} is no range`, "give the least and the largest value: --range 0,1");
   if (shape && (shape.length !== 3 || shape.some((side) => !Number.isInteger(side) || side < 1)))
     throw new UserError(`--shape ${shape.join(",")} is no image`, "give channels, height and width: --shape 3,32,32");
-}
-
-/** The shape of a row's image. Throws UserError where the numbers are of another one. */
-function shapeOf(count: number, shape: readonly number[] | undefined, place: string): ImageShape {
-  const side = Math.round(Math.sqrt(count));
-  const [channels = 1, height = side, width = side] = shape ?? [];
-  if (channels * height * width === count) return [channels, height, width];
-  throw new UserError(
-    `${place}: ${count} numbers are no image of ${channels} x ${height} x ${width}`,
-    "give channels, height and width: --shape 3,32,32",
-  );
 }
 
 /** What a row's input becomes. Throws UserError for an input of another kind. */
@@ -50,13 +40,10 @@ function corrupted(
       `${place}: ${method.name} is of lists of numbers, found ${typeof value}`,
       "--field names the key that holds them",
     );
-  const [low, high] = options.range as [number, number];
-  const x = value.map((v: number) => (v - low) / (high - low));
-  const worse = method.image
-    ? method.image(x, amount, { shape: shapeOf(x.length, options.shape, place), random })
-    : method.numbers!(x, amount, random);
+  const [low = 0, high = 1] = options.range;
+  const worse = corruptedNumbers(method, value, { amount, range: [low, high], shape: options.shape, random, place });
   // Four digits, as pictures of `data` have three.
-  return worse.map((v) => Number((low + (high - low) * Math.min(1, Math.max(0, v))).toFixed(4)));
+  return worse.map((v) => Number(v.toFixed(4)));
 }
 
 /** Runs the sub-command. What happens to a row follows from --seed, the corruption, its severity and its place. */

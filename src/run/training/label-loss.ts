@@ -14,10 +14,13 @@ import type { Embedding } from "../../model/embedder.ts";
 import type { Model } from "../../model/model.ts";
 import type { CrossEntropyOptions } from "../../tensor/ops/cross-entropy.ts";
 import { chunkedHead } from "../../tensor/ops/head-loss.ts";
+import type { Parameter } from "../../tensor/parameter.ts";
 import type { Recorder } from "../../tensor/recorder.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
+import type { Controller } from "./controller.ts";
 import type { Objective } from "./objective.ts";
 import { RowNumbers } from "./row-numbers.ts";
+import type { UpdateRule } from "./update-rule.ts";
 
 /** What may hold for a loss, under its defaults. */
 export const LABEL_LOSS_LAWS = {
@@ -71,10 +74,38 @@ export interface LabelLoss<O extends Options = Options> extends MethodInfo<O> {
   batch?(rec: Recorder, given: LabelGiven<O>): Tensor;
   /** Of regressors alone: losses of rows (N) from their errors, found minus wanted (N, K). */
   errors?(rec: Recorder, given: { readonly errors: Tensor; readonly values: Values<O> }): Tensor;
-  /** Of `train` alone: an objective of its own for models that have parts of their own. Throws UserError for others. */
-  objective?(model: Model, given: { readonly values: Values<O>; readonly smoothing: number }): Objective<Batch>;
+  /** What it knows of rows that were seen, in the place of `perRow`. */
+  readonly remembers?: string;
+  /** Of `train` alone: an objective of its own, of more than logits. Throws UserError for models that do not fit. */
+  own?(given: OwnLossGiven<O>): OwnLoss | Promise<OwnLoss>;
+  /** Of `own`: that it compares the rows of a batch with each other, which --accumulate would part. */
+  readonly whole?: true;
   /** Of `train` alone: the model is trained as an embedder of pairs, whose logits compare texts. */
   embeds?(values: Values<O>): Embedding;
+}
+
+/** What a loss with an objective of its own is made of. */
+export interface OwnLossGiven<O extends Options = Options> {
+  readonly model: Model;
+  readonly values: Values<O>;
+  /** Label smoothing and the weight of the squared log-partition; of losses that have `softens`. */
+  readonly softened: CrossEntropyOptions;
+  /** Where the rows of examples were read; undefined where there are none. */
+  readonly places: readonly string[] | undefined;
+  /** Most rows of a batch. */
+  readonly batch: number;
+  readonly steps: number;
+  readonly seed: number;
+  readonly recompute: boolean;
+}
+
+/** An objective, and what takes part in it. */
+export interface OwnLoss {
+  readonly objective: Objective<Batch>;
+  readonly updates?: readonly UpdateRule[];
+  readonly controllers?: readonly Controller[];
+  /** Trained beside the model, and left out of the result; freed with the training. */
+  readonly extra?: readonly Parameter[];
 }
 
 export const defineLabelLoss = <const O extends Options>(loss: LabelLoss<O>): LabelLoss<O> => loss;
@@ -195,8 +226,8 @@ export function chooseLoss(
 }
 
 /** Why a loss cannot be taken apart by groups of rows, if so. */
-export function wholeLoss({ name, batch, embeds, objective, perRow }: LabelLoss): string | undefined {
-  if (batch || embeds || objective) return `--loss ${name} is of whole batches`;
+export function wholeLoss({ name, batch, embeds, own, perRow }: LabelLoss): string | undefined {
+  if (batch || embeds || own) return `--loss ${name} is of whole batches`;
   return perRow ? `--loss ${name} remembers a number of every row` : undefined;
 }
 
