@@ -34,6 +34,7 @@ import type { TRAIN } from "./options.ts";
 import { ownLoss } from "./own-loss.ts";
 import { checkPrequential, Prequential } from "./prequential.ts";
 import { openPrivate, PrivateHead } from "./private-head.ts";
+import { openProbes } from "./probing.ts";
 import { checkScheduleSearch } from "./schedule-search.ts";
 import { shiftWarning } from "./shift-warning.ts";
 import { searchedRate } from "./short-lives.ts";
@@ -72,6 +73,8 @@ function checkOptions({ options, picks }: TrainContext): void {
   if (options.prequential) checkPrequential(options);
   if (options.log_fau !== undefined && options.log === undefined)
     throw new UserError("--log-fau tells the log, and there is none", "give --log FILE");
+  if (options.probe && options.log === undefined)
+    throw new UserError("--probe tells the log, and there is none", "give --log FILE");
   if (options.schedule_search) checkScheduleSearch(options);
   if (options.schedule_search && (method.perRow || method.remembers))
     throw new UserError(
@@ -121,6 +124,7 @@ export function train(context: TrainContext): Promise<Outcome> {
       const target = options.private_head;
       const second = target === undefined ? undefined : await PrivateHead.make(built, target, privateFrom);
       const chosen = ofRows(loss, model, options) ? chosenLoss(loss, model, source, options) : undefined;
+      const probing = await openProbes(context, source, built);
       const kept = context.dryRun ? undefined : openNumbers(chosen, textOutput);
       const own: OwnLoss | undefined =
         (await ownLoss(loss, built, source, options, seed)) ??
@@ -148,11 +152,17 @@ export function train(context: TrainContext): Promise<Outcome> {
             ...(own?.controllers ?? []),
             ...shiftWarning(options, context),
             ...fauLog(options, source, { model, pad: tools?.tokenizer?.pad ?? 0 }, context),
+            ...(probing?.controllers ?? []),
           ],
           options.prequential ? new Prequential() : undefined,
         ),
         extra,
-        updates: [...updates, ...(chosen?.numbers ? [chosen.numbers] : []), ...(own?.updates ?? [])],
+        updates: [
+          ...updates,
+          ...(chosen?.numbers ? [chosen.numbers] : []),
+          ...(own?.updates ?? []),
+          ...(probing?.updates ?? []),
+        ],
         async end(lineage) {
           if (second && target !== undefined) await second.save(target, built.files, lineage);
           await kept?.save();
@@ -161,13 +171,14 @@ export function train(context: TrainContext): Promise<Outcome> {
           ...{ seed, pad: tools?.tokenizer?.pad, steps: built.steps, accumulate: options.accumulate },
         }),
         ...moved,
-        memory: { ...balance?.memory, ...moved?.memory },
+        memory: { ...balance?.memory, ...moved?.memory, ...probing?.memory },
         free() {
           balance?.free();
           moved?.free();
           second?.free();
           kept?.discard();
           for (const parameter of own?.extra ?? []) parameter.free();
+          probing?.free();
         },
       };
     },

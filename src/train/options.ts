@@ -8,6 +8,7 @@ import { RUN } from "../run/training/options.ts";
 import { SHIFT } from "../run/training/shift-detector.ts";
 import { CERTIFIED } from "./certified-options.ts";
 import { DENOISING } from "./denoisers.ts";
+import { PROBING } from "./probing.ts";
 import { SCHEDULE_SEARCH } from "./schedule-search.ts";
 
 const needs = "adversarial";
@@ -73,6 +74,7 @@ export const TRAIN = {
     help: "first rows of --data on which they are counted",
     value: "N",
   },
+  ...PROBING,
   ...LABEL_LOSS,
   ...GRADIENT_RULE,
   prequential: {
