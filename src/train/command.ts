@@ -21,7 +21,8 @@ import type { Objective } from "../run/training/objective.ts";
 import { refuseGroups } from "../run/training/option-checks.ts";
 import { regressionObjective } from "../run/training/regression.ts";
 import { runTraining } from "../run/training/run-training.ts";
-import type { TrainingData } from "../run/training/technique.ts";
+import type { Built, TrainingData } from "../run/training/technique.ts";
+import type { Parameter } from "../tensor/parameter.ts";
 import { adversarialWork } from "./adversarial.ts";
 import { certifiedWork, checkCertified } from "./certified.ts";
 import { withDenoisers } from "./denoisers.ts";
@@ -130,16 +131,10 @@ export function train(context: TrainContext): Promise<Outcome> {
         (await ownLoss(loss, built, source, options, seed)) ??
         (chosen && certifiedWork(model, source, options, { loss: chosen, steps: built.steps, ref: built.ref }));
       const extra = [...(balance?.extra ?? []), ...(second?.parameters ?? []), ...(own?.extra ?? [])];
-      const { objective, updates } = chooseGradientRules(context.picks.gradient_rule, {
-        objective:
-          own?.objective ??
-          objectiveOf(model, source, options, seed, { loss, chosen, weigher: balance?.weigher, second }),
-        groups: source.groups.map(({ name }) => name),
-        shared: options.gradient_shared,
-        packs: options.pack,
-        refuses: wholeOf(context),
-        ...{ gpu: built.gpu, parameters: [...model.trainable(), ...extra], seed },
-      });
+      const mean =
+        own?.objective ??
+        objectiveOf(model, source, options, seed, { loss, chosen, weigher: balance?.weigher, second });
+      const { objective, updates } = ruled(context, built, source, { objective: mean, extra });
       const searched = options.schedule_search
         ? await searchedRate(context, built, { source, objective, heldOut: watched })
         : undefined;
@@ -157,12 +152,7 @@ export function train(context: TrainContext): Promise<Outcome> {
           options.prequential ? new Prequential() : undefined,
         ),
         extra,
-        updates: [
-          ...updates,
-          ...(chosen?.numbers ? [chosen.numbers] : []),
-          ...(own?.updates ?? []),
-          ...(probing?.updates ?? []),
-        ],
+        updates: [updates, chosen?.numbers ?? [], own?.updates ?? [], probing?.updates ?? []].flat(),
         async end(lineage) {
           if (second && target !== undefined) await second.save(target, built.files, lineage);
           await kept?.save();
@@ -187,6 +177,22 @@ export function train(context: TrainContext): Promise<Outcome> {
 
 const followed = (own: readonly Controller[], stream: Prequential | undefined) =>
   stream ? { controllers: [...own, stream], told: () => stream.told() } : { controllers: own };
+
+/** The objective, taken apart by groups of rows where --gradient-rule asks for it, and the rules. */
+const ruled = (
+  context: TrainContext,
+  { gpu, model }: Built,
+  source: ReadRows,
+  { objective, extra }: { readonly objective: Objective<Batch>; readonly extra: readonly Parameter[] },
+) =>
+  chooseGradientRules(context.picks.gradient_rule, {
+    objective,
+    groups: source.groups.map(({ name }) => name),
+    shared: context.options.gradient_shared,
+    packs: context.options.pack,
+    refuses: wholeOf(context),
+    ...{ gpu, parameters: [...model.trainable(), ...extra], seed: context.seed },
+  });
 
 /** What makes the loss one of whole batches, so that it cannot be taken apart by groups of rows. */
 function wholeOf({ options, picks }: TrainContext): string | undefined {
