@@ -14,19 +14,19 @@ import { labelCounts, type ReadRows, readBatches } from "../run/training/batch-s
 import { classLosses } from "../run/training/class-losses.ts";
 import type { Controller } from "../run/training/controller.ts";
 import { crossEntropyObjective, type RowWeigher } from "../run/training/cross-entropy.ts";
-import { chooseGradientRules } from "../run/training/gradient-rule.ts";
 import { type HeldOutGroup, heldOutGroups, readHeldOut } from "../run/training/held-out.ts";
-import { type ChosenLoss, chooseLoss, type LabelLoss, type OwnLoss, wholeLoss } from "../run/training/label-loss.ts";
+import { type ChosenLoss, chooseLoss, type LabelLoss, type OwnLoss } from "../run/training/label-loss.ts";
 import type { Objective } from "../run/training/objective.ts";
 import { refuseGroups } from "../run/training/option-checks.ts";
 import { regressionObjective } from "../run/training/regression.ts";
 import { runTraining } from "../run/training/run-training.ts";
 import type { Built, TrainingData } from "../run/training/technique.ts";
-import type { Parameter } from "../tensor/parameter.ts";
 import { adversarialWork } from "./adversarial.ts";
 import { certifiedWork, checkCertified } from "./certified.ts";
 import { withDenoisers } from "./denoisers.ts";
+import { type PerDomain, perDomain } from "./domain-heads.ts";
 import { fixedHeadObjective } from "./fixed-head.ts";
+import { withGradientRules } from "./gradient-rules.ts";
 import { chosenMask, withPromptsChanged } from "./increments.ts";
 import { openNumbers } from "./kept-numbers.ts";
 import { fauLog } from "./log-fau.ts";
@@ -89,12 +89,14 @@ export function train(context: TrainContext): Promise<Outcome> {
   checkOptions(context);
   const loss = context.picks.loss[0]!;
   const embeds = loss.method.embeds?.(loss.values);
+  const heads = perDomain(options);
   const asked = options.prequential ? { ...context, options: { ...options, shuffle: false, epochs: 1 } } : context;
   return runTraining<Batch, Read>(asked, {
     script: "train",
     balances: true,
     regresses: true,
     embeds,
+    changed: heads?.changed,
     model: context.args[0] ?? (options.init === undefined ? "-" : undefined),
     data: async (opened) => ({
       ...(await withDenoisers(await readBatches(options, opened), options, opened, () =>
@@ -127,14 +129,12 @@ export function train(context: TrainContext): Promise<Outcome> {
       const chosen = ofRows(loss, model, options) ? chosenLoss(loss, model, source, options) : undefined;
       const probing = await openProbes(context, source, built);
       const kept = context.dryRun ? undefined : openNumbers(chosen, textOutput);
-      const own: OwnLoss | undefined =
-        (await ownLoss(loss, built, source, options, seed)) ??
-        (chosen && certifiedWork(model, source, options, { loss: chosen, steps: built.steps, ref: built.ref }));
-      const extra = [...(balance?.extra ?? []), ...(second?.parameters ?? []), ...(own?.extra ?? [])];
+      const own = await otherWork(context, built, source, { chosen, heads });
       const mean =
         own?.objective ??
         objectiveOf(model, source, options, seed, { loss, chosen, weigher: balance?.weigher, second });
-      const { objective, updates } = ruled(context, built, source, { objective: mean, extra });
+      const extra = [...(balance?.extra ?? []), ...(second?.parameters ?? []), ...(own?.extra ?? [])];
+      const { objective, updates } = withGradientRules(context, built, source, { objective: mean, extra });
       const searched = options.schedule_search
         ? await searchedRate(context, built, { source, objective, heldOut: watched })
         : undefined;
@@ -178,28 +178,16 @@ export function train(context: TrainContext): Promise<Outcome> {
 const followed = (own: readonly Controller[], stream: Prequential | undefined) =>
   stream ? { controllers: [...own, stream], told: () => stream.told() } : { controllers: own };
 
-/** The objective, taken apart by groups of rows where --gradient-rule asks for it, and the rules. */
-const ruled = (
-  context: TrainContext,
-  { gpu, model }: Built,
+/** What is trained in the place of the labels' loss alone; undefined where nothing is. */
+async function otherWork(
+  { picks, options, seed }: TrainContext,
+  built: Built,
   source: ReadRows,
-  { objective, extra }: { readonly objective: Objective<Batch>; readonly extra: readonly Parameter[] },
-) =>
-  chooseGradientRules(context.picks.gradient_rule, {
-    objective,
-    groups: source.groups.map(({ name }) => name),
-    shared: context.options.gradient_shared,
-    packs: context.options.pack,
-    refuses: wholeOf(context),
-    ...{ gpu, parameters: [...model.trainable(), ...extra], seed: context.seed },
-  });
-
-/** What makes the loss one of whole batches, so that it cannot be taken apart by groups of rows. */
-function wholeOf({ options, picks }: TrainContext): string | undefined {
-  const whole = wholeLoss(picks.loss[0]!.method);
-  if (whole) return whole;
-  if (options.mixup > 0 || options.contrastive > 0) return "--mixup and --contrastive join rows of all groups";
-  return options.head === "own" ? undefined : `--head ${options.head} has an objective of its own`;
+  { chosen, heads }: { readonly chosen: ChosenLoss | undefined; readonly heads: PerDomain | undefined },
+): Promise<OwnLoss | undefined> {
+  if (!chosen) return ownLoss(picks.loss[0]!, built, source, options, seed);
+  const { model, steps, ref } = built;
+  return certifiedWork(model, source, options, { loss: chosen, steps, ref }) ?? heads?.work(built, chosen);
 }
 
 /** Whether the model's own head learns by a loss of labels. */
