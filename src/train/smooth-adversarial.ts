@@ -78,7 +78,7 @@ export function smoothObjective(
   return {
     name: "smooth-adversarial",
     ...ofBatch<Batch>((batch) => batch),
-    counted: half,
+    counted: (batch) => batch.counted / 2,
     size: half,
 
     record(rec, batch): RecordedLoss {
