@@ -20,10 +20,11 @@ import type { Objective } from "../run/training/objective.ts";
 import { refuseGroups } from "../run/training/option-checks.ts";
 import { regressionObjective } from "../run/training/regression.ts";
 import { runTraining } from "../run/training/run-training.ts";
-import type { TrainingData } from "../run/training/technique.ts";
+import type { Built, TrainingData } from "../run/training/technique.ts";
 import { adversarialWork } from "./adversarial.ts";
 import { certifiedWork, checkCertified } from "./certified.ts";
 import { withDenoisers } from "./denoisers.ts";
+import { type PerDomain, perDomain } from "./domain-heads.ts";
 import { fixedHeadObjective } from "./fixed-head.ts";
 import { chosenMask, withPromptsChanged } from "./increments.ts";
 import { openNumbers } from "./kept-numbers.ts";
@@ -87,12 +88,14 @@ export function train(context: TrainContext): Promise<Outcome> {
   checkOptions(context);
   const loss = context.picks.loss[0]!;
   const embeds = loss.method.embeds?.(loss.values);
+  const heads = perDomain(options);
   const asked = options.prequential ? { ...context, options: { ...options, shuffle: false, epochs: 1 } } : context;
   return runTraining<Batch, Read>(asked, {
     script: "train",
     balances: true,
     regresses: true,
     embeds,
+    changed: heads?.changed,
     model: context.args[0] ?? (options.init === undefined ? "-" : undefined),
     data: async (opened) => ({
       ...(await withDenoisers(await readBatches(options, opened), options, opened, () =>
@@ -125,9 +128,7 @@ export function train(context: TrainContext): Promise<Outcome> {
       const chosen = ofRows(loss, model, options) ? chosenLoss(loss, model, source, options) : undefined;
       const probing = await openProbes(context, source, built);
       const kept = context.dryRun ? undefined : openNumbers(chosen, textOutput);
-      const own: OwnLoss | undefined =
-        (await ownLoss(loss, built, source, options, seed)) ??
-        (chosen && certifiedWork(model, source, options, { loss: chosen, steps: built.steps, ref: built.ref }));
+      const own = await otherWork(context, built, source, { chosen, heads });
       const objective =
         own?.objective ??
         objectiveOf(model, source, options, seed, { loss, chosen, weigher: balance?.weigher, second });
@@ -173,6 +174,18 @@ export function train(context: TrainContext): Promise<Outcome> {
 
 const followed = (own: readonly Controller[], stream: Prequential | undefined) =>
   stream ? { controllers: [...own, stream], told: () => stream.told() } : { controllers: own };
+
+/** What is trained in the place of the labels' loss alone; undefined where nothing is. */
+async function otherWork(
+  { picks, options, seed }: TrainContext,
+  built: Built,
+  source: ReadRows,
+  { chosen, heads }: { readonly chosen: ChosenLoss | undefined; readonly heads: PerDomain | undefined },
+): Promise<OwnLoss | undefined> {
+  if (!chosen) return ownLoss(picks.loss[0]!, built, source, options, seed);
+  const { model, steps, ref } = built;
+  return certifiedWork(model, source, options, { loss: chosen, steps, ref }) ?? heads?.work(built, chosen);
+}
 
 /** Whether the model's own head learns by a loss of labels. */
 const ofRows = ({ method }: Bound<LabelLoss>, { task }: Model, { head }: TrainContext["options"]): boolean =>

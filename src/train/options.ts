@@ -90,6 +90,18 @@ export const TRAIN = {
     default: "own",
     help: "what the body of a classifier is trained by: its own head, or a fixed one of classes that are far apart",
   },
+  heads: {
+    type: "'one' | 'per-domain'",
+    default: "one",
+    help: "heads of a classifier: one, or one for each group of --data beside it, combined by how sure they are",
+  },
+  heads_gamma: {
+    type: "number",
+    default: 1,
+    with: { heads: "per-domain" },
+    help: "a head weighs its entropy to the power of -GAMMA in the answer; negative: the surest head alone",
+    value: "GAMMA",
+  },
   etf_sparsity: {
     type: "0 <= number < 1",
     default: 0.6,
