@@ -1,6 +1,6 @@
 /**
- * Which weights are matrices of hidden layers (neither embeddings nor heads, routers or vectors), and which of these give
- * queries or keys, by heads.
+ * Which weights are matrices of hidden layers (neither embeddings nor heads, routers or vectors), and which of these
+ * give queries or keys, by heads.
  */
 import type { Parameter } from "../tensor/parameter.ts";
 import type { Architecture, ModelSizes, ParameterSpec } from "./architecture.ts";

@@ -1,12 +1,12 @@
 /**
- * The gradient noise scale: the batch size at which the noise of a step's gradient is as large as the gradient. McCandlish
- * et al. 2018, https://arxiv.org/abs/1812.06162, appendix A.1.
+ * The gradient noise scale: the batch size at which the noise of a step's gradient is as large as the gradient.
+ * McCandlish et al. 2018, https://arxiv.org/abs/1812.06162, appendix A.1.
  *
- * While the gradients of the micro-batches add up, the squared length of what there is with a share f of all that counts
- * (C tokens or examples) is f^2 |G|^2 + f S / C in the mean, with G the true gradient and S the sum of variances of that
- * of one token or example. So each partial sum, with the whole, gives an estimate of both; those of a step are averaged,
- * and the scale S / |G|^2 is the ratio of moving averages over steps, since a ratio of single steps is biased. A copy of
- * no gradient is needed.
+ * While the gradients of the micro-batches add up, the squared length of what there is with a share f of all that
+ * counts (C tokens or examples) is f^2 |G|^2 + f S / C in the mean, with G the true gradient and S the sum of variances
+ * of that of one token or example. So each partial sum, with the whole, gives an estimate of both; those of a step are
+ * averaged, and the scale S / |G|^2 is the ratio of moving averages over steps, since a ratio of single steps is
+ * biased. A copy of no gradient is needed.
  */
 import type { PooledBuffer } from "../../gpu/buffer.ts";
 import type { Gpu } from "../../gpu/gpu.ts";

@@ -1,7 +1,7 @@
 /**
  * AdamW with one second moment for each row of a matrix: half of its states. Zhang et al., ICLR 2025,
- * https://arxiv.org/abs/2406.16793. Queries and keys have one for each head, where they are weights of their own; a vector
- * has one in all.
+ * https://arxiv.org/abs/2406.16793. Queries and keys have one for each head, where they are weights of their own; a
+ * vector has one in all.
  */
 import { defineOptimizer, EVERY_OPTIMIZER_LAW } from "../../../run/training/optimizer.ts";
 import { add, addScalar, div, scale, sqrt, square } from "../../../tensor/ops/elementwise.ts";
