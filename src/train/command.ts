@@ -232,6 +232,7 @@ function checkRegression(options: TrainContext["options"], weigher: RowWeigher |
     loss_balance: weigher !== undefined,
     adversarial,
     prequential,
+    certified: options.certified !== undefined,
   }).find(([, isGiven]) => isGiven);
   if (odd)
     throw new UserError(
