@@ -3,6 +3,7 @@ import { type Dtype, dtypeWord } from "../checkpoint/dtype.ts";
 import { READING } from "../data/options.ts";
 import type { Options } from "../method/options.ts";
 import { CLASS_LOSSES } from "../run/training/class-losses.ts";
+import { GRADIENT_RULE } from "../run/training/gradient-rule.ts";
 import { LABEL_LOSS } from "../run/training/label-loss.ts";
 import { RUN } from "../run/training/options.ts";
 
@@ -278,4 +279,10 @@ export const STREAM = {
 } as const satisfies Options;
 
 /** Options of `adapt` itself: those of every script that trains, and those of streams. */
-export const ADAPT = { ...RUN, ...LABEL_LOSS, ...CLASS_LOSSES, ...STREAM } as const satisfies Options;
+export const ADAPT = {
+  ...RUN,
+  ...LABEL_LOSS,
+  ...GRADIENT_RULE,
+  ...CLASS_LOSSES,
+  ...STREAM,
+} as const satisfies Options;

@@ -23,6 +23,7 @@ export const FOLDERS = {
   probe: ["evaluate/methods/probes"],
   adapter: ["model/adapters/methods"],
   "adapter-init": ["model/adapters/inits"],
+  "gradient-rule": ["train/methods/gradient-rules"],
   optimizer: ["train/methods/optimizers"],
   schedule: ["train/methods/schedules"],
   loss: ["train/methods/losses"],

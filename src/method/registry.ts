@@ -45,6 +45,7 @@ const NOUNS: Partial<Record<Kind, string>> = {
   align: "method",
   control: "method",
   "pair-loss": "pair loss",
+  "gradient-rule": "gradient rule",
   "prompt-sampler": "prompt sampler",
   "training-probe": "training probe",
   curriculum: "method",

@@ -26,6 +26,7 @@ import { certifiedWork, checkCertified } from "./certified.ts";
 import { withDenoisers } from "./denoisers.ts";
 import { type PerDomain, perDomain } from "./domain-heads.ts";
 import { fixedHeadObjective } from "./fixed-head.ts";
+import { withGradientRules } from "./gradient-rules.ts";
 import { chosenMask, withPromptsChanged } from "./increments.ts";
 import { openNumbers } from "./kept-numbers.ts";
 import { fauLog } from "./log-fau.ts";
@@ -129,9 +130,11 @@ export function train(context: TrainContext): Promise<Outcome> {
       const probing = await openProbes(context, source, built);
       const kept = context.dryRun ? undefined : openNumbers(chosen, textOutput);
       const own = await otherWork(context, built, source, { chosen, heads });
-      const objective =
+      const mean =
         own?.objective ??
         objectiveOf(model, source, options, seed, { loss, chosen, weigher: balance?.weigher, second });
+      const extra = [...(balance?.extra ?? []), ...(second?.parameters ?? []), ...(own?.extra ?? [])];
+      const { objective, updates } = withGradientRules(context, built, source, { objective: mean, extra });
       const searched = options.schedule_search
         ? await searchedRate(context, built, { source, objective, heldOut: watched })
         : undefined;
@@ -148,8 +151,8 @@ export function train(context: TrainContext): Promise<Outcome> {
           ],
           options.prequential ? new Prequential() : undefined,
         ),
-        extra: [...(balance?.extra ?? []), ...(second?.parameters ?? []), ...(own?.extra ?? [])],
-        updates: [...(chosen?.numbers ? [chosen.numbers] : []), ...(own?.updates ?? []), ...(probing?.updates ?? [])],
+        extra,
+        updates: [updates, chosen?.numbers ?? [], own?.updates ?? [], probing?.updates ?? []].flat(),
         async end(lineage) {
           if (second && target !== undefined) await second.save(target, built.files, lineage);
           await kept?.save();

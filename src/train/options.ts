@@ -2,6 +2,7 @@
 import type { Options } from "../method/options.ts";
 import { PGD } from "../run/adversarial/options.ts";
 import { CLASS_LOSSES } from "../run/training/class-losses.ts";
+import { GRADIENT_RULE } from "../run/training/gradient-rule.ts";
 import { LABEL_LOSS } from "../run/training/label-loss.ts";
 import { RUN } from "../run/training/options.ts";
 import { SHIFT } from "../run/training/shift-detector.ts";
@@ -75,6 +76,7 @@ export const TRAIN = {
   },
   ...PROBING,
   ...LABEL_LOSS,
+  ...GRADIENT_RULE,
   prequential: {
     type: "boolean",
     default: false,
