@@ -1,4 +1,4 @@
-/** What the layers of a classifier make of rows, pooled over their tokens or patches, and what its head says of them. */
+/** What the layers of a classifier make of rows, pooled over tokens or patches, and what its head says of them. */
 import { batchKey, type ExampleBatch, stackExamples } from "../../data/batch.ts";
 import { inBatches } from "../../data/dataset.ts";
 import type { Example } from "../../data/examples.ts";
