@@ -8,6 +8,7 @@ export const FOLDERS = {
   search: ["merge/searches"],
   adapt: ["adapt/methods/combinations"],
   continual: ["adapt/methods/continual"],
+  "test-time": ["adapt/methods/test-time"],
   distill: ["distill/methods"],
   unlearn: ["unlearn/methods/objectives", "unlearn/methods/edits"],
   smoothing: ["unlearn/methods/smoothings"],
