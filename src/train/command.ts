@@ -166,12 +166,9 @@ export function train(context: TrainContext): Promise<Outcome> {
         ...moved,
         memory: { ...balance?.memory, ...moved?.memory, ...probing?.memory },
         free() {
-          balance?.free();
-          moved?.free();
-          second?.free();
+          for (const one of [balance, moved, second, probing]) one?.free();
           kept?.discard();
           for (const parameter of own?.extra ?? []) parameter.free();
-          probing?.free();
         },
       };
     },
