@@ -26,6 +26,7 @@ export const FOLDERS = {
   optimizer: ["train/methods/optimizers"],
   schedule: ["train/methods/schedules"],
   loss: ["train/methods/losses"],
+  credit: ["train/methods/credits"],
   verifier: ["align/methods/verifiers"],
   task: ["data/tasks"],
   corruption: ["data/corruptions"],

@@ -22,6 +22,7 @@ import { runTraining } from "../run/training/run-training.ts";
 import type { TrainingData } from "../run/training/technique.ts";
 import { adversarialWork } from "./adversarial.ts";
 import { certifiedWork, checkCertified } from "./certified.ts";
+import { checkCredit, creditWork } from "./credit.ts";
 import { withDenoisers } from "./denoisers.ts";
 import { fixedHeadObjective } from "./fixed-head.ts";
 import { chosenMask, withPromptsChanged } from "./increments.ts";
@@ -49,6 +50,7 @@ interface Read extends TrainingData<Batch> {
 function checkOptions({ options, picks }: TrainContext): void {
   const { method } = picks.loss[0]!;
   const { name } = method;
+  checkCredit(picks.credit[0]!, name, options);
   if (options.adversarial) checkPgd(options);
   checkCertified(options);
   if (options.loss_balance !== "none" && (name !== "ce" || options.head !== "own"))
@@ -118,9 +120,11 @@ export function train(context: TrainContext): Promise<Outcome> {
       const second = target === undefined ? undefined : await PrivateHead.make(built, target, privateFrom);
       const chosen = ofRows(loss, options) ? chosenLoss(loss, model, source, options) : undefined;
       const kept = context.dryRun ? undefined : openNumbers(chosen, textOutput);
+      const credit = creditWork(context.picks.credit[0]!, model, seed);
       const certified =
         chosen && certifiedWork(model, source, options, { loss: chosen, steps: built.steps, ref: built.ref });
       const objective =
+        credit?.objective ??
         certified?.objective ??
         objectiveOf(model, source, options, seed, { loss, chosen, weigher: balance?.weigher, second });
       const searched = options.schedule_search
@@ -138,7 +142,7 @@ export function train(context: TrainContext): Promise<Outcome> {
           ],
           options.prequential ? new Prequential() : undefined,
         ),
-        extra: [...(balance?.extra ?? []), ...(second?.parameters ?? [])],
+        extra: [...(balance?.extra ?? []), ...(second?.parameters ?? []), ...(credit?.extra ?? [])],
         updates: chosen?.numbers ? [chosen.numbers] : [],
         async end(lineage) {
           if (second && target !== undefined) await second.save(target, built.files, lineage);
@@ -153,6 +157,7 @@ export function train(context: TrainContext): Promise<Outcome> {
           balance?.free();
           moved?.free();
           second?.free();
+          for (const parameter of credit?.extra ?? []) parameter.free();
           kept?.discard();
         },
       };

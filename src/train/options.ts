@@ -6,6 +6,7 @@ import { LABEL_LOSS } from "../run/training/label-loss.ts";
 import { RUN } from "../run/training/options.ts";
 import { SHIFT } from "../run/training/shift-detector.ts";
 import { CERTIFIED } from "./certified-options.ts";
+import { CREDIT } from "./credit.ts";
 import { DENOISING } from "./denoisers.ts";
 import { SCHEDULE_SEARCH } from "./schedule-search.ts";
 
@@ -73,6 +74,7 @@ export const TRAIN = {
     value: "N",
   },
   ...LABEL_LOSS,
+  ...CREDIT,
   prequential: {
     type: "boolean",
     default: false,
