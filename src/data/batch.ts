@@ -122,6 +122,8 @@ export interface NumbersBatch extends LabelledRows {
   readonly shape: readonly number[];
   /** (B, ...shape) */
   readonly x: Float32Array;
+  /** (B, K): what a regressor is to predict. */
+  readonly y?: Float32Array;
 }
 
 /** A batch for a classifier of texts. */
@@ -179,6 +181,8 @@ export type ExampleInput = NumbersInput | { readonly tokens: Sentences } | { rea
 
 interface Labelled {
   readonly label: number;
+  /** Numbers to predict. */
+  readonly y?: Float32Array;
   /** Position of its group among the groups of data; 0 when left out. */
   readonly group?: number;
   readonly place?: string;
@@ -273,17 +277,23 @@ function stackPairs(
   return { ...texts, candidates: seconds.length, apart, textTasks, labels };
 }
 
-function stackNumbers(examples: readonly NumbersInput[]): Pick<NumbersBatch, "shape" | "x"> {
-  const { shape } = examples[0]!;
+function stackNumbers(
+  examples: readonly (NumbersInput & Pick<Labelled, "y">)[],
+): Pick<NumbersBatch, "shape" | "x" | "y"> {
+  const { shape, y: first } = examples[0]!;
   const size = shape.reduce((a, b) => a * b, 1);
   const x = new Float32Array(examples.length * size); // (B, ...shape)
+  const y = first && new Float32Array(examples.length * first.length); // (B, K)
   for (const [i, example] of examples.entries()) {
     if (example.shape.join() !== shape.join()) {
       throw new RangeError(`example ${i} is (${example.shape.join(", ")}), the first is (${shape.join(", ")})`);
     }
+    if (example.y?.length !== first?.length)
+      throw new RangeError(`example ${i} has ${example.y?.length ?? 0} numbers to predict, not ${first?.length ?? 0}`);
     x.set(example.x, i * size);
+    if (y && example.y) y.set(example.y, i * example.y.length);
   }
-  return { shape, x };
+  return { shape, x, ...(y && { y }) };
 }
 
 export const isTokens = (batch: Batch): batch is TokenBatch => "ids" in batch;

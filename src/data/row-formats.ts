@@ -6,7 +6,7 @@
  */
 import { alpaca } from "./formats/alpaca.ts";
 import { completion } from "./formats/completion.ts";
-import { bareImage, bareVector, image, vector } from "./formats/example.ts";
+import { bareImage, bareVector, image, imageNumbers, vector, vectorNumbers } from "./formats/example.ts";
 import { messages } from "./formats/messages.ts";
 import { anchor, query, scored } from "./formats/pair.ts";
 import { impliedPreference, preference } from "./formats/preference.ts";
@@ -22,6 +22,7 @@ export const ROW_FORMATS: readonly (readonly RowFormat[])[] = [
   [preference, sharegpt, alpaca, questionAnswer, query, anchor, scored],
   [impliedPreference],
   [prompt],
+  [vectorNumbers, imageNumbers],
   [bareVector, bareImage],
 ];
 
@@ -29,7 +30,7 @@ export const ROW_FORMATS: readonly (readonly RowFormat[])[] = [
 export const ROW_FORMS =
   "text, prompt and completion, messages, conversations, instruction and output, question and answer, " +
   "prompt with chosen and rejected, query or anchor with positive, sentence1 and sentence2 with score, " +
-  "input_ids (with labels or without), x and label, image and label, or text and label";
+  "input_ids (with labels or without), x and label, image and label, x and y, image and y, or text and label";
 
 /** Keys under which a cell of a table holds JSON. */
 export const STRUCTURED: ReadonlySet<string> = new Set(

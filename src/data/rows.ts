@@ -51,7 +51,14 @@ export type Content =
       readonly negatives: readonly string[];
       readonly score?: number;
     }
-  | { readonly form: "example"; readonly x: Float32Array; readonly shape: readonly number[]; readonly label: number };
+  | {
+      readonly form: "example";
+      readonly x: Float32Array;
+      readonly shape: readonly number[];
+      readonly label: number;
+      /** Numbers to predict. */
+      readonly y?: Float32Array;
+    };
 
 export type Row = Common & Content;
 

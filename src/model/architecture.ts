@@ -153,11 +153,15 @@ export interface EmbedOptions {
   readonly scale?: number;
 }
 
+/**
+ * What batch norms go by: the batch, which running statistics follow ("batch") or do not ("rows"), or the running ones.
+ */
+export type NormStatistics = "batch" | "rows" | "running";
+
 /** What an architecture's equations are written with. */
 export interface Net {
   readonly rec: Recorder;
-  /** What batch norms go by: the batch, which running statistics follow, or these. */
-  readonly statistics: "batch" | "running";
+  readonly statistics: NormStatistics;
   /** A weight by its checkpoint name. Throws when the architecture did not declare it. */
   weight(name: string): Tensor;
   /** `<module>.weight`, with `<module>.bias` where declared, and the adapter's part where one targets it. */
@@ -234,13 +238,15 @@ export interface Bounds<C> {
 
 /**
  * What a model is for; an embedder turns texts into vectors (embedder.ts), a token classifier gives every token of a
- * text a class (decoder-classifier.ts).
+ * text a class (decoder-classifier.ts), a regressor predicts numbers.
  */
-export type Task = "causal-lm" | "classifier" | "token-classifier" | "embedder";
+export type Task = "causal-lm" | "classifier" | "token-classifier" | "embedder" | "regressor";
 
 /** What an architecture is. Its name is the `model_type` of config.json. */
 export interface Architecture<C = unknown> extends MethodInfo {
   readonly task: Task;
+  /** Of classifiers: whether a config asks for numbers in the place of classes. */
+  regresses?(config: C): boolean;
   /** The class of transformers, as `architectures` of config.json names it. */
   readonly className?: string;
   /** Tensors of published checkpoints that hold no weight (masks, tables). */

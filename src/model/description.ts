@@ -92,11 +92,18 @@ export async function describeConfig(
       : whole;
   const asked = watched(read);
   const config = architecture.config(asked.json, where);
+  const isRegressor = architecture.regresses?.(config) ?? false;
   const unknown = checkUnreadKeys(read, where, asked.read);
   if (unknown.length > 0) {
     const shown = unknown.slice(0, 5).join(", ");
     const others = unknown.length > 5 ? ` and ${unknown.length - 5} others` : "";
     warn(`${where}: ${shown}${others}: unknown to ${architecture.title} here, and ignored`);
   }
-  return { json: own, beside: beside?.tensors ?? new Map(), architecture, config, sizes: architecture.sizes(config) };
+  return {
+    json: own,
+    beside: beside?.tensors ?? new Map(),
+    architecture: isRegressor ? { ...architecture, task: "regressor" } : architecture,
+    config,
+    sizes: architecture.sizes(config),
+  };
 }

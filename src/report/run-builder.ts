@@ -80,6 +80,9 @@ export class RunBuilder {
       case "step":
         this.#takeStep(event);
         break;
+      case "probe":
+        this.#takeProbe(event);
+        break;
       case "eval":
         this.#takeEval(event);
         break;
@@ -123,12 +126,29 @@ export class RunBuilder {
   #takeEval(event: Event): void {
     const step = numberOf(event.step);
     if (Number.isNaN(step)) return; // of `evaluate`, whose table has it
-    if (step < this.#latest) this.#forget((other) => other > step);
     const name = `eval ${event.name}${event.group === undefined ? "" : ` (${event.group})`}`;
-    const before = this.series.get(name);
-    if (before) cut(before, (other) => other >= step);
-    const tokens = this.#steps.at(-1)?.tokens ?? 0;
-    this.#add(name, { step, seconds: this.#secondsOf(event), tokens, value: numberOf(event.value) });
+    this.#measured(event, step, { [name]: event.value });
+  }
+
+  /** Numbers that a probe saw; what it says in more detail stays in the log. */
+  #takeProbe(event: Event): void {
+    const step = numberOf(event.step);
+    if (Number.isNaN(step)) return;
+    const seen = Object.entries(event).filter(
+      ([key, value]) => !NOT_METRICS.has(key) && (typeof value === "number" || value === null),
+    );
+    this.#measured(event, step, Object.fromEntries(seen.map(([key, value]) => [`${event.probe} ${key}`, value])));
+  }
+
+  /** Adds what was measured of the model after a step. */
+  #measured(event: Event, step: number, values: Readonly<Record<string, unknown>>): void {
+    if (step < this.#latest) this.#forget((other) => other > step);
+    const [seconds, tokens] = [this.#secondsOf(event), this.#steps.at(-1)?.tokens ?? 0];
+    for (const [name, value] of Object.entries(values)) {
+      const before = this.series.get(name);
+      if (before) cut(before, (other) => other >= step);
+      this.#add(name, { step, seconds, tokens, value: numberOf(value) });
+    }
     this.#latest = step;
   }
 

@@ -170,6 +170,17 @@ export function fillInputs(program: Program, batch: Batch, prefix = ""): void {
   if (batch.packed) program.write(`${prefix}segments`, batch.segments);
 }
 
+/** Declares the numbers that a regressor is to predict, (N, K). */
+export const recordNumbers = (rec: Recorder, { rows }: Batch, count: number): Tensor =>
+  rec.input("numbers", [rows, count]);
+
+/** Fills what `recordNumbers` declared; gives the numbers. Throws TypeError for rows that have none. */
+export function fillNumbers(program: Program, batch: Batch): Float32Array {
+  if (!("y" in batch) || !batch.y) throw new TypeError("the rows have no numbers to predict");
+  program.write("numbers", batch.y);
+  return batch.y;
+}
+
 /** Declares what the rows are to predict, (N) i32, negative where nothing counts. */
 export const recordTargets = (rec: Recorder, { rows, length }: Batch, prefix = ""): Tensor =>
   rec.input(`${prefix}targets`, [rows * length], "i32");

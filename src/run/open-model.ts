@@ -95,7 +95,9 @@ export async function describeModel(
         ? { ...reader, pairs: true }
         : task === "token-classifier"
           ? { ...reader, everyToken: true }
-          : reader;
+          : task === "regressor"
+            ? { ...reader, predicts: sizes.outputs }
+            : reader;
     const answers = architecture.classHead && (await answerTools(source, sizes, options, warn));
     return { ...description, sizes, ref, task, tools, examples, answers, files: whole };
   }

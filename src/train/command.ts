@@ -15,23 +15,28 @@ import { classLosses } from "../run/training/class-losses.ts";
 import type { Controller } from "../run/training/controller.ts";
 import { crossEntropyObjective, type RowWeigher } from "../run/training/cross-entropy.ts";
 import { type HeldOutGroup, heldOutGroups, readHeldOut } from "../run/training/held-out.ts";
-import { type ChosenLoss, chooseLoss, type LabelLoss } from "../run/training/label-loss.ts";
+import { type ChosenLoss, chooseLoss, type LabelLoss, type OwnLoss } from "../run/training/label-loss.ts";
 import type { Objective } from "../run/training/objective.ts";
 import { refuseGroups } from "../run/training/option-checks.ts";
+import { regressionObjective } from "../run/training/regression.ts";
 import { runTraining } from "../run/training/run-training.ts";
-import type { TrainingData } from "../run/training/technique.ts";
+import type { Built, TrainingData } from "../run/training/technique.ts";
 import { adversarialWork } from "./adversarial.ts";
 import { certifiedWork, checkCertified } from "./certified.ts";
 import { checkCredit, creditWork } from "./credit.ts";
 import { withDenoisers } from "./denoisers.ts";
+import { type PerDomain, perDomain } from "./domain-heads.ts";
 import { fixedHeadObjective } from "./fixed-head.ts";
+import { withGradientRules } from "./gradient-rules.ts";
 import { chosenMask, withPromptsChanged } from "./increments.ts";
 import { openNumbers } from "./kept-numbers.ts";
 import { fauLog } from "./log-fau.ts";
 import { lossBalance } from "./loss-balance.ts";
 import type { TRAIN } from "./options.ts";
+import { ownLoss } from "./own-loss.ts";
 import { checkPrequential, Prequential } from "./prequential.ts";
 import { openPrivate, PrivateHead } from "./private-head.ts";
+import { openProbes } from "./probing.ts";
 import { checkScheduleSearch } from "./schedule-search.ts";
 import { shiftWarning } from "./shift-warning.ts";
 import { searchedRate } from "./short-lives.ts";
@@ -58,9 +63,9 @@ function checkOptions({ options, picks }: TrainContext): void {
       `--loss-balance ${options.loss_balance} weighs rows by their cross-entropy, and --${name === "ce" ? "head sparse-etf" : `loss ${name}`} trains by another loss`,
       "leave one of them out",
     );
-  if (method.embeds && options.accumulate > 1)
+  if ((method.embeds || method.whole) && options.accumulate > 1)
     throw new UserError(
-      "--loss infonce compares all pairs of a step with each other, and --accumulate would part them",
+      `--loss ${name} compares all ${method.embeds ? "pairs" : "rows"} of a step with each other, and --accumulate would part them`,
       "raise --batch-size in its place; --recompute makes room",
     );
   if (options.prompt_weight !== undefined && options.loss_balance !== "none")
@@ -71,10 +76,12 @@ function checkOptions({ options, picks }: TrainContext): void {
   if (options.prequential) checkPrequential(options);
   if (options.log_fau !== undefined && options.log === undefined)
     throw new UserError("--log-fau tells the log, and there is none", "give --log FILE");
+  if (options.probe && options.log === undefined)
+    throw new UserError("--probe tells the log, and there is none", "give --log FILE");
   if (options.schedule_search) checkScheduleSearch(options);
-  if (options.schedule_search && method.perRow)
+  if (options.schedule_search && (method.perRow || method.remembers))
     throw new UserError(
-      `--schedule-search trains many times, and --loss ${name} remembers what was seen of rows`,
+      `--schedule-search trains many times, and --loss ${name} remembers ${method.remembers ?? "what was seen of rows"}`,
       "leave one of them out",
     );
 }
@@ -84,11 +91,14 @@ export function train(context: TrainContext): Promise<Outcome> {
   checkOptions(context);
   const loss = context.picks.loss[0]!;
   const embeds = loss.method.embeds?.(loss.values);
+  const heads = perDomain(options);
   const asked = options.prequential ? { ...context, options: { ...options, shuffle: false, epochs: 1 } } : context;
   return runTraining<Batch, Read>(asked, {
     script: "train",
     balances: true,
+    regresses: true,
     embeds,
+    changed: heads?.changed,
     model: context.args[0] ?? (options.init === undefined ? "-" : undefined),
     data: async (opened) => ({
       ...(await withDenoisers(await readBatches(options, opened), options, opened, () =>
@@ -118,15 +128,15 @@ export function train(context: TrainContext): Promise<Outcome> {
       const moved = await adversarialWork(model, source, options, seed);
       const target = options.private_head;
       const second = target === undefined ? undefined : await PrivateHead.make(built, target, privateFrom);
-      const chosen = ofRows(loss, options) ? chosenLoss(loss, model, source, options) : undefined;
+      const chosen = ofRows(loss, model, options) ? chosenLoss(loss, model, source, options) : undefined;
+      const probing = await openProbes(context, source, built);
       const kept = context.dryRun ? undefined : openNumbers(chosen, textOutput);
-      const credit = creditWork(context.picks.credit[0]!, model, seed);
-      const certified =
-        chosen && certifiedWork(model, source, options, { loss: chosen, steps: built.steps, ref: built.ref });
-      const objective =
-        credit?.objective ??
-        certified?.objective ??
+      const own = await otherWork(context, built, source, { chosen, heads });
+      const mean =
+        own?.objective ??
         objectiveOf(model, source, options, seed, { loss, chosen, weigher: balance?.weigher, second });
+      const extra = [...(balance?.extra ?? []), ...(second?.parameters ?? []), ...(own?.extra ?? [])];
+      const { objective, updates } = withGradientRules(context, built, source, { objective: mean, extra });
       const searched = options.schedule_search
         ? await searchedRate(context, built, { source, objective, heldOut: watched })
         : undefined;
@@ -136,14 +146,15 @@ export function train(context: TrainContext): Promise<Outcome> {
         ...followed(
           [
             ...(searched ? [searched] : []),
-            ...(certified?.controllers ?? []),
+            ...(own?.controllers ?? []),
             ...shiftWarning(options, context),
             ...fauLog(options, source, { model, pad: tools?.tokenizer?.pad ?? 0 }, context),
+            ...(probing?.controllers ?? []),
           ],
           options.prequential ? new Prequential() : undefined,
         ),
-        extra: [...(balance?.extra ?? []), ...(second?.parameters ?? []), ...(credit?.extra ?? [])],
-        updates: chosen?.numbers ? [chosen.numbers] : [],
+        extra,
+        updates: [updates, chosen?.numbers ?? [], own?.updates ?? [], probing?.updates ?? []].flat(),
         async end(lineage) {
           if (second && target !== undefined) await second.save(target, built.files, lineage);
           await kept?.save();
@@ -152,13 +163,14 @@ export function train(context: TrainContext): Promise<Outcome> {
           ...{ seed, pad: tools?.tokenizer?.pad, steps: built.steps, accumulate: options.accumulate },
         }),
         ...moved,
-        memory: { ...balance?.memory, ...moved?.memory },
+        memory: { ...balance?.memory, ...moved?.memory, ...probing?.memory },
         free() {
           balance?.free();
           moved?.free();
           second?.free();
-          for (const parameter of credit?.extra ?? []) parameter.free();
           kept?.discard();
+          for (const parameter of own?.extra ?? []) parameter.free();
+          probing?.free();
         },
       };
     },
@@ -168,9 +180,23 @@ export function train(context: TrainContext): Promise<Outcome> {
 const followed = (own: readonly Controller[], stream: Prequential | undefined) =>
   stream ? { controllers: [...own, stream], told: () => stream.told() } : { controllers: own };
 
+/** What is trained in the place of the labels' loss alone; undefined where nothing is. */
+async function otherWork(
+  { picks, options, seed }: TrainContext,
+  built: Built,
+  source: ReadRows,
+  { chosen, heads }: { readonly chosen: ChosenLoss | undefined; readonly heads: PerDomain | undefined },
+): Promise<OwnLoss | undefined> {
+  const credit = creditWork(picks.credit[0]!, built.model, seed);
+  if (credit) return credit;
+  if (!chosen) return ownLoss(picks.loss[0]!, built, source, options, seed);
+  const { model, steps, ref } = built;
+  return certifiedWork(model, source, options, { loss: chosen, steps, ref }) ?? heads?.work(built, chosen);
+}
+
 /** Whether the model's own head learns by a loss of labels. */
-const ofRows = ({ method }: Bound<LabelLoss>, { head }: TrainContext["options"]): boolean =>
-  method.objective === undefined && head === "own";
+const ofRows = ({ method }: Bound<LabelLoss>, { task }: Model, { head }: TrainContext["options"]): boolean =>
+  method.own === undefined && head === "own" && task !== "regressor";
 
 const chosenLoss = (
   loss: Bound<LabelLoss>,
@@ -191,6 +217,37 @@ interface ObjectiveParts {
   readonly second: PrivateHead | undefined;
 }
 
+/** Throws UserError for options that change what labels are learnt by. */
+function checkRegression(options: TrainContext["options"], weigher: RowWeigher | undefined): void {
+  const {
+    smoothing,
+    z_loss: zLoss,
+    head,
+    mixup,
+    contrastive,
+    increment_mask: mask,
+    adversarial,
+    prequential,
+  } = options;
+  const odd = Object.entries({
+    smoothing: smoothing > 0,
+    z_loss: zLoss > 0,
+    head: head !== "own",
+    mixup: mixup > 0,
+    contrastive: contrastive > 0,
+    increment_mask: mask !== undefined,
+    loss_balance: weigher !== undefined,
+    adversarial,
+    prequential,
+    certified: options.certified !== undefined,
+  }).find(([, isGiven]) => isGiven);
+  if (odd)
+    throw new UserError(
+      `--${odd[0].replaceAll("_", "-")} is for labels, and the model predicts numbers (problem_type regression)`,
+      "leave it out",
+    );
+}
+
 function objectiveOf(
   model: Model,
   source: ReadRows,
@@ -199,14 +256,17 @@ function objectiveOf(
   { loss, chosen, weigher, second }: ObjectiveParts,
 ): Objective<Batch> {
   const { smoothing, z_loss: zLoss, recompute } = options;
+  if (model.task === "regressor") {
+    checkRegression(options, weigher);
+    return regressionObjective(model, loss);
+  }
   const classes = classLosses(model, options, seed);
-  const { method, values } = loss;
+  const { method } = loss;
   if (classes && (weigher || method.name !== "ce"))
     throw new UserError(
       `--mixup and --contrastive do not go with ${weigher ? "--loss-balance" : `--loss ${method.name}`}`,
       "leave one of them out",
     );
-  if (method.objective) return method.objective(model, { values, smoothing });
   const increments = chosenMask(model, source, options);
   if (options.head === "own")
     return crossEntropyObjective(model, {

@@ -46,6 +46,7 @@ export const CREDIT = {
 const OBJECTIVES: Readonly<Record<string, unknown>> = {
   loss_balance: "none",
   head: "own",
+  heads: "one",
   smoothing: 0,
   z_loss: 0,
   mixup: 0,
@@ -75,6 +76,8 @@ export function checkCredit({ method: { name, work } }: Bound<Credit>, loss: str
 export function creditWork({ method, values }: Bound<Credit>, model: Model, seed: number): CreditWork | undefined {
   if (!method.work) return undefined;
   const { hidden_sizes: widths } = model.json;
+  if (model.task !== "classifier")
+    throw new UserError(`--credit ${method.name} is for classifiers, and the model is none`, "leave it out");
   if (model.architecture.name !== "mlp" || !Array.isArray(widths) || widths.length === 0)
     throw new UserError(
       `--credit ${method.name} is for perceptrons (model_type mlp) with hidden layers, and this is ${model.architecture.name}`,

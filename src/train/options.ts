@@ -2,12 +2,14 @@
 import type { Options } from "../method/options.ts";
 import { PGD } from "../run/adversarial/options.ts";
 import { CLASS_LOSSES } from "../run/training/class-losses.ts";
+import { GRADIENT_RULE } from "../run/training/gradient-rule.ts";
 import { LABEL_LOSS } from "../run/training/label-loss.ts";
 import { RUN } from "../run/training/options.ts";
 import { SHIFT } from "../run/training/shift-detector.ts";
 import { CERTIFIED } from "./certified-options.ts";
 import { CREDIT } from "./credit.ts";
 import { DENOISING } from "./denoisers.ts";
+import { PROBING } from "./probing.ts";
 import { SCHEDULE_SEARCH } from "./schedule-search.ts";
 
 const needs = "adversarial";
@@ -73,8 +75,10 @@ export const TRAIN = {
     help: "first rows of --data on which they are counted",
     value: "N",
   },
+  ...PROBING,
   ...LABEL_LOSS,
   ...CREDIT,
+  ...GRADIENT_RULE,
   prequential: {
     type: "boolean",
     default: false,
@@ -89,6 +93,18 @@ export const TRAIN = {
     type: "'own' | 'sparse-etf'",
     default: "own",
     help: "what the body of a classifier is trained by: its own head, or a fixed one of classes that are far apart",
+  },
+  heads: {
+    type: "'one' | 'per-domain'",
+    default: "one",
+    help: "heads of a classifier: one, or one for each group of --data beside it, combined by how sure they are",
+  },
+  heads_gamma: {
+    type: "number",
+    default: 1,
+    with: { heads: "per-domain" },
+    help: "a head weighs its entropy to the power of -GAMMA in the answer; negative: the surest head alone",
+    value: "GAMMA",
   },
   etf_sparsity: {
     type: "0 <= number < 1",

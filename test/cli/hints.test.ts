@@ -43,8 +43,15 @@ const SILENT: Readonly<Record<string, readonly string[]>> = {
   "src/run/training/starting-model.ts": ["unlearn", "align"], // which say that no model is new
 };
 
+/** Flags that choose methods of a kind, where they have not its name. */
+const FLAGS: Readonly<Record<string, string>> = { "training-probe": "--probe" };
+
 /** Kinds that a script of another name chooses from with --method. */
-const CHOSEN_BY_METHOD: Readonly<Record<string, string>> = { task: "data", continual: "adapt" };
+const CHOSEN_BY_METHOD: Readonly<Record<string, string>> = {
+  task: "data",
+  continual: "adapt",
+  "test-time": "adapt",
+};
 
 interface Script {
   readonly flags: ReadonlySet<string>;
@@ -101,14 +108,15 @@ async function readScript(name: string): Promise<Script> {
   const chosen = kinds().filter(
     (kind) =>
       FOLDERS[kind].some((folder) => folder.startsWith(`${name}/`)) ||
-      (flags.has(`--${kind}`) && !NAMES.includes(kind)), // merge has an option --align of its own
+      // merge has an option --align of its own, and train a --probe.
+      (flags.has(`--${kind}`) && !NAMES.includes(kind) && !(kind === "probe" && name === "train")),
   );
   for (const kind of chosen) {
     const methods = await loadMethods(kind);
     for (const option of methods.flatMap(({ options }) => Object.keys(options)))
       flags.add(`--${option.replaceAll("_", "-")}`);
     const names = methods.map((method) => method.name);
-    const flag = kind === name || CHOSEN_BY_METHOD[kind] === name ? "--method" : `--${kind}`;
+    const flag = kind === name || CHOSEN_BY_METHOD[kind] === name ? "--method" : (FLAGS[kind] ?? `--${kind}`);
     values.set(flag, [...(values.get(flag) ?? []), ...names]);
     flags.add(flag);
   }

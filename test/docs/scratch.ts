@@ -148,6 +148,10 @@ const FILES: Readonly<Record<string, string>> = {
       ...{ reward: i, author: `author ${i % 3}` },
     })),
   ),
+  "predictor.json": JSON.stringify({
+    ...{ model_type: "mlp", input_size: 8, hidden_sizes: [32], num_labels: 1 },
+    problem_type: "regression",
+  }),
   "chooser.json": JSON.stringify({ model_type: "mlp", input_size: 2, hidden_sizes: [4], num_labels: 2 }),
   "judged.jsonl": jsonl([
     { prompt: "2+2=", completion: "4", label: true },

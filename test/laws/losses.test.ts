@@ -83,7 +83,8 @@ const LAWS: Record<LabelLossLaw, (loss: LabelLoss) => Promise<void>> = {
   },
 };
 
-const losses = (await loadMethods("loss")) as LabelLoss[];
+const all = (await loadMethods("loss")) as LabelLoss[];
+const losses = all.filter(({ errors }) => !errors);
 
 describe.each(losses.map((loss) => [loss.name, loss] as const))("%s", (_, loss) => {
   test.each(claimed(loss.laws).map((law) => [LABEL_LOSS_LAWS[law], law] as const))("%s", async (_, law) =>
@@ -243,4 +244,53 @@ test("rows without a label count nothing and take no gradient", async () => {
     expect([loss.name, Number.isFinite(found[2])]).toEqual([loss.name, true]);
     for (const g of gradient.slice(2 * V, 3 * V)) expect([loss.name, Math.abs(g)]).toEqual([loss.name, 0]);
   }
+});
+
+/** Formulas of losses of numbers: the errors of a row. */
+const ERRORS: Readonly<Record<string, (e: readonly number[]) => number>> = {
+  mse: (e) => sum(e.map((x) => x * x)) / e.length,
+  mae: (e) => sum(e.map(Math.abs)) / e.length,
+  huber: (e) => sum(e.map((x) => (Math.abs(x) <= 1 ? (x * x) / 2 : Math.abs(x) - 0.5))) / e.length,
+  "pseudo-huber": (e) => {
+    const c = 0.00054 * Math.sqrt(e.length);
+    return Math.hypot(...e, c) - c;
+  },
+};
+
+describe("losses of numbers", () => {
+  test("all have a formula here", () => {
+    expect(Object.keys(ERRORS).toSorted()).toEqual(
+      all.flatMap(({ name, errors }) => (errors ? [name] : [])).toSorted(),
+    );
+  });
+
+  test.each(Object.entries(ERRORS))(
+    "%s is its formula, with gradients; nothing where there is no error",
+    async (name, of) => {
+      const loss = all.find((one) => one.name === name)!;
+      const { values } = bindDefaults(loss, {});
+      const [rows, outputs] = [5, 3];
+      const data = normals(4, rows * outputs, 1.5);
+      const run = (errors: Float32Array) =>
+        runOp(gpu, {
+          inputs: { errors: { shape: [rows, outputs], data: errors, grad: true } },
+          build: (rec, { errors: x }) => loss.errors!(rec, { errors: x!, values }),
+          seeds: { y: new Float32Array(rows).fill(1) },
+        });
+      const { outputs: found, gradients } = await run(data);
+      const row = (values: ArrayLike<number>, r: number) =>
+        Array.from({ length: outputs }, (_, k) => values[r * outputs + k]!);
+      for (let r = 0; r < rows; r++) {
+        const e = row(data, r);
+        expect(found.y![r]!).toBeCloseTo(of(e), 5);
+        for (let k = 0; k < outputs; k++) {
+          const moved = (by: number) => of(e.map((x, i) => (i === k ? x + by : x)));
+          expect(gradients.errors![r * outputs + k]!).toBeCloseTo((moved(1e-5) - moved(-1e-5)) / 2e-5, 3);
+        }
+      }
+      const none = await run(new Float32Array(rows * outputs));
+      for (const x of none.outputs.y!) expect(x).toBeCloseTo(0, 6);
+      expect(finite(none.gradients.errors!)).toBe(true);
+    },
+  );
 });

@@ -25,7 +25,7 @@ export const TRAINED: Knowledge = (_, group) => (GROUPS[group] === "holdout" ? 0
 
 /** One row: what does not depend on the model comes from `question`, the rest from `model`. */
 function rowOf(metric: Metric, group: number, question: Random, model: Random, knows: Knowledge): ScoredRow {
-  const isClass = metric.task === "classifier";
+  const isClass = metric.task === "classifier" || metric.task === "regressor";
   const known = knows(model, group);
   const n = isClass ? 1 : 2 + question.below(5);
   const targets = Int32Array.from({ length: n }, () => question.below(isClass ? CLASSES : 50));
@@ -51,7 +51,14 @@ function rowOf(metric: Metric, group: number, question: Random, model: Random, k
     options: { right: losses(1), wrong: wrong() },
     paraphrases: losses(2),
     pair: pairOf(question, model, known),
+    ...(metric.task === "regressor" ? { numbers: numbersOf(question, model, known) } : {}),
   };
+}
+
+/** Numbers that the model is sure of where it knows the row. */
+function numbersOf(question: Random, model: Random, known: number): ScoredRow["numbers"] {
+  const wanted = Float32Array.from({ length: 2 }, () => question.uniform());
+  return { wanted, found: wanted.map((x) => x + (1 - known) * (model.uniform() - 0.5)) };
 }
 
 /** Two texts whose cosine is the likeness that the row says where the model knows it. */

@@ -55,7 +55,7 @@ describe.each(metrics.map((metric) => [metric.name, metric] as const))("%s", (_,
     for (const role of metric.roles ?? []) expect(metric.reads).toContain(role);
     const [least, most] = metric.range;
     if (typeof metric.better === "number") expect(metric.better).toBeWithin(least, most);
-    expect(explained.get("range")).toMatch(/^-?\d+ (to \d+|and more); (higher|lower|nearest|neither)/);
+    expect(explained.get("range")).toMatch(/^(-?\d+ (to \d+|and more)|up to \d+); (higher|lower|nearest|neither)/);
     expect(explained.get("example")).toEndWith(`--metric ${metric.name}`);
   });
 

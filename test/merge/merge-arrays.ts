@@ -3,7 +3,7 @@ import { decodeFloats } from "../../src/checkpoint/decode.ts";
 import type { Dtype } from "../../src/checkpoint/dtype.ts";
 import type { Gpu } from "../../src/gpu/gpu.ts";
 import type { MergeMethod } from "../../src/merge/contract.ts";
-import type { ValuedTask } from "../../src/merge/job/task.ts";
+import type { ChunkSizes, ValuedTask } from "../../src/merge/job/task.ts";
 import type { OperandDtype } from "../../src/tensor/load.ts";
 import { entryOf } from "../support/entry.ts";
 import { writtenBytes } from "../support/job.ts";
@@ -17,7 +17,7 @@ export interface ArrayTensor {
   readonly layer?: number;
 }
 
-export interface ArrayMerge {
+export interface ArrayMerge extends ChunkSizes {
   readonly values?: Readonly<Record<string, unknown>>;
   /** One record per model; or one for all. */
   readonly perModel?: readonly Readonly<Record<string, unknown>>[];
@@ -25,7 +25,6 @@ export interface ArrayMerge {
   readonly outDtype?: Dtype;
   readonly workDtype?: OperandDtype;
   readonly seed?: number;
-  readonly chunkValues?: number;
   readonly compatBugs?: boolean;
   readonly remark?: (what: string, tensor: string) => void;
 }

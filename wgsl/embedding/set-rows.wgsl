@@ -1,14 +1,14 @@
-// Numbers of a table, one a row, set by id.
+// Rows of a table, set by id.
 //
-//   ids    (N)  i32  negative: sets nothing; no two alike
-//   values (N)  f32
-//   table  (V)  f32  in and out; ids outside of it set nothing
+//   ids    (N)     i32  negative: sets nothing; no two alike
+//   values (N, C)  f32
+//   table  (V, C)  f32  in and out; ids outside of it set nothing
 //
 // Checked in test/run/training/row-numbers.test.ts.
 
 import package::lib::grid::{LANES, SPAN, span_of};
 
-struct Params { n: u32, v: u32 }
+struct Params { count: u32, c: u32, v: u32 } // count = N C
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> ids: array<i32>;
@@ -22,9 +22,9 @@ fn set_rows(
   @builtin(num_workgroups) groups: vec3u,
 ) {
   let start = span_of(group, groups) * SPAN;
-  let end = min(start + SPAN, params.n);
+  let end = min(start + SPAN, params.count);
   for (var i = start + lane; i < end; i += LANES) {
-    let id = ids[i];
-    if (id >= 0 && u32(id) < params.v) { table[id] = values[i]; }
+    let id = ids[i / params.c];
+    if (id >= 0 && u32(id) < params.v) { table[u32(id) * params.c + i % params.c] = values[i]; }
   }
 }

@@ -1,6 +1,7 @@
 /**
  * An example for a classifier: {"x": [..], "label": 3}, or an image (H, W) or (H, W, channels): {"image": [[..], ..],
- * "label": 3}. Without a label it is for what needs none.
+ * "label": 3}. With "y", a number or a list of them, in the place of the label it is for what predicts numbers; with
+ * neither for what needs none.
  */
 import { UserError } from "../../errors.ts";
 import type { Json, JsonObject } from "../../json.ts";
@@ -14,7 +15,8 @@ export const vector: RowFormat = {
   numeric: ["label"],
   read: (row, place) => {
     const label = classOf(row, place);
-    return { form: "example", ...valuesAt(row, "x", { least: 1, most: 1, wanted: "a list of numbers" }, place), label };
+    const values = valuesAt(row, "x", { least: 1, most: 1, wanted: "a list of numbers" }, place);
+    return { form: "example", ...values, label, ...numbersAt(row, place) };
   },
 };
 
@@ -26,9 +28,13 @@ export const image: RowFormat = {
     const label = classOf(row, place);
     const wanted = "rows of pixels, or rows of pixels of channels";
     const { x, shape } = valuesAt(row, "image", { least: 2, most: 3, wanted }, place);
-    return { form: "example", ...channelsFirst(x, shape), label };
+    return { form: "example", ...channelsFirst(x, shape), label, ...numbersAt(row, place) };
   },
 };
+
+/** The same with numbers to predict; a row that has a class, too, is of the forms above, and keeps its numbers. */
+export const vectorNumbers: RowFormat = { ...vector, needs: ["x", "y"], structured: ["x", "y"], numeric: ["y"] };
+export const imageNumbers: RowFormat = { ...image, needs: ["image", "y"], structured: ["image", "y"], numeric: ["y"] };
 
 /** The same without labels, for what needs none; only of rows that have no other form. */
 export const bareVector: RowFormat = { ...vector, needs: ["x"] };
@@ -39,6 +45,13 @@ function classOf({ label }: JsonObject, place: string): number {
   if (label === undefined) return IGNORED;
   if (typeof label === "number" && Number.isInteger(label) && label >= 0 && label <= 0x7fffffff) return label;
   throw new UserError(`${place}: label should be a class (0, 1, ...), found ${kindOf(label)}`);
+}
+
+/** The numbers to predict, where a row has them. */
+function numbersAt({ y }: JsonObject, place: string): { y?: Float32Array } {
+  if (y === undefined) return {};
+  const row = { y: Array.isArray(y) ? y : [y] };
+  return { y: valuesAt(row, "y", { least: 1, most: 1, wanted: "a number or a list of numbers" }, place).x };
 }
 
 interface Rank {

@@ -4,7 +4,7 @@ import { DTYPE_BYTES } from "../../checkpoint/dtype.ts";
 import type { Adapter } from "../../gpu/device.ts";
 import { isOperand, type OperandDtype, paddedBytes } from "../../tensor/load.ts";
 import { sizeOf } from "../../tensor/tensor.ts";
-import { entriesOf, type MergeTask } from "./task.ts";
+import { type ChunkSizes, entriesOf, type MergeTask } from "./task.ts";
 
 /**
  * Values per chunk and input. Large enough to amortise a submit; on a software driver, small enough that a chunk of two
@@ -66,7 +66,7 @@ export function layoutOf(
   task: MergeTask,
   passes: "one" | "many",
   adapter: Pick<Adapter, "type" | "limits">,
-  chunkValues?: number,
+  sizes: ChunkSizes = {},
 ): Layout {
   const entries = entriesOf(task);
   const dtype = stackDtype(entries, task.workDtype);
@@ -74,9 +74,10 @@ export function layoutOf(
   const size = sizeOf(task.shape);
   const columns = task.shape.at(-1) ?? 1;
   const kind = adapter.type === "cpu" ? "cpu" : "gpu";
+  const { chunkValues = CHUNK_VALUES[kind], residentBytes = RESIDENT_BYTES[kind] } = sizes;
   const limit = adapter.limits.maxStorageBufferBindingSize ?? 2 ** 27;
   const most = Math.floor(limit / slots / DTYPE_BYTES[dtype] / 64) * 64 - 64;
-  const wanted = Math.min(chunkValues ?? CHUNK_VALUES[kind], most);
+  const wanted = Math.min(chunkValues, most);
   const wholeRows = columns <= most;
   const chunkLength = wholeRows ? Math.max(1, Math.floor(wanted / Math.max(1, columns))) * columns : wanted;
   return {
@@ -88,7 +89,7 @@ export function layoutOf(
     wholeRows,
     chunkLength,
     chunkCount: size === 0 ? 0 : Math.ceil(size / chunkLength),
-    resident: passes === "many" && stackBytes({ slots, dtype }, size) <= RESIDENT_BYTES[kind],
+    resident: passes === "many" && stackBytes({ slots, dtype }, size) <= residentBytes,
   };
 }
 

@@ -44,7 +44,17 @@ export interface ValuedTask extends MergeTask {
 export const entriesOf = ({ base, models }: Pick<MergeTask, "base" | "models">): readonly TensorEntry[] =>
   base ? [base, ...models] : models;
 
-export interface JobSettings {
+/**
+ * How a tensor is cut; left out, as suits the adapter. Tests set it to see several chunks, read again for every pass.
+ */
+export interface ChunkSizes {
+  /** Values per chunk and input. */
+  readonly chunkValues?: number;
+  /** Bytes up to which the inputs of a tensor stay on the device between passes. */
+  readonly residentBytes?: number;
+}
+
+export interface JobSettings extends ChunkSizes {
   readonly seed: number;
   /** Round every intermediate to the working dtype, as a tool that computes in it does. */
   readonly compatRounding: boolean;
@@ -63,6 +73,4 @@ export interface JobSettings {
       dtype: OperandDtype,
     ): Promise<void>;
   };
-  /** Values per chunk and input; left out, as suits the adapter. Tests set it to see tensors of several chunks. */
-  readonly chunkValues?: number;
 }

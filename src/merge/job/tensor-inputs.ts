@@ -66,7 +66,7 @@ export class TensorInputs<V = unknown> {
     this.count = task.models.length;
     this.hasBase = task.base !== undefined;
     this.first = this.hasBase ? 1 : 0;
-    this.layout = layoutOf(this.task, passes, gpu.adapter, settings.chunkValues);
+    this.layout = layoutOf(this.task, passes, gpu.adapter, settings);
     this.#chunks = new Chunks(gpu, entriesOf(this.task), this.layout);
     this.size = this.layout.size;
     this.columns = this.layout.columns;

@@ -1,6 +1,6 @@
 /**
- * A classifier of vectors: linear layers with an activation between them. An architecture of our own, named like the
- * others.
+ * A classifier of vectors: linear layers with an activation between them. With `problem_type` "regression" its
+ * `num_labels` outputs are numbers. An architecture of our own, named like the others.
  */
 import { gelu, relu } from "../../tensor/ops/activation.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
@@ -14,6 +14,14 @@ import {
   batchNormParameters,
 } from "../blocks/batch-norm.ts";
 import { linearBox, reluBox } from "../blocks/box.ts";
+import {
+  type DomainHeads,
+  domainHeadParameters,
+  domainHeads,
+  domainHeadsJson,
+  domainLogits,
+  mixedHeads,
+} from "../blocks/domain-heads.ts";
 import {
   type KeyValueHead,
   keyValueHead,
@@ -35,6 +43,9 @@ export interface MlpConfig {
   readonly init: WeightInit;
   /** In place of the linear head. */
   readonly keyValue: KeyValueHead | undefined;
+  /** Beside the linear head. */
+  readonly domainHeads: DomainHeads | undefined;
+  readonly problem: "single_label_classification" | "regression";
 }
 
 export const method: Architecture<MlpConfig> = {
@@ -44,6 +55,7 @@ export const method: Architecture<MlpConfig> = {
   cite: "ingot",
   options: {},
   task: "classifier",
+  regresses: ({ problem }) => problem === "regression",
 
   config(json, where) {
     const c = new ConfigReader(json, where);
@@ -55,6 +67,8 @@ export const method: Architecture<MlpConfig> = {
       norm: batchNorm(c),
       init: weightInit(c),
       keyValue: keyValueHead(c),
+      domainHeads: domainHeads(c),
+      problem: c.oneOf("problem_type", ["single_label_classification", "regression"], "single_label_classification"),
     };
   },
 
@@ -66,6 +80,8 @@ export const method: Architecture<MlpConfig> = {
     ...batchNormJson(c.norm),
     ...initJson(c.init),
     ...keyValueJson(c.keyValue),
+    ...domainHeadsJson(c.domainHeads),
+    problem_type: c.problem,
   }),
 
   sizes: (c) => ({
@@ -89,6 +105,7 @@ export const method: Architecture<MlpConfig> = {
         ...(c.norm ? batchNormParameters(c.norm, `norms.${i}`, out) : []),
       ]),
       ...(c.keyValue ? keyValueParameters(c.keyValue, width, c.classes) : linear("classifier", width, c.classes)),
+      ...domainHeadParameters(c.domainHeads, (module) => linear(module, width, c.classes)),
     ];
   },
 
@@ -107,6 +124,7 @@ export const method: Architecture<MlpConfig> = {
     head: "classifier",
     lacks(c) {
       if (c.keyValue) return "its head of keys and values is no linear layer";
+      if (c.domainHeads) return "it answers by several heads";
       return c.act === "relu" || c.hidden.length === 0 ? undefined : "gelu falls before it rises";
     },
     forward(net, c, { center, radius }, heard) {
@@ -123,6 +141,8 @@ export const method: Architecture<MlpConfig> = {
   },
 
   // (B, classes)
-  head: (net, { keyValue }, hidden) =>
-    keyValue ? keyValueLogits(net, keyValue, hidden) : net.linear(hidden, "classifier"),
+  head(net, { keyValue, domainHeads: heads }, hidden) {
+    if (heads) return mixedHeads(net.rec, domainLogits(net, heads, hidden), heads.gamma);
+    return keyValue ? keyValueLogits(net, keyValue, hidden) : net.linear(hidden, "classifier");
+  },
 };

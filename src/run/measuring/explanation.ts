@@ -21,6 +21,7 @@ export interface Explained {
 }
 
 function rangeText([least, most]: readonly [number, number]): string {
+  if (!Number.isFinite(least)) return `up to ${most}`;
   return Number.isFinite(most) ? `${least} to ${most}` : `${least} and more`;
 }
 

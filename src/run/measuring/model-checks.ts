@@ -35,6 +35,11 @@ export async function prepare(
       "its own head tells its classes",
     );
   for (const { method } of metrics) {
+    if (task === "regressor" && method.task !== task)
+      throw new UserError(
+        `--metric ${method.name} is not for ${ref}, which predicts numbers (problem_type regression)`,
+        "--metric mse, mae and r2 are",
+      );
     if (method.task && method.task !== task)
       throw new UserError(
         `--metric ${method.name} is not for ${ref}, a ${json.model_type} ${task}`,

@@ -82,7 +82,7 @@ export async function readForScoring(
     return { kind: "text", ...(await readPreferences(groups, (tools ?? answers)!)) };
   }
   if (!tools) {
-    const examples = await loadExamples(groups, reader);
+    const examples = await loadExamples(groups, { ...reader, takesNumbers: true });
     if (needs.has("pair-score")) requireScores(examples);
     return { kind: "examples", examples };
   }

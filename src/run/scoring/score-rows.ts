@@ -91,7 +91,14 @@ export async function scoreSequences(
   return rows;
 }
 
-/** Scores a classifier on examples. */
+/** What a regressor says of a row. */
+function numbersOf({ numbers }: Scores, row: number, rows: number): Pick<ScoredRow, "numbers"> {
+  if (!numbers) return {};
+  const of = (all: Float32Array) => all.slice((row * all.length) / rows, ((row + 1) * all.length) / rows);
+  return { numbers: { found: of(numbers.found), wanted: of(numbers.wanted) } };
+}
+
+/** Scores a classifier, or a regressor, on examples. */
 export async function scoreExamples(
   model: Model,
   examples: readonly Example[],
@@ -105,7 +112,7 @@ export async function scoreExamples(
     const scores = await scorer.score(batch);
     await options.visit?.(batch);
     for (const [i, { group, place }] of part.entries())
-      rows.push(cut(scores, { group, place, ref: options.ref }, i, i + 1));
+      rows.push({ ...cut(scores, { group, place, ref: options.ref }, i, i + 1), ...numbersOf(scores, i, part.length) });
     options.done?.(part.length);
   }
   if (!options.scorer) await scorer.free();

@@ -6,7 +6,7 @@ export interface ScoredRow {
   /** Position of its group. */
   readonly group: number;
   readonly targets: Int32Array;
-  /** -log probability of the target. */
+  /** -log probability of the target; of a regressor the mean square of its errors. */
   readonly nll: Float32Array;
   readonly argmax: Uint32Array;
   /** Probability of the most likely output. */
@@ -41,6 +41,8 @@ export interface ScoredRow {
   readonly paraphrases?: readonly number[];
   /** Of a pair of texts, as an embedder sees it; where a metric needs it. */
   readonly pair?: ScoredPair;
+  /** Of a regressor: what it says, and what the row says. */
+  readonly numbers?: { readonly found: Float32Array; readonly wanted: Float32Array };
   /** Mean over the weights' tensors of the norm of the gradient of the row's mean loss; where a metric needs it. */
   readonly gradientNorm?: number;
 }

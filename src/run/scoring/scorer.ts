@@ -5,10 +5,12 @@
 import { type Batch, batchKey } from "../../data/batch.ts";
 import type { Model } from "../../model/model.ts";
 import { scoreTokens } from "../../tensor/ops/cross-entropy.ts";
+import { square, sub } from "../../tensor/ops/elementwise.ts";
 import { chunkRows } from "../../tensor/ops/head-loss.ts";
+import { rowSum } from "../../tensor/ops/reduce.ts";
 import type { Recorder } from "../../tensor/recorder.ts";
 import type { SlotPool } from "../../tensor/slots.ts";
-import { fillInputs, fillTargets, recordInputs, recordTargets } from "../batch-programs.ts";
+import { fillInputs, fillNumbers, fillTargets, recordInputs, recordNumbers, recordTargets } from "../batch-programs.ts";
 import { Programs } from "../programs.ts";
 import { recordOutputs, type ScoredWith } from "./recorded-outputs.ts";
 
@@ -23,6 +25,8 @@ export interface Scores {
   readonly confidence: Float32Array;
   /** Mean and variance of the log-probabilities of all outputs, two per entry; where they were asked for. */
   readonly moments?: Float32Array;
+  /** Of a regressor, (B, K) each: its outputs, and what they should be. `nll` is the mean square of the errors then. */
+  readonly numbers?: { readonly found: Float32Array; readonly wanted: Float32Array };
 }
 
 export interface ScorerOptions {
@@ -53,6 +57,27 @@ export class Scorer {
     this.#mixed = mixed;
   }
 
+  #recordNumbers(rec: Recorder, batch: Batch): void {
+    const found = recordOutputs(rec, recordInputs(rec, batch), this.model, undefined)(0);
+    const wanted = recordNumbers(rec, batch, this.model.sizes.outputs);
+    rec.output("found", found);
+    rec.output("nll", rowSum(rec, square(rec, sub(rec, found, wanted)), 1 / this.model.sizes.outputs));
+  }
+
+  async #scoreNumbers(batch: Batch): Promise<{ readonly scores: Promise<Scores> }> {
+    const { program } = await this.#programs.get(batchKey(batch), (rec) => this.#recordNumbers(rec, batch));
+    fillInputs(program, batch);
+    const wanted = fillNumbers(program, batch);
+    await program.start();
+    const { rows } = batch;
+    const scores = Promise.all([program.read("nll"), program.read("found")]).then(([nll, found]) => ({
+      ...{ targets: new Int32Array(rows), argmax: new Uint32Array(rows), confidence: new Float32Array(rows) },
+      ...{ nll, numbers: { found, wanted } },
+    }));
+    scores.catch(() => {});
+    return { scores };
+  }
+
   #record(rec: Recorder, batch: Batch): void {
     const { gpu, sizes } = this.model;
     const inputs = recordInputs(rec, batch);
@@ -67,27 +92,31 @@ export class Scorer {
     }
   }
 
+  async #scoreTargets(batch: Batch): Promise<{ readonly scores: Promise<Scores> }> {
+    const { program } = await this.#programs.get(batchKey(batch), (rec) => this.#record(rec, batch));
+    fillInputs(program, batch);
+    const targets = fillTargets(program, batch);
+    await program.start();
+    const scores = Promise.all([
+      program.read("nll"),
+      program.readWords("argmax"),
+      program.read("confidence"),
+      this.#moments ? program.read("moments") : undefined,
+    ]).then(([nll, argmax, confidence, moments]) => ({
+      ...{ targets, nll, argmax, confidence },
+      ...(moments ? { moments } : {}),
+    }));
+    scores.catch(() => {});
+    return { scores };
+  }
+
   /** Scores a batch. Many may be under way. */
   score(batch: Batch): Promise<Scores> {
-    const run = this.#queue.then(async () => {
-      const { program } = await this.#programs.get(batchKey(batch), (rec) => this.#record(rec, batch));
-      fillInputs(program, batch);
-      const targets = fillTargets(program, batch);
-      await program.start();
-      const reads = Promise.all([
-        program.read("nll"),
-        program.readWords("argmax"),
-        program.read("confidence"),
-        this.#moments ? program.read("moments") : undefined,
-      ]);
-      reads.catch(() => {});
-      return { targets, reads };
-    });
+    const run = this.#queue.then(() =>
+      this.model.task === "regressor" ? this.#scoreNumbers(batch) : this.#scoreTargets(batch),
+    );
     this.#queue = run.catch(() => {});
-    return run.then(async ({ targets, reads }) => {
-      const [nll, argmax, confidence, moments] = await reads;
-      return { targets, nll, argmax, confidence, ...(moments ? { moments } : {}) };
-    });
+    return run.then(({ scores }) => scores);
   }
 
   /** Frees the programs once the batches under way are done. */

@@ -126,7 +126,13 @@ export function stackedBatches(
   const plan = new BatchOrder({
     ...order,
     groups: counts,
-    digest: digestOf(examples.flatMap((example) => [...arraysIn(example), Int32Array.of(example.label)])),
+    digest: digestOf(
+      examples.flatMap((example) => [
+        ...arraysIn(example),
+        ...(example.y ? [example.y] : []),
+        Int32Array.of(example.label),
+      ]),
+    ),
   });
   return {
     examples,

@@ -1,7 +1,8 @@
 /**
  * What a loss of labels is: a function from the logits of rows and their labels to a number each, or to one of a whole
- * batch. Every file of train/methods/losses exports one as `method`: `--loss focal` is focal.ts. Scripts that learn
- * labels take any of them in the place of cross-entropy.
+ * batch; or a loss of numbers, from the outputs of a regressor and what they should be. Every file of
+ * train/methods/losses exports one as `method`: `--loss focal` is focal.ts. Scripts that learn labels take any of them
+ * in the place of cross-entropy.
  */
 import type { Batch } from "../../data/batch.ts";
 import { UserError } from "../../errors.ts";
@@ -13,10 +14,13 @@ import type { Embedding } from "../../model/embedder.ts";
 import type { Model } from "../../model/model.ts";
 import type { CrossEntropyOptions } from "../../tensor/ops/cross-entropy.ts";
 import { chunkedHead } from "../../tensor/ops/head-loss.ts";
+import type { Parameter } from "../../tensor/parameter.ts";
 import type { Recorder } from "../../tensor/recorder.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
+import type { Controller } from "./controller.ts";
 import type { Objective } from "./objective.ts";
 import { RowNumbers } from "./row-numbers.ts";
+import type { UpdateRule } from "./update-rule.ts";
 
 /** What may hold for a loss, under its defaults. */
 export const LABEL_LOSS_LAWS = {
@@ -26,6 +30,15 @@ export const LABEL_LOSS_LAWS = {
   bounded: "logits of ten thousand give finite losses and gradients",
   ownRow: "a row's loss is of its own logits alone",
 } as const;
+
+/** The laws of losses of numbers, which have others: see `errors`. */
+export const OF_NUMBERS = {
+  shiftFree: "it is of numbers",
+  favours: "it is of numbers",
+  vanishes: "it is of numbers",
+  bounded: "it is of numbers",
+  ownRow: "it is of numbers",
+} as const satisfies Laws<LabelLossLaw>;
 
 export type LabelLossLaw = keyof typeof LABEL_LOSS_LAWS;
 
@@ -59,10 +72,40 @@ export interface LabelLoss<O extends Options = Options> extends MethodInfo<O> {
   rows?(rec: Recorder, given: LabelGiven<O>): Tensor;
   /** The loss of all rows at once, (1), each of which counts. */
   batch?(rec: Recorder, given: LabelGiven<O>): Tensor;
-  /** Of `train` alone: an objective of its own for models that have parts of their own. Throws UserError for others. */
-  objective?(model: Model, given: { readonly values: Values<O>; readonly smoothing: number }): Objective<Batch>;
+  /** Of regressors alone: losses of rows (N) from their errors, found minus wanted (N, K). */
+  errors?(rec: Recorder, given: { readonly errors: Tensor; readonly values: Values<O> }): Tensor;
+  /** What it knows of rows that were seen, in the place of `perRow`. */
+  readonly remembers?: string;
+  /** Of `train` alone: an objective of its own, of more than logits. Throws UserError for models that do not fit. */
+  own?(given: OwnLossGiven<O>): OwnLoss | Promise<OwnLoss>;
+  /** Of `own`: that it compares the rows of a batch with each other, which --accumulate would part. */
+  readonly whole?: true;
   /** Of `train` alone: the model is trained as an embedder of pairs, whose logits compare texts. */
   embeds?(values: Values<O>): Embedding;
+}
+
+/** What a loss with an objective of its own is made of. */
+export interface OwnLossGiven<O extends Options = Options> {
+  readonly model: Model;
+  readonly values: Values<O>;
+  /** Label smoothing and the weight of the squared log-partition; of losses that have `softens`. */
+  readonly softened: CrossEntropyOptions;
+  /** Where the rows of examples were read; undefined where there are none. */
+  readonly places: readonly string[] | undefined;
+  /** Most rows of a batch. */
+  readonly batch: number;
+  readonly steps: number;
+  readonly seed: number;
+  readonly recompute: boolean;
+}
+
+/** An objective, and what takes part in it. */
+export interface OwnLoss {
+  readonly objective: Objective<Batch>;
+  readonly updates?: readonly UpdateRule[];
+  readonly controllers?: readonly Controller[];
+  /** Trained beside the model, and left out of the result; freed with the training. */
+  readonly extra?: readonly Parameter[];
 }
 
 export const defineLabelLoss = <const O extends Options>(loss: LabelLoss<O>): LabelLoss<O> => loss;
@@ -147,6 +190,11 @@ export function chooseLoss(
 ): ChosenLoss {
   const { method, values } = loss;
   const flag = `--loss ${method.name}`;
+  if (method.errors)
+    throw new UserError(
+      `${flag} is a loss of numbers, and ${model.architecture.name} as it is here predicts none`,
+      "problem_type regression in the config of an mlp makes it predict num_labels numbers; else take another loss",
+    );
   if (!method.rows && !method.batch)
     throw new UserError(`${flag} is no loss of labels and logits`, `see bun run train --loss ${method.name} --help`);
   if ((smoothing > 0 || zLoss > 0) && !method.softens)
@@ -175,6 +223,12 @@ export function chooseLoss(
     ...(method.perRow ? { numbers: new RowNumbers(model.gpu, places!, method.perRow(values)) } : {}),
     softened: { ...(smoothing > 0 ? { smoothing } : {}), ...(zLoss > 0 ? { zLoss } : {}) },
   };
+}
+
+/** Why a loss cannot be taken apart by groups of rows, if so. */
+export function wholeLoss({ name, batch, embeds, own, perRow }: LabelLoss): string | undefined {
+  if (batch || embeds || own) return `--loss ${name} is of whole batches`;
+  return perRow ? `--loss ${name} remembers a number of every row` : undefined;
 }
 
 /** The option that names it. */

@@ -84,6 +84,7 @@ export async function openRun<B, D extends TrainingData<B>>(
   const choices = choose(context.picks, options.lr);
   const described = await describeModel({ ...begun, embeds: technique.embeds }, options, warn);
   const { tools } = described;
+  const examples = { ...described.examples, takesNumbers: technique.regresses };
   const order = {
     batchSize: options.batch_size,
     seed,
@@ -91,7 +92,15 @@ export async function openRun<B, D extends TrainingData<B>>(
     ...(options.mixture ? { weights: options.mixture } : {}),
     ...(options.pack && tools ? { pack: tools.encode.maxLength! } : {}),
   };
-  return { opened: { ...described, order, split }, start: begun, choices, ruleFiles, folder, saved, settings };
+  return {
+    opened: { ...described, examples, order, split },
+    start: begun,
+    choices,
+    ruleFiles,
+    folder,
+    saved,
+    settings,
+  };
 }
 
 /**

@@ -7,9 +7,12 @@ import { UserError } from "../../errors.ts";
 import type { PooledBuffer } from "../../gpu/buffer.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
 import { spanGroups } from "../../gpu/grid.ts";
+import { abs, add, addScalar, mul } from "../../tensor/ops/elementwise.ts";
+import { dot } from "../../tensor/ops/reduce.ts";
 import type { Parameter } from "../../tensor/parameter.ts";
 import { dynamic, type Recorder } from "../../tensor/recorder.ts";
 import { stretches } from "../../tensor/stretches.ts";
+import type { Tensor } from "../../tensor/tensor.ts";
 import { Programs } from "../programs.ts";
 import { recordAddScaled } from "./add-scaled.ts";
 import { recordGradientNorm } from "./gradient-norm.ts";
@@ -122,6 +125,28 @@ export class Perturbation {
     program.run({ a: distance, b: 1 });
   }
 
+  /**
+   * weights += distance * t^2 g / |t g|, t = |weight| + floor of every weight: the farther, the larger the weight; the
+   * norm is over all parameters.
+   */
+  async alongScaled(distance: number, floor: number): Promise<void> {
+    const { program } = await this.#programs.get(`scaled ${floor}`, (rec) => {
+      const held = this.#parameters.map(({ name, shape, buffer, gradient }) => {
+        const weight = rec.state(name, shape, buffer);
+        const t = addScalar(rec, abs(rec, weight), floor);
+        return { weight, t, scaled: mul(rec, t, rec.state(`gradient of ${name}`, shape, gradient)) };
+      });
+      const norm = rec.state("norm", [3], this.#norm);
+      recordGradientNorm(
+        rec,
+        held.map(({ scaled }) => scaled),
+        norm,
+      );
+      for (const { weight, t, scaled } of held) recordAddScaled(rec, mul(rec, t, scaled), weight, norm);
+    });
+    program.run({ a: distance, b: 1 });
+  }
+
   /** gradients = a * kept + b * gradients. */
   async mix(kept: string, a: number, b: number): Promise<void> {
     const from = this.#store(kept);
@@ -133,9 +158,21 @@ export class Perturbation {
 
   /** weights += noise of standard deviation sigma, a function of seed and parameter. */
   async noise(sigma: number, seed: number): Promise<void> {
-    const { program } = await this.#programs.get("noise", (rec) => {
-      for (const [key, { name, shape, size, buffer }] of this.#parameters.entries()) {
-        const y = rec.state(name, shape, buffer);
+    await this.#addNoise("noise", this.#weights, sigma, seed);
+  }
+
+  /** Standard normal values in the place of what is kept under a name, a function of seed and parameter. */
+  async draw(name: string, seed: number): Promise<void> {
+    const into = this.#store(name);
+    for (const parameter of this.#parameters) this.#gpu.clear(into.get(parameter)!, Math.max(16, 4 * parameter.size));
+    await this.#addNoise(`draw ${name}`, into, 1, seed);
+  }
+
+  async #addNoise(name: string, into: Buffers, sigma: number, seed: number): Promise<void> {
+    const { program } = await this.#programs.get(name, (rec) => {
+      for (const [key, parameter] of this.#parameters.entries()) {
+        const { shape, size } = parameter;
+        const y = rec.state(parameter.name, shape, into.get(parameter)!);
         for (const { index, count: n, of } of stretches(rec, size))
           rec.step({
             kernel: "training/add-noise",
@@ -146,6 +183,47 @@ export class Perturbation {
       }
     });
     program.run({ sigma, seed });
+  }
+
+  /** The norm of all weights. */
+  async length(): Promise<number> {
+    const { program } = await this.#programs.get("length", (rec) => this.#recordNorm(rec, this.#weights));
+    program.run();
+    return this.norm();
+  }
+
+  /** The norm |g| that the last `along` walked by. The read-back is recorded at once. */
+  async norm(): Promise<number> {
+    const [norm] = await this.#gpu.readFloats(this.#norm, 1);
+    return norm!;
+  }
+
+  /** Of g, what is kept under a name, and h, the gradients: <g, g>, <g, h> and <h, h>. */
+  async products(name: string): Promise<{ kept: number; both: number; own: number }> {
+    const from = this.#store(name);
+    const { program } = await this.#programs.get(`products ${name}`, (rec) => {
+      const pairs = this.#parameters.map((parameter) => {
+        const g = rec.state(`kept of ${parameter.name}`, parameter.shape, from.get(parameter)!);
+        return { g, h: rec.state(`gradient of ${parameter.name}`, parameter.shape, parameter.gradient) };
+      });
+      const total = (of: (pair: (typeof pairs)[number]) => Tensor) => pairs.map(of).reduce((a, b) => add(rec, a, b));
+      rec.output(
+        "kept",
+        total(({ g }) => dot(rec, g, g)),
+      );
+      rec.output(
+        "both",
+        total(({ g, h }) => dot(rec, g, h)),
+      );
+      rec.output(
+        "own",
+        total(({ h }) => dot(rec, h, h)),
+      );
+    });
+    program.run();
+    const found = await Promise.all(["kept", "both", "own"].map((output) => program.read(output)));
+    const [kept = 0, both = 0, own = 0] = found.map(([value]) => value!);
+    return { kept, both, own };
   }
 
   free(): void {

@@ -4,8 +4,7 @@
  */
 import type { Batch } from "../../data/batch.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
-import { spanGroups } from "../../gpu/grid.ts";
-import { embedding } from "../../tensor/ops/embedding.ts";
+import { embedding, setRows } from "../../tensor/ops/embedding.ts";
 import { Parameter } from "../../tensor/parameter.ts";
 import type { Program } from "../../tensor/program.ts";
 import type { Recorder } from "../../tensor/recorder.ts";
@@ -42,12 +41,7 @@ export class RowNumbers implements UpdateRule {
     return {
       before,
       set(now) {
-        rec.step({
-          kernel: "embedding/set-rows",
-          bind: { ids: set!, values: now, table: held },
-          params: { n: rows, v: table.size },
-          groups: spanGroups(rows),
-        });
+        setRows(rec, set!, now, held);
       },
     };
   }

@@ -7,8 +7,8 @@ import type { Recorder } from "../recorder.ts";
 import { rowsOf, showShape, type Tensor } from "../tensor.ts";
 import { matrixSteps } from "./attention-matrix.ts";
 import type { AttentionOptions } from "./attention-options.ts";
-import { scale, sumTo } from "./elementwise.ts";
-import { rowWork } from "./reduce.ts";
+import { add, log, scale, sumTo } from "./elementwise.ts";
+import { rowMax, rowWork } from "./reduce.ts";
 
 /**
  * q (B * T, H * D), k (B * T, Hkv * D) -> (B, H, T, T): how much of each key a query sees, 0 where it may not;
@@ -39,6 +39,19 @@ export function attentionMap(rec: Recorder, q: Tensor, k: Tensor, options: Atten
     steps.scoreGradients(ds, q, k, { p, lse });
   });
   return p;
+}
+
+/**
+ * q (B * T, H * D), k (B * T, Hkv * D) -> (B, H, T): the largest score of every query, as softmax reads it; of queries
+ * of padding anything. No gradient. Memory: one matrix of scores.
+ */
+export function attentionPeaks(rec: Recorder, q: Tensor, k: Tensor, options: AttentionOptions): Tensor {
+  const { batch, heads } = options;
+  const t = rowsOf(q).rows / batch;
+  const p = rec.scratch([batch, heads, t, t], "probabilities of attention");
+  const lse = rec.scratch([batch, heads, t], "log sums of attention");
+  matrixSteps(rec, t, options).probabilities(q, k, lse, p);
+  return add(rec, lse, log(rec, rowMax(rec, p)));
 }
 
 /** (B, H, ...) -> (B, ...), at most four dimensions. */

@@ -157,6 +157,9 @@ export function mul(rec: Recorder, a: Tensor, b: Tensor): Tensor {
   return y;
 }
 
+/** Appends a * b, of the target's shape, into it. */
+export const mulInto = (rec: Recorder, a: Tensor, b: Tensor, target: Target): void => compute(rec, "mul", a, b, target);
+
 /** a / b */
 export function div(rec: Recorder, a: Tensor, b: Tensor): Tensor {
   const { y, shape } = binary(rec, "div", a, b);

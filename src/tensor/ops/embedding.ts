@@ -2,7 +2,7 @@
 import { foldGroups, spanGroups } from "../../gpu/grid.ts";
 import type { Recorder } from "../recorder.ts";
 import { rowParts } from "../stretches.ts";
-import { sizeOf, type Tensor } from "../tensor.ts";
+import { showShape, sizeOf, type Tensor } from "../tensor.ts";
 
 /** An id that no token has. */
 const NO_ROW = 0xffffffff;
@@ -67,4 +67,21 @@ export function embedding(
     }
   });
   return y;
+}
+
+/**
+ * Sets rows of a table that lasts, (V, C), to values (N, C), by ids (N) i32 of which no two are alike. A negative id,
+ * or one beyond the table, sets nothing.
+ */
+export function setRows(rec: Recorder, ids: Tensor, values: Tensor, table: Tensor): void {
+  const [v = 0, c = 1] = table.shape;
+  const count = sizeOf(ids.shape) * c;
+  if (sizeOf(values.shape) !== count)
+    throw new RangeError(`${showShape(values.shape)} values for ${showShape(ids.shape)} rows of ${c}`);
+  rec.step({
+    kernel: "embedding/set-rows",
+    bind: { ids, values, table },
+    params: { count, c, v },
+    groups: spanGroups(count),
+  });
 }

@@ -37,8 +37,8 @@ const LAWS: Record<TaskLaw, (task: Task, trial: Given) => Promise<void>> = {
     }
   },
   async answered({ name }, trial) {
-    for (const { answer, completion, label } of rowsOf(await openTask(name, trial), 50))
-      expect(answer ?? completion ?? label).toBeDefined();
+    for (const { answer, completion, label, y } of rowsOf(await openTask(name, trial), 50))
+      expect(answer ?? completion ?? label ?? y).toBeDefined();
   },
   async endless({ name }, trial) {
     const source = await openTask(name, trial);

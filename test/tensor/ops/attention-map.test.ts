@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { attentionMap, headMean } from "../../../src/tensor/ops/attention-map.ts";
+import { attentionMap, attentionPeaks, headMean } from "../../../src/tensor/ops/attention-map.ts";
 import { Recorder } from "../../../src/tensor/recorder.ts";
 import { exactMaps, exactMean, type MapCase } from "../../support/attention.ts";
 import { sharedGpu } from "../../support/gpu.ts";
@@ -106,4 +106,34 @@ test("heads that do not fit are named", () => {
   expect(attentionMap(rec, q, k, fit).shape).toEqual([2, 2, 3, 3]);
   for (const wrong of [{ heads: 4 }, { kvHeads: 2 }, { headDim: 8 }, { batch: 4 }])
     expect(() => attentionMap(rec, q, k, { ...fit, ...wrong })).toThrow("attention map: q (6, 8), k (6, 4) for");
+});
+
+test.each(Object.keys(cases))("peaks are the largest scores: %s", async (name) => {
+  const given = cases[name]!;
+  const inputs = inputsOf(given, 3);
+  const { outputs } = await runOp(gpu, {
+    inputs,
+    build: (rec, { q, k, segments }) =>
+      attentionPeaks(rec, q!, k!, { ...optionsOf(given), ...(segments ? { segments } : {}) }),
+  });
+  const { batch, t, heads, kvHeads, d, scale = 1 / Math.sqrt(d), cap, window, causal, segments } = given;
+  const [q, k] = [inputs.q.data, inputs.k.data];
+  for (let row = 0; row < batch; row++)
+    for (let head = 0; head < heads; head++)
+      for (let i = 0; i < t; i++) {
+        const of = (at: number) => segments?.[row * t + at] ?? 1;
+        if (of(i) === 0) continue; // padding sees nothing
+        let most = Number.NEGATIVE_INFINITY;
+        for (let j = 0; j < t; j++) {
+          if ((causal && j > i) || (window && j <= i - window) || of(j) !== of(i)) continue;
+          const kv = Math.floor((head * kvHeads) / heads);
+          let score = 0;
+          for (let x = 0; x < d; x++)
+            score += q[((row * t + i) * heads + head) * d + x]! * k[((row * t + j) * kvHeads + kv) * d + x]!;
+          const scaled = score * scale;
+          most = Math.max(most, cap ? cap * Math.tanh(scaled / cap) : scaled);
+        }
+        const found = outputs.y![(row * heads + head) * t + i]!;
+        expect(Math.abs(found - most)).toBeLessThan(1e-4 * Math.max(1, Math.abs(most)));
+      }
 });

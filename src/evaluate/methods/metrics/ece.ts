@@ -2,9 +2,8 @@
  * Expected calibration error: how far confidence is from accuracy, over 15 bins of equal width. Guo et al., ICML 2017,
  * https://arxiv.org/abs/1706.04599
  */
+import { calibrationError } from "../../../run/measuring/calibration.ts";
 import { defineMetric } from "../../../run/measuring/metric.ts";
-
-const BINS = 15;
 
 export const method = defineMetric({
   name: "ece",
@@ -24,18 +23,10 @@ export const method = defineMetric({
     otherGroups: "it is measured over whatever rows it is given",
     perfectModel: true,
   },
-  value(rows) {
-    const bins = Array.from({ length: BINS }, () => ({ confidence: 0, right: 0 }));
-    let count = 0;
-    for (const { targets, argmax, confidence } of rows) {
-      for (const [i, target] of targets.entries()) {
-        // Bins are open below and closed above, so that 1 falls into the last.
-        const bin = bins[Math.min(BINS - 1, Math.max(0, Math.ceil(confidence[i]! * BINS) - 1))]!;
-        bin.confidence += confidence[i]!;
-        bin.right += argmax[i] === target ? 1 : 0;
-        count++;
-      }
-    }
-    return bins.reduce((sum, bin) => sum + Math.abs(bin.confidence - bin.right), 0) / count;
-  },
+  value: (rows) =>
+    calibrationError(
+      rows.flatMap(({ targets, argmax, confidence }) =>
+        Array.from(targets, (target, i) => ({ confidence: confidence[i]!, right: argmax[i] === target })),
+      ),
+    ),
 });

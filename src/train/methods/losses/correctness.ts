@@ -22,6 +22,7 @@ export const method = defineLabelLoss({
       value: "K",
     },
   },
-  objective: (model, { values, smoothing }) =>
-    correctnessObjective(model, { perRow: values.experts_per_row, smoothing }),
+  own: ({ model, values, softened: { smoothing = 0 } }) => ({
+    objective: correctnessObjective(model, { perRow: values.experts_per_row, smoothing }),
+  }),
 });
