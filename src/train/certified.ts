@@ -174,6 +174,7 @@ export function checkCertified(options: Values<typeof TRAIN>, loss: LabelLoss): 
     "--contrastive": options.contrastive > 0,
     "--head": options.head !== "own",
     "--heads per-domain": options.heads === "per-domain",
+    [`--credit ${options.credit}`]: options.credit !== "backprop",
     "--loss-balance": options.loss_balance !== "none",
     "--adapter": options.adapter !== undefined,
     "--lora": options.lora,

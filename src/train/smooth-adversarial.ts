@@ -55,6 +55,7 @@ export function checkSmooth(options: Values<typeof TRAIN>, loss: LabelLoss): voi
     "--loss-balance": options.loss_balance !== "none",
     "--head sparse-etf": options.head !== "own",
     "--heads per-domain": options.heads === "per-domain",
+    [`--credit ${options.credit}`]: options.credit !== "backprop",
   };
   const other = Object.entries(others).find(([, given]) => given)?.[0];
   if (other)
