@@ -20,16 +20,18 @@ import type { Objective } from "../run/training/objective.ts";
 import { refuseGroups } from "../run/training/option-checks.ts";
 import { regressionObjective } from "../run/training/regression.ts";
 import { runTraining } from "../run/training/run-training.ts";
-import type { TrainingData } from "../run/training/technique.ts";
+import type { Built, TrainingData } from "../run/training/technique.ts";
 import { adversarialWork } from "./adversarial.ts";
 import { certifiedWork, checkCertified } from "./certified.ts";
 import { withDenoisers } from "./denoisers.ts";
+import { holdEtf } from "./etf-head.ts";
 import { fixedHeadObjective } from "./fixed-head.ts";
 import { chosenMask, withPromptsChanged } from "./increments.ts";
 import { openNumbers } from "./kept-numbers.ts";
 import { fauLog } from "./log-fau.ts";
 import { lossBalance } from "./loss-balance.ts";
 import type { TRAIN } from "./options.ts";
+import { heldByScale, outputScale } from "./output-scale.ts";
 import { ownLoss } from "./own-loss.ts";
 import { checkPrequential, Prequential } from "./prequential.ts";
 import { openPrivate, PrivateHead } from "./private-head.ts";
@@ -54,7 +56,7 @@ function checkOptions({ options, picks }: TrainContext): void {
   const { name } = method;
   if (options.adversarial) checkPgd(options);
   checkCertified(options);
-  if (options.loss_balance !== "none" && (name !== "ce" || options.head !== "own"))
+  if (options.loss_balance !== "none" && (name !== "ce" || options.head === "sparse-etf"))
     throw new UserError(
       `--loss-balance ${options.loss_balance} weighs rows by their cross-entropy, and --${name === "ce" ? "head sparse-etf" : `loss ${name}`} trains by another loss`,
       "leave one of them out",
@@ -82,6 +84,17 @@ function checkOptions({ options, picks }: TrainContext): void {
     );
 }
 
+/** What learns how rows weigh, where it is asked for. Throws UserError where an adapter says it, too. */
+async function balanceOf(built: Built, options: TrainContext["options"], seed: number) {
+  if (options.loss_balance !== "awl") return undefined;
+  if ((built.model.adapter?.stages?.focus ?? 1) > 1)
+    throw new UserError(
+      "--loss-balance awl learns what groups weigh, and the adapter weighs tokens that are marked",
+      "leave one of them out",
+    );
+  return lossBalance(built, { pack: options.pack, seed, continues: options.lora_continue });
+}
+
 export function train(context: TrainContext): Promise<Outcome> {
   const { options, seed } = context;
   checkOptions(context);
@@ -98,6 +111,7 @@ export function train(context: TrainContext): Promise<Outcome> {
       ...(await withDenoisers(await readBatches(options, opened), options, opened, () =>
         heldOutGroups(options, opened.split),
       )),
+      ...(await heldByScale(options, opened)),
       privateFrom: await openPrivate(options.private_from),
       watched: options.schedule_search
         ? await readHeldOut(heldOutGroups(options, opened.split), opened, options.batch_size)
@@ -110,15 +124,9 @@ export function train(context: TrainContext): Promise<Outcome> {
         model,
         source.groups.map(({ name }) => name),
       );
-      const balance =
-        options.loss_balance === "awl"
-          ? await lossBalance(built, { pack: options.pack, seed, continues: options.lora_continue })
-          : undefined;
-      if (balance && (model.adapter?.stages?.focus ?? 1) > 1)
-        throw new UserError(
-          "--loss-balance awl learns what groups weigh, and the adapter weighs tokens that are marked",
-          "leave one of them out",
-        );
+      const balance = await balanceOf(built, options, seed);
+      if (options.head === "etf") holdEtf(built, seed);
+      const scaled = await outputScale(built, options);
       const moved = await adversarialWork(model, source, options, seed);
       const target = options.private_head;
       const second = target === undefined ? undefined : await PrivateHead.make(built, target, privateFrom);
@@ -129,6 +137,7 @@ export function train(context: TrainContext): Promise<Outcome> {
         (await ownLoss(loss, built, source, options, seed)) ??
         (chosen && certifiedWork(model, source, options, { loss: chosen, steps: built.steps, ref: built.ref }));
       const objective =
+        scaled?.objective ??
         own?.objective ??
         objectiveOf(model, source, options, seed, { loss, chosen, weigher: balance?.weigher, second });
       const searched = options.schedule_search
@@ -165,6 +174,7 @@ export function train(context: TrainContext): Promise<Outcome> {
           kept?.discard();
           for (const parameter of own?.extra ?? []) parameter.free();
           probing?.free();
+          scaled?.free();
         },
       };
     },
@@ -176,7 +186,7 @@ const followed = (own: readonly Controller[], stream: Prequential | undefined) =
 
 /** Whether the model's own head learns by a loss of labels. */
 const ofRows = ({ method }: Bound<LabelLoss>, { task }: Model, { head }: TrainContext["options"]): boolean =>
-  method.own === undefined && head === "own" && task !== "regressor";
+  method.own === undefined && head !== "sparse-etf" && task !== "regressor";
 
 const chosenLoss = (
   loss: Bound<LabelLoss>,
@@ -247,7 +257,7 @@ function objectiveOf(
       "leave one of them out",
     );
   const increments = chosenMask(model, source, options);
-  if (options.head === "own")
+  if (options.head !== "sparse-etf")
     return crossEntropyObjective(model, {
       ...{ loss: chosen, smoothing, zLoss, recompute, increments, classes, weigher },
       ...{ balance: true, statistics: "batch", accuracy: options.prequential },
