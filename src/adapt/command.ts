@@ -5,7 +5,8 @@ import { UserError } from "../errors.ts";
 import { labelCounts, type ReadRows, readBatches } from "../run/training/batch-source.ts";
 import { classLosses } from "../run/training/class-losses.ts";
 import { crossEntropyObjective } from "../run/training/cross-entropy.ts";
-import { chooseLoss } from "../run/training/label-loss.ts";
+import { chooseGradientRules } from "../run/training/gradient-rule.ts";
+import { chooseLoss, wholeLoss } from "../run/training/label-loss.ts";
 import { runTraining } from "../run/training/run-training.ts";
 import type { TrainingData } from "../run/training/technique.ts";
 import { runStream } from "./continual/run.ts";
@@ -18,6 +19,8 @@ export async function adapt(context: AdaptContext): Promise<Outcome> {
   if (options.tasks !== undefined) {
     if (options.loss !== "ce")
       throw new UserError(`--tasks are learnt by cross-entropy, and not by --loss ${options.loss}`, "leave it out");
+    if (options.gradient_rule)
+      throw new UserError("--gradient-rule is for one training, and --tasks are several", "leave one of them out");
     return runStream(context, method!);
   }
   if (options.method !== undefined)
@@ -39,7 +42,7 @@ function trainAdapter(context: AdaptContext): Promise<Outcome> {
     balances: true,
     model: context.args[0] ?? "-",
     data: async (opened) => ({ source: await readBatches(options, opened) }),
-    work: async ({ model }, { source }) => {
+    work: async ({ model, gpu }, { source }) => {
       const { smoothing, z_loss: zLoss, recompute } = options;
       const classes = classLosses(model, options, context.seed);
       if (classes && loss.method.name !== "ce")
@@ -48,12 +51,17 @@ function trainAdapter(context: AdaptContext): Promise<Outcome> {
           "leave one of them out",
         );
       const counts = () => labelCounts(source, model.sizes.outputs);
-      return {
+      return chooseGradientRules(context.picks.gradient_rule, {
         objective: crossEntropyObjective(model, {
           loss: chooseLoss(loss, { model, smoothing, zLoss, counts, micro: options.accumulate }),
           ...{ smoothing, zLoss, recompute, balance: true, classes },
         }),
-      };
+        groups: source.groups.map(({ name }) => name),
+        shared: options.gradient_shared,
+        packs: options.pack,
+        refuses: wholeLoss(loss.method) ?? (classes ? "--mixup and --contrastive join rows of all groups" : undefined),
+        ...{ gpu, parameters: model.trainable(), seed: context.seed },
+      });
     },
   });
 }

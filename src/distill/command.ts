@@ -29,7 +29,7 @@ export async function distill(context: Context<typeof DISTILL, "distill">): Prom
       teachers.checkLength?.(longestRow(source));
       return { source, teachers };
     },
-    work: (built, data) => setUpTraining(context, choices, loss, data, built),
+    work: (built, data) => setUpTraining(context, choices, { loss, rules: context.picks.gradient_rule }, data, built),
     read: ({ teachers }) => teachers.read,
   });
 }

@@ -1,6 +1,7 @@
 /** Options of `distill` and its sub-command, besides those of a method. */
 import { READING } from "../data/options.ts";
 import type { Options } from "../method/options.ts";
+import { GRADIENT_RULE } from "../run/training/gradient-rule.ts";
 import { LABEL_LOSS } from "../run/training/label-loss.ts";
 import { DATA, RUN } from "../run/training/options.ts";
 import { SAMPLES } from "./sampled.ts";
@@ -16,6 +17,7 @@ export const DISTILL = {
   distill_weight: { type: "number >= 0", help: "weight of the method's loss; 1 for most methods", value: "W" },
   label_weight: { type: "number >= 0", help: "weight of the loss of the labels; 0 for most methods", value: "W" },
   loss: { ...LABEL_LOSS.loss, help: "the loss of the labels" },
+  ...GRADIENT_RULE,
   ...SAMPLES,
 } as const satisfies Options;
 

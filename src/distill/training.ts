@@ -10,6 +10,7 @@ import type { Model } from "../model/model.ts";
 import type { Adaptive } from "../run/training/adaptive.ts";
 import { type BatchSource, labelCounts, type ReadRows } from "../run/training/batch-source.ts";
 import type { Controller } from "../run/training/controller.ts";
+import { chooseGradientRules, type GradientRule } from "../run/training/gradient-rule.ts";
 import { chooseLoss, type LabelLoss } from "../run/training/label-loss.ts";
 import type { Built, Opened, TrainingData, Work } from "../run/training/technique.ts";
 import { Parameter } from "../tensor/parameter.ts";
@@ -43,7 +44,7 @@ export interface DistillData extends TrainingData<Batch> {
 export async function setUpTraining(
   run: DistillRun,
   choices: Choices,
-  loss: Bound<LabelLoss>,
+  { loss, rules }: { readonly loss: Bound<LabelLoss>; readonly rules: readonly Bound<GradientRule>[] },
   data: DistillData,
   built: Built,
 ): Promise<Work<Batch>> {
@@ -60,26 +61,32 @@ export async function setUpTraining(
   const trains = parts.some(({ trainsTeachers }) => trainsTeachers);
   // A teacher that learns is counted among what is trained.
   const held = trains ? 0 : teachers.reduce((sum, { bytes }) => sum + bytes, 0);
-  return {
-    source: batchesFor(run, choices, data, built, loaded.models[0]),
+  // What learns beside the student is saved by name, and teachers have the same names: one teacher at most.
+  const besides = [...extra.values(), ...(trains ? models[0]!.trainable() : [])];
+  const { objective, updates } = chooseGradientRules(rules, {
     objective: distillObjective({
-      model,
-      chosen,
-      teachers,
-      extra,
-      weights,
-      parts,
-      recompute: options.recompute,
+      ...{ model, chosen, teachers, extra, weights, parts, recompute: options.recompute },
       loss: chooseLoss(loss, {
         ...{ model, smoothing: options.smoothing, zLoss: options.z_loss, part: true },
         counts: () => labelCounts(data.source, model.sizes.outputs),
         micro: options.accumulate,
       }),
     }),
-    // What learns beside the student is saved by name, and teachers have the same names: one teacher at most.
-    extra: [...extra.values(), ...(trains ? models[0]!.trainable() : [])],
+    groups: data.source.groups.map(({ name }) => name),
+    shared: options.gradient_shared,
+    packs: options.pack,
+    ...(data.teachers.prepare ? { refuses: "what the teachers say is prepared for whole batches" } : {}),
+    ...{ gpu, parameters: [...model.trainable(), ...besides], seed },
+  });
+  return {
+    source: batchesFor(run, choices, data, built, loaded.models[0]),
+    objective,
+    extra: besides,
     controllers: adaptive ? [controllerOf(adaptive)] : [],
-    updates: parts.flatMap((part) => part.updates?.(gpu, [...model.trainable(), ...extra.values()]) ?? []),
+    updates: [
+      ...updates,
+      ...parts.flatMap((part) => part.updates?.(gpu, [...model.trainable(), ...extra.values()]) ?? []),
+    ],
     memory: held > 0 ? { teachers: held } : {},
     end: async (lineage) => {
       const ending = { ...loaded, lineage };

@@ -45,12 +45,14 @@ const NOUNS: Partial<Record<Kind, string>> = {
   align: "method",
   control: "method",
   "pair-loss": "pair loss",
+  "gradient-rule": "gradient rule",
   "prompt-sampler": "prompt sampler",
   "training-probe": "training probe",
   curriculum: "method",
   post: "post step",
   adapt: "method",
   continual: "method",
+  "test-time": "method",
   "adapter-init": "adapter init",
 };
 
@@ -66,6 +68,7 @@ export const nounsOf = (source: MethodSource): string =>
 export function titleOf(source: MethodSource): string {
   if (source === "curriculum") return "Samplers and orderings";
   if (source === "continual") return "Methods for tasks one after another";
+  if (source === "test-time") return "Methods at test time";
   if (source === "control") return "Methods for small worlds";
   if (source === "adapt") return "Combinations of adapters";
   const nouns = nounsOf(source);

@@ -28,6 +28,7 @@ const LAW_TESTS: Partial<Record<Kind, string>> = {
   optimizer: "test/laws",
   schedule: "test/laws",
   loss: "test/laws",
+  "gradient-rule": "test/laws",
   curriculum: "test/curriculum",
   selector: "test/curriculum",
   task: "test/data/tasks",

@@ -24,8 +24,10 @@ import type { Built, TrainingData } from "../run/training/technique.ts";
 import { adversarialWork } from "./adversarial.ts";
 import { certifiedWork, checkCertified } from "./certified.ts";
 import { withDenoisers } from "./denoisers.ts";
+import { type PerDomain, perDomain } from "./domain-heads.ts";
 import { holdEtf } from "./etf-head.ts";
 import { fixedHeadObjective } from "./fixed-head.ts";
+import { withGradientRules } from "./gradient-rules.ts";
 import { chosenMask, withPromptsChanged } from "./increments.ts";
 import { openNumbers } from "./kept-numbers.ts";
 import { fauLog } from "./log-fau.ts";
@@ -100,12 +102,14 @@ export function train(context: TrainContext): Promise<Outcome> {
   checkOptions(context);
   const loss = context.picks.loss[0]!;
   const embeds = loss.method.embeds?.(loss.values);
+  const heads = perDomain(options);
   const asked = options.prequential ? { ...context, options: { ...options, shuffle: false, epochs: 1 } } : context;
   return runTraining<Batch, Read>(asked, {
     script: "train",
     balances: true,
     regresses: true,
     embeds,
+    changed: heads?.changed,
     model: context.args[0] ?? (options.init === undefined ? "-" : undefined),
     data: async (opened) => ({
       ...(await withDenoisers(await readBatches(options, opened), options, opened, () =>
@@ -133,13 +137,13 @@ export function train(context: TrainContext): Promise<Outcome> {
       const chosen = ofRows(loss, model, options) ? chosenLoss(loss, model, source, options) : undefined;
       const probing = await openProbes(context, source, built);
       const kept = context.dryRun ? undefined : openNumbers(chosen, textOutput);
-      const own: OwnLoss | undefined =
-        (await ownLoss(loss, built, source, options, seed)) ??
-        (chosen && certifiedWork(model, source, options, { loss: chosen, steps: built.steps, ref: built.ref }));
-      const objective =
+      const own = await otherWork(context, built, source, { chosen, heads });
+      const mean =
         scaled?.objective ??
         own?.objective ??
         objectiveOf(model, source, options, seed, { loss, chosen, weigher: balance?.weigher, second });
+      const extra = [...(balance?.extra ?? []), ...(second?.parameters ?? []), ...(own?.extra ?? [])];
+      const { objective, updates } = withGradientRules(context, built, source, { objective: mean, extra });
       const searched = options.schedule_search
         ? await searchedRate(context, built, { source, objective, heldOut: watched })
         : undefined;
@@ -156,8 +160,8 @@ export function train(context: TrainContext): Promise<Outcome> {
           ],
           options.prequential ? new Prequential() : undefined,
         ),
-        extra: [...(balance?.extra ?? []), ...(second?.parameters ?? []), ...(own?.extra ?? [])],
-        updates: [...(chosen?.numbers ? [chosen.numbers] : []), ...(own?.updates ?? []), ...(probing?.updates ?? [])],
+        extra,
+        updates: [updates, chosen?.numbers ?? [], own?.updates ?? [], probing?.updates ?? []].flat(),
         async end(lineage) {
           if (second && target !== undefined) await second.save(target, built.files, lineage);
           await kept?.save();
@@ -183,6 +187,18 @@ export function train(context: TrainContext): Promise<Outcome> {
 
 const followed = (own: readonly Controller[], stream: Prequential | undefined) =>
   stream ? { controllers: [...own, stream], told: () => stream.told() } : { controllers: own };
+
+/** What is trained in the place of the labels' loss alone; undefined where nothing is. */
+async function otherWork(
+  { picks, options, seed }: TrainContext,
+  built: Built,
+  source: ReadRows,
+  { chosen, heads }: { readonly chosen: ChosenLoss | undefined; readonly heads: PerDomain | undefined },
+): Promise<OwnLoss | undefined> {
+  if (!chosen) return ownLoss(picks.loss[0]!, built, source, options, seed);
+  const { model, steps, ref } = built;
+  return certifiedWork(model, source, options, { loss: chosen, steps, ref }) ?? heads?.work(built, chosen);
+}
 
 /** Whether the model's own head learns by a loss of labels. */
 const ofRows = ({ method }: Bound<LabelLoss>, { task }: Model, { head }: TrainContext["options"]): boolean =>
@@ -229,6 +245,7 @@ function checkRegression(options: TrainContext["options"], weigher: RowWeigher |
     loss_balance: weigher !== undefined,
     adversarial,
     prequential,
+    certified: options.certified !== undefined,
   }).find(([, isGiven]) => isGiven);
   if (odd)
     throw new UserError(

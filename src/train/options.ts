@@ -2,6 +2,7 @@
 import type { Options } from "../method/options.ts";
 import { PGD } from "../run/adversarial/options.ts";
 import { CLASS_LOSSES } from "../run/training/class-losses.ts";
+import { GRADIENT_RULE } from "../run/training/gradient-rule.ts";
 import { LABEL_LOSS } from "../run/training/label-loss.ts";
 import { RUN } from "../run/training/options.ts";
 import { SHIFT } from "../run/training/shift-detector.ts";
@@ -75,6 +76,7 @@ export const TRAIN = {
   },
   ...PROBING,
   ...LABEL_LOSS,
+  ...GRADIENT_RULE,
   prequential: {
     type: "boolean",
     default: false,
@@ -89,6 +91,18 @@ export const TRAIN = {
     type: "'own' | 'etf' | 'sparse-etf'",
     default: "own",
     help: "what the body of a classifier is trained by: its own head, one that is set to a simplex of classes as far apart as can be and held, or a sparse one beside its own",
+  },
+  heads: {
+    type: "'one' | 'per-domain'",
+    default: "one",
+    help: "heads of a classifier: one, or one for each group of --data beside it, combined by how sure they are",
+  },
+  heads_gamma: {
+    type: "number",
+    default: 1,
+    with: { heads: "per-domain" },
+    help: "a head weighs its entropy to the power of -GAMMA in the answer; negative: the surest head alone",
+    value: "GAMMA",
   },
   etf_sparsity: {
     type: "0 <= number < 1",

@@ -25,7 +25,8 @@ import type { TRAIN } from "./options.ts";
 
 type Asked = Pick<
   Values<typeof TRAIN>,
-  "output_scale" | "output_centred" | "recompute" | "head" | "mixup" | "contrastive" | "loss" | "smoothing" | "z_loss"
+  | ("output_scale" | "output_centred" | "recompute" | "head" | "heads" | "mixup" | "contrastive" | "loss")
+  | ("smoothing" | "z_loss" | "certified" | "loss_balance" | "increment_mask")
 >;
 
 /** Throws UserError for options that change the loss, too. */
@@ -33,6 +34,10 @@ function refuseOthers(model: Model, options: Asked): void {
   const other = [
     options.loss !== "ce" && `--loss ${options.loss}`,
     options.head === "sparse-etf" && "--head sparse-etf",
+    options.heads === "per-domain" && "--heads per-domain",
+    options.certified !== undefined && "--certified",
+    options.loss_balance !== "none" && "--loss-balance",
+    options.increment_mask !== undefined && "--increment-mask",
     options.mixup > 0 && "--mixup",
     options.contrastive > 0 && "--contrastive",
     options.smoothing > 0 && "--smoothing",

@@ -19,6 +19,7 @@ export function ownLoss(
   if (!method.own) return undefined;
   const other = [
     options.head !== "own" && `--head ${options.head}`,
+    options.heads !== "one" && `--heads ${options.heads}`,
     options.certified !== undefined && `--certified ${options.certified}`,
     options.mixup > 0 && "--mixup",
     options.contrastive > 0 && "--contrastive",

@@ -89,6 +89,7 @@ const CLASHING = [
   "increment_mask",
   "prompt_drop",
   "prompt_shuffle",
+  "gradient_rule",
 ] as const;
 
 /**

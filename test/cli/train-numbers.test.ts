@@ -59,6 +59,7 @@ describe("refusals", () => {
     [["--loss", "mse", "--steps", "1", "--mixup", "0.2"], "--mixup is for labels"],
     [["--loss", "mse", "--steps", "1", "--smoothing", "0.1"], "--smoothing is for labels"],
     [["--loss", "mse", "--steps", "1", "--adversarial"], "--adversarial is for labels"],
+    [["--loss", "mse", "--steps", "1", "--certified", "ibp"], "--certified is for labels"],
   ])("%p", async (argv, said) => {
     const { code, err } = await train(...argv, "-o", "none");
     expect([code, err]).toEqual([2, expect.stringContaining(said)]);

@@ -32,20 +32,37 @@ beforeAll(async () => {
   await good(`--init tiny.json --tokenizer byte ${RUN} --steps 1 --save-every 0 -o base/`);
 });
 
-test.each(["muon", "adafactor", "adam-mini"])("%s: killed, resumed, the same bytes; memory as told", async (name) => {
-  const asked = `base/ ${RUN} --optimizer ${name} --steps 12`;
-  const cut = `${asked} --save-every 1 --log ${name}.log -o ${name}-cut/ --resume`.split(" ");
-  const child = startScript("train", cut, folder);
-  while (child.exitCode === null && text(`${name}.log`).split('"event":"step"').length < 5) await Bun.sleep(2);
-  expect(child.exitCode).toBeNull();
-  child.kill(9);
-  await child.exited;
-  await good(cut.join(" "));
-  await good(`${asked} --save-every 0 --log ${name}-whole.log -o ${name}-whole/`);
-  const bytes = (which: string) => dataOf(readFileSync(at(`${name}-${which}/model.safetensors`)));
-  expect(bytes("cut").equals(bytes("whole"))).toBe(true);
-  const log = linesOf(`${name}-whole.log`);
-  const { memory } = log.find((line) => line.memory);
-  const steps = log.filter(({ event }) => event === "step");
-  expect(Math.abs(steps.at(-1).gpu_bytes / memory.total - 1)).toBeLessThan(0.01);
+test.each(["muon", "adafactor", "adam-mini", "adamw-8bit", "frugal", "schedule-free"])(
+  "%s: killed, resumed, the same bytes; memory as told",
+  async (name) => {
+    const asked = `base/ ${RUN} --optimizer ${name} --steps 12`;
+    const cut = `${asked} --save-every 1 --log ${name}.log -o ${name}-cut/ --resume`.split(" ");
+    const child = startScript("train", cut, folder);
+    while (child.exitCode === null && text(`${name}.log`).split('"event":"step"').length < 5) await Bun.sleep(2);
+    expect(child.exitCode).toBeNull();
+    child.kill(9);
+    await child.exited;
+    await good(cut.join(" "));
+    await good(`${asked} --save-every 0 --log ${name}-whole.log -o ${name}-whole/`);
+    const bytes = (which: string) => dataOf(readFileSync(at(`${name}-${which}/model.safetensors`)));
+    expect(bytes("cut").equals(bytes("whole"))).toBe(true);
+    const log = linesOf(`${name}-whole.log`);
+    const { memory } = log.find((line) => line.memory);
+    const steps = log.filter(({ event }) => event === "step");
+    expect(Math.abs(steps.at(-1).gpu_bytes / memory.total - 1)).toBeLessThan(0.01);
+  },
+);
+
+test("schedule-free measures and saves the average, and looking at it on the way changes nothing", async () => {
+  writeFileSync(at("held.jsonl"), `${JSON.stringify({ text: "row 3 of 7, held out" })}\n`);
+  const asked = `base/ ${RUN} --optimizer schedule-free --schedule constant --steps 6 --save-every 0`;
+  await good(`${asked} -o plain/`);
+  await good(`${asked} --eval-data held.jsonl --eval-every 2 --log looked.log -o looked/`);
+  const bytes = (which: string) => dataOf(readFileSync(at(`${which}/model.safetensors`)));
+  expect(bytes("looked").equals(bytes("plain"))).toBe(true);
+  const evaluated = await runScript("evaluate", "looked/ --data held.jsonl --metric loss --json".split(" "), folder);
+  const [row] = JSON.parse(evaluated.text).rows;
+  const told = linesOf("looked.log").findLast(({ event, name }) => event === "eval" && name === "loss");
+  expect(told.step).toBe(6);
+  expect(Math.abs(told.value - row.value)).toBeLessThan(1e-5);
 });

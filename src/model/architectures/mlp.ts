@@ -15,6 +15,14 @@ import {
 } from "../blocks/batch-norm.ts";
 import { linearBox, reluBox } from "../blocks/box.ts";
 import {
+  type DomainHeads,
+  domainHeadParameters,
+  domainHeads,
+  domainHeadsJson,
+  domainLogits,
+  mixedHeads,
+} from "../blocks/domain-heads.ts";
+import {
   type KeyValueHead,
   keyValueHead,
   keyValueJson,
@@ -35,6 +43,8 @@ export interface MlpConfig {
   readonly init: WeightInit;
   /** In place of the linear head. */
   readonly keyValue: KeyValueHead | undefined;
+  /** Beside the linear head. */
+  readonly domainHeads: DomainHeads | undefined;
   readonly problem: "single_label_classification" | "regression";
 }
 
@@ -57,6 +67,7 @@ export const method: Architecture<MlpConfig> = {
       norm: batchNorm(c),
       init: weightInit(c),
       keyValue: keyValueHead(c),
+      domainHeads: domainHeads(c),
       problem: c.oneOf("problem_type", ["single_label_classification", "regression"], "single_label_classification"),
     };
   },
@@ -69,6 +80,7 @@ export const method: Architecture<MlpConfig> = {
     ...batchNormJson(c.norm),
     ...initJson(c.init),
     ...keyValueJson(c.keyValue),
+    ...domainHeadsJson(c.domainHeads),
     problem_type: c.problem,
   }),
 
@@ -93,6 +105,7 @@ export const method: Architecture<MlpConfig> = {
         ...(c.norm ? batchNormParameters(c.norm, `norms.${i}`, out) : []),
       ]),
       ...(c.keyValue ? keyValueParameters(c.keyValue, width, c.classes) : linear("classifier", width, c.classes)),
+      ...domainHeadParameters(c.domainHeads, (module) => linear(module, width, c.classes)),
     ];
   },
 
@@ -111,6 +124,7 @@ export const method: Architecture<MlpConfig> = {
     head: "classifier",
     lacks(c) {
       if (c.keyValue) return "its head of keys and values is no linear layer";
+      if (c.domainHeads) return "it answers by several heads";
       return c.act === "relu" || c.hidden.length === 0 ? undefined : "gelu falls before it rises";
     },
     forward(net, c, { center, radius }, heard) {
@@ -127,6 +141,8 @@ export const method: Architecture<MlpConfig> = {
   },
 
   // (B, classes)
-  head: (net, { keyValue }, hidden) =>
-    keyValue ? keyValueLogits(net, keyValue, hidden) : net.linear(hidden, "classifier"),
+  head(net, { keyValue, domainHeads: heads }, hidden) {
+    if (heads) return mixedHeads(net.rec, domainLogits(net, heads, hidden), heads.gamma);
+    return keyValue ? keyValueLogits(net, keyValue, hidden) : net.linear(hidden, "classifier");
+  },
 };

@@ -4,6 +4,14 @@
  */
 import type { Architecture, ParameterSpec } from "../architecture.ts";
 import {
+  type DomainHeads,
+  domainHeadParameters,
+  domainHeads,
+  domainHeadsJson,
+  domainLogits,
+  mixedHeads,
+} from "../blocks/domain-heads.ts";
+import {
   type KeyValueHead,
   keyValueHead,
   keyValueJson,
@@ -27,6 +35,8 @@ interface VitConfig extends VisionConfig {
   readonly qkvBias: boolean;
   /** In place of the linear head. */
   readonly keyValue: KeyValueHead | undefined;
+  /** Beside the linear head. */
+  readonly domainHeads: DomainHeads | undefined;
 }
 
 const NAMES: VisionNames = {
@@ -65,6 +75,7 @@ export const method: Architecture<VitConfig> = {
       classes: c.count("num_labels", labels ? Object.keys(labels).length : 2),
       qkvBias: c.flag("qkv_bias", true),
       keyValue: keyValueHead(c),
+      domainHeads: domainHeads(c),
     };
   },
 
@@ -82,6 +93,7 @@ export const method: Architecture<VitConfig> = {
     qkv_bias: c.qkvBias,
     num_labels: c.classes,
     ...keyValueJson(c.keyValue),
+    ...domainHeadsJson(c.domainHeads),
   }),
 
   sizes: (c) => ({
@@ -126,6 +138,7 @@ export const method: Architecture<VitConfig> = {
       }).flat(),
       ...ln("vit.layernorm"),
       ...(c.keyValue ? keyValueParameters(c.keyValue, c.width, c.classes) : linear("classifier", c.width, c.classes)),
+      ...domainHeadParameters(c.domainHeads, (module) => linear(module, c.width, c.classes)),
     ];
   },
 
@@ -135,6 +148,8 @@ export const method: Architecture<VitConfig> = {
   },
 
   // (B, classes)
-  head: (net, { keyValue }, hidden) =>
-    keyValue ? keyValueLogits(net, keyValue, hidden) : net.linear(hidden, "classifier"),
+  head(net, { keyValue, domainHeads: heads }, hidden) {
+    if (heads) return mixedHeads(net.rec, domainLogits(net, heads, hidden), heads.gamma);
+    return keyValue ? keyValueLogits(net, keyValue, hidden) : net.linear(hidden, "classifier");
+  },
 };

@@ -225,6 +225,12 @@ export function chooseLoss(
   };
 }
 
+/** Why a loss cannot be taken apart by groups of rows, if so. */
+export function wholeLoss({ name, batch, embeds, own, perRow }: LabelLoss): string | undefined {
+  if (batch || embeds || own) return `--loss ${name} is of whole batches`;
+  return perRow ? `--loss ${name} remembers a number of every row` : undefined;
+}
+
 /** The option that names it. */
 export const LABEL_LOSS = {
   loss: {

@@ -77,7 +77,7 @@ export class TrainingLoop<B> {
   over = false;
   // Results arrive in bunches, so speed is that over the last few. Pauses (evaluating, saving) do not count.
   #recent = [{ time: performance.now(), size: 0 }];
-  #measured: { readonly step: number; readonly losses: readonly GroupLoss[] } | undefined;
+  #heldOutLosses: { readonly step: number; readonly losses: readonly GroupLoss[] } | undefined;
 
   constructor(parts: LoopParts<B>, options: RunOptions) {
     this.#parts = parts;
@@ -116,11 +116,17 @@ export class TrainingLoop<B> {
     const isLost = signal.aborted && !isLast && !save;
     const evaluates = evaluate && !isLost && (due(evalEvery, step) || isLast);
     const over =
-      evaluates && (await this.#pause(async () => evaluate(step, (await this.heldOut(step)?.losses()) ?? [])));
+      evaluates &&
+      (await this.#pause(() => this.#measured(async () => evaluate(step, (await this.heldOut(step)?.losses()) ?? []))));
     const samples = sample && !signal.aborted && (due(sampleEvery, step) || isLast || over);
-    if (samples) await this.#pause(() => sample(step));
+    if (samples) await this.#pause(() => this.#measured(() => sample(step)));
     this.over = over === true;
     return this.over;
+  }
+
+  /** With the weights that are measured, where an optimizer trains others. */
+  #measured<T>(run: () => Promise<T>): Promise<T> {
+    return this.#parts.trainer.updater.measured(run);
   }
 
   /** Held-out losses at a step, measured once for all who ask, and logged. */
@@ -128,11 +134,12 @@ export class TrainingLoop<B> {
     const { heldOut } = this.#parts;
     if (!heldOut) return undefined;
     const losses = async () => {
-      if (this.#measured?.step !== step) {
-        this.#measured = { step, losses: await heldOut.losses(this.#parts.controllers.values(step).all) };
-        logHeldOut(this.#options.log, step, this.#measured.losses);
+      if (this.#heldOutLosses?.step !== step) {
+        const values = this.#parts.controllers.values(step).all;
+        this.#heldOutLosses = { step, losses: await this.#measured(() => heldOut.losses(values)) };
+        logHeldOut(this.#options.log, step, this.#heldOutLosses.losses);
       }
-      return this.#measured.losses;
+      return this.#heldOutLosses.losses;
     };
     return { groups: heldOut.groups, losses };
   }

@@ -22,6 +22,11 @@ export interface Objective<B> {
   readonly name: string;
   /** Parts with a program each, such as forget and retain, whose gradients add up; one when left out. */
   readonly parts?: readonly string[];
+  /**
+   * Whether its parts are groups of the same rows (by-group.ts): they share programs, a step has those that count in
+   * it, and metrics are named PART/NAME.
+   */
+  readonly grouped?: true;
   /** Batches with the same key share programs. */
   key(batch: B): string;
   /** Records forward pass and loss for batches like this one. */

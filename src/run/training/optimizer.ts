@@ -34,6 +34,9 @@ export const EVERY_OPTIMIZER_LAW = sameClaim(OPTIMIZER_LAWS, true);
 /** What an optimizer reads of a parameter. */
 export type Trained = Pick<Parameter, "name" | "shape" | "isHidden">;
 
+/** Shape of a state in f32, or of one in words. */
+export type StateShape = readonly number[] | { readonly words: readonly number[] };
+
 export interface RuleGiven<O extends Options = Options> {
   /** f32, of the parameter's shape, clipped. */
   readonly gradient: Tensor;
@@ -49,12 +52,44 @@ export interface RuleGiven<O extends Options = Options> {
 /** A step recorded with ops, for updates that are not of each value by itself. */
 export interface OptimizerRule<O extends Options = Options> {
   /** Shapes of the states of a parameter. */
-  states(parameter: Trained, values: Values<O>): Readonly<Record<string, readonly number[]>>;
+  states(parameter: Trained, values: Values<O>): Readonly<Record<string, StateShape>>;
   /** What the weights move against, and the states that it leaves. */
   record(
     rec: Recorder,
     given: RuleGiven<O>,
   ): { readonly update: Tensor; readonly states: Readonly<Record<string, Tensor>> };
+}
+
+/** What the numbers of a step follow from. */
+export interface StepInfo {
+  /** From 1. */
+  readonly t: number;
+  /** Learning rate. */
+  readonly lr: number;
+  readonly decay: number;
+  /** Of parameters that share states: which of them, from 0; 0 when left out. */
+  readonly turn?: number;
+}
+
+/** What is chosen anew every so many steps, before the step: a subspace, some coordinates. The first step is one. */
+export interface Refresh<O extends Options = Options> {
+  /** Steps from one to the next. */
+  every(values: Values<O>): number;
+  /** What the host puts into states of a parameter; `unit` draws numbers that seed, parameter and step choose. */
+  fill?(
+    parameter: Trained,
+    values: Values<O>,
+    unit: () => number,
+  ): Readonly<Record<string, Float32Array | Uint32Array<ArrayBuffer>>>;
+  /** States that follow from the gradient of the step, recorded after `fill`. */
+  record?(rec: Recorder, given: Omit<RuleGiven<O>, "weight" | "number">): Readonly<Record<string, Tensor>>;
+}
+
+/** A state of a kernel that is smaller than the parameter. */
+export interface PackedState {
+  /** Values of the parameter for each of the state: a divisor of 16,384. */
+  readonly per: number;
+  readonly dtype: "f32" | "u32";
 }
 
 export interface Optimizer<O extends Options = Options> extends MethodInfo<O> {
@@ -63,8 +98,22 @@ export interface Optimizer<O extends Options = Options> extends MethodInfo<O> {
   readonly kernel?: string;
   /** States, by binding name; each as large as the parameter. */
   readonly states?: readonly string[];
+  /** States of a kernel that are smaller than the parameter; the kernel takes `n`, the count of values, too. */
+  readonly packed?: Readonly<Record<string, PackedState>>;
   /** In the place of a kernel: w <- shrink w - rate update, `shrink` and `rate` among the numbers. */
   readonly rule?: OptimizerRule<O>;
+  /** Of a rule: what is chosen anew every so many steps. */
+  readonly refresh?: Refresh<O>;
+  /**
+   * Of a rule: how many neighbouring parameters of one shape share one set of states, in which they take turns. `turn`
+   * tells them apart.
+   */
+  turns?(values: Values<O>): number;
+  /**
+   * Of a rule: the weights that are measured and saved, where those are not the weights that are trained. Before the
+   * first step they are the same.
+   */
+  measured?(rec: Recorder, given: Pick<RuleGiven<O>, "weight" | "states" | "values">): Tensor;
   /** Another optimizer for some parameters, and what its learning rate is, times this one's. */
   instead?(
     parameter: Trained,
@@ -76,8 +125,8 @@ export interface Optimizer<O extends Options = Options> extends MethodInfo<O> {
   readonly savedAs?: Readonly<Record<string, string>>;
   /** Params that never change. */
   fixed(values: Values<O>): Readonly<Record<string, number>>;
-  /** Params of step t (from 1) at learning rate `lr`, for weights that decay by `decay` (0: none). */
-  numbers(values: Values<O>, step: { readonly t: number; readonly lr: number; readonly decay: number }): StepNumbers;
+  /** Params of a step, for weights that decay by `decay` (0: none). */
+  numbers(values: Values<O>, step: StepInfo): StepNumbers;
 }
 
 export const defineOptimizer = <const O extends Options>(optimizer: Optimizer<O>): Optimizer<O> => optimizer;

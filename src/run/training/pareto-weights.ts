@@ -68,13 +68,43 @@ function best(gain: readonly number[], bounds: readonly Bound[]): number[] | und
 }
 
 /**
+ * Weights that sum to 1 of the shortest vector in the hull of the gradients, of at most `MOST_OBJECTIVES`: a step along
+ * it lowers every objective, where one that does exists. Desideri 2012, https://doi.org/10.1016/j.crma.2012.03.014
+ * Exact: of every choice of gradients that count, the shortest affine combination is solved for. Equal weights where
+ * every gradient is 0. Throws RangeError for more objectives.
+ */
+export function shortestWeights(gram: readonly (readonly number[])[]): number[] {
+  const m = refuseMany(gram.length);
+  const scale = Math.max(...gram.map((row, j) => row[j]!));
+  if (m < 2 || !(scale > 0)) return Array<number>(m).fill(1 / m);
+  const matrix = gram.map((row) => row.map((value) => value / scale));
+  let found: { readonly w: number[]; readonly square: number } | undefined;
+  for (let count = 1; count <= m; count++)
+    for (const active of choices(m, count)) {
+      // Stationary on the plane sum w = 1: M w = nu 1.
+      const rows = [...active.map((i) => [...active.map((k) => matrix[i]![k]!), -1]), [...active.map(() => 1), 0]];
+      const part = solved(rows, [...active.map(() => 0), 1]);
+      if (!part || active.some((_, i) => part[i]! < -SLACK)) continue;
+      const w = Array<number>(m).fill(0);
+      for (const [i, at] of active.entries()) w[at] = Math.max(0, part[i]!);
+      const square = w.reduce((sum, value, i) => sum + value * dot(matrix[i]!, w), 0);
+      if (!found || square < found.square - SLACK) found = { w, square };
+    }
+  return found!.w;
+}
+
+function refuseMany(count: number): number {
+  if (count > MOST_OBJECTIVES) throw new RangeError(`${count} objectives, and at most ${MOST_OBJECTIVES} are weighed`);
+  return count;
+}
+
+/**
  * Weights that sum to 1, of at most `MOST_OBJECTIVES`. `gram`: inner products of the gradients; `guide`: those with the
- * guide's gradient, where there is one. Equal weights where nothing is feasible, or every gradient is 0. Throws
- * RangeError for more objectives.
+ * guide's gradient, where there is one. Those of the shortest vector where nothing is feasible, which without a guide
+ * only rounding brings about; equal weights where every gradient is 0. Throws RangeError for more objectives.
  */
 export function paretoWeights(gram: readonly (readonly number[])[], guide?: readonly number[]): number[] {
-  const m = gram.length;
-  if (m > MOST_OBJECTIVES) throw new RangeError(`${m} objectives, and at most ${MOST_OBJECTIVES} are weighed`);
+  const m = refuseMany(gram.length);
   const equal = Array<number>(m).fill(1 / m);
   const scale = Math.max(...gram.map((row, j) => row[j]!));
   if (m < 2 || !(scale > 0)) return equal;
@@ -83,7 +113,7 @@ export function paretoWeights(gram: readonly (readonly number[])[], guide?: read
   const positive = equal.map((_, j) => ({ normal: equal.map((_, i) => (i === j ? 1 : 0)), bound: 0 }));
   if (!guide) {
     const gain = equal.map((_, i) => matrix.reduce((sum, row) => sum + row[i]!, 0));
-    return best(gain, [...positive, ...matrix.map((normal) => ({ normal, bound: 0 }))]) ?? equal;
+    return best(gain, [...positive, ...matrix.map((normal) => ({ normal, bound: 0 }))]) ?? shortestWeights(gram);
   }
   const aligned = guide.map((value) => value / scale);
   const most = aligned.indexOf(Math.max(...aligned));
@@ -92,7 +122,7 @@ export function paretoWeights(gram: readonly (readonly number[])[], guide?: read
     if (!agrees || j === most) return [{ normal, bound: 0 }];
     return aligned[j]! > 0 ? [] : [{ normal, bound: aligned[j]! }];
   });
-  return best(aligned, [...positive, ...bounds]) ?? equal;
+  return best(aligned, [...positive, ...bounds]) ?? shortestWeights(gram);
 }
 
 /** sum_j w_j g_j times their number, and the weights. */

@@ -7,7 +7,7 @@ import { UserError } from "../../errors.ts";
 import type { PooledBuffer } from "../../gpu/buffer.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
 import { spanGroups } from "../../gpu/grid.ts";
-import { add } from "../../tensor/ops/elementwise.ts";
+import { abs, add, addScalar, mul } from "../../tensor/ops/elementwise.ts";
 import { dot } from "../../tensor/ops/reduce.ts";
 import type { Parameter } from "../../tensor/parameter.ts";
 import { dynamic, type Recorder } from "../../tensor/recorder.ts";
@@ -121,6 +121,28 @@ export class Perturbation {
     const { program } = await this.#programs.get(`along ${kept ?? ""}`, (rec) => {
       this.#recordNorm(rec, from);
       this.#addScaled(rec, from, this.#weights, true);
+    });
+    program.run({ a: distance, b: 1 });
+  }
+
+  /**
+   * weights += distance * t^2 g / |t g|, t = |weight| + floor of every weight: the farther, the larger the weight; the
+   * norm is over all parameters.
+   */
+  async alongScaled(distance: number, floor: number): Promise<void> {
+    const { program } = await this.#programs.get(`scaled ${floor}`, (rec) => {
+      const held = this.#parameters.map(({ name, shape, buffer, gradient }) => {
+        const weight = rec.state(name, shape, buffer);
+        const t = addScalar(rec, abs(rec, weight), floor);
+        return { weight, t, scaled: mul(rec, t, rec.state(`gradient of ${name}`, shape, gradient)) };
+      });
+      const norm = rec.state("norm", [3], this.#norm);
+      recordGradientNorm(
+        rec,
+        held.map(({ scaled }) => scaled),
+        norm,
+      );
+      for (const { weight, t, scaled } of held) recordAddScaled(rec, mul(rec, t, scaled), weight, norm);
     });
     program.run({ a: distance, b: 1 });
   }

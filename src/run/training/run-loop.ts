@@ -52,7 +52,7 @@ function savers<B, D>(
       // Before the state: a run that is killed between the two writes the same checkpoint again.
       if (checkpoints && step > 0 && step < steps && step % options.save_every === 0) {
         const name = checkpoints.nameOf(step);
-        await saveModel(model, name, savingTo(name, saving));
+        await training.trainer.updater.measured(() => saveModel(model, name, savingTo(name, saving)));
         checkpoints.prune(step, watch.best?.step);
       }
       const { progress, tensors } = training.state();

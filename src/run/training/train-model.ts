@@ -193,7 +193,10 @@ export class Training<B> {
       this.#step = step;
     });
     const stopped = options.signal.aborted && this.#step < steps && !loop.over;
-    if (!stopped) await this.trainer.updates.end();
+    if (!stopped) {
+      this.trainer.updater.finish();
+      await this.trainer.updates.end();
+    }
     return { step: this.#step, last };
   }
 

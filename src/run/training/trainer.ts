@@ -12,7 +12,7 @@ import type { SlotPool } from "../../tensor/slots.ts";
 import { type Compiled, Programs } from "../programs.ts";
 import { fillAdapterLosses, withAdapterLosses } from "./adapter-losses.ts";
 import type { Objective } from "./objective.ts";
-import { type UpdateRule, UpdateRules } from "./update-rule.ts";
+import { type PassOptions, type UpdateRule, UpdateRules } from "./update-rule.ts";
 import { Updater, type UpdaterOptions } from "./updater.ts";
 
 export interface TrainerOptions<B> extends UpdaterOptions {
@@ -78,7 +78,7 @@ export class Trainer<B> {
 
   #programOf(batch: B, part: string): Promise<Compiled<RecordedPart>> {
     const { objective, parameters } = this.#options;
-    return this.#programs.get(`${part} ${objective.key(batch)}`, (rec) => {
+    return this.#programs.get(`${objective.grouped ? "" : part} ${objective.key(batch)}`, (rec) => {
       countSteps(rec);
       const { backward, metrics } = withAdapterLosses(rec, objective.record(rec, batch, part));
       for (const [name, value] of Object.entries(metrics)) rec.output(name, value);
@@ -95,10 +95,19 @@ export class Trainer<B> {
     return this.#options.objective.parts ?? PARTS;
   }
 
+  /** The parts of a step: all, or the groups that count in it; the first where none does. */
+  #partsOf(batches: readonly B[]): readonly string[] {
+    const { objective } = this.#options;
+    if (!objective.grouped) return this.#parts;
+    const present = this.#parts.filter((part) => batches.some((batch) => objective.counted(batch, part) > 0));
+    return present.length > 0 ? present : this.#parts.slice(0, 1);
+  }
+
   /** Builds the programs of a batch ahead of time; the largest first, so that smaller ones fit into its memory. */
   async prepare(batch: B): Promise<readonly Program[]> {
     const programs: Program[] = [];
-    for (const part of this.#parts) programs.push((await this.#programOf(batch, part)).program);
+    const parts = this.#options.objective.grouped ? this.#parts.slice(0, 1) : this.#parts;
+    for (const part of parts) programs.push((await this.#programOf(batch, part)).program);
     return programs;
   }
 
@@ -110,23 +119,29 @@ export class Trainer<B> {
   ): Promise<Promise<Record<string, number>>[]> {
     const { objective, seed } = this.#options;
     const found: Promise<Record<string, number>>[] = [];
-    await this.updates.gradients(step, async (part, { fresh, report }) => {
+    const run = async (part: string, { fresh, report }: PassOptions) => {
       const total = batches.reduce((sum, batch) => sum + objective.counted(batch, part), 0);
+      let isFresh = fresh;
       for (const [i, batch] of batches.entries()) {
+        const counted = objective.counted(batch, part);
+        if (objective.grouped && counted === 0 && total > 0) continue;
         const { program, recorded } = await this.#programOf(batch, part);
         // Another part may have left something where this one writes nothing.
-        if (i === 0 && fresh) for (const parameter of recorded.untouched) clearGradient(this.#options.gpu, parameter);
+        if (isFresh) for (const parameter of recorded.untouched) clearGradient(this.#options.gpu, parameter);
         objective.fill(program, batch, total, part);
-        const share = total > 0 ? objective.counted(batch, part) / total : 0;
-        fillAdapterLosses(program, share / this.#parts.length);
+        const share = total > 0 ? counted / total : 0;
+        fillAdapterLosses(program, objective.grouped ? share : share / this.#parts.length);
         // Each micro-batch has other random numbers.
         const random = (Math.imul(seed, 0x9e3779b9) + step * 4096 + i) >>> 0;
-        program.run({ step, ...values, accumulate: i === 0 && fresh ? 0 : 1, seed: random });
+        program.run({ step, ...values, accumulate: isFresh ? 0 : 1, seed: random });
+        isFresh = false;
         if (!report) continue;
-        const read = recorded.metrics.map(async (name) => [name, (await program.read(name))[0]!] as const);
+        const named = (name: string) => (objective.grouped ? `${part}/${name}` : name);
+        const read = recorded.metrics.map(async (name) => [named(name), (await program.read(name))[0]!] as const);
         found.push(Promise.all(read).then(Object.fromEntries));
       }
-    });
+    };
+    await this.updates.gradients(step, run, this.#partsOf(batches));
     await this.updates.before(step);
     return found;
   }
@@ -165,7 +180,11 @@ export class Trainer<B> {
       for (const part of sums)
         for (const [name, value] of Object.entries(part)) metrics[name] = (metrics[name] ?? 0) + value;
       const size = batches.reduce((sum, batch) => sum + objective.size(batch), 0);
-      const counted = batches.reduce((sum, batch) => sum + objective.counted(batch, this.#parts[0]!), 0);
+      const ofStep = objective.grouped ? this.#parts : this.#parts.slice(0, 1);
+      const counted = ofStep.reduce(
+        (all, part) => batches.reduce((sum, b) => sum + objective.counted(b, part), all),
+        0,
+      );
       const reported = objective.report?.(metrics, batches) ?? metrics;
       return { step, lr, metrics: reported, gradNorm, size, counted };
     });

@@ -21,7 +21,7 @@ export interface TrainingProgress {
 interface StateInfo {
   readonly name: string;
   readonly shape: readonly number[];
-  readonly dtype: "F32" | "BF16";
+  readonly dtype: "F32" | "BF16" | "U32";
   readonly bytes: number;
 }
 
@@ -55,9 +55,9 @@ export const stateTensor = (
   name: string,
   { shape, size }: { readonly shape: readonly number[]; readonly size: number },
   buffer: GPUBuffer,
-  held: "f32" | "bf16",
+  held: "f32" | "bf16" | "u32",
 ): StateTensor => {
-  const dtype = held === "bf16" ? "BF16" : "F32";
+  const dtype = ({ f32: "F32", bf16: "BF16", u32: "U32" } as const)[held];
   return { name, shape, dtype, buffer, bytes: size * DTYPE_BYTES[dtype] };
 };
 

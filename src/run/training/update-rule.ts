@@ -100,15 +100,19 @@ export class UpdateRules {
     return this.list.filter((rule) => rule.part && (rule.parts?.includes(part) ?? true));
   }
 
-  /** Makes the gradients of a step. `run` records forward and back of a part. */
-  async gradients(step: number, run: (part: string, options: PassOptions) => Promise<void>): Promise<void> {
+  /** Makes the gradients of a step. `run` records forward and back of a part; `parts` are those of the step. */
+  async gradients(
+    step: number,
+    run: (part: string, options: PassOptions) => Promise<void>,
+    parts: readonly string[] = this.#parts,
+  ): Promise<void> {
     for (const rule of this.list) await rule.ahead?.(step);
     const pass = (part: string, options: PassOptions) => this.#passOf(step, part, run)(options);
     const combining = this.list.find(({ combine }) => combine);
-    if (combining) return combining.combine!(step, this.#parts, pass);
+    if (combining) return combining.combine!(step, parts, pass);
     // Parts that a rule makes come first, because they start from fresh gradients.
-    const made = this.#parts.filter((part) => this.#around(part).length > 0);
-    const ordered = [...made, ...this.#parts.filter((part) => !made.includes(part))];
+    const made = parts.filter((part) => this.#around(part).length > 0);
+    const ordered = [...made, ...parts.filter((part) => !made.includes(part))];
     for (const [i, part] of ordered.entries()) await pass(part, { fresh: i === 0, report: true });
   }
 

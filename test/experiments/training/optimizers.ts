@@ -14,6 +14,21 @@ const RATES: Readonly<Record<string, readonly number[]>> = {
   muon: [3e-3, 1e-2, 3e-2, 1e-1],
   adafactor: [1e-2, 3e-2, 1e-1, 3e-1],
   "adam-mini": [1e-3, 3e-3, 1e-2, 3e-2],
+  "adamw-8bit": [1e-3, 3e-3, 1e-2, 3e-2],
+  frugal: [1e-3, 3e-3, 1e-2, 3e-2],
+  "frugal, no rest": [1e-3, 3e-3, 1e-2, 3e-2],
+  galore: [3e-3, 1e-2, 3e-2, 1e-1],
+  apollo: [3e-3, 1e-2, 3e-2, 1e-1],
+  "schedule-free": [3e-3, 1e-2, 3e-2, 1e-1],
+};
+/** What else they are asked for: subspaces and choices for small matrices and few steps, the schedule they are for. */
+const MORE: Readonly<Record<string, string>> = {
+  "adamw-8bit": "--least-values 0",
+  frugal: "--frugal-every 20",
+  "frugal, no rest": "--frugal-every 20 --frugal-rest none",
+  galore: "--galore-rank 8 --galore-every 20",
+  apollo: "--apollo-rank 8 --apollo-every 20",
+  "schedule-free": "--schedule constant",
 };
 const COLUMNS = [
   "best loss above the least",
@@ -26,6 +41,8 @@ const bounds: Readonly<Record<string, Bound>> = {
   "adafactor: states, bytes a weight": { below: 2 },
   "adam-mini: states, bytes a weight": { below: 6 },
   "lion: states, bytes a weight": { below: 4.5 },
+  "adamw-8bit: states, bytes a weight": { below: 2.5 },
+  "adamw-8bit: best loss above the least": { below: 0.5 },
   "adamw: best loss above the least": { below: 0.5 },
 };
 
@@ -40,7 +57,7 @@ interface Step {
 export const experiment: Experiment = {
   title: "Optimizers at equal steps, each at its best rate",
   about: `A language of 24 symbols whose best possible loss is known, a decoder of two layers of width 32, ${STEPS} steps of 16 rows of 16 symbols with a cosine
-after 10 steps of warm-up, without decay. Four rates for each optimizer; the loss is that of 200 held-out rows, less the least there is; *spread* is the mean over
+after 10 steps of warm-up, without decay (a constant rate for schedule-free). Subspaces and choices of 8 directions or a quarter, anew every 20 steps. Four rates for each optimizer; the loss is that of 200 held-out rows, less the least there is; *spread* is the mean over
 rates of what each loses to the best, as in "Small-scale proxies" ([arXiv:2309.14322](https://arxiv.org/abs/2309.14322)). Bytes of states are those that are told
 (and allocated), with what rules work in; seconds are of software Vulkan on two cores, and no more than a rough guide.`,
   columns: COLUMNS,
@@ -55,7 +72,7 @@ rates of what each loses to the best, as in "Small-scale proxies" ([arXiv:2309.1
   run: (seed) =>
     inLab(async (lab) => {
       const run = async (script: string, line: string) => {
-        const { err, code, text } = await runScript(script, `${line} -q`.split(" "), lab.folder);
+        const { err, code, text } = await runScript(script, `${line} -q`.split(/ +/), lab.folder);
         if (code !== 0) throw new Error(`${line}\n${err}`);
         return text;
       };
@@ -69,8 +86,8 @@ rates of what each loses to the best, as in "Small-scale proxies" ([arXiv:2309.1
         const found: { rate: number; loss: number }[] = [];
         const times: number[] = [];
         for (const rate of rates) {
-          const line = `${lab.fresh(net)} --data ${data} --steps ${STEPS} --batch-size 16 --optimizer ${name} --lr ${rate} --warmup 10`;
-          const log = `${name}-${rate}.log`;
+          const line = `${lab.fresh(net)} --data ${data} --steps ${STEPS} --batch-size 16 --optimizer ${name.split(",")[0]} ${MORE[name] ?? ""} --lr ${rate} --warmup 10`;
+          const log = `${name.replaceAll(/\W+/g, "-")}-${rate}.log`;
           await run("train", `${line} --weight-decay 0 --seed ${seed} --save-every 0 --log ${log} --overwrite -o out/`);
           const text = await run("evaluate", `out/ --data held=${test} --metric loss --json`);
           const [result] = (JSON.parse(text) as { rows: { value: number }[] }).rows;

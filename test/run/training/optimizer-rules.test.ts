@@ -4,34 +4,29 @@ import { UserError } from "../../../src/errors.ts";
 import { bindDefaults } from "../../../src/method/bind.ts";
 import type { Optimizer } from "../../../src/run/training/optimizer.ts";
 import { Updater } from "../../../src/run/training/updater.ts";
-import { Parameter } from "../../../src/tensor/parameter.ts";
 import { method as adafactor } from "../../../src/train/methods/optimizers/adafactor.ts";
 import { method as adamMini } from "../../../src/train/methods/optimizers/adam-mini.ts";
 import { method as muon } from "../../../src/train/methods/optimizers/muon.ts";
+import { method as scheduleFree } from "../../../src/train/methods/optimizers/schedule-free.ts";
 import { covers } from "../../support/covers.ts";
 import { sharedGpu } from "../../support/gpu.ts";
-import { normals } from "../../support/random.ts";
+import {
+  adamw,
+  checkOptimizer,
+  DECAY,
+  LR,
+  parametersOf,
+  type Reference,
+  rootMean,
+  rowsOf,
+  times,
+  transposed,
+  type Vector,
+} from "./optimizer-harness.ts";
 
 covers("train/apply-update", "train/clip-gradient", "train/keep-state", "train/read-weight");
 
 const gpu = await sharedGpu();
-const [LR, STEPS, DECAY] = [0.01, 20, 0.1];
-const SHAPES = [[6, 10], [10, 6], [33, 65], [7], [1, 5]];
-
-type Vector = Float64Array;
-/** A step of one tensor in float64: changes w and its states. */
-type Step = (w: Vector, g: Vector, s: Record<string, Vector>, t: number, shape: readonly number[]) => void;
-
-const rowsOf = (shape: readonly number[]) => (shape.length < 2 ? 1 : shape[0]!);
-const times = (a: Vector, b: Vector, m: number, k: number, n: number): Vector => {
-  const c = new Float64Array(m * n);
-  for (let i = 0; i < m; i++)
-    for (let l = 0; l < k; l++) for (let j = 0; j < n; j++) c[i * n + j]! += a[i * k + l]! * b[l * n + j]!;
-  return c;
-};
-const transposed = (a: Vector, m: number, n: number): Vector =>
-  Float64Array.from({ length: m * n }, (_, i) => a[(i % m) * n + Math.floor(i / m)]!);
-const rootMean = (x: Vector) => Math.sqrt(x.reduce((sum, v) => sum + v * v, 0) / x.length);
 
 /** Newton and Schulz of a matrix whose rows are not more than its columns, else of its transpose. */
 function orthogonal(x: Vector, m: number, n: number): Vector {
@@ -48,21 +43,11 @@ function orthogonal(x: Vector, m: number, n: number): Vector {
   return y;
 }
 
-const adamw: Step = (w, g, s, t) => {
-  s.m ??= new Float64Array(w.length);
-  s.v ??= new Float64Array(w.length);
-  for (let i = 0; i < w.length; i++) {
-    s.m[i] = 0.9 * s.m[i]! + 0.1 * g[i]!;
-    s.v[i] = 0.95 * s.v[i]! + 0.05 * g[i]! ** 2;
-    w[i] = w[i]! * (1 - LR * DECAY) - (LR * (s.m[i]! / (1 - 0.9 ** t))) / (Math.sqrt(s.v[i]! / (1 - 0.95 ** t)) + 1e-8);
-  }
-};
-
-const REFERENCES: Readonly<Record<string, { optimizer: Optimizer; values?: object; step: Step }>> = {
+const REFERENCES: Readonly<Record<string, Reference>> = {
   "muon, as large as AdamW's": {
     optimizer: muon as unknown as Optimizer,
-    step(w, g, s, t, shape) {
-      if (shape.length < 2 || shape[0] === 1) return adamw(w, g, s, t, shape);
+    step(w, g, s, t, shape, name) {
+      if (shape.length < 2 || shape[0] === 1) return adamw(w, g, s, t, shape, name);
       const [m, n] = shape as [number, number];
       s.m ??= new Float64Array(w.length);
       for (let i = 0; i < w.length; i++) s.m[i] = 0.95 * s.m[i]! + 0.05 * g[i]!;
@@ -77,8 +62,8 @@ const REFERENCES: Readonly<Record<string, { optimizer: Optimizer; values?: objec
   "muon, original, without Nesterov": {
     optimizer: muon as unknown as Optimizer,
     values: { muon_size: "original", nesterov: false },
-    step(w, g, s, t, shape) {
-      if (shape.length < 2 || shape[0] === 1) return adamw(w, g, s, t, shape);
+    step(w, g, s, t, shape, name) {
+      if (shape.length < 2 || shape[0] === 1) return adamw(w, g, s, t, shape, name);
       const [m, n] = shape as [number, number];
       s.m ??= new Float64Array(w.length);
       for (let i = 0; i < w.length; i++) s.m[i] = 0.95 * s.m[i]! + 0.05 * g[i]!;
@@ -114,6 +99,24 @@ const REFERENCES: Readonly<Record<string, { optimizer: Optimizer; values?: objec
       for (let i = 0; i < w.length; i++) w[i] = w[i]! * (1 - LR * DECAY) - factor * raw[i]!;
     },
   },
+  "schedule-free": {
+    optimizer: scheduleFree as unknown as Optimizer,
+    values: { weight_decay: DECAY },
+    step(y, g, s, t) {
+      s.z ??= y.slice();
+      s.v ??= new Float64Array(y.length);
+      s.sum ??= new Float64Array(1);
+      s.sum[0]! += LR * LR;
+      const c = (LR * LR) / s.sum[0]!;
+      for (let i = 0; i < y.length; i++) {
+        s.v[i] = 0.95 * s.v[i]! + 0.05 * g[i]! ** 2;
+        const step = LR * (g[i]! / (Math.sqrt(s.v[i]! / (1 - 0.95 ** t)) + 1e-8) + DECAY * y[i]!);
+        const x = (y[i]! - 0.1 * s.z[i]!) / 0.9;
+        s.z[i]! -= step;
+        y[i] = 0.1 * s.z[i]! + 0.9 * ((1 - c) * x + c * s.z[i]!);
+      }
+    },
+  },
   "adam-mini": {
     optimizer: adamMini as unknown as Optimizer,
     step(w, g, s, t, shape) {
@@ -131,76 +134,7 @@ const REFERENCES: Readonly<Record<string, { optimizer: Optimizer; values?: objec
   },
 };
 
-function parametersOf(dtype: "f32" | "bf16" = "f32") {
-  const parameters = SHAPES.map((shape, i) => new Parameter(gpu, `w${i}`, shape, dtype));
-  for (const parameter of parameters) parameter.isHidden = parameter.shape.length === 2 && parameter.shape[0]! > 1;
-  return parameters;
-}
-
-describe.each(Object.keys(REFERENCES))("%s", (name) => {
-  const { optimizer, values = {}, step } = REFERENCES[name]!;
-
-  test.each([0, 2])("20 steps agree with float64, clipped at %d", async (clip) => {
-    const parameters = parametersOf();
-    const w = parameters.map(({ size }, i) => Float64Array.from(normals(10 + i, size)));
-    for (const [i, p] of parameters.entries()) p.write(Float32Array.from(w[i]!));
-    const states = parameters.map(() => ({}));
-    const bound = bindDefaults(optimizer, values as Record<string, unknown>);
-    const updater = await Updater.make(gpu, parameters, { optimizer: bound, decays: () => true, clip });
-    for (let t = 1; t <= STEPS; t++) {
-      const g = parameters.map(({ size }, i) => Float32Array.from(normals(100 * t + i, size)));
-      for (const [i, p] of parameters.entries()) gpu.write(p.gradient, 0, new Uint8Array(g[i]!.buffer));
-      const norm = Math.sqrt(g.reduce((sum, own) => own.reduce((s, x) => s + x * x, sum), 0));
-      await updater.step(t, LR, 0);
-      const factor = clip > 0 ? Math.min(1, clip / (norm + 1e-6)) : 1;
-      for (const [i, { shape }] of parameters.entries())
-        step(
-          w[i]!,
-          Float64Array.from(g[i]!, (x) => x * factor),
-          states[i]!,
-          t,
-          shape,
-        );
-    }
-    for (const [i, p] of parameters.entries()) {
-      const got = await gpu.readFloats(p.buffer, p.size);
-      const worst = got.reduce((most, x, at) => Math.max(most, Math.abs(x - w[i]![at]!)), 0);
-      expect([p.name, worst < 2e-5]).toEqual([p.name, true]);
-    }
-    updater.free();
-    for (const p of parameters) p.free();
-  });
-
-  test("gradients that are not finite change nothing, then or later", async () => {
-    const parameters = parametersOf("bf16");
-    for (const [i, p] of parameters.entries())
-      p.write(Uint16Array.from(new Uint32Array(normals(10 + i, p.size).buffer), (bits) => bits >>> 16));
-    const bytes = () =>
-      Promise.all(
-        parameters.map(({ buffer, bytes: size }) =>
-          gpu.read(buffer, 0, Math.ceil(size / 4) * 4, (view) => view.slice(0, size)),
-        ),
-      );
-    const bound = bindDefaults(optimizer, values as Record<string, unknown>);
-    const updater = await Updater.make(gpu, parameters, { optimizer: bound, decays: () => true, clip: 0 });
-    const fill = (of: (i: number, size: number) => Float32Array) => {
-      for (const [i, p] of parameters.entries()) gpu.write(p.gradient, 0, new Uint8Array(of(i, p.size).buffer));
-    };
-    fill((i, size) => normals(i, size));
-    await updater.step(1, LR, 0);
-    const [before, states] = [await bytes(), updater.states().length];
-    fill((i, size) => normals(i, size).map((x) => (i === 2 ? Number.NaN : x)));
-    await updater.step(2, LR, 0);
-    fill((i, size) => normals(i, size));
-    await updater.step(3, LR, 0);
-    expect(await bytes()).toEqual(before);
-    expect(states).toBeGreaterThan(0);
-    for (const { buffer, bytes: size } of updater.states())
-      expect((await gpu.readFloats(buffer, size / 4)).every((x) => Number.isFinite(x))).toBe(true);
-    updater.free();
-    for (const p of parameters) p.free();
-  });
-});
+describe.each(Object.keys(REFERENCES))("%s", (name) => checkOptimizer(REFERENCES[name]!));
 
 test("states are as small as is said, and named apart", async () => {
   const parameters = parametersOf();

@@ -4,14 +4,13 @@
  * et al. 2025, https://arxiv.org/abs/2502.16982, or as in the original. It is for the matrices of hidden layers;
  * embeddings, heads and vectors are trained by AdamW.
  */
-import { bindDefaults } from "../../../method/bind.ts";
 import { defineOptimizer, EVERY_OPTIMIZER_LAW } from "../../../run/training/optimizer.ts";
 import { add, addScalar, div, scale, sqrt } from "../../../tensor/ops/elementwise.ts";
 import { product } from "../../../tensor/ops/linear.ts";
 import { dot } from "../../../tensor/ops/reduce.ts";
 import type { Recorder } from "../../../tensor/recorder.ts";
 import type { Tensor } from "../../../tensor/tensor.ts";
-import { ADAMW } from "../../adamw.ts";
+import { besideBy } from "../../adamw.ts";
 
 /** Of x -> a x + b x^3 + c x^5, which brings singular values near 1 fast, and to 1 within a third. */
 const [A, B, C] = [3.4445, -4.775, 2.0315];
@@ -37,16 +36,6 @@ export function orthogonal(rec: Recorder, x: Tensor, steps: number): Tensor {
   }
   return y;
 }
-
-/** What trains embeddings, heads and vectors. */
-const REST = defineOptimizer({
-  name: "muon's adamw",
-  title: "AdamW",
-  about: "AdamW, for what Muon does not train",
-  cite: "arXiv:1711.05101",
-  laws: EVERY_OPTIMIZER_LAW,
-  ...ADAMW,
-});
 
 export const method = defineOptimizer({
   name: "muon",
@@ -80,7 +69,7 @@ export const method = defineOptimizer({
     },
   },
   instead({ isHidden }, { muon_adamw_rate: rate, weight_decay }) {
-    return isHidden ? undefined : { bound: bindDefaults(REST, { weight_decay }), rate };
+    return isHidden ? undefined : { bound: besideBy({ weight_decay }), rate };
   },
   savedAs: { momentum: "momentum_buffer" },
   fixed: () => ({}),

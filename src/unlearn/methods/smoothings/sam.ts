@@ -2,6 +2,7 @@
  * SAM: the gradient at theta + rho g / |g|, g the gradient at theta. Foret et al. 2020,
  * https://arxiv.org/abs/2010.01412
  */
+import { worstNearby } from "../../../run/training/worst-nearby.ts";
 import { defineSmoothing, EVERY_LAW, movingRule, radius } from "../../smoothing.ts";
 
 export const method = defineSmoothing({
@@ -12,12 +13,7 @@ export const method = defineSmoothing({
   laws: { ...EVERY_LAW, plainWithoutWeight: "it has no penalty" },
   options: { rho: radius(0.01) },
   rule: (setup) =>
-    movingRule(setup, ["weights"], async (weights, pass, { rho }) => {
-      await pass({ fresh: true, report: true });
-      if (rho === 0) return;
-      weights.save();
-      await weights.along(rho);
-      await pass({ fresh: true, report: false });
-      weights.restore();
-    }),
+    movingRule(setup, ["weights"], (weights, pass, { rho }) =>
+      worstNearby(weights, pass, rho, () => weights.along(rho)),
+    ),
 });
