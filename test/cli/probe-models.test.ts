@@ -1,4 +1,4 @@
-/** Probes of `evaluate` that look at inner values say what `train --probe` says; heads that are held; scaled outputs. */
+/** Probes of `evaluate` that look at inner values say what `train --probe` says; heads that are held; scaled outputs */
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { readFileSync, writeFileSync } from "node:fs";
 import { decodeFloats } from "../../src/checkpoint/decode.ts";
