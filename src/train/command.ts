@@ -23,6 +23,7 @@ import { runTraining } from "../run/training/run-training.ts";
 import type { Built, TrainingData } from "../run/training/technique.ts";
 import { adversarialWork } from "./adversarial.ts";
 import { certifiedWork, checkCertified } from "./certified.ts";
+import { checkCredit, creditWork } from "./credit.ts";
 import { withDenoisers } from "./denoisers.ts";
 import { type PerDomain, perDomain } from "./domain-heads.ts";
 import { holdEtf } from "./etf-head.ts";
@@ -56,6 +57,7 @@ interface Read extends TrainingData<Batch> {
 function checkOptions({ options, picks }: TrainContext): void {
   const { method } = picks.loss[0]!;
   const { name } = method;
+  checkCredit(picks.credit[0]!, name, options);
   if (options.adversarial) checkPgd(options);
   checkCertified(options);
   if (options.loss_balance !== "none" && (name !== "ce" || options.head === "sparse-etf"))
@@ -195,6 +197,8 @@ async function otherWork(
   source: ReadRows,
   { chosen, heads }: { readonly chosen: ChosenLoss | undefined; readonly heads: PerDomain | undefined },
 ): Promise<OwnLoss | undefined> {
+  const credit = creditWork(picks.credit[0]!, built.model, seed);
+  if (credit) return credit;
   if (!chosen) return ownLoss(picks.loss[0]!, built, source, options, seed);
   const { model, steps, ref } = built;
   return certifiedWork(model, source, options, { loss: chosen, steps, ref }) ?? heads?.work(built, chosen);

@@ -7,6 +7,7 @@ import { LABEL_LOSS } from "../run/training/label-loss.ts";
 import { RUN } from "../run/training/options.ts";
 import { SHIFT } from "../run/training/shift-detector.ts";
 import { CERTIFIED } from "./certified-options.ts";
+import { CREDIT } from "./credit.ts";
 import { DENOISING } from "./denoisers.ts";
 import { PROBING } from "./probing.ts";
 import { SCHEDULE_SEARCH } from "./schedule-search.ts";
@@ -76,6 +77,7 @@ export const TRAIN = {
   },
   ...PROBING,
   ...LABEL_LOSS,
+  ...CREDIT,
   ...GRADIENT_RULE,
   prequential: {
     type: "boolean",
