@@ -172,7 +172,7 @@ export function checkCertified(options: Values<typeof TRAIN>, loss: LabelLoss): 
     "--adversarial": options.adversarial,
     "--mixup": options.mixup > 0,
     "--contrastive": options.contrastive > 0,
-    "--head": options.head !== "own",
+    [`--head ${options.head}`]: options.head !== "own",
     "--heads per-domain": options.heads === "per-domain",
     [`--credit ${options.credit}`]: options.credit !== "backprop",
     "--loss-balance": options.loss_balance !== "none",

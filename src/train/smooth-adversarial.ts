@@ -53,7 +53,7 @@ export function checkSmooth(options: Values<typeof TRAIN>, loss: LabelLoss): voi
     "--mixup": options.mixup > 0,
     "--contrastive": options.contrastive > 0,
     "--loss-balance": options.loss_balance !== "none",
-    "--head sparse-etf": options.head !== "own",
+    [`--head ${options.head}`]: options.head !== "own",
     "--heads per-domain": options.heads === "per-domain",
     [`--credit ${options.credit}`]: options.credit !== "backprop",
   };
