@@ -137,7 +137,7 @@ export class Model {
       specs.filter(({ transposed }) => transposed).map(({ name }) => name.replace(/\.weight$/, "")),
     );
     this.#running = new Set(specs.filter(({ running }) => running).map(({ name }) => name));
-    markHidden(architecture, specs, parameters);
+    markHidden(architecture, sizes.attention, specs, parameters);
     const inFirst = ({ transposed, stack }: ParameterSpec) => transposed === true || stack === "in-out";
     this.#inFirst = new Set(specs.filter(inFirst).map(({ name }) => name));
   }

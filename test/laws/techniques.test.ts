@@ -52,6 +52,7 @@ const NEEDS: Readonly<Record<string, Needs>> = {
   "forgetting-paradigm": { settings: { forgetting_paradigm_kl: 0, forgetting_paradigm_attempts: 0 } },
   "adapter-routes": { before: ROUTED },
   "layer-range": { general: "layer_range_general" },
+  hdc: { general: "hdc_new", settings: { hdc_bits: 256 } },
 };
 
 beforeAll(async () => {
