@@ -112,6 +112,7 @@ test("--list names the tasks, --help of a task its options", async () => {
     "addition",
     "bandit",
     "blobs",
+    "environments",
     "errands",
     "facts",
     "glyphs",
