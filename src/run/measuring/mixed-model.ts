@@ -41,8 +41,7 @@ export function checkMixed(model: Reader, other: Reader, files: Record<"model" |
   if ((model.tools === undefined) !== (other.tools === undefined))
     throw new UserError(`${model.ref} and ${other.ref} cannot be mixed: one of them is a language model`, leaveOut);
   const number = [model, other].find(({ examples }) => examples.predicts !== undefined);
-  if (number)
-    throw new UserError(`${number.ref} predicts numbers, and --with mixes probabilities`, "leave out --with");
+  if (number) throw new UserError(`${number.ref} predicts numbers, and --with mixes probabilities`, "leave out --with");
   if (model.sizes.outputs !== other.sizes.outputs)
     throw new UserError(
       `${model.ref} has ${model.sizes.outputs} ${model.tools ? "outputs" : "classes"}, ${other.ref} ${other.sizes.outputs}`,
