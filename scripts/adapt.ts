@@ -6,7 +6,7 @@
  *   bun run adapt extract math/ --base base/ --rank 16 -o math-lora/
  *   bun run adapt combine math-lora/ code-lora/ --method ties-svd --weight 0.6,0.4 -o both-lora/
  */
-import { ADAPT, ASSIGN, COMBINE, EXTRACT, FLATTEN, FUSE, GAIN, RESIZE } from "../src/adapt/options.ts";
+import { ADAPT, ASSIGN, COMBINE, EXTRACT, FLATTEN, FUSE, GAIN, RESIZE, TEST_STREAM } from "../src/adapt/options.ts";
 import { command, script } from "../src/cli/script.ts";
 
 await script({
@@ -83,6 +83,23 @@ LoRA unless another is named.`,
       options: GAIN,
       essentials: ["data", "reference", "targets", "alpha", "beta"],
       run: async (context) => (await import("../src/adapt/commands/gain.ts")).adaptGain(context),
+    }),
+    stream: command({
+      about: "Adapt a classifier to the rows that it answers, batch by batch and without their labels.",
+      args: "[model]",
+      examples: [
+        "bun run adapt stream normed-net/ --data noise=noise.jsonl --data impulse=impulse.jsonl --method tent --predictions given.jsonl -o tented/",
+        "bun run adapt stream normed-net/ --data noise.jsonl --data impulse.jsonl --method eata --source blobs.jsonl --episodic domain -o sure/",
+      ],
+      methods: "test-time",
+      defaultMethod: "tent",
+      output: "checkpoint",
+      options: TEST_STREAM,
+      essentials: ["data", "source", "predictions", "batch_size", "lr", "episodic", "augment"],
+      notes: `Every batch is answered before anything is learnt from it, and labels are used to count errors alone. Batches do not go over the
+end of a domain. Norms over the batch go by the rows that are answered together, so that the result depends on --batch-size. The model
+that is written has the weights that gave the last answers: of methods with a teacher, the teacher's.`,
+      run: async (context) => (await import("../src/adapt/commands/stream.ts")).adaptStream(context),
     }),
     assign: command({
       about: "Say which adapter of a codebook a task goes to, or whether it needs a new one, by how its texts read.",

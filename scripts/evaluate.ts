@@ -7,7 +7,16 @@
  */
 import { command, script } from "../src/cli/script.ts";
 import { TASK_NOTES } from "../src/evaluate/harness/metrics.ts";
-import { EVALUATE, GRAM, IMATRIX, LIFELONG, PERMUTATION, TWO_PHASE } from "../src/evaluate/options.ts";
+import {
+  EVALUATE,
+  GEN_DYNAMICS,
+  GRAM,
+  IMATRIX,
+  LIFELONG,
+  PERMUTATION,
+  TEST_STREAM,
+  TWO_PHASE,
+} from "../src/evaluate/options.ts";
 
 await script({
   name: "evaluate",
@@ -41,6 +50,16 @@ await script({
       options: PERMUTATION,
       run: async (context) => (await import("../src/evaluate/commands/permutation.ts")).permutation(context),
     }),
+    "gen-dynamics": command({
+      about: "Tell how the test error of a linear model falls and rises as it learns, in theory and as it is measured.",
+      examples: [
+        "bun run evaluate gen-dynamics --ratio 1 --inputs 60 --draws 4",
+        "bun run evaluate gen-dynamics --ratio 0.5 --start 1 --draws 0 --json",
+      ],
+      output: "none",
+      options: GEN_DYNAMICS,
+      run: async (context) => (await import("../src/evaluate/commands/gen-dynamics.ts")).genDynamics(context),
+    }),
     lifelong: command({
       about: "Measure a log of alternating blocks of training and tests: what was kept, transferred and recovered.",
       args: "[log]",
@@ -53,6 +72,32 @@ await script({
       notes: `A line of the log is {"block": 3, "type": "train", "task": "a", "performance": 0.8}: one experience of training, or one test. A
 block of training has one task, a block of tests any number of them.`,
       run: async (context) => (await import("../src/evaluate/commands/lifelong.ts")).lifelong(context),
+    }),
+    stream: command({
+      about:
+        "Compare ways of adapting at test time on streams of corrupted rows: errors over time, and what collapses.",
+      args: "[model]",
+      examples: [
+        "bun run evaluate stream digits/ --data held.jsonl --test-time source,bn-adapt,tent,eata --source train.jsonl --domain-rows 20 --repetitions 3 --shape 1,12,12",
+      ],
+      output: "text",
+      options: TEST_STREAM,
+      essentials: [
+        "data",
+        "test_time",
+        "stream",
+        "corruption",
+        "severity",
+        "repetitions",
+        "domain_rows",
+        "source",
+        "lr",
+      ],
+      notes: `continual: one corruption after the other; gradual: each at severity 1 to 5 and back; recurring: continual --repetitions times; mixed:
+all rows in one random order. Every method begins each stream at the source model. collapse is the error of the last repetition less
+that of the first; top class is the share of the answer that is given most; source is the error on the clean rows after the stream.
+--lr is that of all methods, each has its own when it is left out.`,
+      run: async (context) => (await import("../src/evaluate/commands/stream.ts")).evaluateStream(context),
     }),
     "two-phase": command({
       about: "Choose each method's settings on one stream of tasks, and report how they do on another.",

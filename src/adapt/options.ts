@@ -2,6 +2,7 @@
 import { type Dtype, dtypeWord } from "../checkpoint/dtype.ts";
 import { READING } from "../data/options.ts";
 import type { Options } from "../method/options.ts";
+import { TEST_TIME } from "../run/test-time/options.ts";
 import { CLASS_LOSSES } from "../run/training/class-losses.ts";
 import { GRADIENT_RULE } from "../run/training/gradient-rule.ts";
 import { LABEL_LOSS } from "../run/training/label-loss.ts";
@@ -196,6 +197,24 @@ export const ASSIGN = {
     help: "different texts of the task that are compared and kept: the first ones",
   },
   columns: READING.columns,
+} as const satisfies Options;
+
+/** Of `adapt stream`. */
+export const TEST_STREAM = {
+  data: {
+    type: "string[]",
+    required: true,
+    help: "rows to answer in their order, name=path for each domain; labels are only measured by, and may be missing",
+    value: "FILE",
+  },
+  predictions: {
+    type: "string",
+    decides: "nothing",
+    writes: "text",
+    help: "file for the answer to every row and its scores (JSONL)",
+    value: "FILE",
+  },
+  ...TEST_TIME,
 } as const satisfies Options;
 
 /** Which tasks a model learns one after the other, and what is measured. */

@@ -34,8 +34,10 @@ export interface ExampleReader {
   readonly predicts?: number | undefined;
   /** Whether who reads learns or measures such numbers; rows are refused where it does not. */
   readonly takesNumbers?: boolean | undefined;
-  /** Labels are not looked at, and may be missing: every example gets IGNORED. */
-  readonly unlabelled?: boolean;
+  /**
+   * Labels are not looked at, and may be missing: every example gets IGNORED. "some": those that are there are read.
+   */
+  readonly unlabelled?: boolean | "some";
 }
 
 /** What turns the texts of rows into tokens for a classifier. */
@@ -65,6 +67,17 @@ export async function loadExamples(
   options: ReadOptions = {},
 ): Promise<Example[]> {
   const examples: Example[] = [];
+  const make = exampleMaker(reader);
+  for (const [group, source] of groups.entries())
+    for await (const located of readRows(source, options)) examples.push(make(located, group));
+  return examples;
+}
+
+/**
+ * What makes examples of rows, one after the other: all of the first one's shape. Throws UserError for a model whose
+ * rows have no class, and later as `loadExamples` does.
+ */
+export function exampleMaker(reader: ExampleReader): (located: LocatedRow, group: number) => Example {
   if (reader.everyToken)
     throw new UserError(
       "the model gives every token a class, and such rows give one to a whole text",
@@ -76,24 +89,17 @@ export async function loadExamples(
       "bun run train learns numbers, and bun run evaluate --metric mse,mae,r2 measures them",
     );
   let shape: readonly number[] | undefined;
-  for (const [group, source] of groups.entries()) {
-    for await (const located of readRows(source, options)) {
-      const { place } = located;
-      if (reader.text && reader.pairs) {
-        examples.push({ pair: pairOf(located, reader.text), label: 0, group, place });
-        continue;
-      }
-      if (reader.text) {
-        const tokens = sentencesOf(located, reader.text);
-        examples.push({ tokens, label: textLabel(located, reader, reader.text), group, place });
-        continue;
-      }
-      const numbers = numbersOf(located, reader, shape);
-      shape ??= numbers.shape;
-      examples.push({ ...numbers, group, place });
+  return (located, group) => {
+    const { place } = located;
+    if (reader.text && reader.pairs) return { pair: pairOf(located, reader.text), label: 0, group, place };
+    if (reader.text) {
+      const tokens = sentencesOf(located, reader.text);
+      return { tokens, label: textLabel(located, reader, reader.text), group, place };
     }
-  }
-  return examples;
+    const numbers = numbersOf(located, reader, shape);
+    shape ??= numbers.shape;
+    return { ...numbers, group, place };
+  };
 }
 
 function numbersOf(
@@ -109,15 +115,15 @@ function numbersOf(
       `${place}: the example is (${found.join(", ")}), the first one is (${first.join(", ")})`,
       "all examples of a data set have one shape",
     );
-  const isClass = !unlabelled && predicts === undefined;
-  if (isClass && label === IGNORED)
+  const isClass = unlabelled !== true && predicts === undefined;
+  if (isClass && !unlabelled && label === IGNORED)
     throw new UserError(`${place}: label should be a class (0, 1, ...), found ${kindOf(undefined)}`);
   if (isClass) expectClass(label, classes, place);
   const size = shape?.reduce((p, q) => p * q, 1);
   const fits = shape === undefined || found.join() === shape.join() || (found.length === 1 && found[0] === size);
   if (!fits)
     throw new UserError(`${place}: the example is (${found.join(", ")}); the model takes (${shape.join(", ")})`);
-  if (isClass || predicts === undefined) return { x, shape: found, label: unlabelled ? IGNORED : label };
+  if (isClass || predicts === undefined) return { x, shape: found, label: unlabelled === true ? IGNORED : label };
   return { x, shape: found, label: 0, y: numbersToPredict(row.y, predicts, place) };
 }
 
@@ -140,7 +146,7 @@ function expectClass(label: number, classes: number, place: string): void {
 /** The class of a row of text: its number, or its name in `id2label`. */
 function textLabel({ row, place }: LocatedRow, reader: ExampleReader, { labels }: TextReader): number {
   const { classes, unlabelled } = reader;
-  if (unlabelled) return IGNORED;
+  if (unlabelled === true || (unlabelled && row.extra.label === undefined)) return IGNORED;
   if (classes === 1)
     throw new UserError(
       `${place}: the model gives a text one number (num_labels 1), which is no class`,

@@ -2,6 +2,7 @@
 import { READING } from "../data/options.ts";
 import type { Options, Values } from "../method/options.ts";
 import { HELD } from "../run/held-options.ts";
+import { TEST_TIME } from "../run/test-time/options.ts";
 
 export const EVALUATE = {
   data: { type: "string[]", help: "rows to evaluate on, name=path for each group", value: "FILE" },
@@ -161,6 +162,27 @@ export const PERMUTATION = {
   },
 } as const satisfies Options;
 
+/** Options of `evaluate gen-dynamics`. */
+export const GEN_DYNAMICS = {
+  ratio: { type: "number > 0", default: 1, value: "A", help: "samples for each input" },
+  teacher: { type: "number >= 0", default: 1, value: "VAR", help: "variance of the teacher's weights" },
+  noise: { type: "number >= 0", default: 0.2, value: "VAR", help: "variance of the noise on its answers" },
+  start: { type: "number >= 0", default: 0, value: "VAR", help: "variance of the student's weights at the beginning" },
+  inputs: { type: "1 <= number.integer <= 2000", default: 200, value: "N", help: "inputs of what is measured" },
+  draws: {
+    type: "number.integer >= 0",
+    default: 20,
+    value: "COUNT",
+    help: "draws of teacher and samples that are measured; 0: theory alone",
+  },
+  times: {
+    type: "number[]",
+    default: [0.5, 1, 2, 5, 10, 20],
+    value: "T",
+    help: "times that are told, rising; 1 is the time in which a direction of eigenvalue 1 comes to 1 / e",
+  },
+} as const satisfies Options;
+
 /** Options of `evaluate lifelong`. */
 export const LIFELONG = {
   expert: {
@@ -186,6 +208,49 @@ export const LIFELONG = {
     value: "SHARE",
     help: "width of the window that smooths learning curves, as a share of their length",
   },
+} as const satisfies Options;
+
+/** Of `evaluate stream`. */
+export const TEST_STREAM = {
+  data: {
+    type: "string[]",
+    required: true,
+    help: "clean rows with labels, which the streams are made of; the model should not have learnt them",
+    value: "FILE",
+  },
+  test_time: {
+    type: "string[]",
+    kind: "test-time",
+    required: true,
+    help: "methods to compare; source is the model as it is",
+  },
+  stream: {
+    type: "string",
+    default: "continual,gradual,recurring,mixed",
+    help: "streams to make: continual, gradual, recurring, mixed",
+    value: "NAME,...",
+  },
+  corruption: {
+    type: "string[]",
+    kind: "corruption",
+    help: "domains in their order; all that go with the rows when left out",
+  },
+  severity: {
+    type: "1 <= number.integer <= 5",
+    default: 5,
+    help: "of all streams but gradual, 1 to 5",
+    value: "N",
+  },
+  repetitions: {
+    type: "number.integer >= 1",
+    default: 10,
+    help: "how many times the domains come in the recurring stream",
+    value: "N",
+  },
+  domain_rows: { type: "number.integer >= 1", help: "rows of a domain; all of --data when left out", value: "N" },
+  range: { type: "number[]", default: [0, 1], value: "LOW,HIGH", help: "of the values of rows of numbers" },
+  mask: { type: "string", default: "[MASK]", help: "word that stands for hidden words of texts", value: "WORD" },
+  ...TEST_TIME,
 } as const satisfies Options;
 
 /** Options of `evaluate two-phase`. */

@@ -52,6 +52,7 @@ const NOUNS: Partial<Record<Kind, string>> = {
   post: "post step",
   adapt: "method",
   continual: "method",
+  "test-time": "method",
   "adapter-init": "adapter init",
 };
 
@@ -67,6 +68,7 @@ export const nounsOf = (source: MethodSource): string =>
 export function titleOf(source: MethodSource): string {
   if (source === "curriculum") return "Samplers and orderings";
   if (source === "continual") return "Methods for tasks one after another";
+  if (source === "test-time") return "Methods at test time";
   if (source === "control") return "Methods for small worlds";
   if (source === "adapt") return "Combinations of adapters";
   const nouns = nounsOf(source);

@@ -153,11 +153,15 @@ export interface EmbedOptions {
   readonly scale?: number;
 }
 
+/**
+ * What batch norms go by: the batch, which running statistics follow ("batch") or do not ("rows"), or the running ones.
+ */
+export type NormStatistics = "batch" | "rows" | "running";
+
 /** What an architecture's equations are written with. */
 export interface Net {
   readonly rec: Recorder;
-  /** What batch norms go by: the batch, which running statistics follow, or these. */
-  readonly statistics: "batch" | "running";
+  readonly statistics: NormStatistics;
   /** A weight by its checkpoint name. Throws when the architecture did not declare it. */
   weight(name: string): Tensor;
   /** `<module>.weight`, with `<module>.bias` where declared, and the adapter's part where one targets it. */

@@ -1,20 +1,33 @@
-/** Which weights are matrices of hidden layers: neither embeddings nor heads, routers or vectors. */
+/**
+ * Which weights are matrices of hidden layers (neither embeddings nor heads, routers or vectors), and which of these
+ * give queries or keys, by heads.
+ */
 import type { Parameter } from "../tensor/parameter.ts";
-import type { Architecture, ParameterSpec } from "./architecture.ts";
+import type { Architecture, ModelSizes, ParameterSpec } from "./architecture.ts";
 
 /** Heads of language models under the names of Hugging Face. */
 const HEADS = ["lm_head", "embed_out"];
 
+const [QUERIES, KEYS] = [/(^|\.)(q_proj|query|q_lin)\.weight$/, /(^|\.)(k_proj|key|k_lin)\.weight$/];
+
+/** Heads of queries or keys of a weight; undefined of others, and where rows are of no whole heads. */
+function headsOf({ name, shape }: ParameterSpec, attention: ModelSizes["attention"]): number | undefined {
+  const heads = QUERIES.test(name) ? attention?.heads : KEYS.test(name) ? attention?.kvHeads : undefined;
+  return heads !== undefined && shape[0]! % heads === 0 ? heads : undefined;
+}
+
 export function markHidden(
   { headModules = [] }: Pick<Architecture, "headModules">,
+  attention: ModelSizes["attention"],
   specs: readonly ParameterSpec[],
   parameters: ReadonlyMap<string, Parameter>,
 ): void {
   const heads = new Set([...HEADS, ...headModules]);
-  for (const { name, linear, routes, shape } of specs) {
+  for (const spec of specs) {
+    const { name, linear, routes, shape } = spec;
     const parameter = parameters.get(name);
-    if (parameter)
-      parameter.isHidden =
-        linear === true && !routes && shape.length === 2 && !heads.has(name.replace(/\.weight$/, ""));
+    if (!parameter) continue;
+    parameter.isHidden = linear === true && !routes && shape.length === 2 && !heads.has(name.replace(/\.weight$/, ""));
+    parameter.heads = parameter.isHidden ? headsOf(spec, attention) : undefined;
   }
 }

@@ -18,7 +18,7 @@ import type { Ahead, KeysValues, LiveAdapter } from "./adapters/live-adapter.ts"
 import type { LoraOptions } from "./adapters/lora/lora.ts";
 import { loraChoice } from "./adapters/lora/type.ts";
 import { fillAhead, inputsAhead, inputsBehind } from "./ahead.ts";
-import type { Architecture, Box, Inputs, Json, KvCache, ModelSizes, ParameterSpec } from "./architecture.ts";
+import type { Architecture, Box, Inputs, Json, KvCache, ModelSizes, Net, ParameterSpec } from "./architecture.ts";
 import type { CacheMemory } from "./cache-memory.ts";
 import { configOf, describeConfig } from "./description.ts";
 import type { Embedding } from "./embedder.ts";
@@ -54,7 +54,7 @@ export interface ModelOptions {
 export interface RecordOptions {
   readonly recompute?: boolean;
   /** What batch norms go by; "batch", which the running ones follow, in training without an adapter alone. */
-  readonly statistics?: "batch" | "running";
+  readonly statistics?: Net["statistics"];
   /** false: the base alone, as the model was before its adapter. */
   readonly adapter?: boolean;
   /** Whether `increments` are recorded: another product of every adapted layer. */
@@ -137,7 +137,7 @@ export class Model {
       specs.filter(({ transposed }) => transposed).map(({ name }) => name.replace(/\.weight$/, "")),
     );
     this.#running = new Set(specs.filter(({ running }) => running).map(({ name }) => name));
-    markHidden(architecture, specs, parameters);
+    markHidden(architecture, sizes.attention, specs, parameters);
     const inFirst = ({ transposed, stack }: ParameterSpec) => transposed === true || stack === "in-out";
     this.#inFirst = new Set(specs.filter(inFirst).map(({ name }) => name));
   }
@@ -277,7 +277,7 @@ export class Model {
       inputs: seen,
       before: ahead && !cached ? this.#before(rec, ahead) : undefined,
       recompute: options.recompute === true && rec.training,
-      statistics: rec.training && !this.adapter ? options.statistics : "running",
+      statistics: options.statistics === "batch" && (!rec.training || this.adapter) ? "running" : options.statistics,
       increments: asked,
       replace,
       observe,

@@ -14,7 +14,7 @@ import { sizeOf, type Tensor } from "../tensor/tensor.ts";
 import type { KeysValues, LiveAdapter, Pass } from "./adapters/live-adapter.ts";
 import { hearChoice, hearLosses, type OwnLoss } from "./adapters/told.ts";
 import { behind } from "./ahead.ts";
-import type { AttendOptions, EmbedOptions, Inputs, Net } from "./architecture.ts";
+import type { AttendOptions, EmbedOptions, Inputs, Net, NormStatistics } from "./architecture.ts";
 
 export interface NetworkOptions {
   readonly parameters: ReadonlyMap<string, Parameter>;
@@ -24,7 +24,7 @@ export interface NetworkOptions {
   readonly inputs: Inputs;
   readonly recompute: boolean;
   /** "running" when left out. */
-  readonly statistics?: "batch" | "running" | undefined;
+  readonly statistics?: NormStatistics | undefined;
   /** Whether `increments` is filled. */
   readonly increments?: boolean;
   /** Gives the tensor that takes the place of a noted one. */
@@ -90,7 +90,7 @@ export class Network implements Net {
     return hidden;
   }
 
-  get statistics(): "batch" | "running" {
+  get statistics(): NormStatistics {
     return this.#given.statistics ?? "running";
   }
 

@@ -14,6 +14,8 @@ export class Parameter {
   decays = true;
   /** Whether it is the matrix of a layer between input and output, as the model's architecture says. */
   isHidden = false;
+  /** Of the weight of queries or keys: heads, each of as many rows; as the model's architecture says. */
+  heads: number | undefined;
   readonly #gpu: Gpu;
   readonly #memory: PooledBuffer | OffloadedWeight;
   #gradient: PooledBuffer | undefined;

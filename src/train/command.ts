@@ -25,8 +25,10 @@ import type { SourceModulation } from "../run/training/source-modulation.ts";
 import type { Built, TrainingData } from "../run/training/technique.ts";
 import { adversarialWork } from "./adversarial.ts";
 import { certifiedWork, checkCertified } from "./certified.ts";
+import { checkCredit, creditWork } from "./credit.ts";
 import { withDenoisers } from "./denoisers.ts";
 import { type PerDomain, perDomain } from "./domain-heads.ts";
+import { holdEtf } from "./etf-head.ts";
 import { fixedHeadObjective } from "./fixed-head.ts";
 import { withGradientRules } from "./gradient-rules.ts";
 import { chosenMask, withPromptsChanged } from "./increments.ts";
@@ -34,6 +36,7 @@ import { openNumbers } from "./kept-numbers.ts";
 import { fauLog } from "./log-fau.ts";
 import { lossBalance } from "./loss-balance.ts";
 import type { TRAIN } from "./options.ts";
+import { heldByScale, outputScale } from "./output-scale.ts";
 import { ownLoss } from "./own-loss.ts";
 import { checkPrequential, Prequential } from "./prequential.ts";
 import { openPrivate, PrivateHead } from "./private-head.ts";
@@ -56,9 +59,10 @@ interface Read extends TrainingData<Batch> {
 function checkOptions({ options, picks }: TrainContext): void {
   const { method } = picks.loss[0]!;
   const { name } = method;
+  checkCredit(picks.credit[0]!, name, options);
   if (options.adversarial) checkPgd(options);
   checkCertified(options);
-  if (options.loss_balance !== "none" && (name !== "ce" || options.head !== "own"))
+  if (options.loss_balance !== "none" && (name !== "ce" || options.head === "sparse-etf"))
     throw new UserError(
       `--loss-balance ${options.loss_balance} weighs rows by their cross-entropy, and --${name === "ce" ? "head sparse-etf" : `loss ${name}`} trains by another loss`,
       "leave one of them out",
@@ -86,6 +90,17 @@ function checkOptions({ options, picks }: TrainContext): void {
     );
 }
 
+/** What learns how rows weigh, where it is asked for. Throws UserError where an adapter says it, too. */
+async function balanceOf(built: Built, options: TrainContext["options"], seed: number) {
+  if (options.loss_balance !== "awl") return undefined;
+  if ((built.model.adapter?.stages?.focus ?? 1) > 1)
+    throw new UserError(
+      "--loss-balance awl learns what groups weigh, and the adapter weighs tokens that are marked",
+      "leave one of them out",
+    );
+  return lossBalance(built, { pack: options.pack, seed, continues: options.lora_continue });
+}
+
 export function train(context: TrainContext): Promise<Outcome> {
   const { options, seed } = context;
   checkOptions(context);
@@ -104,6 +119,7 @@ export function train(context: TrainContext): Promise<Outcome> {
       ...(await withDenoisers(await readBatches(options, opened), options, opened, () =>
         heldOutGroups(options, opened.split),
       )),
+      ...(await heldByScale(options, opened)),
       privateFrom: await openPrivate(options.private_from),
       watched: options.schedule_search
         ? await readHeldOut(heldOutGroups(options, opened.split), opened, options.batch_size)
@@ -116,15 +132,9 @@ export function train(context: TrainContext): Promise<Outcome> {
         model,
         source.groups.map(({ name }) => name),
       );
-      const balance =
-        options.loss_balance === "awl"
-          ? await lossBalance(built, { pack: options.pack, seed, continues: options.lora_continue })
-          : undefined;
-      if (balance && (model.adapter?.stages?.focus ?? 1) > 1)
-        throw new UserError(
-          "--loss-balance awl learns what groups weigh, and the adapter weighs tokens that are marked",
-          "leave one of them out",
-        );
+      const balance = await balanceOf(built, options, seed);
+      if (options.head === "etf") holdEtf(built, seed);
+      const scaled = await outputScale(built, options);
       const moved = await adversarialWork(model, source, options, seed);
       const target = options.private_head;
       const second = target === undefined ? undefined : await PrivateHead.make(built, target, privateFrom);
@@ -134,11 +144,12 @@ export function train(context: TrainContext): Promise<Outcome> {
       const own = await otherWork(context, built, source, { chosen, heads });
       const modulation = chosenModulation(context.picks.gradient_rule, model);
       const mean =
+        scaled?.objective ??
         own?.objective ??
         objectiveOf(model, source, options, seed, { loss, chosen, weigher: balance?.weigher, second, modulation });
       const extra = [...(balance?.extra ?? []), ...(second?.parameters ?? []), ...(own?.extra ?? [])];
       const { objective, updates } = withGradientRules(context, built, source, {
-        ...{ objective: mean, extra, modulation, isOwn: own !== undefined },
+        ...{ objective: mean, extra, modulation, isOwn: (scaled ?? own) !== undefined },
       });
       const searched = options.schedule_search
         ? await searchedRate(context, built, { source, objective, heldOut: watched })
@@ -168,7 +179,7 @@ export function train(context: TrainContext): Promise<Outcome> {
         ...moved,
         memory: { ...balance?.memory, ...moved?.memory, ...probing?.memory },
         free() {
-          for (const held of [balance, moved, second, probing, ...(own?.extra ?? [])]) held?.free();
+          for (const held of [balance, moved, second, probing, scaled, ...(own?.extra ?? [])]) held?.free();
           kept?.discard();
         },
       };
@@ -186,6 +197,8 @@ async function otherWork(
   source: ReadRows,
   { chosen, heads }: { readonly chosen: ChosenLoss | undefined; readonly heads: PerDomain | undefined },
 ): Promise<OwnLoss | undefined> {
+  const credit = creditWork(picks.credit[0]!, built.model, seed);
+  if (credit) return credit;
   if (!chosen) return ownLoss(picks.loss[0]!, built, source, options, seed);
   const { model, steps, ref } = built;
   return certifiedWork(model, source, options, { loss: chosen, steps, ref }) ?? heads?.work(built, chosen);
@@ -193,7 +206,7 @@ async function otherWork(
 
 /** Whether the model's own head learns by a loss of labels. */
 const ofRows = ({ method }: Bound<LabelLoss>, { task }: Model, { head }: TrainContext["options"]): boolean =>
-  method.own === undefined && head === "own" && task !== "regressor";
+  method.own === undefined && head !== "sparse-etf" && task !== "regressor";
 
 const chosenLoss = (
   loss: Bound<LabelLoss>,
@@ -266,7 +279,7 @@ function objectiveOf(
       "leave one of them out",
     );
   const increments = chosenMask(model, source, options);
-  if (options.head === "own")
+  if (options.head !== "sparse-etf")
     return crossEntropyObjective(model, {
       ...{ loss: chosen, smoothing, zLoss, recompute, increments, classes, weigher, modulation },
       ...{ balance: true, statistics: "batch", accuracy: options.prequential },

@@ -52,6 +52,8 @@ export interface PerDomain {
 /** Undefined where there is one head. */
 export function perDomain(options: Values<typeof TRAIN>): PerDomain | undefined {
   if (options.heads === "one") return undefined;
+  if (options.head !== "own")
+    throw new UserError(`--head ${options.head} and --heads per-domain both say what heads there are`, "leave one out");
   const domains = parseGroups(options.data ?? []).map(({ name }) => name);
   let hasHeads = false;
   return {

@@ -7,6 +7,7 @@ import { LABEL_LOSS } from "../run/training/label-loss.ts";
 import { RUN } from "../run/training/options.ts";
 import { SHIFT } from "../run/training/shift-detector.ts";
 import { CERTIFIED } from "./certified-options.ts";
+import { CREDIT } from "./credit.ts";
 import { DENOISING } from "./denoisers.ts";
 import { PROBING } from "./probing.ts";
 import { SCHEDULE_SEARCH } from "./schedule-search.ts";
@@ -76,6 +77,7 @@ export const TRAIN = {
   },
   ...PROBING,
   ...LABEL_LOSS,
+  ...CREDIT,
   ...GRADIENT_RULE,
   prequential: {
     type: "boolean",
@@ -88,9 +90,9 @@ export const TRAIN = {
     help: "weigh rows by a small network that learns from their losses, and those of the model as it was, how sure they are",
   },
   head: {
-    type: "'own' | 'sparse-etf'",
+    type: "'own' | 'etf' | 'sparse-etf'",
     default: "own",
-    help: "what the body of a classifier is trained by: its own head, or a fixed one of classes that are far apart",
+    help: "what the body of a classifier is trained by: its own head, one that is set to a simplex of classes as far apart as can be and held, or a sparse one beside its own",
   },
   heads: {
     type: "'one' | 'per-domain'",
@@ -130,6 +132,17 @@ export const TRAIN = {
     needs: "private_head",
     help: "what --private-head of an earlier run wrote: its head goes on; the own head's values when left out",
     value: "MODEL",
+  },
+  output_scale: {
+    type: "number > 0",
+    help: "train so many times the outputs less those of the model as it began, by a loss over its square: large is lazy, small makes features",
+    value: "A",
+  },
+  output_centred: {
+    type: "boolean",
+    default: true,
+    needs: "output_scale",
+    help: "take away what the model says as it began; --no-output-centred scales the outputs as they are",
   },
   ...CLASS_LOSSES,
   adversarial: {

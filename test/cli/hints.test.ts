@@ -47,7 +47,11 @@ const SILENT: Readonly<Record<string, readonly string[]>> = {
 const FLAGS: Readonly<Record<string, string>> = { "training-probe": "--probe" };
 
 /** Kinds that a script of another name chooses from with --method. */
-const CHOSEN_BY_METHOD: Readonly<Record<string, string>> = { task: "data", continual: "adapt" };
+const CHOSEN_BY_METHOD: Readonly<Record<string, string>> = {
+  task: "data",
+  continual: "adapt",
+  "test-time": "adapt",
+};
 
 interface Script {
   readonly flags: ReadonlySet<string>;

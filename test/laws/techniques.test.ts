@@ -56,6 +56,7 @@ const NEEDS: Readonly<Record<string, Needs>> = {
   // Of the classifier's inputs, all.
   competition: { settings: { competition_sources: COMPETING } },
   "layer-range": { general: "layer_range_general" },
+  hdc: { general: "hdc_new", settings: { hdc_bits: 256 } },
 };
 
 beforeAll(async () => {

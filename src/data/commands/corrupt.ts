@@ -4,9 +4,8 @@ import { textOutput } from "../../cli/output.ts";
 import { refuseInputs } from "../../cli/target.ts";
 import { UserError } from "../../errors.ts";
 import { isObject, show } from "../../json.ts";
-import { wordsOf } from "../augmenting/eda.ts";
+import { checkApply, corruptedInput, corruptedText } from "../corrupting/apply.ts";
 import type { Corruption } from "../corrupting/contract.ts";
-import { corruptedNumbers } from "../corrupting/numbers.ts";
 import type { CORRUPT } from "../corrupting/options.ts";
 import { readJsonFile } from "../files/jsonl.ts";
 import { Random } from "../random.ts";
@@ -15,41 +14,29 @@ type CorruptContext = Context<typeof CORRUPT>;
 
 const ROWS = "the rows come first, as JSON lines";
 
-/** Throws UserError for values that are no range, and for sides that are no whole numbers. */
-function checkOptions({ range, shape }: CorruptContext["options"]): void {
-  if (range.length !== 2 || !(range[0]! < range[1]!))
-    throw new UserError(`--range ${range.join(",")} is no range`, "give the least and the largest value: --range 0,1");
-  if (shape && (shape.length !== 3 || shape.some((side) => !Number.isInteger(side) || side < 1)))
-    throw new UserError(`--shape ${shape.join(",")} is no image`, "give channels, height and width: --shape 3,32,32");
-}
-
 /** What a row's input becomes. Throws UserError for an input of another kind. */
 function corrupted(
   method: Corruption,
   value: unknown,
   given: { readonly options: CorruptContext["options"]; readonly random: Random; readonly place: string },
 ): unknown {
-  const { options, random, place } = given;
-  const amount = method.amounts[options.severity - 1]!;
+  const { options, place } = given;
   if (method.words) {
     if (typeof value !== "string") throw new UserError(`${place}: ${method.name} is of texts, found ${typeof value}`);
-    return method.words(wordsOf(value), amount, { mask: options.mask, random }).join(" ");
+    return corruptedText(method, value, options, given);
   }
   if (!Array.isArray(value) || !value.every((x) => typeof x === "number"))
     throw new UserError(
       `${place}: ${method.name} is of lists of numbers, found ${typeof value}`,
       "--field names the key that holds them",
     );
-  const [low = 0, high = 1] = options.range;
-  const worse = corruptedNumbers(method, value, { amount, range: [low, high], shape: options.shape, random, place });
-  // Four digits, as pictures of `data` have three.
-  return worse.map((v) => Number(v.toFixed(4)));
+  return corruptedInput(method, value, options, given);
 }
 
 /** Runs the sub-command. What happens to a row follows from --seed, the corruption, its severity and its place. */
 export async function corrupt(context: CorruptContext): Promise<Outcome | undefined> {
   const { options, out, seed, signal } = context;
-  checkOptions(options);
+  checkApply(options);
   const { method } = context.picks.corruption[0]!;
   const { severity, field = method.words ? "text" : "x" } = options;
   const file = context.args[0] ?? "-";

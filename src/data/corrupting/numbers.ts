@@ -14,11 +14,21 @@ export interface CorruptedNumbers {
   readonly place: string;
 }
 
-/** The shape of a row's image. Throws UserError where the numbers are of another one. */
-function shapeOf(count: number, shape: readonly number[] | undefined, place: string): ImageShape {
+const sidesOf = (count: number, shape: readonly number[] | undefined): ImageShape => {
   const side = Math.round(Math.sqrt(count));
   const [channels = 1, height = side, width = side] = shape ?? [];
-  if (channels * height * width === count) return [channels, height, width];
+  return [channels, height, width];
+};
+
+/** Whether so many numbers are an image of a shape; of one channel and a square where none is given. */
+export const isImage = (count: number, shape: readonly number[] | undefined): boolean =>
+  sidesOf(count, shape).reduce((a, b) => a * b, 1) === count;
+
+/** The shape of a row's image. Throws UserError where the numbers are of another one. */
+function shapeOf(count: number, shape: readonly number[] | undefined, place: string): ImageShape {
+  const sides = sidesOf(count, shape);
+  if (isImage(count, shape)) return sides;
+  const [channels, height, width] = sides;
   throw new UserError(
     `${place}: ${count} numbers are no image of ${channels} x ${height} x ${width}`,
     "bun run data corrupt --shape 3,32,32 says channels, height and width",

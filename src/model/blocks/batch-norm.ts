@@ -88,13 +88,17 @@ const affineOf = (net: Net, { eps }: BatchNorm, module: string) => ({
 /** What a note of the statistics that a layer went by is called. */
 const [MEAN, VARIANCE] = ["norm_mean.", "norm_variance."];
 
-/** The statistics that rows are normalized by. In training those of the batch, which the running ones follow. */
+/**
+ * The statistics that rows are normalized by. In training those of the batch, which the running ones follow; at "rows"
+ * those of the batch, which nothing follows.
+ */
 function statisticsFor(net: Net, norm: BatchNorm, module: string, x: Tensor, inputs: Inputs): Statistics {
   const { rec } = net;
   const [n = 0, width = 0] = x.shape;
   const row = (name: string) => stopGradient(rec, rec.reshape(net.weight(`${module}.${name}`), [1, width]));
   const running = { mean: row("running_mean"), variance: row("running_var") };
   if (net.statistics === "running" || n < 2) return running;
+  if (net.statistics === "rows") return statisticsOf(rec, x, equalWeights(rec, n));
   const { balanced, momentum } = norm;
   const tasks = balanced && inputs.tasks?.(balanced.tasks);
   const weights = tasks ? taskWeights(rec, tasks, net.weight(`${module}.task_weights`)) : equalWeights(rec, n);
@@ -115,7 +119,7 @@ function statisticsFor(net: Net, norm: BatchNorm, module: string, x: Tensor, inp
 
 /**
  * Rows x (N, C), normalized. In training (`net.statistics` "batch") by their own statistics, which the running ones
- * follow; elsewhere, and where a batch has one row, by the running ones.
+ * follow; at "rows" by their own, and nothing follows; elsewhere, and where a batch has one row, by the running ones.
  */
 export function batchNormed(net: Net, norm: BatchNorm, module: string, x: Tensor, inputs: Inputs): Tensor {
   const { mean, variance } = statisticsFor(net, norm, module, x, inputs);

@@ -53,6 +53,7 @@ export const trainingSettings = <B>(
   clip: options.clip,
   decays: decaysOf(options.decay_all),
   stateDtype: options.state_dtype,
+  noiseScale: options.log_noise_scale,
   ...(options.layer_rates === undefined ? {} : { rateOf: layerRates(options.layer_rates, model) }),
   ...(options.independent_decay ? { independentOf: options.lr } : {}),
   extra: work.extra ?? [],

@@ -32,7 +32,7 @@ export type OptimizerLaw = keyof typeof OPTIMIZER_LAWS;
 export const EVERY_OPTIMIZER_LAW = sameClaim(OPTIMIZER_LAWS, true);
 
 /** What an optimizer reads of a parameter. */
-export type Trained = Pick<Parameter, "name" | "shape" | "isHidden">;
+export type Trained = Pick<Parameter, "name" | "shape" | "isHidden" | "heads">;
 
 /** Shape of a state in f32, or of one in words. */
 export type StateShape = readonly number[] | { readonly words: readonly number[] };

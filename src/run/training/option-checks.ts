@@ -11,6 +11,11 @@ import type { RunContext } from "./technique.ts";
 /** Throws UserError for an option that would undo another. */
 export function refuseClashing({ options, out }: RunContext): void {
   const { patience, eval_every, keep, save_every } = options;
+  if (options.log_noise_scale && options.accumulate < 2)
+    throw new UserError(
+      "--log-noise-scale compares the gradients of a step's micro-batches, and there is one",
+      "give --accumulate 2 or more, and a smaller --batch-size",
+    );
   if (patience !== undefined && eval_every === 0)
     throw new UserError(
       "--patience counts evaluations, and there is only the one at the end",

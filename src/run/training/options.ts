@@ -213,6 +213,12 @@ export const RUNNING = {
     help: "steps between lines of --log",
     value: "N",
   },
+  log_noise_scale: {
+    type: "boolean",
+    default: false,
+    decides: "nothing",
+    help: "log the batch size at which gradients are as much noise as signal, from the micro-batches of --accumulate",
+  },
   shards: { type: "number.integer >= 1", decides: "nothing", help: "shards of a folder", value: "N" },
 } as const satisfies Options;
 

@@ -49,6 +49,8 @@ export interface TrainingOptions<B> {
   readonly rateOf?: UpdaterOptions["rateOf"];
   readonly independentOf?: UpdaterOptions["independentOf"];
   readonly stateDtype?: "f32" | "bf16";
+  /** Whether the noise of gradients is measured; of several micro-batches. */
+  readonly noiseScale?: boolean;
   /** Trained beside the model. */
   readonly extra?: readonly Parameter[];
   /** What follows the training from step to step, in this order. */
@@ -110,6 +112,7 @@ export class Training<B> {
       decays: options.decays ?? (() => false),
       clip: options.clip ?? 0,
       ...(options.stateDtype ? { stateDtype: options.stateDtype } : {}),
+      noiseScale: options.noiseScale,
       rateOf: options.rateOf,
       independentOf: options.independentOf,
     });

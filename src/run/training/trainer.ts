@@ -4,6 +4,7 @@
  * Memory besides the model: activations of the largest program (shared by all of them), gradients and optimizer
  * states of what is trained.
  */
+import { UserError } from "../../errors.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
 import { countSteps } from "../../model/adapters/told.ts";
 import type { Parameter } from "../../tensor/parameter.ts";
@@ -11,6 +12,7 @@ import type { Program } from "../../tensor/program.ts";
 import type { SlotPool } from "../../tensor/slots.ts";
 import { type Compiled, Programs } from "../programs.ts";
 import { fillAdapterLosses, withAdapterLosses } from "./adapter-losses.ts";
+import { NoiseScale, type PartialNorm } from "./noise-scale.ts";
 import type { Objective } from "./objective.ts";
 import { type PassOptions, type UpdateRule, UpdateRules } from "./update-rule.ts";
 import { Updater, type UpdaterOptions } from "./updater.ts";
@@ -22,6 +24,8 @@ export interface TrainerOptions<B> extends UpdaterOptions {
   readonly seed: number;
   /** What changes the way from gradients to weights; they compose as update-rule.ts says. */
   readonly updates?: readonly UpdateRule[];
+  /** Whether the noise of gradients is measured, from those of the micro-batches. */
+  readonly noiseScale?: boolean | undefined;
 }
 
 const PARTS = [""];
@@ -52,6 +56,7 @@ export class Trainer<B> {
   readonly updates: UpdateRules;
   readonly #options: TrainerOptions<B>;
   readonly #programs: Programs<RecordedPart>;
+  readonly #noise: NoiseScale | undefined;
 
   private constructor(options: TrainerOptions<B>, updater: Updater) {
     this.#options = options;
@@ -63,9 +68,18 @@ export class Trainer<B> {
       options.updates ?? [],
     );
     this.#programs = new Programs(options.gpu, { training: true });
+    if (options.noiseScale) this.#noise = new NoiseScale(options.gpu, options.parameters);
   }
 
+  /** Throws UserError where noise is to be measured of gradients that no one pass makes. */
   static async make<B>(options: TrainerOptions<B>): Promise<Trainer<B>> {
+    const { parts = PARTS, grouped } = options.objective;
+    const inOnePass = parts.length === 1 && !grouped && !options.updates?.some(({ part }) => part);
+    if (options.noiseScale && !inOnePass)
+      throw new UserError(
+        "--log-noise-scale compares the gradients of micro-batches, which here are made in several passes",
+        "leave it out",
+      );
     const updater = await Updater.make(options.gpu, options.parameters, options);
     for (const parameter of options.parameters) clearGradient(options.gpu, parameter);
     return new Trainer(options, updater);
@@ -116,12 +130,14 @@ export class Trainer<B> {
     step: number,
     batches: readonly B[],
     values: Readonly<Record<string, number>>,
+    partial?: Promise<PartialNorm>[],
   ): Promise<Promise<Record<string, number>>[]> {
     const { objective, seed } = this.#options;
     const found: Promise<Record<string, number>>[] = [];
     const run = async (part: string, { fresh, report }: PassOptions) => {
       const total = batches.reduce((sum, batch) => sum + objective.counted(batch, part), 0);
       let isFresh = fresh;
+      let sofar = 0;
       for (const [i, batch] of batches.entries()) {
         const counted = objective.counted(batch, part);
         if (objective.grouped && counted === 0 && total > 0) continue;
@@ -135,6 +151,12 @@ export class Trainer<B> {
         const random = (Math.imul(seed, 0x9e3779b9) + step * 4096 + i) >>> 0;
         program.run({ step, ...values, accumulate: isFresh ? 0 : 1, seed: random });
         isFresh = false;
+        sofar += share;
+        if (this.#noise && partial) {
+          const reached = sofar;
+          const { norm } = await this.#noise.measure();
+          partial.push(norm.then((found) => ({ share: reached, norm: found })));
+        }
         if (!report) continue;
         const named = (name: string) => (objective.grouped ? `${part}/${name}` : name);
         const read = recorded.metrics.map(async (name) => [named(name), (await program.read(name))[0]!] as const);
@@ -172,10 +194,11 @@ export class Trainer<B> {
     values: Readonly<Record<string, number>> = {},
   ): Promise<{ result: Promise<StepResult> }> {
     const { objective, seed } = this.#options;
-    const parts = await this.#pass(step, batches, values);
+    const partial: Promise<PartialNorm>[] = [];
+    const parts = await this.#pass(step, batches, values, partial);
     const norm = this.updater.step(step, lr, seed);
     await this.updates.after(step);
-    const result = Promise.all([norm, ...parts]).then(([gradNorm, ...sums]) => {
+    const result = Promise.all([norm, ...parts]).then(async ([gradNorm, ...sums]) => {
       const metrics: Record<string, number> = {};
       for (const part of sums)
         for (const [name, value] of Object.entries(part)) metrics[name] = (metrics[name] ?? 0) + value;
@@ -186,7 +209,8 @@ export class Trainer<B> {
         0,
       );
       const reported = objective.report?.(metrics, batches) ?? metrics;
-      return { step, lr, metrics: reported, gradNorm, size, counted };
+      const noise = this.#noise?.heard(await Promise.all(partial), counted);
+      return { step, lr, metrics: noise ? { ...reported, ...noise } : reported, gradNorm, size, counted };
     });
     result.catch(() => {}); // awaited some steps later
     return { result };
@@ -200,6 +224,7 @@ export class Trainer<B> {
   free(): void {
     this.#programs.free();
     this.updates.free();
+    this.#noise?.free();
     this.updater.free();
   }
 }

@@ -10,6 +10,7 @@ import { method as muon } from "../../../src/train/methods/optimizers/muon.ts";
 import { method as scheduleFree } from "../../../src/train/methods/optimizers/schedule-free.ts";
 import { covers } from "../../support/covers.ts";
 import { sharedGpu } from "../../support/gpu.ts";
+import { normals } from "../../support/random.ts";
 import {
   adamw,
   checkOptimizer,
@@ -135,6 +136,27 @@ const REFERENCES: Readonly<Record<string, Reference>> = {
 };
 
 describe.each(Object.keys(REFERENCES))("%s", (name) => checkOptimizer(REFERENCES[name]!));
+
+test("adam-mini has a second moment for each head of queries and keys, in float64's way", async () => {
+  const [parameter] = parametersOf("f32", [[12, 7]]);
+  parameter!.heads = 3;
+  parameter!.write(normals(1, 84));
+  const w = Float64Array.from(normals(1, 84));
+  const states = { m: new Float64Array(84), v: new Float64Array(3) };
+  const optimizer = bindDefaults(adamMini as unknown as Optimizer);
+  const updater = await Updater.make(gpu, [parameter!], { optimizer, decays: () => true, clip: 0 });
+  for (let t = 1; t <= 5; t++) {
+    const g = normals(10 + t, 84);
+    gpu.write(parameter!.gradient, 0, new Uint8Array(g.buffer));
+    await updater.step(t, LR, 0);
+    REFERENCES["adam-mini"]!.step(w, Float64Array.from(g), states, t, [3, 28], "w0");
+  }
+  const found = await gpu.readFloats(parameter!.buffer, 84);
+  expect(found.every((x, i) => Math.abs(x - w[i]!) < 1e-5)).toBe(true);
+  expect(updater.states().map(({ shape }) => shape)).toEqual([[12, 7], [3]]);
+  updater.free();
+  parameter!.free();
+});
 
 test("states are as small as is said, and named apart", async () => {
   const parameters = parametersOf();
