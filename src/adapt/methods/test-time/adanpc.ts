@@ -2,8 +2,8 @@
  * AdaNPC: the nearest in a memory of source features vote, and the memory takes in the rows that it was sure of. No
  * gradient. Zhang et al., ICML 2023, https://arxiv.org/abs/2304.12566
  *
- * A row of scores s is taken in with its answer where the largest of softmax(s) is at least beta. Scores are shares of a
- * vote, so that largest is e / (e + K - 1) at most; above 1 nothing is taken in.
+ * A row of scores s is taken in with its answer where the largest of softmax(s) is at least beta. Scores are shares of
+ * a vote, so that largest is e / (e + K - 1) at most; above 1 nothing is taken in.
  */
 import { stackExamples } from "../../../data/batch.ts";
 import { UserError } from "../../../errors.ts";
