@@ -2,7 +2,8 @@
  * Equilibrium propagation: a network that rests is nudged towards its label, and each unit's error is how far it moves.
  * The nudge goes round a circle in the complex plane, so that the error is that of an endless small one.
  *
- *   u(b) = the rest of u_l <- sigmoid(W_l u_{l-1} + V_l u_{l+1} + b_l + b g at the top),  g = -gradient of the loss to u at b = 0
+ *   u(b) = the rest of u_l <- sigmoid(W_l u_{l-1} + V_l u_{l+1} + b_l + b g at the top),
+ *   g = -gradient of the loss to u at b = 0
  *   e = 1 / (N |b|) sum_t u(|b| w^t) w^-t,  w = exp(2 pi i / N);  gradient of W_l: -e_l u_{l-1}, of V_l: -e_l u_{l+1}
  *
  * It is the loss's gradient where feedback is the transpose. Where it is not, homeostasis draws it there: J is the
