@@ -71,6 +71,11 @@ export const TINY_NEOX: Readonly<Record<string, Json>> = {
 
 /** Decoders that differ from Llama in more than a bias or a norm. */
 export const TINY_DECODERS: Readonly<Record<string, Json>> = {
+  "norm-decoder, norms after sums, q and k normed, logits scaled": {
+    ...decoder,
+    ...{ model_type: "norm_decoder", norm_placement: "post", qk_norm: true, base_width: 12 },
+  },
+  "norm-decoder, norms before and after": { ...decoder, model_type: "norm_decoder", norm_placement: "peri" },
   gemma2: {
     ...decoder,
     model_type: "gemma2",
