@@ -39,6 +39,10 @@ export interface DistillSetup {
 const LABELS = "labels";
 const DISTILL = "distill";
 
+const MOVED = "moved";
+
+const movedRows = (batch: Batch): number => ("moved" in batch ? (batch.moved ?? 0) : 0);
+
 /** One recording: what student and teachers say, and the tensors that losses are made of. */
 interface Recording {
   readonly rec: Recorder;
@@ -46,6 +50,8 @@ interface Recording {
   readonly heard: readonly RecordedTeacher[];
   readonly weights: LossWeights;
   readonly targets: Tensor;
+  /** (N) 1 where a row is moved, of batches that have both. */
+  readonly moved: Tensor | undefined;
   readonly notes: RowMetrics;
   extra(name: string): Tensor;
 }
@@ -74,6 +80,7 @@ export function distillObjective(setup: DistillSetup): Objective<Batch> {
         heard: askedFor(part).map((teacher) => teacher.record(rec, inputs, batch)),
         weights: weightsOf(part),
         targets: recordTargets(rec, batch),
+        moved: movedRows(batch) > 0 ? rec.input(MOVED, [batch.rows]) : undefined,
         notes: new RowMetrics(rec),
         extra: (name) => rec.parameter(extra.get(name)!),
       };
@@ -96,6 +103,8 @@ export function distillObjective(setup: DistillSetup): Objective<Batch> {
     fill(program, batch, total, part) {
       fillInputs(program, batch);
       program.write("weights", meanWeights(fillTargets(program, batch), total));
+      if (program.takes(MOVED))
+        program.write(MOVED, new Float32Array(batch.rows).fill(1, batch.rows - movedRows(batch)));
       for (const teacher of askedFor(part)) teacher.fill?.(program, batch);
     },
   };
@@ -104,13 +113,14 @@ export function distillObjective(setup: DistillSetup): Objective<Batch> {
 /** Losses of rows of logits (N): the labels', the method's, and those of capabilities, each times its weight. */
 function rowLosses(setup: DistillSetup, recording: Recording): Tensor {
   const { model, teachers, loss: ofLabels } = setup;
-  const { rec, student, heard, weights, targets, notes } = recording;
+  const { rec, student, heard, weights, targets, moved, notes } = recording;
   return chunkedHead(rec, {
     hidden: student.hidden,
     head: student.head,
     width: Math.max(model.sizes.outputs, ...(heard.length > 0 ? teachers : []).map(({ sizes }) => sizes?.outputs ?? 0)),
-    along: [targets, ...heard.flatMap(({ along }) => along)],
-    loss(logits, [labels, ...rest], hidden) {
+    along: [targets, ...(moved ? [moved] : []), ...heard.flatMap(({ along }) => along)],
+    loss(logits, [labels, ...more], hidden) {
+      const [own, rest] = moved ? [more[0], more.slice(1)] : [undefined, more];
       notes.chunk(labels!);
       const terms: Tensor[] = [];
       if (weights.labels > 0) {
@@ -119,7 +129,7 @@ function rowLosses(setup: DistillSetup, recording: Recording): Tensor {
         terms.push(scale(rec, own, weights.labels));
       }
       if (setup.chosen.method.rows && weights.distill > 0)
-        terms.push(...methodLosses(setup, recording, { logits, labels: labels!, hidden, rest }));
+        terms.push(...methodLosses(setup, recording, { logits, labels: labels!, hidden, moved: own, rest }));
       if (terms.length === 0) return scale(rec, crossEntropy(rec, logits, labels!), 0);
       return terms.reduce((a, b) => add(rec, a, b));
     },
@@ -131,6 +141,7 @@ interface Chunk {
   readonly logits: Tensor;
   readonly labels: Tensor;
   readonly hidden: Tensor;
+  readonly moved: Tensor | undefined;
   readonly rest: readonly Tensor[];
 }
 
@@ -138,7 +149,7 @@ interface Chunk {
 function methodLosses(
   { chosen: { method, values }, parts = [] }: DistillSetup,
   { rec, heard, weights, notes, extra }: Recording,
-  { logits, labels, hidden, rest }: Chunk,
+  { logits, labels, hidden, moved, rest }: Chunk,
 ): Tensor[] {
   const seen = split(heard, rest);
   const student = heard[0]!.student(rec, logits, seen[0]!);
@@ -148,6 +159,7 @@ function methodLosses(
     teachers: theirs.map((x) => (x.needsGrad ? stopGradient(rec, x) : x)),
     targets: heard[0]!.targets?.(seen[0]!) ?? labels,
     hidden,
+    moved,
     values,
     extra,
     note: (name, x) => notes.add(name, x),

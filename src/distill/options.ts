@@ -1,6 +1,7 @@
 /** Options of `distill` and its sub-command, besides those of a method. */
 import { READING } from "../data/options.ts";
 import type { Options } from "../method/options.ts";
+import { ADVERSARIAL } from "../run/adversarial/options.ts";
 import { GRADIENT_RULE } from "../run/training/gradient-rule.ts";
 import { LABEL_LOSS } from "../run/training/label-loss.ts";
 import { DATA, RUN } from "../run/training/options.ts";
@@ -19,6 +20,11 @@ export const DISTILL = {
   loss: { ...LABEL_LOSS.loss, help: "the loss of the labels" },
   ...GRADIENT_RULE,
   ...SAMPLES,
+  ...ADVERSARIAL,
+  adversarial: {
+    ...ADVERSARIAL.adversarial,
+    help: "rows of numbers are moved against the student, anew at every step; mtard shows them to all teachers but the first",
+  },
 } as const satisfies Options;
 
 /** Options of `distill cache`. */

@@ -10,6 +10,7 @@ import { UserError } from "../errors.ts";
 import type { Bound } from "../method/bind.ts";
 import type { Model } from "../model/model.ts";
 import { checkPgd } from "../run/adversarial/options.ts";
+import { adversarialWork } from "../run/adversarial/training-work.ts";
 import { labelCounts, type ReadRows, readBatches } from "../run/training/batch-source.ts";
 import { classLosses } from "../run/training/class-losses.ts";
 import type { Controller } from "../run/training/controller.ts";
@@ -21,7 +22,6 @@ import { refuseGroups } from "../run/training/option-checks.ts";
 import { regressionObjective } from "../run/training/regression.ts";
 import { runTraining } from "../run/training/run-training.ts";
 import type { Built, TrainingData } from "../run/training/technique.ts";
-import { adversarialWork } from "./adversarial.ts";
 import { certifiedWork, checkCertified } from "./certified.ts";
 import { checkCredit, creditWork } from "./credit.ts";
 import { withDenoisers } from "./denoisers.ts";
@@ -42,6 +42,7 @@ import { openProbes } from "./probing.ts";
 import { checkScheduleSearch } from "./schedule-search.ts";
 import { shiftWarning } from "./shift-warning.ts";
 import { searchedRate } from "./short-lives.ts";
+import { checkSmooth, howMoved, isSmooth, smoothObjective } from "./smooth-adversarial.ts";
 
 export type TrainContext = Context<typeof TRAIN>;
 
@@ -59,7 +60,8 @@ function checkOptions({ options, picks }: TrainContext): void {
   const { name } = method;
   checkCredit(picks.credit[0]!, name, options);
   if (options.adversarial) checkPgd(options);
-  checkCertified(options);
+  checkCertified(options, method);
+  checkSmooth(options, method);
   if (options.loss_balance !== "none" && (name !== "ce" || options.head === "sparse-etf"))
     throw new UserError(
       `--loss-balance ${options.loss_balance} weighs rows by their cross-entropy, and --${name === "ce" ? "head sparse-etf" : `loss ${name}`} trains by another loss`,
@@ -133,7 +135,7 @@ export function train(context: TrainContext): Promise<Outcome> {
       const balance = await balanceOf(built, options, seed);
       if (options.head === "etf") holdEtf(built, seed);
       const scaled = await outputScale(built, options);
-      const moved = await adversarialWork(model, source, options, seed);
+      const moved = await adversarialWork(model, source, options, { seed, ...howMoved(options) });
       const target = options.private_head;
       const second = target === undefined ? undefined : await PrivateHead.make(built, target, privateFrom);
       const chosen = ofRows(loss, model, options) ? chosenLoss(loss, model, source, options) : undefined;
@@ -156,6 +158,7 @@ export function train(context: TrainContext): Promise<Outcome> {
           [
             ...(searched ? [searched] : []),
             ...(own?.controllers ?? []),
+            ...courseOf(loss, built.steps),
             ...shiftWarning(options, context),
             ...fauLog(options, source, { model, pad: tools?.tokenizer?.pad ?? 0 }, context),
             ...(probing?.controllers ?? []),
@@ -174,13 +177,9 @@ export function train(context: TrainContext): Promise<Outcome> {
         ...moved,
         memory: { ...balance?.memory, ...moved?.memory, ...probing?.memory },
         free() {
-          balance?.free();
-          moved?.free();
-          second?.free();
+          for (const one of [balance, moved, second, probing, scaled]) one?.free();
           kept?.discard();
           for (const parameter of own?.extra ?? []) parameter.free();
-          probing?.free();
-          scaled?.free();
         },
       };
     },
@@ -189,6 +188,14 @@ export function train(context: TrainContext): Promise<Outcome> {
 
 const followed = (own: readonly Controller[], stream: Prequential | undefined) =>
   stream ? { controllers: [...own, stream], told: () => stream.told() } : { controllers: own };
+
+/** Gives programs the numbers of a loss that change with the steps. */
+function courseOf({ method, values }: Bound<LabelLoss>, steps: number): Controller[] {
+  const course = method.course?.(values);
+  if (!course) return [];
+  const numbers = (step: number) => course((step - 1) / steps);
+  return [{ name: "loss", values: numbers, state: () => null, load: () => {} }];
+}
 
 /** What is trained in the place of the labels' loss alone; undefined where nothing is. */
 async function otherWork(
@@ -218,6 +225,7 @@ const chosenLoss = (
     ...{ model, smoothing, zLoss, micro },
     counts: () => labelCounts(source, model.sizes.outputs),
     places: "examples" in source ? source.examples.map(({ place }) => place) : undefined,
+    follows: true,
   });
 
 interface ObjectiveParts {
@@ -272,11 +280,13 @@ function objectiveOf(
   }
   const classes = classLosses(model, options, seed);
   const { method } = loss;
-  if (classes && (weigher || method.name !== "ce"))
+  if (classes && (weigher || !chosen || (options.mixup > 0 && method.name !== "ce")))
     throw new UserError(
-      `--mixup and --contrastive do not go with ${weigher ? "--loss-balance" : `--loss ${method.name}`}`,
+      `--mixup and --contrastive do not go with ${weigher ? "--loss-balance" : options.head === "own" ? `--loss ${method.name}` : "--head sparse-etf"}`,
       "leave one of them out",
     );
+  if (isSmooth(options) && chosen)
+    return smoothObjective(model, { loss: chosen, weight: options.smooth_weight, rho: options.smooth_rho });
   const increments = chosenMask(model, source, options);
   if (options.head !== "sparse-etf")
     return crossEntropyObjective(model, {
@@ -288,8 +298,6 @@ function objectiveOf(
       `--head sparse-etf is trained by cross-entropy, and not by --loss ${method.name}`,
       "leave one out",
     );
-  if (classes)
-    throw new UserError("--mixup and --contrastive do not go with --head sparse-etf", "leave one of them out");
   if (increments)
     throw new UserError("--increment-mask and --head sparse-etf are two objectives", "leave one of them out");
   const { etf_sparsity: sparsity, etf_steps: steps } = options;

@@ -37,6 +37,7 @@ function wholeOf({ options, picks }: Pick<Asked, "options" | "picks">): string |
   const whole = wholeLoss(picks.loss[0]!.method);
   if (whole) return whole;
   if (options.mixup > 0 || options.contrastive > 0) return "--mixup and --contrastive join rows of all groups";
+  if (options.certified !== undefined) return "--certified has terms of whole batches";
   if (options.credit !== "backprop") return `--credit ${options.credit} has an objective of its own`;
   if (options.heads !== "one") return `--heads ${options.heads} has an objective of its own`;
   return options.head === "own" ? undefined : `--head ${options.head} has an objective of its own`;

@@ -1,6 +1,6 @@
 /** Options of `train`: those of every script that trains, its losses, and inputs that are moved against the model. */
 import type { Options } from "../method/options.ts";
-import { PGD } from "../run/adversarial/options.ts";
+import { ADVERSARIAL } from "../run/adversarial/options.ts";
 import { CLASS_LOSSES } from "../run/training/class-losses.ts";
 import { GRADIENT_RULE } from "../run/training/gradient-rule.ts";
 import { LABEL_LOSS } from "../run/training/label-loss.ts";
@@ -11,8 +11,6 @@ import { CREDIT } from "./credit.ts";
 import { DENOISING } from "./denoisers.ts";
 import { PROBING } from "./probing.ts";
 import { SCHEDULE_SEARCH } from "./schedule-search.ts";
-
-const needs = "adversarial";
 
 export const TRAIN = {
   ...RUN,
@@ -145,23 +143,26 @@ export const TRAIN = {
     help: "take away what the model says as it began; --no-output-centred scales the outputs as they are",
   },
   ...CLASS_LOSSES,
-  adversarial: {
-    type: "boolean",
-    default: false,
-    help: "train a classifier on inputs that are moved against it, anew at every step",
+  ...ADVERSARIAL,
+  adversarial_loss: {
+    type: "'moved' | 'smooth'",
+    default: "moved",
+    needs: "adversarial",
+    help: "what is minimised: the loss of moved rows, or that of rows as they are and how far their margins move",
   },
-  adversarial_share: {
-    type: "0 < number <= 1",
+  smooth_weight: {
+    type: "number >= 0",
     default: 1,
-    needs,
-    help: "share of the rows of a batch that are moved",
-    value: "F",
+    with: { adversarial_loss: "smooth" },
+    help: "weight of how far margins move",
+    value: "NU",
   },
-  pgd_norm: { ...PGD.pgd_norm, needs },
-  pgd_epsilon: { ...PGD.pgd_epsilon, needs },
-  pgd_steps: { ...PGD.pgd_steps, needs },
-  pgd_step_size: { ...PGD.pgd_step_size, needs },
-  pgd_random_start: { ...PGD.pgd_random_start, needs },
-  pgd_range: { ...PGD.pgd_range, needs },
+  smooth_rho: {
+    type: "number > 0",
+    default: 1,
+    with: { adversarial_loss: "smooth" },
+    help: "divides the margins that the loss of rows as they are reads",
+    value: "RHO",
+  },
   ...CERTIFIED,
 } as const satisfies Options;

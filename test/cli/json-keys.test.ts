@@ -106,6 +106,8 @@ const LINES = [
   "adapt gain tiny --data said.jsonl --reference ids.jsonl -o gained/",
   "adapt gain tiny --data said.jsonl --reference ids.jsonl -n",
   "adapt assign said.jsonl -o book.json",
+  "data environments --size 40 --rows 10 -o places.jsonl",
+  "adapt select places.jsonl --test places.jsonl -o selector.json",
   "adapt stream chooser --data decided.jsonl --method source -o streamed/",
   "adapt stream chooser --data decided.jsonl --method source -n",
   "evaluate stream chooser --data decided.jsonl --test-time source --stream continual --range 0,5",

@@ -66,7 +66,7 @@ export const OPTIMIZATION = {
     help: "weight decay times the schedule alone, whatever --lr is",
   },
   decay_all: { type: "boolean", default: false, help: "decay norms and biases too" },
-  clip: { type: "number >= 0", default: 0, help: "largest norm of the gradients; 0: no bound", value: "X" },
+  clip: { type: "number >= 0", default: 0, help: "largest gradient norm; 0: no bound", value: "X" },
   smoothing: { type: "0 <= number < 1", default: 0, help: "label smoothing", value: "X" },
   z_loss: { type: "number >= 0", default: 0, help: "weight of the squared log-partition", value: "X" },
 } as const satisfies Options;
