@@ -79,7 +79,7 @@ export interface Sensitivity {
   readonly rates: readonly { readonly rate: number; readonly loss: number; readonly score?: number }[];
 }
 
-/** One for each size, the smallest first. Throws UserError for a size with fewer than two rates, and for a rate twice. */
+/** One for each size, the smallest first. Throws UserError for a size of fewer than two rates, and for a rate twice. */
 export function sensitivities(runs: readonly Run[]): Sensitivity[] {
   const sizes = Map.groupBy(runs, ({ parameters }) => parameters);
   return [...sizes]

@@ -66,7 +66,7 @@ test("logs are read: held-out losses where there are some, and runs that broke o
     },
   ]);
   expect((await found("low.log")).err).toContain("a sweep has two logs or more");
-  expect((await found("low.log high.log --to 1000")).err).toContain("train them with --probe logits");
+  expect((await found("low.log high.log --to 1000")).err).toContain("bun run train --probe logits writes them");
   writeFileSync(join(folder, "other.log"), '{"event": "start", "script": "merge"}\n');
   expect((await found("low.log other.log")).err).toContain("other.log is no log of a training with steps");
 });

@@ -22,7 +22,7 @@ export async function lrSensitivity(context: Context): Promise<Outcome> {
   if (options.to !== undefined && ahead.length === 0)
     throw new UserError(
       "--to: scores are foreseen from two sizes of models or more, and their logs tell none",
-      "train them with --probe logits",
+      "bun run train --probe logits writes them to its log",
     );
   for (const { rate, score } of ahead)
     if (score > ALARM)

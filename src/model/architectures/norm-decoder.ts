@@ -8,8 +8,8 @@
  *   out   x + N(F(x))               as OLMo 2
  *
  * Kim et al., Peri-LN: Revisiting Layer Normalization in the Transformer Architecture, 2025,
- * https://arxiv.org/abs/2502.02732. `qk_norm` puts an RMSNorm on every head of q and k, as Qwen3; `base_width` multiplies
- * logits by base_width / hidden_size, the output scale of mu-parametrisation: Wortsman et al. 2023,
+ * https://arxiv.org/abs/2502.02732. `qk_norm` puts an RMSNorm on every head of q and k, as Qwen3; `base_width`
+ * multiplies logits by base_width / hidden_size, the output scale of mu-parametrisation: Wortsman et al. 2023,
  * https://arxiv.org/abs/2309.14322
  */
 import type { Architecture } from "../architecture.ts";
