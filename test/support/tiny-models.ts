@@ -71,6 +71,11 @@ export const TINY_NEOX: Readonly<Record<string, Json>> = {
 
 /** Decoders that differ from Llama in more than a bias or a norm. */
 export const TINY_DECODERS: Readonly<Record<string, Json>> = {
+  "norm-decoder, norms after sums, q and k normed, logits scaled": {
+    ...decoder,
+    ...{ model_type: "norm_decoder", norm_placement: "post", qk_norm: true, base_width: 12 },
+  },
+  "norm-decoder, norms before and after": { ...decoder, model_type: "norm_decoder", norm_placement: "peri" },
   gemma2: {
     ...decoder,
     model_type: "gemma2",
@@ -222,6 +227,11 @@ export const TINY_DELTA: Readonly<Record<string, Json>> = {
   qwen3_next: { ...DELTA, ...DELTA_EXPERTS, model_type: "qwen3_next" },
   qwen3_5_text: { ...DELTA, model_type: "qwen3_5_text", linear_num_key_heads: 4, tie_word_embeddings: true },
   qwen3_5_moe_text: { ...DELTA, ...DELTA_EXPERTS, model_type: "qwen3_5_moe_text", linear_conv_kernel_dim: 3 },
+};
+
+/** Language models that keep a state in all layers. */
+export const TINY_RECURRENT: Readonly<Record<string, Json>> = {
+  gru: { model_type: "gru", vocab_size: 50, hidden_size: 12, num_hidden_layers: 2, tie_word_embeddings: true },
 };
 
 /** Classifiers. */
