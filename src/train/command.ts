@@ -15,12 +15,14 @@ import { labelCounts, type ReadRows, readBatches } from "../run/training/batch-s
 import { classLosses } from "../run/training/class-losses.ts";
 import type { Controller } from "../run/training/controller.ts";
 import { crossEntropyObjective, type RowWeigher } from "../run/training/cross-entropy.ts";
+import { chosenModulation } from "../run/training/gradient-rule.ts";
 import { type HeldOutGroup, heldOutGroups, readHeldOut } from "../run/training/held-out.ts";
 import { type ChosenLoss, chooseLoss, type LabelLoss, type OwnLoss } from "../run/training/label-loss.ts";
 import type { Objective } from "../run/training/objective.ts";
 import { refuseGroups } from "../run/training/option-checks.ts";
 import { regressionObjective } from "../run/training/regression.ts";
 import { runTraining } from "../run/training/run-training.ts";
+import type { SourceModulation } from "../run/training/source-modulation.ts";
 import type { Built, TrainingData } from "../run/training/technique.ts";
 import { certifiedWork, checkCertified } from "./certified.ts";
 import { checkCredit, creditWork } from "./credit.ts";
@@ -142,12 +144,15 @@ export function train(context: TrainContext): Promise<Outcome> {
       const probing = await openProbes(context, source, built);
       const kept = context.dryRun ? undefined : openNumbers(chosen, textOutput);
       const own = await otherWork(context, built, source, { chosen, heads });
+      const modulation = chosenModulation(context.picks.gradient_rule, model);
       const mean =
         scaled?.objective ??
         own?.objective ??
-        objectiveOf(model, source, options, seed, { loss, chosen, weigher: balance?.weigher, second });
+        objectiveOf(model, source, options, seed, { loss, chosen, weigher: balance?.weigher, second, modulation });
       const extra = [...(balance?.extra ?? []), ...(second?.parameters ?? []), ...(own?.extra ?? [])];
-      const { objective, updates } = withGradientRules(context, built, source, { objective: mean, extra });
+      const { objective, updates } = withGradientRules(context, built, source, {
+        ...{ objective: mean, extra, modulation, isOwn: (scaled ?? own) !== undefined },
+      });
       const searched = options.schedule_search
         ? await searchedRate(context, built, { source, objective, heldOut: watched })
         : undefined;
@@ -233,6 +238,7 @@ interface ObjectiveParts {
   readonly chosen: ChosenLoss | undefined;
   readonly weigher: RowWeigher | undefined;
   readonly second: PrivateHead | undefined;
+  readonly modulation: SourceModulation | undefined;
 }
 
 /** Throws UserError for options that change what labels are learnt by. */
@@ -271,7 +277,7 @@ function objectiveOf(
   source: ReadRows,
   options: TrainContext["options"],
   seed: number,
-  { loss, chosen, weigher, second }: ObjectiveParts,
+  { loss, chosen, weigher, second, modulation }: ObjectiveParts,
 ): Objective<Batch> {
   const { smoothing, z_loss: zLoss, recompute } = options;
   if (model.task === "regressor") {
@@ -290,7 +296,7 @@ function objectiveOf(
   const increments = chosenMask(model, source, options);
   if (options.head !== "sparse-etf")
     return crossEntropyObjective(model, {
-      ...{ loss: chosen, smoothing, zLoss, recompute, increments, classes, weigher },
+      ...{ loss: chosen, smoothing, zLoss, recompute, increments, classes, weigher, modulation },
       ...{ balance: true, statistics: "batch", accuracy: options.prequential },
     });
   if (method.name !== "ce")

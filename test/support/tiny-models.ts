@@ -224,6 +224,11 @@ export const TINY_DELTA: Readonly<Record<string, Json>> = {
   qwen3_5_moe_text: { ...DELTA, ...DELTA_EXPERTS, model_type: "qwen3_5_moe_text", linear_conv_kernel_dim: 3 },
 };
 
+/** Language models that keep a state in all layers. */
+export const TINY_RECURRENT: Readonly<Record<string, Json>> = {
+  gru: { model_type: "gru", vocab_size: 50, hidden_size: 12, num_hidden_layers: 2, tie_word_embeddings: true },
+};
+
 /** Classifiers. */
 export const TINY_EXAMPLES: Readonly<Record<string, Json>> = {
   vit: {
