@@ -13,6 +13,7 @@ import {
   GRAM,
   IMATRIX,
   LIFELONG,
+  LR_SENSITIVITY,
   PERMUTATION,
   TEST_STREAM,
   TWO_PHASE,
@@ -49,6 +50,17 @@ await script({
       output: "none",
       options: PERMUTATION,
       run: async (context) => (await import("../src/evaluate/commands/permutation.ts")).permutation(context),
+    }),
+    "lr-sensitivity": command({
+      about: "Tell how much trainings lose where the learning rate is not the best one, from the logs of a sweep.",
+      args: "<log> [...logs]",
+      examples: [
+        "bun run evaluate lr-sensitivity low.log mid.log high.log",
+        "bun run evaluate lr-sensitivity low.log mid.log high.log --json",
+      ],
+      output: "text",
+      options: LR_SENSITIVITY,
+      run: async (context) => (await import("../src/evaluate/commands/lr-sensitivity.ts")).lrSensitivity(context),
     }),
     "gen-dynamics": command({
       about: "Tell how the test error of a linear model falls and rises as it learns, in theory and as it is measured.",
