@@ -141,6 +141,8 @@ const LINES = [
   "evaluate permutation --k 2 -n",
   "evaluate gen-dynamics --inputs 10 --draws 1 --times 1",
   "evaluate gen-dynamics -n",
+  `train tiny/ --data said.jsonl ${FEW} --lr 1e-2 --log fast.log -o fast/`,
+  "evaluate lr-sensitivity run.log fast.log",
   "evaluate tiny --data said.jsonl --probe variance-growth",
   "evaluate tiny --data said.jsonl --probe kernel-alignment --kernel-alignment-columns 2",
   `adapt tiny --tasks said.jsonl,ids.jsonl ${FEW} --log stream.log -o learned-twice/`,

@@ -14,9 +14,9 @@ const STUDENTS = {
 const COLUMNS = ["accuracy", "attacked", "mean"] as const;
 
 const bounds: Readonly<Record<string, Bound>> = {
-  "mtard − student of the clean teacher, mean": { above: 0.05 },
-  "mtard − student of the robust teacher, mean": {},
-  "mtard − weights of a half, mean": {},
+  "mtard − student of the clean teacher: mean": { above: 0.05 },
+  "mtard − student of the robust teacher: mean": {},
+  "mtard − weights of a half: mean": {},
 };
 
 export const experiment: Experiment = {
@@ -66,9 +66,9 @@ have 32 units, ${LEARNING} steps of 50 rows and no labels. *Mean* is that of bot
       const own = mean("of both, balanced (mtard)");
       return {
         ...figures,
-        "mtard − student of the clean teacher, mean": own - mean("student of the clean teacher"),
-        "mtard − student of the robust teacher, mean": own - mean("student of the robust teacher, moved rows"),
-        "mtard − weights of a half, mean": own - mean("of both, weights of a half"),
+        "mtard − student of the clean teacher: mean": own - mean("student of the clean teacher"),
+        "mtard − student of the robust teacher: mean": own - mean("student of the robust teacher, moved rows"),
+        "mtard − weights of a half: mean": own - mean("of both, weights of a half"),
       };
     }),
 };
