@@ -1,6 +1,6 @@
 /**
- * Heads of domains that go on learning: every head, or the shared one, or their mixture says what a row is, and where it
- * is sure, heads learn that by cross-entropy. Zhang et al., "Domain-Specific Risk Minimization", KDD 2023,
+ * Heads of domains that go on learning: every head, or the shared one, or their mixture says what a row is, and where
+ * it is sure, heads learn that by cross-entropy. Zhang et al., "Domain-Specific Risk Minimization", KDD 2023,
  * https://arxiv.org/abs/2208.08661
  *
  *   p = sum_i w_i p_i, w_i in proportion to H(p_i)^-gamma     (model/blocks/domain-heads.ts)
