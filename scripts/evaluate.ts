@@ -13,6 +13,7 @@ import {
   GRAM,
   IMATRIX,
   LIFELONG,
+  LR_SENSITIVITY,
   PERMUTATION,
   TEST_STREAM,
   TWO_PHASE,
@@ -49,6 +50,17 @@ await script({
       output: "none",
       options: PERMUTATION,
       run: async (context) => (await import("../src/evaluate/commands/permutation.ts")).permutation(context),
+    }),
+    "lr-sensitivity": command({
+      about: "Tell how much trainings lose where the learning rate is not the best one, from the logs of a sweep.",
+      args: "<log> [...logs]",
+      examples: [
+        "bun run evaluate lr-sensitivity low.log mid.log high.log",
+        "bun run evaluate lr-sensitivity low.log mid.log high.log --json",
+      ],
+      output: "text",
+      options: LR_SENSITIVITY,
+      run: async (context) => (await import("../src/evaluate/commands/lr-sensitivity.ts")).lrSensitivity(context),
     }),
     "gen-dynamics": command({
       about: "Tell how the test error of a linear model falls and rises as it learns, in theory and as it is measured.",
@@ -95,7 +107,7 @@ block of training has one task, a block of tests any number of them.`,
       ],
       notes: `continual: one corruption after the other; gradual: each at severity 1 to 5 and back; recurring: continual --repetitions times; mixed:
 all rows in one random order. Every method begins each stream at the source model. collapse is the error of the last repetition less
-that of the first; top class is the share of the answer that is given most; source is the error on the clean rows after the stream.
+that of the first; top class is the share of the answer that is given most; clean is the error on the clean rows after the stream.
 --lr is that of all methods, each has its own when it is left out.`,
       run: async (context) => (await import("../src/evaluate/commands/stream.ts")).evaluateStream(context),
     }),

@@ -162,6 +162,15 @@ export const PERMUTATION = {
   },
 } as const satisfies Options;
 
+/** Options of `evaluate lr-sensitivity`. */
+export const LR_SENSITIVITY = {
+  to: {
+    type: "number > 0",
+    value: "N",
+    help: "parameters of a larger model, whose scores of attention are foreseen from logs with --probe logits",
+  },
+} as const satisfies Options;
+
 /** Options of `evaluate gen-dynamics`. */
 export const GEN_DYNAMICS = {
   ratio: { type: "number > 0", default: 1, value: "A", help: "samples for each input" },

@@ -55,6 +55,11 @@ export const OPTIMIZATION = {
     help: "learning rate of each block over that of the block above it; embeddings are below the first, heads and last norms above the last",
     value: "RATIO",
   },
+  mu_base_width: {
+    type: "number.integer >= 1",
+    help: "width at which the rate was found: hidden matrices learn at this over the model's width times the rate, and outputs are scaled so",
+    value: "W",
+  },
   independent_decay: {
     type: "boolean",
     default: false,
