@@ -3,6 +3,7 @@
  * between steps.
  */
 import type { Batch } from "../data/batch.ts";
+import { UserError } from "../errors.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { keyedNormals } from "../keyed-random.ts";
 import type { Bound } from "../method/bind.ts";
@@ -11,6 +12,7 @@ import type { Adaptive } from "../run/training/adaptive.ts";
 import { type BatchSource, labelCounts, type ReadRows } from "../run/training/batch-source.ts";
 import type { Controller } from "../run/training/controller.ts";
 import { chooseLoss, type LabelLoss } from "../run/training/label-loss.ts";
+import type { Mixing } from "../run/training/mixup.ts";
 import type { Built, Opened, TrainingData, Work } from "../run/training/technique.ts";
 import { Parameter } from "../tensor/parameter.ts";
 import { sizeOf } from "../tensor/tensor.ts";
@@ -64,6 +66,7 @@ export async function setUpTraining(
     source: batchesFor(run, choices, data, built, loaded.models[0]),
     objective: distillObjective({
       model,
+      mixing: mixingOf(run, model),
       chosen,
       teachers,
       extra,
@@ -90,6 +93,17 @@ export async function setUpTraining(
       for (const parameter of extra.values()) parameter.free();
     },
   };
+}
+
+/** How rows are mixed; undefined where they are not. Throws UserError for a model that is no classifier. */
+function mixingOf({ options, seed }: DistillRun, model: Model): Mixing | undefined {
+  if (options.mixup === 0) return undefined;
+  if (model.task !== "classifier")
+    throw new UserError(
+      `--mixup is for classifiers, and ${model.architecture.name} is a ${model.task}`,
+      "leave it out",
+    );
+  return { beta: options.mixup, keep: options.mixup_keep, seed };
 }
 
 /** The batches of data with completions that are sampled, each prepared for the teachers. */
