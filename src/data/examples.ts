@@ -5,6 +5,7 @@ import type { ExampleInput, NumbersInput, PairInput } from "./batch.ts";
 import type { GroupReference } from "./groups.ts";
 import { type ReadOptions, readRows } from "./read-rows.ts";
 import { kindOf } from "./row-fields.ts";
+import { rowWeight } from "./row-weight.ts";
 import { IGNORED, type LocatedRow } from "./rows.ts";
 import { longestFirst } from "./shorten.ts";
 import type { Sentences } from "./tokenization/sentence-template.ts";
@@ -17,6 +18,8 @@ export type Example = ExampleInput & {
   readonly place: string;
   /** Numbers to predict. */
   readonly y?: Float32Array;
+  /** How much it weighs in the mean of a training's loss; 1 when left out. */
+  readonly weight?: number;
 };
 
 /** What a classifier takes. */
@@ -79,18 +82,20 @@ export async function loadExamples(
   for (const [group, source] of groups.entries()) {
     for await (const located of readRows(source, options)) {
       const { place } = located;
+      const found = rowWeight(located);
+      const weight = found === undefined ? {} : { weight: found };
       if (reader.text && reader.pairs) {
-        examples.push({ pair: pairOf(located, reader.text), label: 0, group, place });
+        examples.push({ pair: pairOf(located, reader.text), label: 0, group, place, ...weight });
         continue;
       }
       if (reader.text) {
         const tokens = sentencesOf(located, reader.text);
-        examples.push({ tokens, label: textLabel(located, reader, reader.text), group, place });
+        examples.push({ tokens, label: textLabel(located, reader, reader.text), group, place, ...weight });
         continue;
       }
       const numbers = numbersOf(located, reader, shape);
       shape ??= numbers.shape;
-      examples.push({ ...numbers, group, place });
+      examples.push({ ...numbers, group, place, ...weight });
     }
   }
   return examples;

@@ -3,7 +3,7 @@
  * labels, as means over the rows that count.
  */
 import { type Batch, batchKey, isPairs, isTokens } from "../data/batch.ts";
-import { meanWeights } from "../data/targets.ts";
+import { lossWeights } from "../data/targets.ts";
 import type { Bound } from "../method/bind.ts";
 import type { Model, Recorded } from "../model/model.ts";
 import { fillInputs, fillTargets, recordInputs, recordTargets } from "../run/batch-programs.ts";
@@ -106,7 +106,7 @@ export function distillObjective(setup: DistillSetup): Objective<Batch> {
 
     fill(program, batch, total, part) {
       fillInputs(program, batch);
-      program.write("weights", meanWeights(fillTargets(program, batch), total));
+      program.write("weights", lossWeights(batch, fillTargets(program, batch), total));
       for (const teacher of askedFor(part)) teacher.fill?.(program, batch);
       if (!setup.mixing) return;
       if (isTokens(batch) || isPairs(batch)) throw new TypeError("only examples have classes");
