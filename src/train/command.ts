@@ -256,9 +256,9 @@ function objectiveOf(
     checkRegression(options, weigher);
     return regressionObjective(model, loss);
   }
-  const classes = classLosses(model, options, seed);
   const { method } = loss;
-  if (classes && (weigher || method.name !== "ce"))
+  const classes = classLosses(model, options, seed, method.mixed ? chosen : undefined);
+  if (classes && (weigher || (method.name !== "ce" && !method.mixed)))
     throw new UserError(
       `--mixup and --contrastive do not go with ${weigher ? "--loss-balance" : `--loss ${method.name}`}`,
       "leave one of them out",
