@@ -35,6 +35,7 @@ const SIZES = {
     num_labels: 2,
     input_size: 4,
     hidden_sizes: [4],
+    depths: [1],
   },
 };
 

@@ -6,7 +6,18 @@
  *   bun run adapt extract math/ --base base/ --rank 16 -o math-lora/
  *   bun run adapt combine math-lora/ code-lora/ --method ties-svd --weight 0.6,0.4 -o both-lora/
  */
-import { ADAPT, ASSIGN, COMBINE, EXTRACT, FLATTEN, FUSE, GAIN, RESIZE, TEST_STREAM } from "../src/adapt/options.ts";
+import {
+  ADAPT,
+  ASSIGN,
+  COMBINE,
+  EXTRACT,
+  FLATTEN,
+  FUSE,
+  GAIN,
+  RESIZE,
+  SELECT,
+  TEST_STREAM,
+} from "../src/adapt/options.ts";
 import { command, script } from "../src/cli/script.ts";
 
 await script({
@@ -112,6 +123,17 @@ that is written has the weights that gave the last answers: of methods with a te
       output: "none",
       options: ASSIGN,
       run: async (context) => (await import("../src/adapt/commands/assign.ts")).assign(context),
+    }),
+    select: command({
+      about: "Choose which values to trust in new environments, by statistics of their unlabelled rows.",
+      args: "[rows]",
+      examples: [
+        "bun run adapt select places.jsonl --test elsewhere.jsonl",
+        "bun run adapt select places.jsonl --test elsewhere.jsonl --sets 0 --sets 0,1 --gate nearest -o selector.json",
+      ],
+      output: "none",
+      options: SELECT,
+      run: async (context) => (await import("../src/adapt/commands/select.ts")).select(context),
     }),
     resize: command({
       about: "Bring an adapter to another rank.",

@@ -7,7 +7,17 @@
  */
 import { command, script } from "../src/cli/script.ts";
 import { TASK_NOTES } from "../src/evaluate/harness/metrics.ts";
-import { EVALUATE, GRAM, IMATRIX, LIFELONG, PERMUTATION, TEST_STREAM, TWO_PHASE } from "../src/evaluate/options.ts";
+import {
+  EVALUATE,
+  GEN_DYNAMICS,
+  GRAM,
+  IMATRIX,
+  LIFELONG,
+  LR_SENSITIVITY,
+  PERMUTATION,
+  TEST_STREAM,
+  TWO_PHASE,
+} from "../src/evaluate/options.ts";
 
 await script({
   name: "evaluate",
@@ -40,6 +50,27 @@ await script({
       output: "none",
       options: PERMUTATION,
       run: async (context) => (await import("../src/evaluate/commands/permutation.ts")).permutation(context),
+    }),
+    "lr-sensitivity": command({
+      about: "Tell how much trainings lose where the learning rate is not the best one, from the logs of a sweep.",
+      args: "<log> [...logs]",
+      examples: [
+        "bun run evaluate lr-sensitivity low.log mid.log high.log",
+        "bun run evaluate lr-sensitivity low.log mid.log high.log --json",
+      ],
+      output: "text",
+      options: LR_SENSITIVITY,
+      run: async (context) => (await import("../src/evaluate/commands/lr-sensitivity.ts")).lrSensitivity(context),
+    }),
+    "gen-dynamics": command({
+      about: "Tell how the test error of a linear model falls and rises as it learns, in theory and as it is measured.",
+      examples: [
+        "bun run evaluate gen-dynamics --ratio 1 --inputs 60 --draws 4",
+        "bun run evaluate gen-dynamics --ratio 0.5 --start 1 --draws 0 --json",
+      ],
+      output: "none",
+      options: GEN_DYNAMICS,
+      run: async (context) => (await import("../src/evaluate/commands/gen-dynamics.ts")).genDynamics(context),
     }),
     lifelong: command({
       about: "Measure a log of alternating blocks of training and tests: what was kept, transferred and recovered.",

@@ -305,3 +305,31 @@ export const ADAPT = {
   ...CLASS_LOSSES,
   ...STREAM,
 } as const satisfies Options;
+
+/** Of `adapt select`. */
+export const SELECT = {
+  test: {
+    type: "string",
+    required: true,
+    value: "FILE",
+    help: "rows of new environments; where they have y, the risk is told",
+  },
+  sets: {
+    type: "string[]",
+    value: "PLACES",
+    help: "places of the values of a candidate, from 0, such as 0,2; all sets of up to five values when left out",
+  },
+  gate: {
+    type: "'softmax' | 'nearest'",
+    default: "softmax",
+    help: "what chooses: a softmax regression on an environment's statistics, or the nearest known environment",
+  },
+  soft: { type: "boolean", default: false, help: "answer by the mixture of the sets, not by the likeliest alone" },
+  ridge: {
+    type: "number >= 0",
+    default: 1e-6,
+    value: "R",
+    help: "penalty of the fits, as a share of the values' squares",
+  },
+  decay: { type: "number >= 0", default: 1e-3, value: "W", help: "penalty of the gate's weights" },
+} as const satisfies Options;

@@ -124,6 +124,8 @@ export interface NumbersBatch extends LabelledRows {
   readonly shape: readonly number[];
   /** (B, ...shape) */
   readonly x: Float32Array;
+  /** How many of the last rows are the others once more, moved against a model; 0 when left out. */
+  readonly moved?: number;
   /** (B, K): what a regressor is to predict. */
   readonly y?: Float32Array;
 }

@@ -3,6 +3,7 @@ import type { Context, Outcome } from "../cli/context.ts";
 import type { Batch } from "../data/batch.ts";
 import { UserError } from "../errors.ts";
 import { bind } from "../method/bind.ts";
+import { checkPgd } from "../run/adversarial/options.ts";
 import { readBatches } from "../run/training/batch-source.ts";
 import { runTraining } from "../run/training/run-training.ts";
 import { chooseRoles } from "./choices.ts";
@@ -13,6 +14,7 @@ import { type DistillData, openTeachers, setUpTraining } from "./training.ts";
 export async function distill(context: Context<typeof DISTILL, "distill">): Promise<Outcome> {
   const { options } = context;
   const loss = context.picks.loss[0]!;
+  if (options.adversarial) checkPgd(options);
   const choices = await chooseRoles(context, context.args, bind(context.method!, context.settings));
   return runTraining<Batch, DistillData>(context, {
     script: "distill",

@@ -28,6 +28,8 @@ export interface Rows<O extends Options = Options> {
   readonly targets: Tensor;
   /** (n, C): what the student's head reads. */
   readonly hidden: Tensor;
+  /** (n) 1 of rows that are moved against the student, else 0; of methods with `beside`, where rows are. */
+  readonly moved?: Tensor | undefined;
   readonly values: Values<O>;
   /** Parameters of the method's own, by name. */
   extra(name: string): Tensor;
@@ -77,6 +79,8 @@ export interface DistillMethod<O extends Options = Options> extends MethodInfo<O
   readonly weights?: Partial<LossWeights>;
   /** Values of the script's options when they do not say. */
   readonly defaults?: Partial<Pick<Values<typeof DISTILL>, "teacher_samples">>;
+  /** Whether --adversarial gives it rows as they are and, after them, moved; else moved ones in their place. */
+  readonly beside?: true;
   /** What it changes of the frame. */
   readonly needs?: readonly AnyCapability[];
   /** Loss of every row of logits (n). */

@@ -49,6 +49,10 @@ export interface DistillSetup {
 const LABELS = "labels";
 const DISTILL = "distill";
 
+const MOVED = "moved";
+
+const movedRows = (batch: Batch): number => ("moved" in batch ? (batch.moved ?? 0) : 0);
+
 /** One recording: what student and teachers say, and the tensors that losses are made of. */
 interface Recording {
   readonly rec: Recorder;
@@ -56,6 +60,8 @@ interface Recording {
   readonly heard: readonly RecordedTeacher[];
   readonly weights: LossWeights;
   readonly targets: Tensor;
+  /** (N) 1 where a row is moved, of batches that have both. */
+  readonly moved: Tensor | undefined;
   readonly notes: RowMetrics;
   extra(name: string): Tensor;
 }
@@ -85,6 +91,7 @@ export function distillObjective(setup: DistillSetup): Objective<Batch> {
         heard: askedFor(part).map((teacher) => teacher.record(rec, inputs, batch, replace)),
         weights: weightsOf(part),
         targets: recordTargets(rec, batch),
+        moved: movedRows(batch) > 0 ? rec.input(MOVED, [batch.rows]) : undefined,
         notes: new RowMetrics(rec),
         extra: (name) => rec.parameter(extra.get(name)!),
       };
@@ -107,6 +114,8 @@ export function distillObjective(setup: DistillSetup): Objective<Batch> {
     fill(program, batch, total, part) {
       fillInputs(program, batch);
       program.write("weights", lossWeights(batch, fillTargets(program, batch), total));
+      if (program.takes(MOVED))
+        program.write(MOVED, new Float32Array(batch.rows).fill(1, batch.rows - movedRows(batch)));
       for (const teacher of askedFor(part)) teacher.fill?.(program, batch);
       if (!setup.mixing) return;
       if (isTokens(batch) || isPairs(batch)) throw new TypeError("only examples have classes");
@@ -121,24 +130,25 @@ function rowLosses(setup: DistillSetup, recording: Recording): Tensor {
   const { method } = setup.chosen;
   const other = setup.mixing ? otherLabels(recording.rec, recording.targets.shape[0]!) : undefined;
   const mixed = other ? [other.others, other.shares, other.rests, other.apart] : [];
-  const { rec, student, heard, weights, targets, notes } = recording;
+  const { rec, student, heard, weights, targets, moved, notes } = recording;
   return chunkedHead(rec, {
     hidden: student.hidden,
     head: student.head,
     width: Math.max(model.sizes.outputs, ...(heard.length > 0 ? teachers : []).map(({ sizes }) => sizes?.outputs ?? 0)),
-    along: [targets, ...mixed, ...heard.flatMap(({ along }) => along)],
+    along: [targets, ...mixed, ...(moved ? [moved] : []), ...heard.flatMap(({ along }) => along)],
     loss(logits, [labels, ...all], hidden) {
-      const rest = all.slice(mixed.length);
+      const more = all.slice(mixed.length);
+      const [own, rest] = moved ? [more[0], more.slice(1)] : [undefined, more];
       notes.chunk(labels!);
       const terms: Tensor[] = [];
       if (weights.labels > 0) {
-        const own = labelLoss(setup, rec, method.scores?.(rec, logits) ?? logits, labels!, all);
+        const ofLabels = labelLoss(setup, rec, method.scores?.(rec, logits) ?? logits, labels!, all);
         const plain = !setup.mixing && !method.scores && (setup.loss?.loss.method.softens ?? true);
-        notes.add(plain ? "cross_entropy" : "label_loss", own);
-        terms.push(scale(rec, own, weights.labels));
+        notes.add(plain ? "cross_entropy" : "label_loss", ofLabels);
+        terms.push(scale(rec, ofLabels, weights.labels));
       }
       if (setup.chosen.method.rows && weights.distill > 0)
-        terms.push(...methodLosses(setup, recording, { logits, labels: labels!, hidden, rest }));
+        terms.push(...methodLosses(setup, recording, { logits, labels: labels!, hidden, moved: own, rest }));
       if (terms.length === 0) return scale(rec, crossEntropy(rec, logits, labels!), 0);
       return terms.reduce((a, b) => add(rec, a, b));
     },
@@ -158,6 +168,7 @@ interface Chunk {
   readonly logits: Tensor;
   readonly labels: Tensor;
   readonly hidden: Tensor;
+  readonly moved: Tensor | undefined;
   readonly rest: readonly Tensor[];
 }
 
@@ -165,7 +176,7 @@ interface Chunk {
 function methodLosses(
   { chosen: { method, values }, parts = [] }: DistillSetup,
   { rec, heard, weights, notes, extra }: Recording,
-  { logits, labels, hidden, rest }: Chunk,
+  { logits, labels, hidden, moved, rest }: Chunk,
 ): Tensor[] {
   const seen = split(heard, rest);
   const student = heard[0]!.student(rec, logits, seen[0]!);
@@ -175,6 +186,7 @@ function methodLosses(
     teachers: theirs.map((x) => (x.needsGrad ? stopGradient(rec, x) : x)),
     targets: heard[0]!.targets?.(seen[0]!) ?? labels,
     hidden,
+    moved,
     values,
     extra,
     note: (name, x) => notes.add(name, x),

@@ -1,6 +1,7 @@
 /** Options of `distill` and its sub-command, besides those of a method. */
 import { READING } from "../data/options.ts";
 import type { Options } from "../method/options.ts";
+import { ADVERSARIAL } from "../run/adversarial/options.ts";
 import { GRADIENT_RULE } from "../run/training/gradient-rule.ts";
 import { LABEL_LOSS } from "../run/training/label-loss.ts";
 import { MIXUP } from "../run/training/mixup.ts";
@@ -25,6 +26,11 @@ export const DISTILL = {
   mixup_keep: MIXUP.mixup_keep,
   ...GRADIENT_RULE,
   ...SAMPLES,
+  ...ADVERSARIAL,
+  adversarial: {
+    ...ADVERSARIAL.adversarial,
+    help: "rows of numbers are moved against the student, anew at every step; mtard shows them to all teachers but the first",
+  },
 } as const satisfies Options;
 
 /** Options of `distill cache`. */

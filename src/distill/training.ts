@@ -8,6 +8,7 @@ import type { Gpu } from "../gpu/gpu.ts";
 import { keyedNormals } from "../keyed-random.ts";
 import type { Bound } from "../method/bind.ts";
 import type { Model } from "../model/model.ts";
+import { adversarialWork } from "../run/adversarial/training-work.ts";
 import type { Adaptive } from "../run/training/adaptive.ts";
 import { type BatchSource, labelCounts, type ReadRows } from "../run/training/batch-source.ts";
 import type { Controller } from "../run/training/controller.ts";
@@ -54,6 +55,7 @@ export async function setUpTraining(
   const { chosen, weights, parts } = choices;
   const { method, values } = chosen;
   const { gpu, model, steps } = built;
+  const moved = await adversarialWork(model, data.source, options, { seed, beside: method.beside === true });
   const loaded = await data.teachers.load(built);
   const { teachers, models } = loaded;
   const speaks = teachers[0]?.sizes;
@@ -79,10 +81,11 @@ export async function setUpTraining(
     packs: options.pack,
     ...(data.teachers.prepare ? { refuses: "what the teachers say is prepared for whole batches" } : {}),
     ...(options.mixup > 0 ? { refuses: "--mixup joins rows of all groups" } : {}),
+    ...(moved ? { refuses: "rows are moved in whole batches" } : {}),
     ...{ gpu, parameters: [...model.trainable(), ...besides], seed },
   });
   return {
-    source: batchesFor(run, choices, data, built, loaded.models[0]),
+    source: moved?.source ?? batchesFor(run, choices, data, built, loaded.models[0]),
     objective,
     extra: besides,
     controllers: adaptive ? [controllerOf(adaptive)] : [],
@@ -90,12 +93,13 @@ export async function setUpTraining(
       ...updates,
       ...parts.flatMap((part) => part.updates?.(gpu, [...model.trainable(), ...extra.values()]) ?? []),
     ],
-    memory: held > 0 ? { teachers: held } : {},
+    memory: { ...(held > 0 ? { teachers: held } : {}), ...moved?.memory },
     end: async (lineage) => {
       const ending = { ...loaded, lineage };
       for (const part of parts) await part.end?.(ending);
     },
     free: () => {
+      moved?.free();
       for (const teacher of teachers) teacher.free();
       for (const parameter of extra.values()) parameter.free();
     },
@@ -105,6 +109,8 @@ export async function setUpTraining(
 /** How rows are mixed; undefined where they are not. Throws UserError for a model that is no classifier. */
 function mixingOf({ options, seed }: DistillRun, model: Model): Mixing | undefined {
   if (options.mixup === 0) return undefined;
+  if (options.adversarial)
+    throw new UserError("--adversarial moves rows, and --mixup mixes them with others", "leave one of them out");
   if (model.task !== "classifier")
     throw new UserError(
       `--mixup is for classifiers, and ${model.architecture.name} is a ${model.task}`,

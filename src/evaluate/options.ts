@@ -162,6 +162,36 @@ export const PERMUTATION = {
   },
 } as const satisfies Options;
 
+/** Options of `evaluate lr-sensitivity`. */
+export const LR_SENSITIVITY = {
+  to: {
+    type: "number > 0",
+    value: "N",
+    help: "parameters of a larger model, whose scores of attention are foreseen from logs with --probe logits",
+  },
+} as const satisfies Options;
+
+/** Options of `evaluate gen-dynamics`. */
+export const GEN_DYNAMICS = {
+  ratio: { type: "number > 0", default: 1, value: "A", help: "samples for each input" },
+  teacher: { type: "number >= 0", default: 1, value: "VAR", help: "variance of the teacher's weights" },
+  noise: { type: "number >= 0", default: 0.2, value: "VAR", help: "variance of the noise on its answers" },
+  start: { type: "number >= 0", default: 0, value: "VAR", help: "variance of the student's weights at the beginning" },
+  inputs: { type: "1 <= number.integer <= 2000", default: 200, value: "N", help: "inputs of what is measured" },
+  draws: {
+    type: "number.integer >= 0",
+    default: 20,
+    value: "COUNT",
+    help: "draws of teacher and samples that are measured; 0: theory alone",
+  },
+  times: {
+    type: "number[]",
+    default: [0.5, 1, 2, 5, 10, 20],
+    value: "T",
+    help: "times that are told, rising; 1 is the time in which a direction of eigenvalue 1 comes to 1 / e",
+  },
+} as const satisfies Options;
+
 /** Options of `evaluate lifelong`. */
 export const LIFELONG = {
   expert: {

@@ -28,6 +28,7 @@ export const FOLDERS = {
   optimizer: ["train/methods/optimizers"],
   schedule: ["train/methods/schedules"],
   loss: ["train/methods/losses"],
+  credit: ["train/methods/credits"],
   "training-probe": ["train/methods/probes"],
   verifier: ["align/methods/verifiers"],
   task: ["data/tasks"],

@@ -165,6 +165,15 @@ export class ConfigReader {
     return value as Json;
   }
 
+  /** A list of objects; `fallback` where the key is missing or null. */
+  objects(key: string, fallback: readonly Json[]): readonly Json[] {
+    if (!this.has(key)) return fallback;
+    const value = this.#json[key];
+    const isObject = (one: unknown): one is Json => typeof one === "object" && one !== null && !Array.isArray(one);
+    if (!Array.isArray(value) || !value.every(isObject)) this.#refuse(key, "a list of objects");
+    return value;
+  }
+
   /** Refuses a value that would change the equations from those of the architecture's file. */
   only(key: string, expected: unknown, fallback: unknown = expected): void {
     const value = this.has(key) ? this.#json[key] : fallback;

@@ -23,7 +23,7 @@ import { fillInputs, fillTargets, recordInputs, recordTargets } from "../run/bat
 import { expectBounds, inputBox, lowerMargins, worstLogits } from "../run/certifying/margins.ts";
 import type { ReadRows } from "../run/training/batch-source.ts";
 import type { Controller } from "../run/training/controller.ts";
-import { type ChosenLoss, labelRows, wholeBatch } from "../run/training/label-loss.ts";
+import { type ChosenLoss, type LabelLoss, labelRows, wholeBatch } from "../run/training/label-loss.ts";
 import { type Objective, ofBatch, type RecordedLoss } from "../run/training/objective.ts";
 import { relu } from "../tensor/ops/activation.ts";
 import {
@@ -164,14 +164,17 @@ export function certifiedObjective(model: Model, { loss, range, regularized }: C
 }
 
 /** Throws UserError for options that say otherwise what inputs are, or what they are trained by. */
-export function checkCertified(options: Values<typeof TRAIN>): void {
+export function checkCertified(options: Values<typeof TRAIN>, loss: LabelLoss): void {
   if (options.certified === undefined) return;
   checkRange(options.certified_range, "--certified-range");
   const others = {
+    [`--loss ${loss.name}`]: loss.own !== undefined,
     "--adversarial": options.adversarial,
     "--mixup": options.mixup > 0,
     "--contrastive": options.contrastive > 0,
-    "--head": options.head !== "own",
+    [`--head ${options.head}`]: options.head !== "own",
+    "--heads per-domain": options.heads === "per-domain",
+    [`--credit ${options.credit}`]: options.credit !== "backprop",
     "--loss-balance": options.loss_balance !== "none",
     "--adapter": options.adapter !== undefined,
     "--lora": options.lora,

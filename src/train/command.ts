@@ -10,21 +10,25 @@ import { UserError } from "../errors.ts";
 import type { Bound } from "../method/bind.ts";
 import type { Model } from "../model/model.ts";
 import { checkPgd } from "../run/adversarial/options.ts";
+import { adversarialWork } from "../run/adversarial/training-work.ts";
 import { labelCounts, type ReadRows, readBatches } from "../run/training/batch-source.ts";
 import { classLosses } from "../run/training/class-losses.ts";
 import type { Controller } from "../run/training/controller.ts";
 import { crossEntropyObjective, type RowWeigher } from "../run/training/cross-entropy.ts";
+import { chosenModulation } from "../run/training/gradient-rule.ts";
 import { type HeldOutGroup, heldOutGroups, readHeldOut } from "../run/training/held-out.ts";
 import { type ChosenLoss, chooseLoss, type LabelLoss, type OwnLoss } from "../run/training/label-loss.ts";
 import type { Objective } from "../run/training/objective.ts";
 import { refuseGroups } from "../run/training/option-checks.ts";
 import { regressionObjective } from "../run/training/regression.ts";
 import { runTraining } from "../run/training/run-training.ts";
+import type { SourceModulation } from "../run/training/source-modulation.ts";
 import type { Built, TrainingData } from "../run/training/technique.ts";
-import { adversarialWork } from "./adversarial.ts";
 import { certifiedWork, checkCertified } from "./certified.ts";
+import { checkCredit, creditWork } from "./credit.ts";
 import { withDenoisers } from "./denoisers.ts";
 import { type PerDomain, perDomain } from "./domain-heads.ts";
+import { holdEtf } from "./etf-head.ts";
 import { fixedHeadObjective } from "./fixed-head.ts";
 import { withGradientRules } from "./gradient-rules.ts";
 import { chosenMask, withPromptsChanged } from "./increments.ts";
@@ -32,6 +36,7 @@ import { openNumbers } from "./kept-numbers.ts";
 import { fauLog } from "./log-fau.ts";
 import { lossBalance } from "./loss-balance.ts";
 import type { TRAIN } from "./options.ts";
+import { heldByScale, outputScale } from "./output-scale.ts";
 import { ownLoss } from "./own-loss.ts";
 import { checkPrequential, Prequential } from "./prequential.ts";
 import { openPrivate, PrivateHead } from "./private-head.ts";
@@ -39,6 +44,7 @@ import { openProbes } from "./probing.ts";
 import { checkScheduleSearch } from "./schedule-search.ts";
 import { shiftWarning } from "./shift-warning.ts";
 import { searchedRate } from "./short-lives.ts";
+import { checkSmooth, howMoved, isSmooth, smoothObjective } from "./smooth-adversarial.ts";
 
 export type TrainContext = Context<typeof TRAIN>;
 
@@ -54,9 +60,11 @@ interface Read extends TrainingData<Batch> {
 function checkOptions({ options, picks }: TrainContext): void {
   const { method } = picks.loss[0]!;
   const { name } = method;
+  checkCredit(picks.credit[0]!, name, options);
   if (options.adversarial) checkPgd(options);
-  checkCertified(options);
-  if (options.loss_balance !== "none" && (name !== "ce" || options.head !== "own"))
+  checkCertified(options, method);
+  checkSmooth(options, method);
+  if (options.loss_balance !== "none" && (name !== "ce" || options.head === "sparse-etf"))
     throw new UserError(
       `--loss-balance ${options.loss_balance} weighs rows by their cross-entropy, and --${name === "ce" ? "head sparse-etf" : `loss ${name}`} trains by another loss`,
       "leave one of them out",
@@ -84,6 +92,17 @@ function checkOptions({ options, picks }: TrainContext): void {
     );
 }
 
+/** What learns how rows weigh, where it is asked for. Throws UserError where an adapter says it, too. */
+async function balanceOf(built: Built, options: TrainContext["options"], seed: number) {
+  if (options.loss_balance !== "awl") return undefined;
+  if ((built.model.adapter?.stages?.focus ?? 1) > 1)
+    throw new UserError(
+      "--loss-balance awl learns what groups weigh, and the adapter weighs tokens that are marked",
+      "leave one of them out",
+    );
+  return lossBalance(built, { pack: options.pack, seed, continues: options.lora_continue });
+}
+
 export function train(context: TrainContext): Promise<Outcome> {
   const { options, seed } = context;
   checkOptions(context);
@@ -102,6 +121,7 @@ export function train(context: TrainContext): Promise<Outcome> {
       ...(await withDenoisers(await readBatches(options, opened), options, opened, () =>
         heldOutGroups(options, opened.split),
       )),
+      ...(await heldByScale(options, opened)),
       privateFrom: await openPrivate(options.private_from),
       watched: options.schedule_search
         ? await readHeldOut(heldOutGroups(options, opened.split), opened, options.batch_size)
@@ -114,27 +134,25 @@ export function train(context: TrainContext): Promise<Outcome> {
         model,
         source.groups.map(({ name }) => name),
       );
-      const balance =
-        options.loss_balance === "awl"
-          ? await lossBalance(built, { pack: options.pack, seed, continues: options.lora_continue })
-          : undefined;
-      if (balance && (model.adapter?.stages?.focus ?? 1) > 1)
-        throw new UserError(
-          "--loss-balance awl learns what groups weigh, and the adapter weighs tokens that are marked",
-          "leave one of them out",
-        );
-      const moved = await adversarialWork(model, source, options, seed);
+      const balance = await balanceOf(built, options, seed);
+      if (options.head === "etf") holdEtf(built, seed);
+      const scaled = await outputScale(built, options);
+      const moved = await adversarialWork(model, source, options, { seed, ...howMoved(options) });
       const target = options.private_head;
       const second = target === undefined ? undefined : await PrivateHead.make(built, target, privateFrom);
       const chosen = ofRows(loss, model, options) ? chosenLoss(loss, model, source, options) : undefined;
       const probing = await openProbes(context, source, built);
       const kept = context.dryRun ? undefined : openNumbers(chosen, textOutput);
       const own = await otherWork(context, built, source, { chosen, heads });
+      const modulation = chosenModulation(context.picks.gradient_rule, model);
       const mean =
+        scaled?.objective ??
         own?.objective ??
-        objectiveOf(model, source, options, seed, { loss, chosen, weigher: balance?.weigher, second });
+        objectiveOf(model, source, options, seed, { loss, chosen, weigher: balance?.weigher, second, modulation });
       const extra = [...(balance?.extra ?? []), ...(second?.parameters ?? []), ...(own?.extra ?? [])];
-      const { objective, updates } = withGradientRules(context, built, source, { objective: mean, extra });
+      const { objective, updates } = withGradientRules(context, built, source, {
+        ...{ objective: mean, extra, modulation, isOwn: (scaled ?? own) !== undefined },
+      });
       const searched = options.schedule_search
         ? await searchedRate(context, built, { source, objective, heldOut: watched })
         : undefined;
@@ -145,6 +163,7 @@ export function train(context: TrainContext): Promise<Outcome> {
           [
             ...(searched ? [searched] : []),
             ...(own?.controllers ?? []),
+            ...courseOf(loss, built.steps),
             ...shiftWarning(options, context),
             ...fauLog(options, source, { model, pad: tools?.tokenizer?.pad ?? 0 }, context),
             ...(probing?.controllers ?? []),
@@ -163,12 +182,9 @@ export function train(context: TrainContext): Promise<Outcome> {
         ...moved,
         memory: { ...balance?.memory, ...moved?.memory, ...probing?.memory },
         free() {
-          balance?.free();
-          moved?.free();
-          second?.free();
+          for (const one of [balance, moved, second, probing, scaled]) one?.free();
           kept?.discard();
           for (const parameter of own?.extra ?? []) parameter.free();
-          probing?.free();
         },
       };
     },
@@ -178,6 +194,14 @@ export function train(context: TrainContext): Promise<Outcome> {
 const followed = (own: readonly Controller[], stream: Prequential | undefined) =>
   stream ? { controllers: [...own, stream], told: () => stream.told() } : { controllers: own };
 
+/** Gives programs the numbers of a loss that change with the steps. */
+function courseOf({ method, values }: Bound<LabelLoss>, steps: number): Controller[] {
+  const course = method.course?.(values);
+  if (!course) return [];
+  const numbers = (step: number) => course((step - 1) / steps);
+  return [{ name: "loss", values: numbers, state: () => null, load: () => {} }];
+}
+
 /** What is trained in the place of the labels' loss alone; undefined where nothing is. */
 async function otherWork(
   { picks, options, seed }: TrainContext,
@@ -185,6 +209,8 @@ async function otherWork(
   source: ReadRows,
   { chosen, heads }: { readonly chosen: ChosenLoss | undefined; readonly heads: PerDomain | undefined },
 ): Promise<OwnLoss | undefined> {
+  const credit = creditWork(picks.credit[0]!, built.model, seed);
+  if (credit) return credit;
   if (!chosen) return ownLoss(picks.loss[0]!, built, source, options, seed);
   const { model, steps, ref } = built;
   return certifiedWork(model, source, options, { loss: chosen, steps, ref }) ?? heads?.work(built, chosen);
@@ -192,7 +218,7 @@ async function otherWork(
 
 /** Whether the model's own head learns by a loss of labels. */
 const ofRows = ({ method }: Bound<LabelLoss>, { task }: Model, { head }: TrainContext["options"]): boolean =>
-  method.own === undefined && head === "own" && task !== "regressor";
+  method.own === undefined && head !== "sparse-etf" && task !== "regressor";
 
 const chosenLoss = (
   loss: Bound<LabelLoss>,
@@ -204,6 +230,7 @@ const chosenLoss = (
     ...{ model, smoothing, zLoss, micro },
     counts: () => labelCounts(source, model.sizes.outputs),
     places: "examples" in source ? source.examples.map(({ place }) => place) : undefined,
+    follows: true,
   });
 
 interface ObjectiveParts {
@@ -211,6 +238,7 @@ interface ObjectiveParts {
   readonly chosen: ChosenLoss | undefined;
   readonly weigher: RowWeigher | undefined;
   readonly second: PrivateHead | undefined;
+  readonly modulation: SourceModulation | undefined;
 }
 
 /** Throws UserError for options that change what labels are learnt by. */
@@ -249,7 +277,7 @@ function objectiveOf(
   source: ReadRows,
   options: TrainContext["options"],
   seed: number,
-  { loss, chosen, weigher, second }: ObjectiveParts,
+  { loss, chosen, weigher, second, modulation }: ObjectiveParts,
 ): Objective<Batch> {
   const { smoothing, z_loss: zLoss, recompute } = options;
   if (model.task === "regressor") {
@@ -258,15 +286,17 @@ function objectiveOf(
   }
   const { method } = loss;
   const classes = classLosses(model, options, seed, method.mixed ? chosen : undefined);
-  if (classes && (weigher || (method.name !== "ce" && !method.mixed)))
+  if (classes && (weigher || !chosen || (options.mixup > 0 && method.name !== "ce" && !method.mixed)))
     throw new UserError(
-      `--mixup and --contrastive do not go with ${weigher ? "--loss-balance" : `--loss ${method.name}`}`,
+      `--mixup and --contrastive do not go with ${weigher ? "--loss-balance" : options.head === "own" ? `--loss ${method.name}` : "--head sparse-etf"}`,
       "leave one of them out",
     );
+  if (isSmooth(options) && chosen)
+    return smoothObjective(model, { loss: chosen, weight: options.smooth_weight, rho: options.smooth_rho });
   const increments = chosenMask(model, source, options);
-  if (options.head === "own")
+  if (options.head !== "sparse-etf")
     return crossEntropyObjective(model, {
-      ...{ loss: chosen, smoothing, zLoss, recompute, increments, classes, weigher },
+      ...{ loss: chosen, smoothing, zLoss, recompute, increments, classes, weigher, modulation },
       ...{ balance: true, statistics: "batch", accuracy: options.prequential },
     });
   if (method.name !== "ce")
@@ -274,8 +304,6 @@ function objectiveOf(
       `--head sparse-etf is trained by cross-entropy, and not by --loss ${method.name}`,
       "leave one out",
     );
-  if (classes)
-    throw new UserError("--mixup and --contrastive do not go with --head sparse-etf", "leave one of them out");
   if (increments)
     throw new UserError("--increment-mask and --head sparse-etf are two objectives", "leave one of them out");
   const { etf_sparsity: sparsity, etf_steps: steps } = options;

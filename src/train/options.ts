@@ -1,17 +1,16 @@
 /** Options of `train`: those of every script that trains, its losses, and inputs that are moved against the model. */
 import type { Options } from "../method/options.ts";
-import { PGD } from "../run/adversarial/options.ts";
+import { ADVERSARIAL } from "../run/adversarial/options.ts";
 import { CLASS_LOSSES } from "../run/training/class-losses.ts";
 import { GRADIENT_RULE } from "../run/training/gradient-rule.ts";
 import { LABEL_LOSS } from "../run/training/label-loss.ts";
 import { RUN } from "../run/training/options.ts";
 import { SHIFT } from "../run/training/shift-detector.ts";
 import { CERTIFIED } from "./certified-options.ts";
+import { CREDIT } from "./credit.ts";
 import { DENOISING } from "./denoisers.ts";
 import { PROBING } from "./probing.ts";
 import { SCHEDULE_SEARCH } from "./schedule-search.ts";
-
-const needs = "adversarial";
 
 export const TRAIN = {
   ...RUN,
@@ -76,6 +75,7 @@ export const TRAIN = {
   },
   ...PROBING,
   ...LABEL_LOSS,
+  ...CREDIT,
   ...GRADIENT_RULE,
   prequential: {
     type: "boolean",
@@ -88,9 +88,9 @@ export const TRAIN = {
     help: "weigh rows by a small network that learns from their losses, and those of the model as it was, how sure they are",
   },
   head: {
-    type: "'own' | 'sparse-etf'",
+    type: "'own' | 'etf' | 'sparse-etf'",
     default: "own",
-    help: "what the body of a classifier is trained by: its own head, or a fixed one of classes that are far apart",
+    help: "what the body of a classifier is trained by: its own head, one that is set to a simplex of classes as far apart as can be and held, or a sparse one beside its own",
   },
   heads: {
     type: "'one' | 'per-domain'",
@@ -131,24 +131,38 @@ export const TRAIN = {
     help: "what --private-head of an earlier run wrote: its head goes on; the own head's values when left out",
     value: "MODEL",
   },
-  ...CLASS_LOSSES,
-  adversarial: {
+  output_scale: {
+    type: "number > 0",
+    help: "train so many times the outputs less those of the model as it began, by a loss over its square: large is lazy, small makes features",
+    value: "A",
+  },
+  output_centred: {
     type: "boolean",
-    default: false,
-    help: "train a classifier on inputs that are moved against it, anew at every step",
+    default: true,
+    needs: "output_scale",
+    help: "take away what the model says as it began; --no-output-centred scales the outputs as they are",
   },
-  adversarial_share: {
-    type: "0 < number <= 1",
+  ...CLASS_LOSSES,
+  ...ADVERSARIAL,
+  adversarial_loss: {
+    type: "'moved' | 'smooth'",
+    default: "moved",
+    needs: "adversarial",
+    help: "what is minimised: the loss of moved rows, or that of rows as they are and how far their margins move",
+  },
+  smooth_weight: {
+    type: "number >= 0",
     default: 1,
-    needs,
-    help: "share of the rows of a batch that are moved",
-    value: "F",
+    with: { adversarial_loss: "smooth" },
+    help: "weight of how far margins move",
+    value: "NU",
   },
-  pgd_norm: { ...PGD.pgd_norm, needs },
-  pgd_epsilon: { ...PGD.pgd_epsilon, needs },
-  pgd_steps: { ...PGD.pgd_steps, needs },
-  pgd_step_size: { ...PGD.pgd_step_size, needs },
-  pgd_random_start: { ...PGD.pgd_random_start, needs },
-  pgd_range: { ...PGD.pgd_range, needs },
+  smooth_rho: {
+    type: "number > 0",
+    default: 1,
+    with: { adversarial_loss: "smooth" },
+    help: "divides the margins that the loss of rows as they are reads",
+    value: "RHO",
+  },
   ...CERTIFIED,
 } as const satisfies Options;

@@ -41,7 +41,10 @@ export const PROBING = {
 
 export interface ProbeContext {
   readonly picks: { readonly probe: readonly Bound<TrainingProbe>[]; readonly optimizer: readonly Bound<Optimizer>[] };
-  readonly options: Pick<Values<typeof PROBING>, "probe_every" | "probe_rows"> & { readonly batch_size: number };
+  readonly options: Pick<Values<typeof PROBING>, "probe_every" | "probe_rows"> & {
+    readonly batch_size: number;
+    readonly output_scale?: number | undefined;
+  };
   readonly log: Pick<Log, "event">;
   readonly seed: number;
   warn(message: string): void;
@@ -69,7 +72,10 @@ export function firstRows(source: ReadRows, many: number, atOnce: number, pad: n
 }
 
 /** Follows a training with one probe. */
-function follow(name: string, running: RunningProbe, every: number, { log, warn }: ProbeContext): Controller {
+function follow(name: string, running: RunningProbe, { log, warn, options }: ProbeContext): Controller {
+  const { probe_every: every, output_scale: factor } = options;
+  const hears = factor === undefined; // else held-out losses are of other outputs
+
   const said = new Set<string>();
   const look = async (step: number, held: Parameters<RunningProbe["look"]>[1]) => {
     const { numbers, parts, warnings = [] } = await running.look(step, held);
@@ -81,9 +87,9 @@ function follow(name: string, running: RunningProbe, every: number, { log, warn 
   };
   return {
     name: `probe ${name}`,
-    begin: (held) => look(0, held?.losses),
+    begin: (held) => look(0, hears ? held?.losses : undefined),
     due: (step) => step % every === 0,
-    after: (step, held) => look(step, held?.losses),
+    after: (step, held) => look(step, hears ? held?.losses : undefined),
     state: () => running.state?.() ?? null,
     load: (saved) => running.load?.(saved),
   };
@@ -115,7 +121,7 @@ export async function openProbes(
   }
   const asked = running.flatMap(([, probe]) => (probe.ahead ? [probe.ahead] : []));
   return {
-    controllers: running.map(([name, probe]) => follow(name, probe, every, context)),
+    controllers: running.map(([name, probe]) => follow(name, probe, context)),
     updates:
       asked.length === 0
         ? []

@@ -116,6 +116,27 @@ test("adapt and distill take rules, too, of tokens", async () => {
   expect(steps("kd.log")[1]).toMatchObject({ loss_a: expect.any(Number), loss_b: expect.any(Number) });
 });
 
+test("agm: an alpha of 0 is plain training; else factors move, and the probe tells of sources", async () => {
+  const agm = "--gradient-rule agm --agm-sources first=0,second=1";
+  await good("train", `base/ --data left.jsonl ${FIT} -o once/`);
+  await good("train", `base/ --data left.jsonl ${FIT} ${agm} --agm-alpha 0 -o unmoved/`);
+  expect(weights("unmoved")).toEqual(weights("once"));
+  const moved = `base/ --data left.jsonl --batch-size 6 --weight-decay 0 ${agm} --agm-alpha 2 --steps 6`;
+  await good("train", `${moved} --log agm.log --save-every 0 -o moved/`);
+  const factors = steps("agm.log").map(({ factor_first }) => factor_first);
+  expect(factors[0]).toBeCloseTo(1, 6);
+  expect(Math.max(...factors.map((factor) => Math.abs(factor - 1)))).toBeGreaterThan(0.01);
+  expect(weights("moved")).not.toEqual(weights("once"));
+  await good("train", `base/ --data left.jsonl --seed 1 ${FIT} -o alone/`);
+  const probe = "--probe competition --competition-sources first=0,second=1 --competition-mono first=alone/";
+  const { text } = await good("evaluate", `moved/ --data left.jsonl ${probe} --json -q`);
+  const [first, second] = JSON.parse(text).rows;
+  expect(first).toMatchObject({ model: "moved/", source: "first", mono_accuracy: expect.any(Number) });
+  expect(first.strength).toBeGreaterThan(0);
+  expect(second).toMatchObject({ source: "second", accuracy: expect.any(Number), score: expect.any(Number) });
+  expect(second).not.toContainKey("strength");
+});
+
 const REFUSED: readonly [line: string, message: string][] = [
   ["--gradient-rule pcgrad,mgda", "pcgrad and mgda both make one gradient of those of groups"],
   ["--gradient-rule sam --gradient-shared layers.*", "--gradient-shared is for a rule of groups"],
@@ -124,6 +145,9 @@ const REFUSED: readonly [line: string, message: string][] = [
   ["--gradient-rule pcgrad --mixup 1", "--mixup and --contrastive join rows of all groups"],
   ["--gradient-rule pareto --pareto-guide other", "--pareto-guide other is no group of --data"],
   ["--gradient-rule pareto --pareto-guide left", "--pareto-guide left leaves no group to learn from"],
+  ["--gradient-rule agm", "--gradient-rule agm needs --agm-sources"],
+  ["--gradient-rule agm,sam --agm-sources a=0,b=1", "agm counts every pass as a step, and sam makes several"],
+  ["--gradient-rule agm --agm-sources a=0,b=1 --loss anyloss", "changes the way back from the labels' loss"],
   ["--gradient-rule sam --dtype bf16", "weights that are moved by small steps must be f32"],
 ];
 test.each(REFUSED)("%s is refused", async (line, message) => {

@@ -19,8 +19,8 @@ const CONFLICT: Readonly<Record<string, Float32Array>> = {
 
 const ruleOf = (method: GradientRule, groups: readonly string[], given: Readonly<Record<string, unknown>> = {}) => {
   const { values } = bindDefaults(method, given);
-  return (parameters: Parameters<GradientRule["rule"]>[0]["parameters"]) =>
-    method.rule({ gpu, parameters, values, seed: 5, groups, isShared: undefined });
+  return (parameters: Parameters<NonNullable<GradientRule["rule"]>>[0]["parameters"]) =>
+    method.rule!({ gpu, parameters, values, seed: 5, groups, isShared: undefined });
 };
 const combined = (method: GradientRule, groups: readonly string[], gradients = CONFLICT) =>
   left(ruleOf(method, groups), { groups, gradient: (part) => gradients[part]! });

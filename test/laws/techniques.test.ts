@@ -38,6 +38,8 @@ const SHOP = { name: "forget", path: join(folder, "shop.jsonl") };
  */
 const [CLASSIFIER, ROUTED, SPEAKING] = ["classifier-", "routed-", "speaking-"];
 
+const COMPETING = [`a=0`, `b=1-${Number(TINY_EXAMPLES.mlp!.input_size) - 1}`];
+
 /** What single techniques need beside models and rows. */
 interface Needs {
   readonly before?: string;
@@ -51,6 +53,8 @@ const NEEDS: Readonly<Record<string, Needs>> = {
   // Two of its four ways of learning.
   "forgetting-paradigm": { settings: { forgetting_paradigm_kl: 0, forgetting_paradigm_attempts: 0 } },
   "adapter-routes": { before: ROUTED },
+  // Of the classifier's inputs, all.
+  competition: { settings: { competition_sources: COMPETING } },
   "layer-range": { general: "layer_range_general" },
   hdc: { general: "hdc_new", settings: { hdc_bits: 256 } },
 };

@@ -71,6 +71,11 @@ export const TINY_NEOX: Readonly<Record<string, Json>> = {
 
 /** Decoders that differ from Llama in more than a bias or a norm. */
 export const TINY_DECODERS: Readonly<Record<string, Json>> = {
+  "norm-decoder, norms after sums, q and k normed, logits scaled": {
+    ...decoder,
+    ...{ model_type: "norm_decoder", norm_placement: "post", qk_norm: true, base_width: 12 },
+  },
+  "norm-decoder, norms before and after": { ...decoder, model_type: "norm_decoder", norm_placement: "peri" },
   gemma2: {
     ...decoder,
     model_type: "gemma2",
@@ -224,6 +229,11 @@ export const TINY_DELTA: Readonly<Record<string, Json>> = {
   qwen3_5_moe_text: { ...DELTA, ...DELTA_EXPERTS, model_type: "qwen3_5_moe_text", linear_conv_kernel_dim: 3 },
 };
 
+/** Language models that keep a state in all layers. */
+export const TINY_RECURRENT: Readonly<Record<string, Json>> = {
+  gru: { model_type: "gru", vocab_size: 50, hidden_size: 12, num_hidden_layers: 2, tie_word_embeddings: true },
+};
+
 /** Classifiers. */
 export const TINY_EXAMPLES: Readonly<Record<string, Json>> = {
   vit: {
@@ -246,6 +256,11 @@ export const TINY_EXAMPLES: Readonly<Record<string, Json>> = {
     vision_config: { ...tower, hidden_act: "gelu", layer_norm_eps: 1e-3 },
   },
   mlp: { model_type: "mlp", input_size: 7, hidden_sizes: [9, 5], num_labels: 3 },
+  equilibrium: { model_type: "equilibrium", input_size: 7, hidden_sizes: [9, 5], num_labels: 3, relaxation_steps: 4 },
+  "equilibrium with feedback of its own": {
+    ...{ model_type: "equilibrium", input_size: 7, hidden_sizes: [9, 5, 4], num_labels: 3, relaxation_steps: 3 },
+    tied_feedback: false,
+  },
 };
 
 const encoder = {

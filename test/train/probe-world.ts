@@ -17,7 +17,7 @@ export const MLP: Json = {
   ...{ input_size: INPUT, hidden_sizes: [WIDTH], num_labels: CLASSES, hidden_act: "gelu" },
 };
 export const ROWS = Array.from({ length: 7 }, (_, i) => ({
-  ...{ x: normals(30 + i, INPUT), shape: [INPUT], label: (2 * i) % CLASSES },
+  ...{ x: normals(30 + i, INPUT), shape: [INPUT], label: (2 * i) % CLASSES, group: 0, place: `row ${i}` },
 }));
 export const batchesOf = (size: number): NumbersBatch[] =>
   Array.from({ length: Math.ceil(ROWS.length / size) }, (_, i) => stackExamples(ROWS.slice(i * size, (i + 1) * size)));

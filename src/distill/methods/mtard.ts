@@ -6,15 +6,20 @@
  *   entropy      tau_k <- tau_k - rate sign(e_k - mean of the others' e), within [1, 10]
  *   norm         w_k <- w_k - rate (w_k - r_k / sum r), r_k = L_k / L_k at the start over their mean; at least 0, sum 1
  *
- * Every teacher sees the same input; the paper's adversarial examples are not made here.
+ * With --adversarial the first teacher, the accurate one, answers rows as they are, and all others, the robust ones,
+ * rows that are moved against the student, which learns from both. Else every teacher sees the same rows.
  */
 
 import type { Adaptive } from "../../run/training/adaptive.ts";
 import { rowEntropy } from "../../tensor/ops/distribution.ts";
 import { divergence } from "../../tensor/ops/divergence.ts";
-import { add, scale } from "../../tensor/ops/elementwise.ts";
+import { add, addScalar, mul, neg, scale } from "../../tensor/ops/elementwise.ts";
 import { dynamic } from "../../tensor/recorder.ts";
+import type { Tensor } from "../../tensor/tensor.ts";
 import { defineDistillation, EVERY_LAW } from "../contract.ts";
+
+/** Entropies that differ by less than this share are the same: their rows were added up in another order. */
+const ROUNDED = 1e-6;
 
 export interface MtardOptions {
   readonly balance: "both" | "entropy" | "norm" | "none";
@@ -53,7 +58,9 @@ export function mtardBalance(
         const all = entropies.reduce((a, b) => a + b, 0);
         self.tau = self.tau.map((tau, k) => {
           const others = (all - entropies[k]!) / (count - 1);
-          return Math.min(10, Math.max(1, tau - temperature_rate * Math.sign(entropies[k]! - others)));
+          const gap = entropies[k]! - others;
+          const way = Math.abs(gap) > ROUNDED * all ? Math.sign(gap) : 0;
+          return Math.min(10, Math.max(1, tau - temperature_rate * way));
         });
       }
       if (balance === "both" || balance === "norm") {
@@ -86,11 +93,16 @@ export const method = defineDistillation({
     temperature_rate: { type: "number >= 0", default: 0.001, help: "step of the teachers' temperatures" },
     weight_rate: { type: "0 <= number <= 1", default: 0.025, help: "step of the teachers' weights" },
   },
-  rows(rec, { student, teachers, targets, note }) {
+  beside: true,
+  rows(rec, { student, teachers, targets, moved, note }) {
+    const unmoved = moved && addScalar(rec, neg(rec, moved), 1);
     const parts = teachers.map((teacher, k) => {
+      // Half of the rows are a teacher's own, so that the mean over all is half of theirs.
+      const own = k === 0 ? unmoved : moved;
+      const ofOwn = (x: Tensor) => (own ? scale(rec, mul(rec, x, own), 2) : x);
       const softened = scale(rec, teacher, dynamic(`inverse_${k}`));
-      note(`entropy_${k}`, rowEntropy(rec, softened));
-      const loss = divergence(rec, student, softened, targets, { kind: "forward-kl" });
+      note(`entropy_${k}`, ofOwn(rowEntropy(rec, softened)));
+      const loss = ofOwn(divergence(rec, student, softened, targets, { kind: "forward-kl" }));
       note(`loss_${k}`, loss);
       return scale(rec, loss, dynamic(`weight_${k}`));
     });

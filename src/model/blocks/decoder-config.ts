@@ -28,6 +28,8 @@ export interface Around {
   readonly before?: string;
   /** Of what comes out, before it is added to the residual. */
   readonly after?: string;
+  /** Of the sum of both. */
+  readonly sum?: string;
 }
 
 /** RMSNorm of q and k: per head, or over all heads together. */

@@ -7,7 +7,7 @@ import { layerNorm, rmsNorm } from "../../tensor/ops/norm.ts";
 import { rope } from "../../tensor/ops/rope.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { Inputs, Net, ParameterSpec, TokenInputs } from "../architecture.ts";
-import type { DecoderConfig } from "./decoder-config.ts";
+import type { Around, DecoderConfig } from "./decoder-config.ts";
 
 /** `model.embed_tokens`, the layers as `layer` lists them, `model.norm`, and `lm_head` unless it is tied. */
 export function decoderParameters(
@@ -41,7 +41,7 @@ const gainSpec = (c: DecoderConfig, name: string, width = c.width): ParameterSpe
 /** The norms around the halves of a block. */
 export function normSpecs(c: DecoderConfig, prefix: string): ParameterSpec[] {
   const { attention, feedForward } = c.norms;
-  const names = [attention.before, attention.after, feedForward.before, feedForward.after];
+  const names = [attention, feedForward].flatMap(({ before, after, sum }) => [before, after, sum]);
   return names.filter((name) => name !== undefined).map((name) => gainSpec(c, `${prefix}.${name}.weight`));
 }
 
@@ -186,14 +186,14 @@ export function decoderForward(
     const prefix = `model.layers.${layer}`;
     const into = x;
     const normed = (y: Tensor, name: string | undefined) => (name ? normalized(net, c, y, `${prefix}.${name}`) : y);
-    const around = (y: Tensor, norm: string | undefined, branch: (add?: Tensor) => Tensor) =>
-      residual(net, c, y, norm && `${prefix}.${norm}`, branch);
+    const around = (y: Tensor, { after, sum }: Around, branch: (add?: Tensor) => Tensor) =>
+      normed(residual(net, c, y, after && `${prefix}.${after}`, branch), sum);
     x = net.block(() => {
       const h = normed(into, first.before);
-      const mixed = around(into, first.after, (add) => halves.attention({ prefix, layer, inputs }, h, add));
+      const mixed = around(into, first, (add) => halves.attention({ prefix, layer, inputs }, h, add));
       const middle = net.note(`middle.${layer}`, mixed);
       const g = c.parallel ? h : normed(middle, second.before);
-      return around(middle, second.after, (add) => halves.feedForward({ prefix, layer, inputs }, g, add));
+      return around(middle, second, (add) => halves.feedForward({ prefix, layer, inputs }, g, add));
     });
     x = net.note(`hidden.${layer + 1}`, x);
   }

@@ -3,48 +3,83 @@ import type { ExampleBatch, NumbersBatch } from "../../data/batch.ts";
 import type { BatchSource } from "../training/batch-source.ts";
 import type { Adversary } from "./adversary.ts";
 
-const isNumbers = (batch: ExampleBatch): batch is NumbersBatch => "x" in batch;
+export interface MovedShare {
+  /** Share of the rows that are moved, rounded up; all when left out. */
+  readonly share?: number;
+  /** Whether moved rows come after all rows as they are, in place of them. */
+  readonly beside?: boolean;
+}
 
-/** The first rows of a batch, `count` of them, and the others. */
-function cut(batch: NumbersBatch, count: number): { first: NumbersBatch; rest: Float32Array } {
-  const size = batch.x.length / batch.rows;
-  const first = {
+function numbers(batch: ExampleBatch): NumbersBatch {
+  if (!("x" in batch)) throw new TypeError("texts are not moved");
+  return batch;
+}
+
+/** The first rows of a batch, `count` of them. */
+function first(batch: NumbersBatch, count: number): NumbersBatch {
+  return {
     ...batch,
     rows: count,
     counted: count,
     labels: batch.labels.subarray(0, count),
     places: batch.places.slice(0, count),
-    x: batch.x.subarray(0, count * size),
+    x: batch.x.subarray(0, count * (batch.x.length / batch.rows)),
   };
-  return { first, rest: batch.x.subarray(count * size) };
 }
 
-/** The batch with a share of its rows moved, rounded up; `round` is a part of what names their starts. */
-async function moved(batch: NumbersBatch, adversary: Adversary, share: number, round: number): Promise<NumbersBatch> {
-  const { first, rest } = cut(batch, Math.ceil(share * batch.rows));
-  const names = Array.from(first.labels, (_, i) => `${round} ${batch.places[i] ?? i}`);
-  const { x } = await adversary.move(first, names);
-  const all = new Float32Array(batch.x.length);
+const twice = (values: Int32Array): Int32Array => Int32Array.from([...values, ...values]);
+
+/** A batch with its rows once more after them, whose inputs are `x`. */
+function joined(batch: NumbersBatch, x: Float32Array): NumbersBatch {
+  const all = new Float32Array(batch.x.length + x.length);
+  all.set(batch.x);
+  all.set(x, batch.x.length);
+  return {
+    ...batch,
+    rows: 2 * batch.rows,
+    counted: 2 * batch.counted,
+    labels: twice(batch.labels),
+    tasks: twice(batch.tasks),
+    places: [...batch.places, ...batch.places],
+    x: all,
+    moved: batch.rows,
+  };
+}
+
+/** The batch with a share of its rows moved; `round` is a part of what names their starts. */
+async function moved(
+  batch: NumbersBatch,
+  adversary: Adversary,
+  { share = 1, beside = false }: MovedShare,
+  round: number,
+): Promise<NumbersBatch> {
+  const part = first(batch, Math.ceil(share * batch.rows));
+  const names = Array.from(part.labels, (_, i) => `${round} ${batch.places[i] ?? i}`);
+  const { x } = await adversary.move(part, names);
+  if (beside) return joined(batch, x);
+  const all = Float32Array.from(batch.x);
   all.set(x);
-  all.set(rest, x.length);
   return { ...batch, x: all };
 }
 
 /**
- * The batches of `source` with a share of the rows of each moved. Where a row's move begins follows from the epoch and
- * the row. Throws TypeError for batches of texts.
+ * The batches of `source` with rows of each moved. Where a row's move begins follows from the epoch and the row. Throws
+ * TypeError for batches of texts.
  */
 export function adversarialBatches(
   source: BatchSource<ExampleBatch>,
   adversary: Adversary,
-  { share = 1 }: { readonly share?: number } = {},
+  how: MovedShare = {},
 ): BatchSource<ExampleBatch> {
   return {
     ...source,
+    largest() {
+      const batch = numbers(source.largest());
+      return how.beside ? joined(batch, batch.x) : batch;
+    },
     async next() {
       const { batch, epoch } = await source.next();
-      if (!isNumbers(batch)) throw new TypeError("texts are not moved");
-      return { batch: await moved(batch, adversary, share, epoch), epoch };
+      return { batch: await moved(numbers(batch), adversary, how, epoch), epoch };
     },
   };
 }
@@ -53,9 +88,8 @@ export function adversarialBatches(
 export async function prepareAdversary(
   source: BatchSource<ExampleBatch>,
   adversary: Adversary,
-  { share = 1 }: { readonly share?: number } = {},
+  { share = 1 }: MovedShare = {},
 ): Promise<void> {
-  const batch = source.largest();
-  if (!isNumbers(batch)) throw new TypeError("texts are not moved");
-  await adversary.prepare(cut(batch, Math.ceil(share * batch.rows)).first);
+  const batch = numbers(source.largest());
+  await adversary.prepare(first(batch, Math.ceil(share * batch.rows)));
 }

@@ -41,6 +41,14 @@ export interface Attack {
 /** Records the logits (B, classes) of examples. */
 export type RecordLogits = (rec: Recorder, inputs: ExampleInputs) => Tensor;
 
+/**
+ * What grows as inputs move: a number of each row (B), of its logits and those of the row unmoved, (B, classes) each.
+ */
+export type Grows = (
+  rec: Recorder,
+  given: { readonly logits: Tensor; readonly unmoved: () => Tensor; readonly targets: Tensor },
+) => Tensor;
+
 /** A random place of the ball of norm 1 about 0. */
 function startOf({ norm, seed }: Attack, size: number, name: string): Float64Array {
   const random = new Random(seed, "adversarial", name);
@@ -62,13 +70,21 @@ export class Adversary {
   readonly #gpu: Gpu;
   readonly #logits: RecordLogits;
   readonly #attack: Attack;
+  readonly #grows: Grows;
   readonly #programs: Programs<PooledBuffer>;
   readonly #held: PooledBuffer[] = [];
 
-  constructor(gpu: Gpu, logits: RecordLogits, attack: Attack, memory: Pick<ProgramsOptions, "slots"> = {}) {
+  /** `grows`: the cross-entropy of the labels when left out. */
+  constructor(
+    gpu: Gpu,
+    logits: RecordLogits,
+    attack: Attack,
+    { grows, ...memory }: Pick<ProgramsOptions, "slots"> & { readonly grows?: Grows | undefined } = {},
+  ) {
     this.#gpu = gpu;
     this.#logits = logits;
     this.#attack = attack;
+    this.#grows = grows ?? ((rec, { logits, targets }) => crossEntropy(rec, logits, targets));
     this.#programs = new Programs(gpu, { toInputs: true, ...memory });
   }
 
@@ -81,8 +97,12 @@ export class Adversary {
     this.#held.push(held);
     const x = rec.watched(rec.state("x", [rows, ...shape], held.buffer));
     const x0 = rec.input("x0", [rows, ...shape]);
-    const nll = crossEntropy(rec, this.#logits(rec, { batch: rows, x }), recordTargets(rec, batch)); // (B)
-    rec.backward([[nll, rec.constant(new Float32Array(rows).fill(1), [rows], "ones")]]);
+    const grown = this.#grows(rec, {
+      logits: this.#logits(rec, { batch: rows, x }),
+      unmoved: () => this.#logits(rec, { batch: rows, x: x0 }),
+      targets: recordTargets(rec, batch),
+    });
+    rec.backward([[grown, rec.constant(new Float32Array(rows).fill(1), [rows], "ones")]]);
     const gradient = rec.incoming(x);
     if (!gradient) return held; // no weight reads the inputs
     const bind = { gradient, x0, x };
@@ -130,7 +150,7 @@ export class Adversary {
     const starts = this.#starts(batch, names);
     this.#gpu.write(recorded.buffer, 0, new Uint8Array(starts.buffer, starts.byteOffset, starts.byteLength));
     if (program.takes("x0")) program.write("x0", batch.x);
-    fillTargets(program, batch);
+    if (program.takes("targets")) fillTargets(program, batch);
     for (let step = 0; step < this.#attack.steps; step++) program.run({ seed: 0 });
     return { ...batch, x: await this.#gpu.readFloats(recorded.buffer, batch.x.length) };
   }

@@ -28,6 +28,30 @@ export const PGD = {
   },
 } as const satisfies Options;
 
+const needs = "adversarial";
+
+/** Of scripts that train: whether inputs are moved, how many of them, and how. */
+export const ADVERSARIAL = {
+  adversarial: {
+    type: "boolean",
+    default: false,
+    help: "train a classifier on inputs that are moved against it, anew at every step",
+  },
+  adversarial_share: {
+    type: "0 < number <= 1",
+    default: 1,
+    needs,
+    help: "share of the rows of a batch that are moved",
+    value: "F",
+  },
+  pgd_norm: { ...PGD.pgd_norm, needs },
+  pgd_epsilon: { ...PGD.pgd_epsilon, needs },
+  pgd_steps: { ...PGD.pgd_steps, needs },
+  pgd_step_size: { ...PGD.pgd_step_size, needs },
+  pgd_random_start: { ...PGD.pgd_random_start, needs },
+  pgd_range: { ...PGD.pgd_range, needs },
+} as const satisfies Options;
+
 /** Throws UserError for a range that is not one. `flag` names the option. */
 export function checkRange(range: readonly number[] | undefined, flag: string): void {
   if (range && (range.length !== 2 || !(range[0]! < range[1]!)))

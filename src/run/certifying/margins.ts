@@ -8,7 +8,7 @@ import type { Box } from "../../model/architecture.ts";
 import { boxBetween } from "../../model/blocks/box.ts";
 import type { Model, Recorded } from "../../model/model.ts";
 import { abs, addScalar, clamp, mul, neg, sub, sumTo } from "../../tensor/ops/elementwise.ts";
-import { embedding } from "../../tensor/ops/embedding.ts";
+import { labelRow } from "../../tensor/ops/label-row.ts";
 import { linear } from "../../tensor/ops/linear.ts";
 import type { Dynamic, Recorder } from "../../tensor/recorder.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
@@ -18,10 +18,11 @@ const MOST_CLASSES = 256;
 
 /** Throws UserError for a model whose outputs have no bounds here. `what` is the option that asks for them. */
 export function expectBounds(model: Model, ref: string, what: string): void {
-  const { architecture, json, sizes, adapter } = model;
+  const { architecture, json, sizes, adapter, task } = model;
   const { bounds } = architecture;
   const why = bounds
-    ? (bounds.lacks(architecture.config(json, ref)) ??
+    ? ((task === "classifier" ? undefined : `it is a ${task}`) ??
+      bounds.lacks(architecture.config(json, ref)) ??
       (adapter ? "its adapter is not merged into it" : undefined) ??
       (sizes.outputs > MOST_CLASSES ? `it has ${sizes.outputs} classes, more than ${MOST_CLASSES}` : undefined))
     : `there are none for ${architecture.name}`;
@@ -42,12 +43,6 @@ export interface Ball {
 export function inputBox(rec: Recorder, x: Tensor, { epsilon, below, range: [low, high] }: Ball): Box {
   const cut = (by: number | Dynamic) => clamp(rec, addScalar(rec, x, by), low, high);
   return boxBetween(rec, cut(below), cut(epsilon));
-}
-
-/** One row per class, 1 at the class; rows of targets below 0 are 0. (B) -> (B, classes) */
-function labelRow(rec: Recorder, targets: Tensor, classes: number): Tensor {
-  const unit = Float32Array.from({ length: classes * classes }, (_, i) => (i % (classes + 1) === 0 ? 1 : 0));
-  return embedding(rec, targets, rec.constant(unit, [classes, classes], "classes"));
 }
 
 /**

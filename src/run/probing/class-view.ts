@@ -6,6 +6,7 @@ import { decodeFloats } from "../../checkpoint/decode.ts";
 import { type Batch, batchKey, isPairs, isTokens } from "../../data/batch.ts";
 import { UserError } from "../../errors.ts";
 import type { Model } from "../../model/model.ts";
+import type { Parameter } from "../../tensor/parameter.ts";
 import { fillInputs, recordInputs } from "../batch-programs.ts";
 import { Programs } from "../programs.ts";
 
@@ -27,13 +28,22 @@ export function expectClasses({ task, architecture }: Pick<Model, "task" | "arch
     );
 }
 
+/** The matrix that makes a classifier's logits of its features; undefined where the head is something else. */
+export function headWeight(
+  { specs, parameters, sizes }: Pick<Model, "specs" | "parameters" | "sizes">,
+  width: number,
+): Parameter | undefined {
+  const spec = specs.findLast(({ linear, shape }) => linear && shape[0] === sizes.outputs && shape[1] === width);
+  return spec && parameters.get(spec.name);
+}
+
 /** The head's row of a class, where the head is a matrix over the features. */
 export async function headRows(
-  { specs, parameters, sizes, gpu }: Pick<Model, "specs" | "parameters" | "sizes" | "gpu">,
+  model: Pick<Model, "specs" | "parameters" | "sizes" | "gpu">,
   width: number,
 ): Promise<((label: number) => Float32Array) | undefined> {
-  const spec = specs.findLast(({ linear, shape }) => linear && shape[0] === sizes.outputs && shape[1] === width);
-  const weight = spec && parameters.get(spec.name);
+  const { gpu } = model;
+  const weight = headWeight(model, width);
   if (!weight) return undefined;
   const words = weight.dtype === "f32" ? undefined : await gpu.readWords(weight.buffer, Math.ceil(weight.size / 2));
   const values = words

@@ -39,8 +39,10 @@ export interface Predicted {
   readonly scores: Float32Array;
   /** (B, K), logits that the method learns from where they are not the scores. */
   readonly targets?: Float32Array;
-  /** (B, d), what the head read, where the method asked for it. */
+  /** (B, d), what the head read, where the method learns from it. */
   readonly features?: Float32Array;
+  /** Numbers that it was answered with. */
+  readonly values?: Readonly<Record<string, number>>;
 }
 
 /** A method in one run. */

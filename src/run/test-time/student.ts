@@ -40,6 +40,8 @@ export interface StepGiven {
 
 /** What a loss is recorded of. */
 export interface LossGiven {
+  /** Whether the step has a view. */
+  sees(view: string): boolean;
   /** Rows of a view. */
   rows(view: string): number;
   /** A pass over a view by the student, or by other weights. */
@@ -60,8 +62,9 @@ export interface StudentOptions {
   readonly teacher?: true;
   /** Whether the weights before the stream are kept. */
   readonly source?: true;
-  /** Weights that the student passes with. */
+  /** Weights that the student passes with, and those that the teacher does, where they are no copies. */
   readonly wearing?: Wearing;
+  readonly worn?: Wearing;
   readonly updates?: readonly UpdateRule[];
   /** Times the learning rate. */
   readonly rateOf?: (parameter: Parameter) => number;
@@ -137,6 +140,7 @@ function objectiveOf({ model }: Setting, { loss, wearing }: StudentOptions): Obj
       const one = rec.constant(Float32Array.of(1), [1], "one");
       const passed = new Set<string>();
       const found = loss(rec, {
+        sees: (view) => views[view] !== undefined,
         rows: (view) => views[view]!.rows,
         labels: (view) => recordTargets(rec, views[view]!, prefixOf(view)),
         has: (name) => numbers[name] !== undefined,
@@ -200,7 +204,7 @@ export class Student {
     const { model } = setting;
     this.answers = new Answers(model, {
       student: options.wearing,
-      teacher: parts.teacher?.wearing,
+      teacher: options.worn ?? parts.teacher?.wearing,
       source: parts.source?.wearing,
     });
   }

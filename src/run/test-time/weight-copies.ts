@@ -40,13 +40,14 @@ export class WeightCopies {
     for (const [to, from] of this.of) this.#gpu.copy(from.buffer, 0, to.buffer, 0, from.bytes);
   }
 
-  /** copy <- momentum copy + (1 - momentum) weight */
-  async follow(momentum: number): Promise<void> {
-    const { program } = await this.#programs.get("follow", (rec) => {
-      for (const [{ name, shape, buffer }, copy] of this.of)
+  /** copy <- momentum copy + (1 - momentum) weight, of the weights that `only` lets through. */
+  async follow(momentum: number, only: (parameter: Parameter) => boolean = () => true): Promise<void> {
+    const followed = [...this.of].filter(([weight]) => only(weight));
+    const { program } = await this.#programs.get(followed.map(([{ name }]) => name).join(), (rec) => {
+      for (const [{ name, shape, buffer }, copy] of followed)
         recordAddScaled(rec, rec.state(name, shape, buffer), rec.state(copy.name, shape, copy.buffer));
     });
-    program.run({ a: 1 - momentum, b: momentum });
+    if (program.dynamicNames.length > 0) program.run({ a: 1 - momentum, b: momentum });
   }
 
   free(): void {

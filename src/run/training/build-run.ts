@@ -17,6 +17,7 @@ import { hostMemory, hostMemoryText } from "../host-memory.ts";
 import { measuringData } from "./adapter-inputs.ts";
 import { layerRates } from "./layer-rates.ts";
 import type { MemoryReport } from "./memory-report.ts";
+import { muRates, scaleHead } from "./mu-rates.ts";
 import type { OpenedRun, ReadRun } from "./open-run.ts";
 import type { Choices } from "./optimizer-and-schedule.ts";
 import { refuseUnmatched } from "./option-checks.ts";
@@ -54,12 +55,25 @@ export const trainingSettings = <B>(
   decays: decaysOf(options.decay_all),
   stateDtype: options.state_dtype,
   noiseScale: options.log_noise_scale,
-  ...(options.layer_rates === undefined ? {} : { rateOf: layerRates(options.layer_rates, model) }),
+  rateOf: ratesOf(options, model),
   ...(options.independent_decay ? { independentOf: options.lr } : {}),
   extra: work.extra ?? [],
   controllers: work.controllers ?? [],
   updates: [...rules, ...(work.updates ?? [])],
 });
+
+/** What options multiply the rates of parameters by; undefined where they say nothing. */
+function ratesOf(
+  { layer_rates: ratio, mu_base_width: base }: RunContext["options"],
+  model: Model,
+): ((parameter: Parameter) => number) | undefined {
+  const ways = [
+    ...(ratio === undefined ? [] : [layerRates(ratio, model)]),
+    ...(base === undefined ? [] : [muRates(base, model)]),
+  ];
+  if (ways.length === 0) return undefined;
+  return (parameter) => ways.reduce((rate, way) => rate * way(parameter), 1);
+}
 
 /** Norms and biases do not decay, unless --decay-all says so. */
 const decaysOf = (all: boolean) => (parameter: Parameter) => parameter.decays && (all || parameter.shape.length > 1);
@@ -101,6 +115,8 @@ export async function buildRun<B, D extends TrainingData<B>>(
   await chooseTrained(context, technique, run, { ...opened, gpu, model }, data);
   if (model.trainable().length === 0) throw new UserError("every weight is frozen", "change --freeze or --train-only");
   const resumed = saved !== undefined;
+  if (options.mu_base_width !== undefined && options.init !== undefined && !resumed)
+    await scaleHead(options.mu_base_width, model);
   const inputs = start.read.map(({ checkpoint: { headerSha256 } }) => headerSha256);
   const built = { ...opened, gpu, model, steps, resumed, inputs, original: () => start.original(gpu, model) };
   const work = await technique.work(built, data);

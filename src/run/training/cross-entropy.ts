@@ -19,6 +19,7 @@ import type { IncrementMask } from "./increment-mask.ts";
 import { type ChosenLoss, labelLosses, labelRows, wholeBatch } from "./label-loss.ts";
 import { type Objective, ofBatch, type RecordedLoss } from "./objective.ts";
 import { routerBalance } from "./router-balance.ts";
+import type { SourceModulation } from "./source-modulation.ts";
 
 /** What makes one loss of the tokens' (N) in another way than by their mean. */
 export interface RowWeigher {
@@ -59,6 +60,8 @@ export interface CrossEntropyObjectiveOptions {
   readonly weigher?: RowWeigher | undefined;
   /** In the place of cross-entropy: smoothing and z-loss are its own then. */
   readonly loss?: ChosenLoss | undefined;
+  /** Of a classifier of numbers: changes gradients on their way from the logits. Beside losses of rows alone. */
+  readonly modulation?: SourceModulation | undefined;
   /** Most bytes of logits that exist at once. */
   readonly logitBytes?: number;
 }
@@ -119,7 +122,7 @@ function wholeLoss(
 /** Cross-entropy of a language model's tokens or a classifier's examples. */
 export function crossEntropyObjective(model: Model, options: CrossEntropyObjectiveOptions = {}): Objective<Batch> {
   const { smoothing, zLoss, recompute = false, statistics = "running", logitBytes } = options;
-  const { increments, classes, weigher, loss } = options;
+  const { increments, classes, weigher, loss, modulation } = options;
   const experts = options.balance ? routerBalance(model) : undefined;
   const of = ofBatch<Batch>((batch) => batch);
   const counted = weigher?.counted ?? ((batch: Batch) => of.counted(batch, ""));
@@ -135,8 +138,12 @@ export function crossEntropyObjective(model: Model, options: CrossEntropyObjecti
         increments: increments !== undefined,
         ...(classes?.replace ? { replace: classes.replace(rec) } : {}),
       });
-      const { hidden, head } = recorded;
       const targets = recordTargets(rec, batch);
+      const modulated = modulation?.record(rec, model, {
+        ...{ inputs, targets, logits: recorded.head(recorded.hidden) },
+        weights: rec.input("weights", [batch.rows * batch.length]),
+      });
+      const { hidden, head } = modulated ? { hidden: modulated.logits, head: (rows: Tensor) => rows } : recorded;
       const given = {
         ...{ hidden, head, width: model.sizes.outputs, targets },
         ...(smoothing ? { smoothing } : {}),
@@ -151,7 +158,7 @@ export function crossEntropyObjective(model: Model, options: CrossEntropyObjecti
         ? wholeLoss(rec, batch, { loss: wholeBatch(rec, loss, head(hidden), targets), right })
         : (weigher?.record(rec, batch, { recorded, inputs, targets, nll: losses(), budget: logitBytes }) ??
           meanLoss(rec, batch, { nll: losses(), right }));
-      let whole = own;
+      let whole = modulated ? { ...own, metrics: { ...own.metrics, ...modulated.metrics } } : own;
       const balance = experts?.record(rec, batch, recorded);
       if (balance) whole = withTerm(rec, whole, "balance_loss", balance, mul(rec, ...balance));
       const squares = increments?.record(rec, batch, recorded);

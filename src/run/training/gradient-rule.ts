@@ -11,9 +11,11 @@ import type { Bound } from "../../method/bind.ts";
 import type { Laws } from "../../method/laws.ts";
 import type { Options, Values } from "../../method/options.ts";
 import type { MethodInfo } from "../../method/registry.ts";
+import type { Model } from "../../model/model.ts";
 import type { Parameter } from "../../tensor/parameter.ts";
 import { byGroup } from "./by-group.ts";
 import type { Objective } from "./objective.ts";
+import type { SourceModulation } from "./source-modulation.ts";
 import { matcher } from "./starting-model.ts";
 import type { UpdateRule } from "./update-rule.ts";
 
@@ -60,8 +62,13 @@ export interface GradientRule<O extends Options = Options> extends MethodInfo<O>
   readonly groups?: { readonly most?: number };
   /** Refuses values that do not fit together, or the groups. Throws UserError. */
   check?(values: Values<O>, groups: readonly string[]): void;
-  /** Its rule in one run. Throws UserError for weights that do not suit it. */
-  rule(setup: GradientRuleSetup<O>): UpdateRule;
+  /** Its rule in one run; of those that modulate none. Throws UserError for weights that do not suit it. */
+  rule?(setup: GradientRuleSetup<O>): UpdateRule;
+  /**
+   * Of `train` alone: what changes gradients on their way back through a classifier; undefined where nothing does.
+   * Throws UserError for a model that does not suit it.
+   */
+  modulates?(given: { readonly model: Model; readonly values: Values<O> }): SourceModulation | undefined;
 }
 
 export const defineGradientRule = <const O extends Options>(rule: GradientRule<O>): GradientRule<O> => rule;
@@ -81,6 +88,22 @@ export const GRADIENT_RULE = {
   },
 } as const satisfies Options;
 
+/**
+ * What a chosen rule modulates the model by; undefined where none does. Throws UserError beside other rules, whose
+ * passes it would count as steps.
+ */
+export function chosenModulation(chosen: readonly Bound<GradientRule>[], model: Model): SourceModulation | undefined {
+  const found = chosen.find(({ method }) => method.modulates);
+  if (!found) return undefined;
+  const other = chosen.find((one) => one !== found);
+  if (other)
+    throw new UserError(
+      `--gradient-rule ${found.method.name} counts every pass as a step, and ${other.method.name} makes several`,
+      "name one of them",
+    );
+  return found.method.modulates!({ model, values: found.values });
+}
+
 /** What the chosen rules make of an objective, and what they do in a step. */
 export interface ChosenGradientRules {
   readonly objective: Objective<Batch>;
@@ -99,6 +122,7 @@ export function chooseGradientRules(
     shared,
     packs,
     refuses,
+    takesModulation = false,
     ...setup
   }: Pick<GradientRuleSetup, "gpu" | "parameters" | "seed"> & {
     readonly objective: Objective<Batch>;
@@ -109,6 +133,8 @@ export function chooseGradientRules(
     /** Whether rows hold several sequences. */
     readonly packs: boolean;
     readonly refuses?: string | undefined;
+    /** Whether the objective was made with `chosenModulation`. */
+    readonly takesModulation?: boolean;
   },
 ): ChosenGradientRules {
   const combining = chosen.filter(({ method }) => method.groups);
@@ -132,13 +158,21 @@ export function chooseGradientRules(
         "leave one of them out",
       );
   }
+  const modulating = chosen.find(({ method }) => method.modulates);
+  if (modulating && !takesModulation)
+    throw new UserError(
+      `--gradient-rule ${modulating.method.name} changes the way back from the labels' loss of a classifier, which this training has not`,
+      "bun run train with rows of numbers, and no other loss, head or balance",
+    );
   const matches = shared && matcher(shared);
   if (matches && !setup.parameters.some(({ name }) => matches(name)))
     throw new UserError(`--gradient-shared ${shared.join(",")} matches no weight that is trained`);
   for (const { method, values } of chosen) method.check?.(values, groups);
   return {
     objective: combining.length > 0 ? byGroup(objective, groups) : objective,
-    updates: chosen.map(({ method, values }) => method.rule({ ...setup, values, groups, isShared: matches })),
+    updates: chosen.flatMap(
+      ({ method, values }) => method.rule?.({ ...setup, values, groups, isShared: matches }) ?? [],
+    ),
   };
 }
 

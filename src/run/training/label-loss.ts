@@ -64,6 +64,11 @@ export interface LabelLoss<O extends Options = Options> extends MethodInfo<O> {
   perRow?(values: Values<O>): number;
   /** Where these numbers are written at the end, which option says so, and what they are called there. */
   keeps?(values: Values<O>): { readonly file: string; readonly option: string; readonly key: string } | undefined;
+  /**
+   * Numbers that its rows take as dynamic, by the share of the steps that is done, from 0 to below 1; undefined where
+   * none change. Of `train` alone.
+   */
+  course?(values: Values<O>): ((done: number) => Readonly<Record<string, number>>) | undefined;
   /** Whether --smoothing and --z-loss are a part of it. */
   readonly softens?: true;
   /** Refuses values that do not fit together, and models of so many outputs. Throws UserError. */
@@ -183,6 +188,7 @@ export function chooseLoss(
     places,
     micro,
     part = false,
+    follows = false,
   }: {
     readonly model: Model;
     readonly smoothing?: number | undefined;
@@ -195,6 +201,8 @@ export function chooseLoss(
     readonly micro: number;
     /** Whether it is one of several terms, each of rows. */
     readonly part?: boolean;
+    /** Whether it gives a loss the numbers that change with the steps. */
+    readonly follows?: boolean;
   },
 ): ChosenLoss {
   const { method, values } = loss;
@@ -225,6 +233,8 @@ export function chooseLoss(
       `${flag} remembers a number of every row of a classifier's data`,
       "bun run train --loss aldr with rows of x, image or text and a label",
     );
+  if (!follows && method.course?.(values))
+    throw new UserError(`${flag} changes with the steps of \`train\`, and this script does not tell it of them`);
   method.check?.(values, { outputs: model.sizes.outputs, isClassifier: model.task === "classifier" });
   return {
     loss,

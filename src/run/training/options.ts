@@ -55,13 +55,18 @@ export const OPTIMIZATION = {
     help: "learning rate of each block over that of the block above it; embeddings are below the first, heads and last norms above the last",
     value: "RATIO",
   },
+  mu_base_width: {
+    type: "number.integer >= 1",
+    help: "width at which the rate was found: hidden matrices learn at this over the model's width times the rate, and outputs are scaled so",
+    value: "W",
+  },
   independent_decay: {
     type: "boolean",
     default: false,
     help: "weight decay times the schedule alone, whatever --lr is",
   },
   decay_all: { type: "boolean", default: false, help: "decay norms and biases too" },
-  clip: { type: "number >= 0", default: 0, help: "largest norm of the gradients; 0: no bound", value: "X" },
+  clip: { type: "number >= 0", default: 0, help: "largest gradient norm; 0: no bound", value: "X" },
   smoothing: { type: "0 <= number < 1", default: 0, help: "label smoothing", value: "X" },
   z_loss: { type: "number >= 0", default: 0, help: "weight of the squared log-partition", value: "X" },
 } as const satisfies Options;

@@ -11,7 +11,14 @@ import { Recorder } from "../../../src/tensor/recorder.ts";
 import { sharedGpu } from "../../support/gpu.ts";
 import { loraOf } from "../../support/lora.ts";
 import { normals } from "../../support/random.ts";
-import { TINY_DECODERS, TINY_DELTA, TINY_EXPERTS, TINY_NEOX, TINY_TEXT } from "../../support/tiny-models.ts";
+import {
+  TINY_DECODERS,
+  TINY_DELTA,
+  TINY_EXPERTS,
+  TINY_NEOX,
+  TINY_RECURRENT,
+  TINY_TEXT,
+} from "../../support/tiny-models.ts";
 
 const gpu = await sharedGpu();
 const PROMPTS = [[1, 2, 3], [7], [5, 9, 11, 13, 2, 8, 1]];
@@ -51,6 +58,7 @@ const ALL: Readonly<Record<string, Json>> = {
   ...TINY_NEOX,
   ...TINY_EXPERTS,
   ...TINY_DELTA,
+  ...TINY_RECURRENT,
   qwen3_moe: QWEN3_MOE,
 };
 

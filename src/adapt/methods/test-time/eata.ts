@@ -10,22 +10,12 @@
 import { UserError } from "../../../errors.ts";
 import { testTimeMethod } from "../../../run/test-time/contract.ts";
 import { entropyOf } from "../../../run/test-time/losses.ts";
+import { probabilities } from "../../../run/test-time/probabilities.ts";
 import { anchorAtSource } from "../../../run/test-time/source-importance.ts";
 import { Student } from "../../../run/test-time/student.ts";
 import { QuadraticPenalty } from "../../../run/training/rules/quadratic-penalty.ts";
 import { mul } from "../../../tensor/ops/elementwise.ts";
 import { sum } from "../../../tensor/ops/reduce.ts";
-
-/** Probabilities of every row. */
-function probabilities(logits: Float32Array, classes: number): Float64Array[] {
-  return Array.from({ length: logits.length / classes }, (_, row) => {
-    const own = Float64Array.from(logits.subarray(row * classes, (row + 1) * classes));
-    const most = Math.max(...own);
-    const raised = own.map((x) => Math.exp(x - most));
-    const total = raised.reduce((a, b) => a + b, 0);
-    return raised.map((x) => x / total);
-  });
-}
 
 const entropy = (p: Float64Array): number => -p.reduce((sum, x) => sum + (x > 0 ? x * Math.log(x) : 0), 0);
 

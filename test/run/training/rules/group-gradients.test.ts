@@ -29,7 +29,7 @@ const run = (
 ) =>
   left(
     (parameters) =>
-      method.rule({
+      method.rule!({
         ...{ gpu, parameters, values: bindDefaults(method, { ...more.given }).values, seed: 3, groups },
         isShared: more.isShared,
       }),
@@ -69,7 +69,7 @@ describe("pcgrad", () => {
     const by: Record<string, Float32Array> = { one: at(2, 0), two: at(-1, 1) };
     const { gradient } = await left(
       (parameters) =>
-        pcgrad.rule({ gpu, parameters, values: {}, seed: 0, groups: ["one", "two"], isShared: undefined }),
+        pcgrad.rule!({ gpu, parameters, values: {}, seed: 0, groups: ["one", "two"], isShared: undefined }),
       { groups: ["one", "two"], gradient: (part) => by[part]! },
     );
     // (2, 0) + (-1, 1) = (1, 1); (-1, 1) + (2, 0) / 2 = (0, 1); the mean.
@@ -171,7 +171,7 @@ describe("a sharper place", () => {
   const at = (method: GradientRule, given: object) =>
     left(
       (parameters) =>
-        method.rule({
+        method.rule!({
           gpu,
           parameters,
           values: bindDefaults(method, { ...given }).values,
