@@ -1,9 +1,9 @@
 /**
- * EAR: a frozen model, hyperdimensional codes of its layers that say which domain a batch is of, and a small adapter for
- * every domain that is new. "Efficient Model Adaptation for Continual Learning at the Edge", 2023.
+ * EAR: a frozen model, hyperdimensional codes of its layers that say which domain a batch is of, and a small adapter
+ * for every domain that is new. "Efficient Model Adaptation for Continual Learning at the Edge", 2023.
  *
  *   known      the mean over the batch of a row's largest cosine to a prototype is at least the 5th percentile of that
- *              of batches of the source; the batch goes to the adapter of the domain that most of its rows are nearest to
+ *              of batches of the source; the batch goes to the adapter of the domain to which most rows are nearest
  *   new        an adapter of its own: of the heads alone and of bottlenecks of several ranks, the one with the most
  *              activation patterns on the batch for each of its numbers; prototypes of the batch, by its answers
  *
