@@ -107,7 +107,7 @@ block of training has one task, a block of tests any number of them.`,
       ],
       notes: `continual: one corruption after the other; gradual: each at severity 1 to 5 and back; recurring: continual --repetitions times; mixed:
 all rows in one random order. Every method begins each stream at the source model. collapse is the error of the last repetition less
-that of the first; top class is the share of the answer that is given most; source is the error on the clean rows after the stream.
+that of the first; top class is the share of the answer that is given most; clean is the error on the clean rows after the stream.
 --lr is that of all methods, each has its own when it is left out.`,
       run: async (context) => (await import("../src/evaluate/commands/stream.ts")).evaluateStream(context),
     }),

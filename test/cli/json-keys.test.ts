@@ -45,6 +45,8 @@ const LINES = [
   "align meta --generations 1 --pairs 1 --lives 1 --test-lives 2 -o schedule.safetensors",
   "align meta -n",
   `train --init chooser.json --data decided.jsonl ${FEW} -o chooser/`,
+  "train boost --init sigmoids.json --data decided.jsonl --iterations 2 -o boosted/",
+  "train boost --init sigmoids.json --data decided.jsonl -n",
   "align estimate chooser --data decided.jsonl",
   "align estimate chooser --data decided.jsonl -n",
   "align score answers.jsonl --reward exact",
@@ -173,6 +175,8 @@ beforeAll(() => {
     at("chooser.json"),
     JSON.stringify({ model_type: "mlp", input_size: 2, hidden_sizes: [4], num_labels: 2 }),
   );
+  const sigmoids = { model_type: "mlp", input_size: 2, hidden_sizes: [4], num_labels: 2, hidden_act: "sigmoid" };
+  writeFileSync(at("sigmoids.json"), JSON.stringify(sigmoids));
   const decided = numbers.map((i) => ({ x: [i, 1], label: i % 2, propensity: 0.5, reward: i }));
   writeFileSync(at("decided.jsonl"), lines(decided));
   const answers = numbers.map((i) => ({ prompt: `${i}`, answer: `${i}`, completion: `${i}` }));

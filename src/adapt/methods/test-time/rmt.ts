@@ -16,11 +16,10 @@ import { stackExamples } from "../../../data/batch.ts";
 import { Random } from "../../../data/random.ts";
 import { UserError } from "../../../errors.ts";
 import { type Setting, testTimeMethod } from "../../../run/test-time/contract.ts";
-import { symmetricCrossEntropy } from "../../../run/test-time/losses.ts";
+import { symmetricCrossEntropy, viewContrast } from "../../../run/test-time/losses.ts";
 import { nearestPrototypes, prototypesOf } from "../../../run/test-time/source-prototypes.ts";
 import { type LossGiven, Student } from "../../../run/test-time/student.ts";
 import { TEACHER } from "../../../run/test-time/teacher-options.ts";
-import { contrastive, positivesOf, unitRows } from "../../../run/training/contrastive.ts";
 import { relu } from "../../../tensor/ops/activation.ts";
 import { crossEntropy } from "../../../tensor/ops/cross-entropy.ts";
 import { add, scale } from "../../../tensor/ops/elementwise.ts";
@@ -44,35 +43,11 @@ function projector({ gpu, seed }: Setting, from: number, width: number): Paramet
   return [...layer("0", from), ...layer("1", width)];
 }
 
-/** Views of the rows through the projector, as unit vectors. */
+/** Views of the rows through the projector. */
 function projected(rec: Recorder, x: Tensor, [w0, b0, w1, b1]: readonly Parameter[]): Tensor {
   const of = (parameter: Parameter | undefined) => rec.parameter(parameter!);
   const inner = relu(rec, linear(rec, x, of(w0), { bias: of(b0) }));
-  return unitRows(rec, linear(rec, inner, of(w1), { bias: of(b1) }));
-}
-
-/** Parts of equal rows (B, C) one below the other: sums of products with matrices that place their rows. */
-function stacked(rec: Recorder, parts: readonly Tensor[], rows: number): Tensor {
-  const placed = parts.map((part, at) => {
-    const places = new Float32Array(parts.length * rows * rows);
-    for (let row = 0; row < rows; row++) places[(at * rows + row) * rows + row] = 1;
-    const matrix = rec.constant(places, [parts.length * rows, rows], `places of part ${at}`);
-    return linear(rec, matrix, part, { transposed: true });
-  });
-  return placed.reduce((sum, part) => add(rec, sum, part));
-}
-
-/** The contrastive loss of three features of every row, (1). */
-function contrastOf(
-  rec: Recorder,
-  { parts, rows, temperature }: { parts: readonly Tensor[]; rows: number; temperature: number },
-  net: readonly Parameter[],
-): Tensor {
-  const views = parts.map((part) => projected(rec, part, net));
-  const positives = positivesOf(parts.flatMap(() => Array.from({ length: rows }, (_, i) => i)));
-  const count = parts.length * rows;
-  const shares = rec.constant(positives, [count, count], "views of one row");
-  return mean(rec, contrastive(rec, stacked(rec, views, rows), shares, temperature));
+  return linear(rec, inner, of(w1), { bias: of(b1) });
 }
 
 export const method = testTimeMethod({
@@ -122,9 +97,9 @@ export const method = testTimeMethod({
         let loss = scale(rec, mean(rec, both), values.self_weight / 2);
         if (prototypes) {
           const near = number("prototypes", [rows("x"), prototypes.width]);
-          const parts = [near, own.hidden, other.hidden];
-          const given = { parts, rows: rows("x"), temperature: values.contrast_temperature };
-          loss = add(rec, loss, scale(rec, contrastOf(rec, given, net), contrast));
+          const views = [near, own.hidden, other.hidden].map((part) => projected(rec, part, net));
+          const pulled = viewContrast(rec, views, values.contrast_temperature);
+          loss = add(rec, loss, scale(rec, mean(rec, pulled), contrast));
         }
         if (sees("source")) {
           const found = mean(rec, crossEntropy(rec, pass("source").logits, labels("source")));
