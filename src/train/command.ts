@@ -25,6 +25,7 @@ import { runTraining } from "../run/training/run-training.ts";
 import type { SourceModulation } from "../run/training/source-modulation.ts";
 import type { Built, TrainingData } from "../run/training/technique.ts";
 import { certifiedWork, checkCertified } from "./certified.ts";
+import { withChains } from "./chain-forward.ts";
 import { checkCredit, creditWork } from "./credit.ts";
 import { withDenoisers } from "./denoisers.ts";
 import { type PerDomain, perDomain } from "./domain-heads.ts";
@@ -138,6 +139,8 @@ export function train(context: TrainContext): Promise<Outcome> {
       if (options.head === "etf") holdEtf(built, seed);
       const scaled = await outputScale(built, options);
       const moved = await adversarialWork(model, source, options, { seed, ...howMoved(options) });
+      const pad = tools?.tokenizer?.pad ?? 0;
+      const chained = await withChains(model, source, options, { seed, pad });
       const target = options.private_head;
       const second = target === undefined ? undefined : await PrivateHead.make(built, target, privateFrom);
       const chosen = ofRows(loss, model, options) ? chosenLoss(loss, model, source, options) : undefined;
@@ -165,7 +168,7 @@ export function train(context: TrainContext): Promise<Outcome> {
             ...(own?.controllers ?? []),
             ...courseOf(loss, built.steps),
             ...shiftWarning(options, context),
-            ...fauLog(options, source, { model, pad: tools?.tokenizer?.pad ?? 0 }, context),
+            ...fauLog(options, source, { model, pad }, context),
             ...(probing?.controllers ?? []),
           ],
           options.prequential ? new Prequential() : undefined,
@@ -179,10 +182,11 @@ export function train(context: TrainContext): Promise<Outcome> {
         ...withPromptsChanged(source, options, {
           ...{ seed, pad: tools?.tokenizer?.pad, steps: built.steps, accumulate: options.accumulate },
         }),
+        ...(chained ? { source: chained.source } : {}),
         ...moved,
-        memory: { ...balance?.memory, ...moved?.memory, ...probing?.memory },
+        memory: { ...balance?.memory, ...moved?.memory, ...chained?.memory, ...probing?.memory },
         free() {
-          for (const one of [balance, moved, second, probing, scaled]) one?.free();
+          for (const one of [balance, moved, chained, second, probing, scaled]) one?.free();
           kept?.discard();
           for (const parameter of own?.extra ?? []) parameter.free();
         },

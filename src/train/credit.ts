@@ -57,6 +57,7 @@ const OBJECTIVES: Readonly<Record<string, unknown>> = {
   prequential: false,
   increment_mask: undefined,
   schedule_search: undefined,
+  output_scale: undefined,
 };
 
 /** Throws UserError for options that name another objective. */

@@ -7,6 +7,7 @@ import { LABEL_LOSS } from "../run/training/label-loss.ts";
 import { RUN } from "../run/training/options.ts";
 import { SHIFT } from "../run/training/shift-detector.ts";
 import { CERTIFIED } from "./certified-options.ts";
+import { CHAIN } from "./chain-forward.ts";
 import { CREDIT } from "./credit.ts";
 import { DENOISING } from "./denoisers.ts";
 import { PROBING } from "./probing.ts";
@@ -51,6 +52,7 @@ export const TRAIN = {
     value: "W",
   },
   ...DENOISING,
+  ...CHAIN,
   shift_warn: {
     type: "boolean",
     default: false,

@@ -3,8 +3,8 @@
  *
  *   lambda (ce_a + eta d_a\b) + (1 - lambda) (ce_b + eta d_b\a),  d_a\b = log(sum over c != b of e^z_c) - z_a
  *
- * Liu et al., NeurIPS 2023, https://arxiv.org/abs/2203.10761. The term says nothing of b in d_a\b, and nothing at all of
- * rows that are mixed with one of their class. Rows that are not mixed have cross-entropy.
+ * Liu et al., NeurIPS 2023, https://arxiv.org/abs/2203.10761. The term says nothing of b in d_a\b, and nothing at all
+ * of rows that are mixed with one of their class. Rows that are not mixed have cross-entropy.
  */
 import { defineLabelLoss } from "../../../run/training/label-loss.ts";
 import { crossEntropy } from "../../../tensor/ops/cross-entropy.ts";
