@@ -39,6 +39,7 @@ import { lossBalance } from "./loss-balance.ts";
 import type { TRAIN } from "./options.ts";
 import { heldByScale, outputScale } from "./output-scale.ts";
 import { ownLoss } from "./own-loss.ts";
+import { plantedWork, type ReadPlant, readPlant } from "./plant.ts";
 import { checkPrequential, Prequential } from "./prequential.ts";
 import { openPrivate, PrivateHead } from "./private-head.ts";
 import { openProbes } from "./probing.ts";
@@ -55,6 +56,8 @@ interface Read extends TrainingData<Batch> {
   readonly privateFrom: Checkpoint | undefined;
   /** With --schedule-search: held-out rows, by which schedules are judged. */
   readonly watched: readonly HeldOutGroup[];
+  /** With --plant: its experiments. */
+  readonly plant: ReadPlant | undefined;
 }
 
 /** Throws UserError for options that do not go together. */
@@ -124,12 +127,13 @@ export function train(context: TrainContext): Promise<Outcome> {
       )),
       ...(await heldByScale(options, opened)),
       privateFrom: await openPrivate(options.private_from),
+      plant: await readPlant(options, opened),
       watched: options.schedule_search
         ? await readHeldOut(heldOutGroups(options, opened.split), opened, options.batch_size)
         : [],
     }),
     read: ({ privateFrom: checkpoint }) => (checkpoint ? [{ checkpoint, role: "private_from" }] : []),
-    work: async (built, { source, privateFrom, watched }) => {
+    work: async (built, { source, privateFrom, watched, plant }) => {
       const { model, tools } = built;
       refuseGroups(
         model,
@@ -141,6 +145,9 @@ export function train(context: TrainContext): Promise<Outcome> {
       const moved = await adversarialWork(model, source, options, { seed, ...howMoved(options) });
       const pad = tools?.tokenizer?.pad ?? 0;
       const chained = await withChains(model, source, options, { seed, pad });
+      const batches = built.steps * options.accumulate;
+      const timing = { batches, rows: options.batch_size, seed, pad, every: options.plant_every };
+      const planted = plantedWork(plant, model, source, timing, context);
       const target = options.private_head;
       const second = target === undefined ? undefined : await PrivateHead.make(built, target, privateFrom);
       const chosen = ofRows(loss, model, options) ? chosenLoss(loss, model, source, options) : undefined;
@@ -170,8 +177,10 @@ export function train(context: TrainContext): Promise<Outcome> {
             ...shiftWarning(options, context),
             ...fauLog(options, source, { model, pad }, context),
             ...(probing?.controllers ?? []),
+            ...(planted ? [planted.controller] : []),
           ],
           options.prequential ? new Prequential() : undefined,
+          planted,
         ),
         extra,
         updates: [updates, chosen?.numbers ?? [], own?.updates ?? [], probing?.updates ?? []].flat(),
@@ -183,10 +192,11 @@ export function train(context: TrainContext): Promise<Outcome> {
           ...{ seed, pad: tools?.tokenizer?.pad, steps: built.steps, accumulate: options.accumulate },
         }),
         ...(chained ? { source: chained.source } : {}),
+        ...(planted ? { source: planted.source } : {}),
         ...moved,
         memory: { ...balance?.memory, ...moved?.memory, ...chained?.memory, ...probing?.memory },
         free() {
-          for (const one of [balance, moved, chained, second, probing, scaled]) one?.free();
+          for (const one of [balance, moved, chained, planted, second, probing, scaled]) one?.free();
           kept?.discard();
           for (const parameter of own?.extra ?? []) parameter.free();
         },
@@ -195,8 +205,14 @@ export function train(context: TrainContext): Promise<Outcome> {
   });
 }
 
-const followed = (own: readonly Controller[], stream: Prequential | undefined) =>
-  stream ? { controllers: [...own, stream], told: () => stream.told() } : { controllers: own };
+const followed = (
+  own: readonly Controller[],
+  stream: Prequential | undefined,
+  planted: ReturnType<typeof plantedWork>,
+) => ({
+  controllers: stream ? [...own, stream] : own,
+  told: () => ({ ...stream?.told(), ...planted?.told() }),
+});
 
 /** Gives programs the numbers of a loss that change with the steps. */
 function courseOf({ method, values }: Bound<LabelLoss>, steps: number): Controller[] {
