@@ -17,7 +17,12 @@ import { Random } from "../../../data/random.ts";
 import { UserError } from "../../../errors.ts";
 import { type Setting, testTimeMethod } from "../../../run/test-time/contract.ts";
 import { symmetricCrossEntropy, viewContrast } from "../../../run/test-time/losses.ts";
-import { nearestPrototypes, prototypesOf } from "../../../run/test-time/source-prototypes.ts";
+import {
+  nearestPrototypes,
+  prototypesOf,
+  readPrototypes,
+  savePrototypes,
+} from "../../../run/test-time/source-prototypes.ts";
 import { type LossGiven, Student } from "../../../run/test-time/student.ts";
 import { TEACHER } from "../../../run/test-time/teacher-options.ts";
 import { relu } from "../../../tensor/ops/activation.ts";
@@ -61,6 +66,17 @@ export const method = testTimeMethod({
     contrast_weight: { type: "number >= 0", default: 1, help: "weight of the pull to prototypes; 0 needs none" },
     replay_weight: { type: "number >= 0", default: 1, help: "weight of labelled source rows" },
     source_free: { type: "boolean", default: false, help: "learn from no source row during the stream" },
+    prototypes: {
+      type: "string",
+      help: "prototypes that --save-prototypes wrote; those of --source rows when left out",
+      value: "FILE",
+    },
+    save_prototypes: {
+      type: "string",
+      writes: "tensors",
+      help: "write the prototypes of --source to this file",
+      value: "FILE.safetensors",
+    },
     contrast_temperature: { type: "number > 0", default: 0.1, help: "of the contrastive loss" },
     projection: { type: "number.integer >= 1", default: 128, help: "width of the projection", value: "N" },
     warmup_rows: {
@@ -72,18 +88,24 @@ export const method = testTimeMethod({
   },
   trains: "all",
   rate: 1e-3,
-  check({ contrast_weight: contrast, replay_weight: replay, source_free: isFree }, { hasSource }) {
-    if (!hasSource && (contrast > 0 || (replay > 0 && !isFree)))
+  check(values, { hasSource }) {
+    const { contrast_weight: contrast, replay_weight: replay, source_free: isFree, prototypes } = values;
+    if (!hasSource && ((contrast > 0 && prototypes === undefined) || (replay > 0 && !isFree)))
       throw new UserError(
         "rmt reads source rows for prototypes and replay",
-        "give --source rows.jsonl, or --contrast-weight 0 with --source-free",
+        "give --source rows.jsonl; or --source-free with --prototypes FILE, or with --contrast-weight 0",
       );
+    if (!hasSource && values.save_prototypes !== undefined)
+      throw new UserError("--save-prototypes writes the means of source rows", "give --source rows.jsonl");
   },
   async begin(setting) {
     const { values, source, batchSize, rate } = setting;
     const { contrast_weight: contrast, teacher_momentum: momentum } = values;
     const replay = values.source_free ? 0 : values.replay_weight;
-    const prototypes = contrast > 0 ? await prototypesOf(setting) : undefined;
+    const { prototypes: file, save_prototypes: target } = values;
+    const found = () => (file === undefined ? prototypesOf(setting) : readPrototypes(setting, file));
+    const prototypes = contrast > 0 ? await found() : undefined;
+    if (target !== undefined) await savePrototypes(await prototypesOf(setting), target);
     const net = prototypes ? projector(setting, prototypes.width, values.projection) : [];
     const student: Student = await Student.make(setting, ({ teacher }) => ({
       loss(rec, given: LossGiven) {
