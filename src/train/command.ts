@@ -23,7 +23,7 @@ import { refuseGroups } from "../run/training/option-checks.ts";
 import { regressionObjective } from "../run/training/regression.ts";
 import { runTraining } from "../run/training/run-training.ts";
 import type { SourceModulation } from "../run/training/source-modulation.ts";
-import type { Built, TrainingData } from "../run/training/technique.ts";
+import type { Built, Opened, TrainingData } from "../run/training/technique.ts";
 import { certifiedWork, checkCertified } from "./certified.ts";
 import { withChains } from "./chain-forward.ts";
 import { checkCredit, creditWork } from "./credit.ts";
@@ -121,17 +121,7 @@ export function train(context: TrainContext): Promise<Outcome> {
     embeds,
     changed: heads?.changed,
     model: context.args[0] ?? (options.init === undefined ? "-" : undefined),
-    data: async (opened) => ({
-      ...(await withDenoisers(await readBatches(options, opened), options, opened, () =>
-        heldOutGroups(options, opened.split),
-      )),
-      ...(await heldByScale(options, opened)),
-      privateFrom: await openPrivate(options.private_from),
-      plant: await readPlant(options, opened),
-      watched: options.schedule_search
-        ? await readHeldOut(heldOutGroups(options, opened.split), opened, options.batch_size)
-        : [],
-    }),
+    data: (opened) => readData(options, opened),
     read: ({ privateFrom: checkpoint }) => (checkpoint ? [{ checkpoint, role: "private_from" }] : []),
     work: async (built, { source, privateFrom, watched, plant }) => {
       const { model, tools } = built;
@@ -143,11 +133,7 @@ export function train(context: TrainContext): Promise<Outcome> {
       if (options.head === "etf") holdEtf(built, seed);
       const scaled = await outputScale(built, options);
       const moved = await adversarialWork(model, source, options, { seed, ...howMoved(options) });
-      const pad = tools?.tokenizer?.pad ?? 0;
-      const chained = await withChains(model, source, options, { seed, pad });
-      const batches = built.steps * options.accumulate;
-      const timing = { batches, rows: options.batch_size, seed, pad, every: options.plant_every };
-      const planted = plantedWork(plant, model, source, timing, context);
+      const changed = await changedBatches(context, built, source, plant);
       const target = options.private_head;
       const second = target === undefined ? undefined : await PrivateHead.make(built, target, privateFrom);
       const chosen = ofRows(loss, model, options) ? chosenLoss(loss, model, source, options) : undefined;
@@ -175,12 +161,12 @@ export function train(context: TrainContext): Promise<Outcome> {
             ...(own?.controllers ?? []),
             ...courseOf(loss, built.steps),
             ...shiftWarning(options, context),
-            ...fauLog(options, source, { model, pad }, context),
+            ...fauLog(options, source, { model, pad: tools?.tokenizer?.pad ?? 0 }, context),
             ...(probing?.controllers ?? []),
-            ...(planted ? [planted.controller] : []),
+            ...changed.controllers,
           ],
           options.prequential ? new Prequential() : undefined,
-          planted,
+          changed.told,
         ),
         extra,
         updates: [updates, chosen?.numbers ?? [], own?.updates ?? [], probing?.updates ?? []].flat(),
@@ -188,15 +174,11 @@ export function train(context: TrainContext): Promise<Outcome> {
           if (second && target !== undefined) await second.save(target, built.files, lineage);
           await kept?.save();
         },
-        ...withPromptsChanged(source, options, {
-          ...{ seed, pad: tools?.tokenizer?.pad, steps: built.steps, accumulate: options.accumulate },
-        }),
-        ...(chained ? { source: chained.source } : {}),
-        ...(planted ? { source: planted.source } : {}),
+        ...changed.source,
         ...moved,
-        memory: { ...balance?.memory, ...moved?.memory, ...chained?.memory, ...probing?.memory },
+        memory: { ...balance?.memory, ...moved?.memory, ...changed.memory, ...probing?.memory },
         free() {
-          for (const one of [balance, moved, chained, planted, second, probing, scaled]) one?.free();
+          for (const one of [balance, moved, changed, second, probing, scaled]) one?.free();
           kept?.discard();
           for (const parameter of own?.extra ?? []) parameter.free();
         },
@@ -208,11 +190,49 @@ export function train(context: TrainContext): Promise<Outcome> {
 const followed = (
   own: readonly Controller[],
   stream: Prequential | undefined,
-  planted: ReturnType<typeof plantedWork>,
-) => ({
-  controllers: stream ? [...own, stream] : own,
-  told: () => ({ ...stream?.told(), ...planted?.told() }),
+  told: () => Readonly<Record<string, number>>,
+) => ({ controllers: stream ? [...own, stream] : own, told: () => ({ ...stream?.told(), ...told() }) });
+
+/** What is read before any weight: rows, perhaps as tasks of denoisers, and what options name. */
+const readData = async (options: TrainContext["options"], opened: Opened): Promise<Read> => ({
+  ...(await withDenoisers(await readBatches(options, opened), options, opened, () =>
+    heldOutGroups(options, opened.split),
+  )),
+  ...(await heldByScale(options, opened)),
+  privateFrom: await openPrivate(options.private_from),
+  plant: await readPlant(options, opened),
+  watched: options.schedule_search
+    ? await readHeldOut(heldOutGroups(options, opened.split), opened, options.batch_size)
+    : [],
 });
+
+/** Batches in the place of those that were read: with other prompts, in chains, or with rows planted among them. */
+async function changedBatches(
+  context: TrainContext,
+  { model, tools, steps }: Built,
+  source: ReadRows,
+  plant: ReadPlant | undefined,
+) {
+  const { options, seed } = context;
+  const { accumulate, batch_size: rows, plant_every: every } = options;
+  const pad = tools?.tokenizer?.pad ?? 0;
+  const chained = await withChains(model, source, options, { seed, pad });
+  const timing = { batches: steps * accumulate, rows, seed, pad, every };
+  const planted = plantedWork(plant, model, source, timing, context);
+  const taken = planted ?? chained;
+  return {
+    source: taken
+      ? { source: taken.source }
+      : withPromptsChanged(source, options, { seed, pad: tools?.tokenizer?.pad, steps, accumulate }),
+    controllers: planted ? [planted.controller] : [],
+    memory: chained?.memory,
+    told: () => planted?.told() ?? {},
+    free() {
+      chained?.free();
+      planted?.free();
+    },
+  };
+}
 
 /** Gives programs the numbers of a loss that change with the steps. */
 function courseOf({ method, values }: Bound<LabelLoss>, steps: number): Controller[] {

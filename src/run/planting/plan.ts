@@ -3,7 +3,7 @@
  * held back as a control. After "Train Once, Answer All: Many Pretraining Experiments for the Cost of One", ICLR 2026.
  *
  *   {"name": "canary", "rows": "canary.jsonl", "control": "others.jsonl", "times": 16}
- *   {"name": "fact", "rows": "said.jsonl", "control": "unsaid.jsonl", "times": 64, "until": 0.5, "probe": "asked.jsonl"}
+ *   {"name": "fact", "rows": "said.jsonl", "control": "unsaid.jsonl", "times": 64, "until": 0.5}
  */
 import { readJsonFile } from "../../data/files/jsonl.ts";
 import { type GroupReference, parseGroups } from "../../data/groups.ts";
