@@ -114,6 +114,8 @@ interface LabelledRows extends Rows {
   readonly labels: Int32Array;
   /** Where each example was read, where that is known. */
   readonly places: readonly string[];
+  /** (B) how much each weighs in the mean of a training's loss, where one has a weight. */
+  readonly weights?: Float32Array;
 }
 
 /** A batch for a classifier of numbers. */
@@ -188,6 +190,8 @@ interface Labelled {
   /** Position of its group among the groups of data; 0 when left out. */
   readonly group?: number;
   readonly place?: string;
+  /** In the mean of a training's loss; 1 when left out. */
+  readonly weight?: number;
 }
 
 /** An example to stack. */
@@ -208,6 +212,9 @@ export function stackExamples(examples: readonly StackedExample[]): ExampleBatch
     labels: Int32Array.from(examples, ({ label }) => label),
     tasks: Int32Array.from(examples, ({ group = 0 }) => group),
     places: examples.flatMap(({ place }) => place ?? []),
+    ...(examples.some(({ weight }) => weight !== undefined)
+      ? { weights: Float32Array.from(examples, ({ weight = 1 }) => weight) }
+      : {}),
   };
   const texts = examples.flatMap((example) => ("tokens" in example ? [example.tokens] : []));
   if (texts.length === examples.length) return { ...common, ...stackTexts(texts) };

@@ -324,9 +324,9 @@ function objectiveOf(
     checkRegression(options, weigher);
     return regressionObjective(model, loss);
   }
-  const classes = classLosses(model, options, seed);
   const { method } = loss;
-  if (classes && (weigher || !chosen || (options.mixup > 0 && method.name !== "ce")))
+  const classes = classLosses(model, options, seed, method.mixed ? chosen : undefined);
+  if (classes && (weigher || !chosen || (options.mixup > 0 && method.name !== "ce" && !method.mixed)))
     throw new UserError(
       `--mixup and --contrastive do not go with ${weigher ? "--loss-balance" : options.head === "own" ? `--loss ${method.name}` : "--head sparse-etf"}`,
       "leave one of them out",

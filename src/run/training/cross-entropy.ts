@@ -3,7 +3,7 @@
  * loss of labels.
  */
 import { type Batch, isTokens } from "../../data/batch.ts";
-import { meanWeights } from "../../data/targets.ts";
+import { lossWeights } from "../../data/targets.ts";
 import type { Inputs } from "../../model/architecture.ts";
 import type { Model, Recorded } from "../../model/model.ts";
 import { correctRows } from "../../tensor/ops/correct.ts";
@@ -77,17 +77,6 @@ const withTerm = (
   backward: [...backward, seed],
   metrics: { ...metrics, loss: add(rec, metrics.loss!, term), [name]: term },
 });
-
-/** Weights of positions, times those of the sequences that they are of. */
-function weighed(batch: Batch, weights: Float32Array): Float32Array {
-  if (!isTokens(batch)) return weights;
-  for (const { sequence, row, start } of batch.documents) {
-    const { weight = 1, ids } = sequence;
-    const first = row * batch.length + start;
-    if (weight !== 1) for (let at = first; at < first + ids.length; at++) weights[at]! *= weight;
-  }
-  return weights;
-}
 
 /** Weights of positions, larger where the next token has the mark of the stage in which the adapter is trained. */
 function focused({ adapter }: Model, batch: Batch, weights: Float32Array): Float32Array {
@@ -184,7 +173,7 @@ export function crossEntropyObjective(model: Model, options: CrossEntropyObjecti
       fillInputs(program, batch);
       const targets = fillTargets(program, batch);
       if (weigher) weigher.fill(program, batch, total);
-      else program.write("weights", focused(model, batch, weighed(batch, meanWeights(targets, total))));
+      else program.write("weights", focused(model, batch, lossWeights(batch, targets, total)));
       experts?.fill(program, batch, counted(batch) / total);
       increments?.fill(program, batch, counted(batch) / total);
       classes?.fill(program, batch);
