@@ -25,21 +25,21 @@ import { runTraining } from "../run/training/run-training.ts";
 import type { SourceModulation } from "../run/training/source-modulation.ts";
 import type { Built, Opened, TrainingData } from "../run/training/technique.ts";
 import { certifiedWork, checkCertified } from "./certified.ts";
-import { withChains } from "./chain-forward.ts";
+import { changedBatches } from "./changed-batches.ts";
 import { checkCredit, creditWork } from "./credit.ts";
 import { withDenoisers } from "./denoisers.ts";
 import { type PerDomain, perDomain } from "./domain-heads.ts";
 import { holdEtf } from "./etf-head.ts";
 import { fixedHeadObjective } from "./fixed-head.ts";
 import { withGradientRules } from "./gradient-rules.ts";
-import { chosenMask, withPromptsChanged } from "./increments.ts";
+import { chosenMask } from "./increments.ts";
 import { openNumbers } from "./kept-numbers.ts";
 import { fauLog } from "./log-fau.ts";
 import { lossBalance } from "./loss-balance.ts";
 import type { TRAIN } from "./options.ts";
 import { heldByScale, outputScale } from "./output-scale.ts";
 import { ownLoss } from "./own-loss.ts";
-import { plantedWork, type ReadPlant, readPlant } from "./plant.ts";
+import { type ReadPlant, readPlant } from "./plant.ts";
 import { checkPrequential, Prequential } from "./prequential.ts";
 import { openPrivate, PrivateHead } from "./private-head.ts";
 import { openProbes } from "./probing.ts";
@@ -205,34 +205,6 @@ const readData = async (options: TrainContext["options"], opened: Opened): Promi
     ? await readHeldOut(heldOutGroups(options, opened.split), opened, options.batch_size)
     : [],
 });
-
-/** Batches in the place of those that were read: with other prompts, in chains, or with rows planted among them. */
-async function changedBatches(
-  context: TrainContext,
-  { model, tools, steps }: Built,
-  source: ReadRows,
-  plant: ReadPlant | undefined,
-) {
-  const { options, seed } = context;
-  const { accumulate, batch_size: rows, plant_every: every } = options;
-  const pad = tools?.tokenizer?.pad ?? 0;
-  const chained = await withChains(model, source, options, { seed, pad });
-  const timing = { batches: steps * accumulate, rows, seed, pad, every };
-  const planted = plantedWork(plant, model, source, timing, context);
-  const taken = planted ?? chained;
-  return {
-    source: taken
-      ? { source: taken.source }
-      : withPromptsChanged(source, options, { seed, pad: tools?.tokenizer?.pad, steps, accumulate }),
-    controllers: planted ? [planted.controller] : [],
-    memory: chained?.memory,
-    told: () => planted?.told() ?? {},
-    free() {
-      chained?.free();
-      planted?.free();
-    },
-  };
-}
 
 /** Gives programs the numbers of a loss that change with the steps. */
 function courseOf({ method, values }: Bound<LabelLoss>, steps: number): Controller[] {
