@@ -21,6 +21,8 @@ interface Rows {
   readonly counted: number;
   /** (B) the position of each row's group among the groups of data; -1 of a row that holds several. */
   readonly tasks: Int32Array;
+  /** (N, C): what is added to what the first block reads, of texts that are moved against a model. */
+  readonly moves?: Float32Array;
 }
 
 /**

@@ -36,6 +36,7 @@ import { chosenMask } from "./increments.ts";
 import { openNumbers } from "./kept-numbers.ts";
 import { fauLog } from "./log-fau.ts";
 import { lossBalance } from "./loss-balance.ts";
+import { movesTexts } from "./moved-texts.ts";
 import type { TRAIN } from "./options.ts";
 import { heldByScale, outputScale } from "./output-scale.ts";
 import { ownLoss } from "./own-loss.ts";
@@ -141,10 +142,9 @@ export function train(context: TrainContext): Promise<Outcome> {
       const kept = context.dryRun ? undefined : openNumbers(chosen, textOutput);
       const own = await otherWork(context, built, source, { chosen, heads });
       const modulation = chosenModulation(context.picks.gradient_rule, model);
-      const mean =
-        scaled?.objective ??
-        own?.objective ??
-        objectiveOf(model, source, options, seed, { loss, chosen, weigher: balance?.weigher, second, modulation });
+      const texts = movesTexts(model, options, (scaled ?? own) !== undefined);
+      const parts = { loss, chosen, weigher: balance?.weigher, second, modulation, texts };
+      const mean = scaled?.objective ?? own?.objective ?? objectiveOf(model, source, options, seed, parts);
       const extra = [...(balance?.extra ?? []), ...(second?.parameters ?? []), ...(own?.extra ?? [])];
       const { objective, updates } = withGradientRules(context, built, source, {
         ...{ objective: mean, extra, modulation, isOwn: (scaled ?? own) !== undefined },
@@ -250,6 +250,8 @@ interface ObjectiveParts {
   readonly chosen: ChosenLoss | undefined;
   readonly weigher: RowWeigher | undefined;
   readonly second: PrivateHead | undefined;
+  /** Whether embeddings of texts are moved. */
+  readonly texts: boolean;
   readonly modulation: SourceModulation | undefined;
 }
 
@@ -289,7 +291,7 @@ function objectiveOf(
   source: ReadRows,
   options: TrainContext["options"],
   seed: number,
-  { loss, chosen, weigher, second, modulation }: ObjectiveParts,
+  { loss, chosen, weigher, second, modulation, texts }: ObjectiveParts,
 ): Objective<Batch> {
   const { smoothing, z_loss: zLoss, recompute } = options;
   if (model.task === "regressor") {
@@ -309,7 +311,7 @@ function objectiveOf(
   if (options.head !== "sparse-etf")
     return crossEntropyObjective(model, {
       ...{ loss: chosen, smoothing, zLoss, recompute, increments, classes, weigher, modulation },
-      ...{ balance: true, statistics: "batch", accuracy: options.prequential },
+      ...{ balance: true, statistics: "batch", accuracy: options.prequential, moved: texts },
     });
   if (method.name !== "ce")
     throw new UserError(

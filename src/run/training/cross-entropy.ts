@@ -17,6 +17,7 @@ import { fillInputs, fillTargets, recordInputs, recordTargets } from "../batch-p
 import type { ClassLosses } from "./class-losses.ts";
 import type { IncrementMask } from "./increment-mask.ts";
 import { type ChosenLoss, labelLosses, labelRows, wholeBatch } from "./label-loss.ts";
+import { fillMoves, movedEmbeddings } from "./moved-embeddings.ts";
 import { type Objective, ofBatch, type RecordedLoss } from "./objective.ts";
 import { routerBalance } from "./router-balance.ts";
 import type { SourceModulation } from "./source-modulation.ts";
@@ -62,6 +63,8 @@ export interface CrossEntropyObjectiveOptions {
   readonly loss?: ChosenLoss | undefined;
   /** Of a classifier of numbers: changes gradients on their way from the logits. Beside losses of rows alone. */
   readonly modulation?: SourceModulation | undefined;
+  /** Whether batches say what is added to the embeddings of their tokens. */
+  readonly moved?: boolean;
   /** Most bytes of logits that exist at once. */
   readonly logitBytes?: number;
 }
@@ -122,7 +125,7 @@ function wholeLoss(
 /** Cross-entropy of a language model's tokens or a classifier's examples. */
 export function crossEntropyObjective(model: Model, options: CrossEntropyObjectiveOptions = {}): Objective<Batch> {
   const { smoothing, zLoss, recompute = false, statistics = "running", logitBytes } = options;
-  const { increments, classes, weigher, loss, modulation } = options;
+  const { increments, classes, weigher, loss, modulation, moved = false } = options;
   const experts = options.balance ? routerBalance(model) : undefined;
   const of = ofBatch<Batch>((batch) => batch);
   const counted = weigher?.counted ?? ((batch: Batch) => of.counted(batch, ""));
@@ -136,7 +139,7 @@ export function crossEntropyObjective(model: Model, options: CrossEntropyObjecti
       const recorded = model.record(rec, inputs, {
         ...{ recompute, statistics },
         increments: increments !== undefined,
-        ...(classes?.replace ? { replace: classes.replace(rec) } : {}),
+        ...(moved ? { replace: movedEmbeddings(rec) } : classes?.replace ? { replace: classes.replace(rec) } : {}),
       });
       const targets = recordTargets(rec, batch);
       const modulated = modulation?.record(rec, model, {
@@ -177,6 +180,7 @@ export function crossEntropyObjective(model: Model, options: CrossEntropyObjecti
       experts?.fill(program, batch, counted(batch) / total);
       increments?.fill(program, batch, counted(batch) / total);
       classes?.fill(program, batch);
+      if (moved) fillMoves(program, batch);
       loss?.numbers?.fill(program, batch);
     },
   };
