@@ -36,6 +36,7 @@ import { chosenMask, withPromptsChanged } from "./increments.ts";
 import { openNumbers } from "./kept-numbers.ts";
 import { fauLog } from "./log-fau.ts";
 import { lossBalance } from "./loss-balance.ts";
+import { movesTexts } from "./moved-texts.ts";
 import type { TRAIN } from "./options.ts";
 import { heldByScale, outputScale } from "./output-scale.ts";
 import { ownLoss } from "./own-loss.ts";
@@ -148,10 +149,9 @@ export function train(context: TrainContext): Promise<Outcome> {
       const kept = context.dryRun ? undefined : openNumbers(chosen, textOutput);
       const own = await otherWork(context, built, source, { chosen, heads });
       const modulation = chosenModulation(context.picks.gradient_rule, model);
-      const mean =
-        scaled?.objective ??
-        own?.objective ??
-        objectiveOf(model, source, options, seed, { loss, chosen, weigher: balance?.weigher, second, modulation });
+      const texts = movesTexts(model, options, (scaled ?? own) !== undefined);
+      const parts = { loss, chosen, weigher: balance?.weigher, second, modulation, texts };
+      const mean = scaled?.objective ?? own?.objective ?? objectiveOf(model, source, options, seed, parts);
       const extra = [...(balance?.extra ?? []), ...(second?.parameters ?? []), ...(own?.extra ?? [])];
       const { objective, updates } = withGradientRules(context, built, source, {
         ...{ objective: mean, extra, modulation, isOwn: (scaled ?? own) !== undefined },
@@ -242,6 +242,8 @@ interface ObjectiveParts {
   readonly chosen: ChosenLoss | undefined;
   readonly weigher: RowWeigher | undefined;
   readonly second: PrivateHead | undefined;
+  /** Whether embeddings of texts are moved. */
+  readonly texts: boolean;
   readonly modulation: SourceModulation | undefined;
 }
 
@@ -281,16 +283,16 @@ function objectiveOf(
   source: ReadRows,
   options: TrainContext["options"],
   seed: number,
-  { loss, chosen, weigher, second, modulation }: ObjectiveParts,
+  { loss, chosen, weigher, second, modulation, texts }: ObjectiveParts,
 ): Objective<Batch> {
   const { smoothing, z_loss: zLoss, recompute } = options;
   if (model.task === "regressor") {
     checkRegression(options, weigher);
     return regressionObjective(model, loss);
   }
-  const classes = classLosses(model, options, seed);
   const { method } = loss;
-  if (classes && (weigher || !chosen || (options.mixup > 0 && method.name !== "ce")))
+  const classes = classLosses(model, options, seed, method.mixed ? chosen : undefined);
+  if (classes && (weigher || !chosen || (options.mixup > 0 && method.name !== "ce" && !method.mixed)))
     throw new UserError(
       `--mixup and --contrastive do not go with ${weigher ? "--loss-balance" : options.head === "own" ? `--loss ${method.name}` : "--head sparse-etf"}`,
       "leave one of them out",
@@ -301,7 +303,7 @@ function objectiveOf(
   if (options.head !== "sparse-etf")
     return crossEntropyObjective(model, {
       ...{ loss: chosen, smoothing, zLoss, recompute, increments, classes, weigher, modulation },
-      ...{ balance: true, statistics: "batch", accuracy: options.prequential },
+      ...{ balance: true, statistics: "batch", accuracy: options.prequential, moved: texts },
     });
   if (method.name !== "ce")
     throw new UserError(

@@ -77,6 +77,8 @@ const LINES = [
   `curriculum mixture-search tiny/ ${GROUPS} --part-steps 1 -n`,
   "curriculum select tiny/ --data said.jsonl -o chosen.jsonl",
   "curriculum select tiny/ --data said.jsonl -n",
+  "curriculum weights --data decided.jsonl --pool decided.jsonl -o weighed.jsonl",
+  "curriculum weights --data decided.jsonl --pool decided.jsonl -n",
   "curriculum plan --flops 1e18 --tokens 1e9",
   "curriculum preset accuracy-then-length tiny/ --sft said.jsonl --test said.jsonl -o shorter.sh",
   "merge tiny tiny --method linear -o merged/",

@@ -48,7 +48,8 @@ have 32 units, ${LEARNING} steps of 50 rows and no labels. *Mean* is that of bot
       const [large, small] = [lab.fresh(net(96), "large"), lab.fresh(net(32), "small")];
       const figures: Record<string, number> = {};
       const judge = async (name: string, model: string) => {
-        const { clean, attacked } = (await bed.judged(model, "--data test=test.jsonl")).get("test")!;
+        const [judged] = (await bed.judged(model, "--data test.jsonl")).values();
+        const { clean, attacked } = judged!;
         figures[`${name}: accuracy`] = clean;
         figures[`${name}: attacked`] = attacked;
         figures[`${name}: mean`] = (clean + attacked) / 2;

@@ -8,6 +8,7 @@ const RARER = 20;
 const EVEN = {
   "rows as they are": "",
   "moved rows": `--adversarial ${pgd(5)}`,
+  "smooth, weight 0.1": `--adversarial ${pgd(5)} --adversarial-loss smooth --smooth-weight 0.1 --loss compsum --compsum-tau 1`,
   "smooth, weight 0.5": `--adversarial ${pgd(5)} --adversarial-loss smooth --smooth-weight 0.5 --loss compsum --compsum-tau 1`,
   "smooth, weight 2": `--adversarial ${pgd(5)} --adversarial-loss smooth --smooth-weight 2 --loss compsum --compsum-tau 1`,
 } as const;
@@ -22,7 +23,7 @@ const COLUMNS = ["common", "common, attacked", "rare", "rare, attacked"] as cons
 
 const bounds: Readonly<Record<string, Bound>> = {
   "moved rows − rows as they are: common, attacked": { above: 0.2 },
-  "smooth, weight 2 − rows as they are: common, attacked": { above: 0.1 },
+  "smooth, weight 0.5 − rows as they are: common, attacked": { above: 0.1 },
   "weights − none: rare, attacked": {},
   "separation beside weights − weights: common, attacked": {},
 };
@@ -76,8 +77,8 @@ ${RARER} is left in. *Common* are 0 to 4, *rare* 5 to 9. Weights of labels begin
       return {
         ...figures,
         "moved rows − rows as they are: common, attacked": gap("moved rows", "rows as they are", "common, attacked"),
-        "smooth, weight 2 − rows as they are: common, attacked": gap(
-          "smooth, weight 2",
+        "smooth, weight 0.5 − rows as they are: common, attacked": gap(
+          "smooth, weight 0.5",
           "rows as they are",
           "common, attacked",
         ),
