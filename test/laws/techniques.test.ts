@@ -22,7 +22,7 @@ import { Generator } from "../../src/run/generating/generate.ts";
 import { GREEDY } from "../../src/run/generating/sampling.ts";
 import { ModelLoader } from "../../src/run/measuring/loaded-model.ts";
 import { sharedGpu } from "../support/gpu.ts";
-import { TINY_EXAMPLES, TINY_TEXT } from "../support/tiny-models.ts";
+import { TINY_EXAMPLES, TINY_EXPERTS, TINY_TEXT } from "../support/tiny-models.ts";
 
 setDefaultTimeout(120_000);
 const gpu = await sharedGpu();
@@ -34,9 +34,10 @@ const GROUP = { name: "forget", path: join(folder, "rows.jsonl") };
 const EXAMPLES = { name: "forget", path: join(folder, "examples.jsonl") };
 const SHOP = { name: "forget", path: join(folder, "shop.jsonl") };
 /**
- * What comes before the name of a classifier, of a model under an adapter with routers, and of one with a tokenizer.
+ * What comes before the name of a classifier, of a model under an adapter with routers, of one with a tokenizer, and of
+ * a mixture of experts.
  */
-const [CLASSIFIER, ROUTED, SPEAKING] = ["classifier-", "routed-", "speaking-"];
+const [CLASSIFIER, ROUTED, SPEAKING, SPARSE] = ["classifier-", "routed-", "speaking-", "sparse-"];
 
 const COMPETING = [`a=0`, `b=1-${Number(TINY_EXAMPLES.mlp!.input_size) - 1}`];
 
@@ -55,6 +56,7 @@ const NEEDS: Readonly<Record<string, Needs>> = {
   "adapter-routes": { before: ROUTED },
   // Of the classifier's inputs, all.
   competition: { settings: { competition_sources: COMPETING } },
+  pathway: { before: SPARSE },
   "layer-range": { general: "layer_range_general" },
   hdc: { general: "hdc_new", settings: { hdc_bits: 256 } },
 };
@@ -67,6 +69,7 @@ beforeAll(async () => {
     model.free();
     (await made(`${CLASSIFIER}${name}`, TINY_EXAMPLES.mlp!, seed)).free();
     await routed(name, seed);
+    (await made(`${SPARSE}${name}`, TINY_EXPERTS.mixtral!, seed)).free();
     (await made(`${SPEAKING}${name}`, { ...TINY_TEXT.llama!, vocab_size: 264 }, seed, byteTokenizer().files)).free();
   }
   const rows = Array.from({ length: 12 }, (_, i) => ({

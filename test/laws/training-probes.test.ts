@@ -6,20 +6,22 @@ import { loadMethods } from "../../src/method/registry.ts";
 import { Model } from "../../src/model/model.ts";
 import type { Look, TrainingProbeLaw } from "../../src/train/training-probe.ts";
 import { sharedGpu } from "../support/gpu.ts";
-import { TINY_TEXT } from "../support/tiny-models.ts";
+import { TINY_EXPERTS, TINY_TEXT } from "../support/tiny-models.ts";
 import { batchesOf, begin, fresh, weightsOf } from "../train/probe-world.ts";
 
 setDefaultTimeout(120_000);
 const probes = await loadMethods("training-probe");
-/** What a probe looks at, where that is no classifier of numbers. */
-const OF_TOKENS: readonly string[] = [];
+/** What probes of some models alone look at; all others look at both of the first two. */
+const ALONE: Readonly<Record<string, readonly string[]>> = {
+  "neural-collapse": ["classifier"],
+  pathway: ["mixture of experts"],
+};
 /** What costs little. */
 const QUICK: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
   curvature: { curvature_iterations: 3 },
   "kernel-alignment": { kernel_alignment_rows: 3, kernel_alignment_columns: 3 },
 };
 /** What a decoder has not. */
-const NOT_OF_TOKENS = ["neural-collapse"];
 
 const sequences = Array.from({ length: 4 }, (_, row) => {
   const ids = Int32Array.from({ length: 5 + row }, (__, i) => (7 * row + 3 * i) % 50);
@@ -32,6 +34,11 @@ const worlds = [
   {
     world: "decoder",
     model: await Model.fresh(await sharedGpu(), TINY_TEXT.llama!, "tiny", { seed: 1 }),
+    batches: tokens,
+  },
+  {
+    world: "mixture of experts",
+    model: await Model.fresh(await sharedGpu(), TINY_EXPERTS.mixtral!, "tiny", { seed: 1 }),
     batches: tokens,
   },
 ];
@@ -49,9 +56,7 @@ test("none of their options decides what a training gives, and all begin with th
 
 for (const { world, model, batches } of worlds)
   describe(world, () => {
-    const own = probes.filter(({ name }) =>
-      world === "decoder" ? !NOT_OF_TOKENS.includes(name) : !OF_TOKENS.includes(name),
-    );
+    const own = probes.filter(({ name }) => (ALONE[name] ?? ["classifier", "decoder"]).includes(world));
     test.each(own)("$name", async ({ name, laws }) => {
       const holds = new Set<TrainingProbeLaw>(claimed(laws));
       const before = await weightsOf(model);
