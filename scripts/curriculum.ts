@@ -8,7 +8,7 @@
  *   bun run curriculum plan --flops 1e18 --tokens 1e9
  */
 import { command, script } from "../src/cli/script.ts";
-import { BALANCE, CURRICULUM, GRAPH, MIXTURE_SEARCH, PLAN, SELECT } from "../src/curriculum/options.ts";
+import { BALANCE, CURRICULUM, GRAPH, MIXTURE_SEARCH, PLAN, SELECT, WEIGHTS } from "../src/curriculum/options.ts";
 import { PRESET } from "../src/curriculum/presets/contract.ts";
 
 const GROUPS = "--data a=a.jsonl --data b=b.jsonl --eval-data a=av.jsonl --eval-data b=bv.jsonl";
@@ -71,6 +71,15 @@ await script({
       output: "none",
       options: SELECT,
       run: async (context) => (await import("../src/curriculum/commands/select.ts")).select(context),
+    }),
+    weights: command({
+      about: "Weigh rows so that they look like those of a pool, and write them with their weights.",
+      examples: ["bun run curriculum weights --data blobs.jsonl --pool target.jsonl -o weighed.jsonl"],
+      output: "none",
+      options: WEIGHTS,
+      notes: `Rows keep all that they hold and get a loss_weight, of mean 1, which train, adapt, distill and unlearn multiply their losses by. The
+effective sample size, (sum w)^2 / sum w^2, says how many rows of equal weight they are worth.`,
+      run: async (context) => (await import("../src/curriculum/commands/weights.ts")).weights(context),
     }),
     preset: command({
       about: "Write the stages of a whole recipe, with the settings of its source, as a script of the shell.",

@@ -5,7 +5,8 @@
  *   bun run train model/ --data rows.jsonl --steps 20 -o trained/
  *   bun run train model/ --data rows.jsonl --lora -o adapter/
  */
-import { script } from "../src/cli/script.ts";
+import { command, script } from "../src/cli/script.ts";
+import { BOOST } from "../src/train/boosting-options.ts";
 import { train } from "../src/train/command.ts";
 import { TRAIN } from "../src/train/options.ts";
 
@@ -36,8 +37,6 @@ await script({
     "clip",
     "adapter",
     "lora",
-    "lora_rank",
-    "freeze",
     "resume",
   ],
   notes: `Rows of data: {"text"}, {"prompt", "completion"}, {"messages"}, {"input_ids", "labels"}, {"x", "label"} for classifiers,
@@ -45,5 +44,16 @@ or {"query", "positive", "negative"} with --loss infonce.
 The first Ctrl-C finishes the step and saves the state. The same command with --resume continues and gives the same bytes as an
 uninterrupted run. If the result goes to stdout, states are saved only where --state names a folder.
 --train-only and --freeze take glob patterns of tensor names. Without --clip gradients are not clipped.`,
+  commands: {
+    boost: command({
+      about: "Build a perceptron by boosting, some units at a time.",
+      examples: ["bun run train boost --init sigmoids.json --data blobs.jsonl --block 5 -o boosted/"],
+      output: "checkpoint",
+      options: BOOST,
+      notes: `Each block of units learns what the blocks before leave over (gradient boosting), and all are one network in the end. The first units
+matter most: the last ones may be switched off. Classes are learnt by cross-entropy, numbers (problem_type regression) by squares.`,
+      run: async (context) => (await import("../src/train/commands/boost.ts")).boost(context),
+    }),
+  },
   run: train,
 });

@@ -44,16 +44,17 @@ function trainAdapter(context: AdaptContext): Promise<Outcome> {
     data: async (opened) => ({ source: await readBatches(options, opened) }),
     work: async ({ model, gpu }, { source }) => {
       const { smoothing, z_loss: zLoss, recompute } = options;
-      const classes = classLosses(model, options, context.seed);
-      if (classes && loss.method.name !== "ce")
+      const counts = () => labelCounts(source, model.sizes.outputs);
+      const chosen = chooseLoss(loss, { model, smoothing, zLoss, counts, micro: options.accumulate });
+      const classes = classLosses(model, options, context.seed, loss.method.mixed ? chosen : undefined);
+      if (classes && loss.method.name !== "ce" && !loss.method.mixed)
         throw new UserError(
           `--mixup and --contrastive do not go with --loss ${loss.method.name}`,
           "leave one of them out",
         );
-      const counts = () => labelCounts(source, model.sizes.outputs);
       return chooseGradientRules(context.picks.gradient_rule, {
         objective: crossEntropyObjective(model, {
-          loss: chooseLoss(loss, { model, smoothing, zLoss, counts, micro: options.accumulate }),
+          loss: chosen,
           ...{ smoothing, zLoss, recompute, balance: true, classes },
         }),
         groups: source.groups.map(({ name }) => name),

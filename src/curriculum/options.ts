@@ -142,6 +142,40 @@ export const MIXTURE_SEARCH = {
   },
 } as const satisfies Options;
 
+/** Options of `curriculum weights`. */
+export const WEIGHTS = {
+  data: { ...DATA.data, help: "rows to weigh, as lines of JSON" },
+  pool: { type: "string[]", help: "rows that they are to look like, as lines of JSON", value: "FILE" },
+  feature_key: { type: "string", default: "x", help: "key of a row's features: numbers, in lists", value: "KEY" },
+  weigh_by: {
+    type: "'dual' | 'gap'",
+    default: "dual",
+    help: "how weights are found: by the dual of entropy balancing, or by a network that closes gaps batch by batch",
+  },
+  anchors: {
+    type: "'random' | 'worst-case' | 'adaptive'",
+    default: "worst-case",
+    help: "where in the pool rows are compared: anywhere, where they are most unlike, or where losses (--loss-key) depend on it",
+  },
+  anchor_count: {
+    type: "number.integer >= 1",
+    help: "places where rows are compared: 16 of dual, 3 of each batch of gap when left out",
+    value: "N",
+  },
+  kernel_gamma: {
+    type: "number > 0",
+    default: 4,
+    help: "of the kernel exp(-G mean squared difference of features, each scaled to [0, 1])",
+    value: "G",
+  },
+  tolerance: { type: "number > 0", default: 1e-3, help: "of what is left of differences", value: "C" },
+  gap_strength: { type: "number > 0", default: 30, with: { weigh_by: ["gap"] }, help: "weight of gaps beside entropy" },
+  gap_steps: { type: "number.integer >= 1", default: 300, with: { weigh_by: ["gap"] }, help: "batches of 128 rows" },
+  gap_lr: { type: "number > 0", default: 0.05, with: { weigh_by: ["gap"] }, help: "learning rate of the network" },
+  prior_key: { type: "string", help: "key of weights to begin with, such as inverse propensities", value: "KEY" },
+  loss_key: { type: "string", help: "key of rows' losses, for --anchors adaptive", value: "KEY" },
+} as const satisfies Options;
+
 /** Options of `curriculum select`. */
 export const SELECT = {
   init: RUN.init,

@@ -21,6 +21,8 @@ interface Rows {
   readonly counted: number;
   /** (B) the position of each row's group among the groups of data; -1 of a row that holds several. */
   readonly tasks: Int32Array;
+  /** (N, C): what is added to what the first block reads, of texts that are moved against a model. */
+  readonly moves?: Float32Array;
 }
 
 /**
@@ -114,6 +116,8 @@ interface LabelledRows extends Rows {
   readonly labels: Int32Array;
   /** Where each example was read, where that is known. */
   readonly places: readonly string[];
+  /** (B) how much each weighs in the mean of a training's loss, where one has a weight. */
+  readonly weights?: Float32Array;
 }
 
 /** A batch for a classifier of numbers. */
@@ -188,6 +192,8 @@ interface Labelled {
   /** Position of its group among the groups of data; 0 when left out. */
   readonly group?: number;
   readonly place?: string;
+  /** In the mean of a training's loss; 1 when left out. */
+  readonly weight?: number;
 }
 
 /** An example to stack. */
@@ -208,6 +214,9 @@ export function stackExamples(examples: readonly StackedExample[]): ExampleBatch
     labels: Int32Array.from(examples, ({ label }) => label),
     tasks: Int32Array.from(examples, ({ group = 0 }) => group),
     places: examples.flatMap(({ place }) => place ?? []),
+    ...(examples.some(({ weight }) => weight !== undefined)
+      ? { weights: Float32Array.from(examples, ({ weight = 1 }) => weight) }
+      : {}),
   };
   const texts = examples.flatMap((example) => ("tokens" in example ? [example.tokens] : []));
   if (texts.length === examples.length) return { ...common, ...stackTexts(texts) };

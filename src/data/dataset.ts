@@ -75,7 +75,7 @@ async function readGroup(
   const sequences: Sequence[] = [];
   let rows = 0;
   let cut: RowsKept["cut"];
-  let isMarked = false; // marks of tokens are not kept
+  let isMarked = false; // marks of tokens and weights of rows are not kept
   const isCut = (where: string, tokens: number) => {
     cut ??= { place: where, tokens };
     options.cut?.(where, tokens);
@@ -84,7 +84,7 @@ async function readGroup(
     for await (const row of readRows(source, options)) {
       rows++;
       for (const sequence of encodeRow(row, { ...options, cut: isCut })) {
-        isMarked ||= sequence.marks !== undefined;
+        isMarked ||= sequence.marks !== undefined || sequence.weight !== undefined;
         if (writer) writer.add(sequence);
         else sequences.push(sequence);
       }

@@ -5,6 +5,7 @@ import type { ExampleInput, NumbersInput, PairInput } from "./batch.ts";
 import type { GroupReference } from "./groups.ts";
 import { type ReadOptions, readRows } from "./read-rows.ts";
 import { kindOf } from "./row-fields.ts";
+import { rowWeight } from "./row-weight.ts";
 import { IGNORED, type LocatedRow } from "./rows.ts";
 import { longestFirst } from "./shorten.ts";
 import type { Sentences } from "./tokenization/sentence-template.ts";
@@ -17,6 +18,8 @@ export type Example = ExampleInput & {
   readonly place: string;
   /** Numbers to predict. */
   readonly y?: Float32Array;
+  /** How much it weighs in the mean of a training's loss; 1 when left out. */
+  readonly weight?: number;
 };
 
 /** What a classifier takes. */
@@ -91,14 +94,16 @@ export function exampleMaker(reader: ExampleReader): (located: LocatedRow, group
   let shape: readonly number[] | undefined;
   return (located, group) => {
     const { place } = located;
-    if (reader.text && reader.pairs) return { pair: pairOf(located, reader.text), label: 0, group, place };
+    const found = rowWeight(located);
+    const about = { group, place, ...(found === undefined ? {} : { weight: found }) };
+    if (reader.text && reader.pairs) return { pair: pairOf(located, reader.text), label: 0, ...about };
     if (reader.text) {
       const tokens = sentencesOf(located, reader.text);
-      return { tokens, label: textLabel(located, reader, reader.text), group, place };
+      return { tokens, label: textLabel(located, reader, reader.text), ...about };
     }
     const numbers = numbersOf(located, reader, shape);
     shape ??= numbers.shape;
-    return { ...numbers, group, place };
+    return { ...numbers, ...about };
   };
 }
 

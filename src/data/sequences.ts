@@ -10,6 +10,7 @@
  */
 import { UserError } from "../errors.ts";
 import { agreement, encodeConversation, type Tokens, type Turns } from "./chat/conversation.ts";
+import { rowWeight } from "./row-weight.ts";
 import { IGNORED, type LocatedRow, type Message } from "./rows.ts";
 import { encodePrompt } from "./special-tokens.ts";
 import { type ChatTemplate, plainTemplate } from "./template.ts";
@@ -77,14 +78,16 @@ export interface EncodeOptions {
  * the row's place, when the row has no tokens, tokens outside the vocabulary, or is not for a language model.
  */
 export function encodeRow({ row, place }: LocatedRow, options: EncodeOptions = {}): Sequence[] {
+  const weight = rowWeight({ row, place });
   return tokensOf({ row, place }, options).flatMap((tokens) => {
     const marks = tokenMarks({ row, place }, tokens.ids, options.tokenizer);
-    return piecesOf({ ...tokens, ...(marks ? { marks } : {}) }, place, options);
+    const given = { ...tokens, ...(marks ? { marks } : {}), ...(weight === undefined ? {} : { weight }) };
+    return piecesOf(given, place, options);
   });
 }
 
 function piecesOf(
-  { ids, labels, marks }: Tokens & Pick<Sequence, "marks">,
+  { ids, labels, marks, weight }: Tokens & Pick<Sequence, "marks" | "weight">,
   place: string,
   options: EncodeOptions,
 ): Sequence[] {
@@ -119,6 +122,7 @@ function piecesOf(
       group,
       place,
       ...(isCut && { isCut }),
+      ...(weight !== undefined && { weight }),
     });
     if (overflow !== "split") break;
   }

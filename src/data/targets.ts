@@ -22,6 +22,22 @@ function shiftedLabels({ rows, length, segments, labels }: TokenBatch): Int32Arr
 export const meanWeights = (targets: Int32Array, total: number): Float32Array =>
   Float32Array.from(targets, (target) => (target < 0 ? 0 : 1 / total));
 
+/** The same times the weights that rows have: what the loss of a training is a mean by. */
+export const lossWeights = (batch: Batch, targets: Int32Array, total: number): Float32Array =>
+  timesRowWeights(batch, meanWeights(targets, total));
+
+/** Weights of positions (N), or of rows that hold one sequence each (B), times those that their rows have. */
+export function timesRowWeights(batch: Batch, weights: Float32Array): Float32Array {
+  if (!isTokens(batch)) return batch.weights ? weights.map((weight, row) => weight * batch.weights![row]!) : weights;
+  const ofRows = weights.length === batch.rows;
+  for (const { sequence, row, start } of batch.documents) {
+    const { weight = 1, ids } = sequence;
+    const [first, count] = ofRows ? [row, 1] : [row * batch.length + start, ids.length];
+    if (weight !== 1) for (let at = first; at < first + count; at++) weights[at]! *= weight;
+  }
+  return weights;
+}
+
 /** (rows) how many targets of each row count. */
 export function countedByRow(targets: Int32Array, rows: number): Float32Array {
   const length = targets.length / rows;

@@ -19,7 +19,7 @@ const CUT = 2 ** 30;
 
 /**
  * All that a sequence is. A field that this file did not keep would be lost, so it is an error here; rows with marks
- * are not kept at all (dataset.ts), and no row that is read has a weight.
+ * or a weight are not kept at all (dataset.ts).
  */
 type Kept = "ids" | "labels" | "group" | "place" | "isCut" | "marks" | "weight";
 const KEPT: Record<Exclude<keyof Sequence, Kept>, never> = {};

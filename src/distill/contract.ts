@@ -85,6 +85,8 @@ export interface DistillMethod<O extends Options = Options> extends MethodInfo<O
   readonly needs?: readonly AnyCapability[];
   /** Loss of every row of logits (n). */
   rows?(rec: Recorder, rows: Rows<O>): Tensor;
+  /** What the labels' loss reads in the place of the student's logits (n, V). */
+  scores?(rec: Recorder, logits: Tensor): Tensor;
   /** Loss of every position (N) from hidden states. */
   states?(rec: Recorder, states: States<O>): Tensor;
   /** Weights that are trained beside the student and dropped at the end. */

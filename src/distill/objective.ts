@@ -2,13 +2,21 @@
  * The objective of distillation: a method's loss per row of logits, or per position of hidden states, and a loss of the
  * labels, as means over the rows that count.
  */
-import { type Batch, batchKey } from "../data/batch.ts";
-import { meanWeights } from "../data/targets.ts";
+import { type Batch, batchKey, isPairs, isTokens } from "../data/batch.ts";
+import { lossWeights } from "../data/targets.ts";
 import type { Bound } from "../method/bind.ts";
 import type { Model, Recorded } from "../model/model.ts";
 import { fillInputs, fillTargets, recordInputs, recordTargets } from "../run/batch-programs.ts";
 import type { RecordedTeacher, Teacher } from "../run/teachers/teacher.ts";
 import { type ChosenLoss, labelRows } from "../run/training/label-loss.ts";
+import {
+  fillMixup,
+  type Mixing,
+  mixedLosses,
+  mixesFirst,
+  type OtherLabels,
+  otherLabels,
+} from "../run/training/mixup.ts";
 import { type Objective, ofBatch } from "../run/training/objective.ts";
 import { RowMetrics } from "../run/training/row-metrics.ts";
 import { crossEntropy } from "../tensor/ops/cross-entropy.ts";
@@ -34,6 +42,8 @@ export interface DistillSetup {
   readonly recompute?: boolean;
   /** Of the labels; cross-entropy when left out. */
   readonly loss?: ChosenLoss;
+  /** Of classifiers: how the rows that teachers and student read are mixed. */
+  readonly mixing?: Mixing | undefined;
 }
 
 const LABELS = "labels";
@@ -73,11 +83,12 @@ export function distillObjective(setup: DistillSetup): Objective<Batch> {
 
     record(rec, batch, part) {
       const inputs = recordInputs(rec, batch);
-      const student = model.record(rec, inputs, { recompute });
+      const replace = setup.mixing ? mixesFirst(rec) : undefined;
+      const student = model.record(rec, inputs, { recompute, ...(replace ? { replace } : {}) });
       const recording: Recording = {
         rec,
         student,
-        heard: askedFor(part).map((teacher) => teacher.record(rec, inputs, batch)),
+        heard: askedFor(part).map((teacher) => teacher.record(rec, inputs, batch, replace)),
         weights: weightsOf(part),
         targets: recordTargets(rec, batch),
         moved: movedRows(batch) > 0 ? rec.input(MOVED, [batch.rows]) : undefined,
@@ -102,31 +113,39 @@ export function distillObjective(setup: DistillSetup): Objective<Batch> {
 
     fill(program, batch, total, part) {
       fillInputs(program, batch);
-      program.write("weights", meanWeights(fillTargets(program, batch), total));
+      program.write("weights", lossWeights(batch, fillTargets(program, batch), total));
       if (program.takes(MOVED))
         program.write(MOVED, new Float32Array(batch.rows).fill(1, batch.rows - movedRows(batch)));
       for (const teacher of askedFor(part)) teacher.fill?.(program, batch);
+      if (!setup.mixing) return;
+      if (isTokens(batch) || isPairs(batch)) throw new TypeError("only examples have classes");
+      fillMixup(program, batch, setup.mixing);
     },
   };
 }
 
 /** Losses of rows of logits (N): the labels', the method's, and those of capabilities, each times its weight. */
 function rowLosses(setup: DistillSetup, recording: Recording): Tensor {
-  const { model, teachers, loss: ofLabels } = setup;
+  const { model, teachers } = setup;
+  const { method } = setup.chosen;
+  const other = setup.mixing ? otherLabels(recording.rec, recording.targets.shape[0]!) : undefined;
+  const mixed = other ? [other.others, other.shares, other.rests, other.apart] : [];
   const { rec, student, heard, weights, targets, moved, notes } = recording;
   return chunkedHead(rec, {
     hidden: student.hidden,
     head: student.head,
     width: Math.max(model.sizes.outputs, ...(heard.length > 0 ? teachers : []).map(({ sizes }) => sizes?.outputs ?? 0)),
-    along: [targets, ...(moved ? [moved] : []), ...heard.flatMap(({ along }) => along)],
-    loss(logits, [labels, ...more], hidden) {
+    along: [targets, ...mixed, ...(moved ? [moved] : []), ...heard.flatMap(({ along }) => along)],
+    loss(logits, [labels, ...all], hidden) {
+      const more = all.slice(mixed.length);
       const [own, rest] = moved ? [more[0], more.slice(1)] : [undefined, more];
       notes.chunk(labels!);
       const terms: Tensor[] = [];
       if (weights.labels > 0) {
-        const own = ofLabels ? labelRows(rec, ofLabels, logits, labels!) : crossEntropy(rec, logits, labels!);
-        notes.add(ofLabels === undefined || ofLabels.loss.method.softens ? "cross_entropy" : "label_loss", own);
-        terms.push(scale(rec, own, weights.labels));
+        const ofLabels = labelLoss(setup, rec, method.scores?.(rec, logits) ?? logits, labels!, all);
+        const plain = !setup.mixing && !method.scores && (setup.loss?.loss.method.softens ?? true);
+        notes.add(plain ? "cross_entropy" : "label_loss", ofLabels);
+        terms.push(scale(rec, ofLabels, weights.labels));
       }
       if (setup.chosen.method.rows && weights.distill > 0)
         terms.push(...methodLosses(setup, recording, { logits, labels: labels!, hidden, moved: own, rest }));
@@ -134,6 +153,14 @@ function rowLosses(setup: DistillSetup, recording: Recording): Tensor {
       return terms.reduce((a, b) => add(rec, a, b));
     },
   });
+}
+
+/** The labels' losses of a chunk (n); of mixed rows, `along` begins with what is known of the other labels. */
+function labelLoss({ mixing, loss }: DistillSetup, rec: Recorder, logits: Tensor, labels: Tensor, along: Tensor[]) {
+  if (!mixing) return loss ? labelRows(rec, loss, logits, labels) : crossEntropy(rec, logits, labels);
+  const [others, shares, rests, apart] = along;
+  const other: OtherLabels = { others: others!, shares: shares!, rests: rests!, apart: apart! };
+  return mixedLosses(rec, logits, labels, other, loss);
 }
 
 /** A chunk of rows; `rest` is what teachers have along with them. */

@@ -4,6 +4,7 @@ import type { Options } from "../method/options.ts";
 import { ADVERSARIAL } from "../run/adversarial/options.ts";
 import { GRADIENT_RULE } from "../run/training/gradient-rule.ts";
 import { LABEL_LOSS } from "../run/training/label-loss.ts";
+import { MIXUP } from "../run/training/mixup.ts";
 import { DATA, RUN } from "../run/training/options.ts";
 import { SAMPLES } from "./sampled.ts";
 
@@ -18,6 +19,11 @@ export const DISTILL = {
   distill_weight: { type: "number >= 0", help: "weight of the method's loss; 1 for most methods", value: "W" },
   label_weight: { type: "number >= 0", help: "weight of the loss of the labels; 0 for most methods", value: "W" },
   loss: { ...LABEL_LOSS.loss, help: "the loss of the labels" },
+  mixup: {
+    ...MIXUP.mixup,
+    help: "of classifiers: teacher and student read rows mixed in pairs, by a share of Beta(BETA, BETA); 0: not",
+  },
+  mixup_keep: MIXUP.mixup_keep,
   ...GRADIENT_RULE,
   ...SAMPLES,
   ...ADVERSARIAL,

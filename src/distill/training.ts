@@ -3,6 +3,7 @@
  * between steps.
  */
 import type { Batch } from "../data/batch.ts";
+import { UserError } from "../errors.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { keyedNormals } from "../keyed-random.ts";
 import type { Bound } from "../method/bind.ts";
@@ -13,6 +14,7 @@ import { type BatchSource, labelCounts, type ReadRows } from "../run/training/ba
 import type { Controller } from "../run/training/controller.ts";
 import { chooseGradientRules, type GradientRule } from "../run/training/gradient-rule.ts";
 import { chooseLoss, type LabelLoss } from "../run/training/label-loss.ts";
+import type { Mixing } from "../run/training/mixup.ts";
 import type { Built, Opened, TrainingData, Work } from "../run/training/technique.ts";
 import { Parameter } from "../tensor/parameter.ts";
 import { sizeOf } from "../tensor/tensor.ts";
@@ -67,7 +69,7 @@ export async function setUpTraining(
   const besides = [...extra.values(), ...(trains ? models[0]!.trainable() : [])];
   const { objective, updates } = chooseGradientRules(rules, {
     objective: distillObjective({
-      ...{ model, chosen, teachers, extra, weights, parts, recompute: options.recompute },
+      ...{ model, mixing: mixingOf(run, model), chosen, teachers, extra, weights, parts, recompute: options.recompute },
       loss: chooseLoss(loss, {
         ...{ model, smoothing: options.smoothing, zLoss: options.z_loss, part: true },
         counts: () => labelCounts(data.source, model.sizes.outputs),
@@ -78,6 +80,7 @@ export async function setUpTraining(
     shared: options.gradient_shared,
     packs: options.pack,
     ...(data.teachers.prepare ? { refuses: "what the teachers say is prepared for whole batches" } : {}),
+    ...(options.mixup > 0 ? { refuses: "--mixup joins rows of all groups" } : {}),
     ...(moved ? { refuses: "rows are moved in whole batches" } : {}),
     ...{ gpu, parameters: [...model.trainable(), ...besides], seed },
   });
@@ -101,6 +104,19 @@ export async function setUpTraining(
       for (const parameter of extra.values()) parameter.free();
     },
   };
+}
+
+/** How rows are mixed; undefined where they are not. Throws UserError for a model that is no classifier. */
+function mixingOf({ options, seed }: DistillRun, model: Model): Mixing | undefined {
+  if (options.mixup === 0) return undefined;
+  if (options.adversarial)
+    throw new UserError("--adversarial moves rows, and --mixup mixes them with others", "leave one of them out");
+  if (model.task !== "classifier")
+    throw new UserError(
+      `--mixup is for classifiers, and ${model.architecture.name} is a ${model.task}`,
+      "leave it out",
+    );
+  return { beta: options.mixup, keep: options.mixup_keep, seed };
 }
 
 /** The batches of data with completions that are sampled, each prepared for the teachers. */

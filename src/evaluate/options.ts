@@ -73,7 +73,7 @@ export const EVALUATE = {
     type: "string",
     kind: "attack",
     optionsAfter: "dtype",
-    help: "try to bring back what was unlearned, or to mislead a classifier, and measure before and after",
+    help: "try to bring back what was unlearned, or to mislead a classifier",
   },
   probe: { type: "string", kind: "probe", optionsAfter: "dtype", help: "ask a question of the models' insides" },
   stop: {

@@ -27,6 +27,8 @@ export interface StreamResult {
   }[];
   /** What the method says of the stream. */
   readonly tells: Readonly<Record<string, Json>>;
+  /** From the first batch to the last, without what the method did before. */
+  readonly seconds: number;
 }
 
 const numbersOf = ({ rows, error, topShare }: Score) => ({ rows, error: error ?? null, top_share: topShare });
@@ -43,8 +45,9 @@ export function streamResult(given: {
   readonly scores: readonly StretchScore[];
   readonly afterwards: Score;
   readonly tells: Readonly<Record<string, Json>>;
+  readonly seconds: number;
 }): StreamResult {
-  const { method, stream, scores, afterwards, tells } = given;
+  const { method, stream, scores, afterwards, tells, seconds } = given;
   const repetitions = [...Map.groupBy(scores, (score) => score.stretch.repetition).values()].map((own) => {
     const { error, top_share } = numbersOf(joined(own));
     return { error, top_share };
@@ -54,7 +57,7 @@ export function streamResult(given: {
     repetitions.length > 1 && first.error !== null && last.error !== null ? last.error - first.error : null;
   return {
     ...{ method, stream, ...numbersOf(joined(scores)), source_error: afterwards.error ?? null },
-    ...{ repetitions, collapse, domains: scores.flatMap(domainsOf), tells },
+    ...{ repetitions, collapse, domains: scores.flatMap(domainsOf), tells, seconds },
   };
 }
 
@@ -62,12 +65,19 @@ const percent = (share: number | null): string => (share === null ? "–" : (100
 const points = (share: number | null): string =>
   share === null ? "–" : `${share < 0 ? "−" : "+"}${Math.abs(100 * share).toFixed(1)}`;
 
-/** A line for every method and stream; all numbers but the difference in percent. */
-export const streamTable = (results: readonly StreamResult[]): string =>
-  table(
+/** A line for every method and stream; all numbers but the difference in percent, time in that of the source. */
+export function streamTable(results: readonly StreamResult[]): string {
+  const plain = new Map(
+    results.flatMap(({ method, stream, seconds }) => (method === "source" ? [[stream, seconds] as const] : [])),
+  );
+  const cost = (stream: string, seconds: number) => {
+    const least = plain.get(stream);
+    return least === undefined ? "–" : `${(seconds / least).toFixed(1)} x`;
+  };
+  return table(
     [
-      ["method", "stream", "error %", "first", "last", "collapse", "top class %", "source %"],
-      ...results.map(({ method, stream, error, repetitions, collapse, top_share, source_error }) => [
+      ["method", "stream", "error %", "first", "last", "collapse", "top class %", "clean %", "time"],
+      ...results.map(({ method, stream, error, repetitions, collapse, top_share, source_error, seconds }) => [
         method,
         stream,
         percent(error),
@@ -76,7 +86,9 @@ export const streamTable = (results: readonly StreamResult[]): string =>
         points(collapse),
         percent(repetitions.at(-1)!.top_share ?? top_share),
         percent(source_error),
+        cost(stream, seconds),
       ]),
     ],
-    { align: "llrrrrrr" },
+    { align: "llrrrrrrr" },
   );
+}

@@ -26,3 +26,17 @@ export function normalised(weights: readonly number[]): number[] {
 /** Keeps every group alive: (1 - epsilon) p + epsilon / K. */
 export const smoothed = (p: readonly number[], epsilon: number): number[] =>
   p.map((value) => (1 - epsilon) * value + epsilon / p.length);
+
+/**
+ * The mixture that is nearest to x. Duchi et al., ICML 2008, https://doi.org/10.1145/1390156.1390191
+ */
+export function nearestMixture(x: readonly number[]): number[] {
+  const sorted = [...x].sort((a, b) => b - a);
+  let [sum, level] = [0, 0];
+  for (const [i, value] of sorted.entries()) {
+    sum += value;
+    const own = (sum - 1) / (i + 1);
+    if (value > own) level = own;
+  }
+  return x.map((value) => Math.max(0, value - level));
+}

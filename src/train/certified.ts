@@ -12,7 +12,7 @@
  * radius). With a radius of 0 the loss is that of the inputs themselves.
  */
 import type { Batch } from "../data/batch.ts";
-import { meanWeights } from "../data/targets.ts";
+import { lossWeights } from "../data/targets.ts";
 import { UserError } from "../errors.ts";
 import type { Values } from "../method/options.ts";
 import type { Box } from "../model/architecture.ts";
@@ -157,7 +157,7 @@ export function certifiedObjective(model: Model, { loss, range, regularized }: C
 
     fill(program, batch, total) {
       fillInputs(program, batch);
-      program.write("weights", meanWeights(fillTargets(program, batch), total));
+      program.write("weights", lossWeights(batch, fillTargets(program, batch), total));
       if (program.takes("share")) program.write("share", Float32Array.of(batch.counted / total));
     },
   };

@@ -9,7 +9,7 @@
  * router learns at every step; as in the paper its dropout acts where it learns, and not where it chooses.
  */
 import type { Batch } from "../data/batch.ts";
-import { meanWeights } from "../data/targets.ts";
+import { lossWeights } from "../data/targets.ts";
 import { UserError } from "../errors.ts";
 import type { Model } from "../model/model.ts";
 import { fillInputs, fillTargets, recordInputs, recordTargets } from "../run/batch-programs.ts";
@@ -117,7 +117,7 @@ export function correctnessObjective(model: Model, { perRow, smoothing }: Correc
 
     fill(program, batch, total) {
       fillInputs(program, batch);
-      program.write("weights", meanWeights(fillTargets(program, batch), total));
+      program.write("weights", lossWeights(batch, fillTargets(program, batch), total));
     },
   };
 }

@@ -1,5 +1,5 @@
 /**
- * What a way to assign credit is: how each layer of a perceptron hears what it should change. Every file of
+ * What a way to assign credit is: how each layer of a small network hears what it should change. Every file of
  * methods/credits exports one as `method`: `--credit ccl` is ccl.ts. The result is the ordinary model.
  */
 import type { Batch } from "../data/batch.ts";
@@ -26,6 +26,8 @@ export interface CreditWork {
 }
 
 export interface Credit<O extends Options = Options> extends MethodInfo<O> {
+  /** Types of models that it trains; perceptrons (mlp) when left out. */
+  readonly models?: readonly string[];
   /** How training goes in place of the way back through the whole model; that way when left out. */
   work?(given: CreditGiven<O>): CreditWork;
 }
@@ -38,7 +40,7 @@ export const CREDIT = {
     type: "string",
     kind: "credit",
     default: "backprop",
-    help: "how layers of a perceptron (mlp) hear what they should change",
+    help: "how layers of a perceptron (mlp) or an equilibrium network hear what they should change",
   },
 } as const satisfies Options;
 
@@ -55,6 +57,7 @@ const OBJECTIVES: Readonly<Record<string, unknown>> = {
   prequential: false,
   increment_mask: undefined,
   schedule_search: undefined,
+  output_scale: undefined,
 };
 
 /** Throws UserError for options that name another objective. */
@@ -74,18 +77,22 @@ export function checkCredit({ method: { name, work } }: Bound<Credit>, loss: str
  * The work of a credit; undefined where the way back goes through the whole model. Throws UserError for other models.
  */
 export function creditWork({ method, values }: Bound<Credit>, model: Model, seed: number): CreditWork | undefined {
-  if (!method.work) return undefined;
+  const { models = ["mlp"], name, work } = method;
+  if (!work) return undefined;
   const { hidden_sizes: widths } = model.json;
-  if (model.task !== "classifier")
-    throw new UserError(`--credit ${method.name} is for classifiers, and the model is none`, "leave it out");
-  if (model.architecture.name !== "mlp" || !Array.isArray(widths) || widths.length === 0)
+  if (
+    model.task !== "classifier" ||
+    !models.includes(model.architecture.name) ||
+    !Array.isArray(widths) ||
+    widths.length === 0
+  )
     throw new UserError(
-      `--credit ${method.name} is for perceptrons (model_type mlp) with hidden layers, and this is ${model.architecture.name}`,
+      `--credit ${name} is for classifiers of model_type ${models.join(" or ")} with hidden_sizes, and this is no such model`,
       "leave it out",
     );
   if (model.adapter)
-    throw new UserError(`--credit ${method.name} trains whole layers, and an adapter is trained`, "leave one out");
-  return method.work({ model, widths: widths.map(Number), values, seed });
+    throw new UserError(`--credit ${name} trains whole layers, and an adapter is trained`, "leave one out");
+  return work({ model, widths: widths.map(Number), values, seed });
 }
 
 declare module "../method/registry.ts" {

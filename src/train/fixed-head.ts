@@ -6,7 +6,7 @@
  * Xiao et al., ICLR 2024, https://arxiv.org/abs/2401.08977
  */
 import type { Batch } from "../data/batch.ts";
-import { meanWeights } from "../data/targets.ts";
+import { lossWeights } from "../data/targets.ts";
 import { UserError } from "../errors.ts";
 import type { Model } from "../model/model.ts";
 import { fillInputs, fillTargets, recordInputs, recordTargets } from "../run/batch-programs.ts";
@@ -68,7 +68,7 @@ export function fixedHeadObjective(model: Model, options: FixedHeadOptions): Obj
 
     fill(program, batch, total) {
       fillInputs(program, batch);
-      program.write("weights", meanWeights(fillTargets(program, batch), total));
+      program.write("weights", lossWeights(batch, fillTargets(program, batch), total));
     },
   };
 }

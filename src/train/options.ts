@@ -7,8 +7,10 @@ import { LABEL_LOSS } from "../run/training/label-loss.ts";
 import { RUN } from "../run/training/options.ts";
 import { SHIFT } from "../run/training/shift-detector.ts";
 import { CERTIFIED } from "./certified-options.ts";
+import { CHAIN } from "./chain-forward.ts";
 import { CREDIT } from "./credit.ts";
 import { DENOISING } from "./denoisers.ts";
+import { PLANT } from "./plant.ts";
 import { PROBING } from "./probing.ts";
 import { SCHEDULE_SEARCH } from "./schedule-search.ts";
 
@@ -51,6 +53,8 @@ export const TRAIN = {
     value: "W",
   },
   ...DENOISING,
+  ...CHAIN,
+  ...PLANT,
   shift_warn: {
     type: "boolean",
     default: false,

@@ -4,7 +4,7 @@
  * through which no gradient goes, so that the result answers as any other does: it is a linear probe of the body.
  */
 import type { Batch } from "../data/batch.ts";
-import { meanWeights } from "../data/targets.ts";
+import { lossWeights } from "../data/targets.ts";
 import { UserError } from "../errors.ts";
 import { fillInputs, fillTargets, recordInputs, recordTargets } from "../run/batch-programs.ts";
 import { unitRows } from "../run/training/contrastive.ts";
@@ -79,7 +79,7 @@ export function queueLoss(
 
     fill(program, batch, total) {
       fillInputs(program, batch);
-      program.write("weights", meanWeights(fillTargets(program, batch), total));
+      program.write("weights", lossWeights(batch, fillTargets(program, batch), total));
       queue.fill(program, batch);
     },
   };

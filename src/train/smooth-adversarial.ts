@@ -43,7 +43,7 @@ export const isSmooth = (options: Pick<Values<typeof TRAIN>, "adversarial" | "ad
 
 /** Where rows are moved to, and where they stand. */
 export const howMoved = (options: Values<typeof TRAIN>) =>
-  isSmooth(options) ? { beside: true, grows: marginMoves } : {};
+  isSmooth(options) ? { beside: true, grows: marginMoves } : { texts: true };
 
 /** Throws UserError for options that do not go with it. */
 export function checkSmooth(options: Values<typeof TRAIN>, loss: LabelLoss): void {

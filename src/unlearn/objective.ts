@@ -4,7 +4,7 @@
  * gradients apart.
  */
 import { type Batch, batchKey, placesOf } from "../data/batch.ts";
-import { countedByRow } from "../data/targets.ts";
+import { countedByRow, timesRowWeights } from "../data/targets.ts";
 import { fillInputs, fillTargets } from "../run/batch-programs.ts";
 import type { Objective, RecordedLoss } from "../run/training/objective.ts";
 import { div, mul, scale, stopGradient } from "../tensor/ops/elementwise.ts";
@@ -92,7 +92,7 @@ export function unlearnObjective(setup: UnlearnSetup): Objective<UnlearnBatch> {
           "lengths",
           lengths.map((n) => Math.max(1, n)),
         );
-      program.write("weights", meanOver(terms[part as Part].per, targets, lengths, total));
+      program.write("weights", timesRowWeights(own, meanOver(terms[part as Part].per, targets, lengths, total)));
       if (program.takes("share")) program.write("share", Float32Array.of(counted(batch, part) / total));
       if (part === "forget") for (const supply of supplies) supply.fill(program, batch.rows);
     },

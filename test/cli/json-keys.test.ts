@@ -45,6 +45,8 @@ const LINES = [
   "align meta --generations 1 --pairs 1 --lives 1 --test-lives 2 -o schedule.safetensors",
   "align meta -n",
   `train --init chooser.json --data decided.jsonl ${FEW} -o chooser/`,
+  "train boost --init sigmoids.json --data decided.jsonl --iterations 2 -o boosted/",
+  "train boost --init sigmoids.json --data decided.jsonl -n",
   "align estimate chooser --data decided.jsonl",
   "align estimate chooser --data decided.jsonl -n",
   "align score answers.jsonl --reward exact",
@@ -75,6 +77,8 @@ const LINES = [
   `curriculum mixture-search tiny/ ${GROUPS} --part-steps 1 -n`,
   "curriculum select tiny/ --data said.jsonl -o chosen.jsonl",
   "curriculum select tiny/ --data said.jsonl -n",
+  "curriculum weights --data decided.jsonl --pool decided.jsonl -o weighed.jsonl",
+  "curriculum weights --data decided.jsonl --pool decided.jsonl -n",
   "curriculum plan --flops 1e18 --tokens 1e9",
   "curriculum preset accuracy-then-length tiny/ --sft said.jsonl --test said.jsonl -o shorter.sh",
   "merge tiny tiny --method linear -o merged/",
@@ -112,6 +116,10 @@ const LINES = [
   "adapt stream chooser --data decided.jsonl --method source -n",
   "evaluate stream chooser --data decided.jsonl --test-time source --stream continual --range 0,5",
   "evaluate stream chooser --data decided.jsonl --test-time source --range 0,5 -n",
+  "evaluate planted tiny --plant planted.jsonl --shuffles 9",
+  "evaluate planted tiny --plant planted.jsonl -n",
+  "evaluate interactions tiny --plant planted.jsonl --data said.jsonl --steps 1 --seeds 2",
+  "evaluate interactions tiny --plant planted.jsonl --data said.jsonl -n",
   `adapt tiny --tasks said.jsonl,ids.jsonl ${FEW} -o learned/`,
   `adapt tiny --tasks said.jsonl,ids.jsonl ${FEW} -n`,
   "evaluate permutation --k 3 --models 2",
@@ -173,8 +181,12 @@ beforeAll(() => {
     at("chooser.json"),
     JSON.stringify({ model_type: "mlp", input_size: 2, hidden_sizes: [4], num_labels: 2 }),
   );
+  const sigmoids = { model_type: "mlp", input_size: 2, hidden_sizes: [4], num_labels: 2, hidden_act: "sigmoid" };
+  writeFileSync(at("sigmoids.json"), JSON.stringify(sigmoids));
   const decided = numbers.map((i) => ({ x: [i, 1], label: i % 2, propensity: 0.5, reward: i }));
   writeFileSync(at("decided.jsonl"), lines(decided));
+  const planted = ["one", "two"].map((name) => ({ name, rows: "said.jsonl", control: "ids.jsonl" }));
+  writeFileSync(at("planted.jsonl"), lines(planted));
   const answers = numbers.map((i) => ({ prompt: `${i}`, answer: `${i}`, completion: `${i}` }));
   writeFileSync(at("answers.jsonl"), lines(answers));
   writeFileSync(at("outcomes.jsonl"), lines(numbers.map((i) => ({ completion: `a ${i}`, reward: i }))));

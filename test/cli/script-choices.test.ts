@@ -55,7 +55,7 @@ describe("methods that options choose", () => {
   test("are listed under their option in help, with the options of the default or of the one asked for", async () => {
     const plain = (await tool(["--help"])).out;
     expect(plain).toContain(
-      "\n  --optimizer NAME          how weights move: adafactor, adam-mini, adamw,\n                            adamw-8bit, adan, apollo, frugal, galore, lion,\n                            muon, schedule-free, sgd (default adamw)\n",
+      "\n  --optimizer NAME          how weights move: adafactor, adam-mini, adamw,\n                            adamw-8bit, adan, apollo, frugal, galore, lion,\n                            muon, schedule-free, sgd, sophia (default adamw)\n",
     );
     expect(plain).toContain("\nOptions of --optimizer adamw\n  --beta1 N ");
     expect(plain).toContain("\nOptions of --schedule cosine\n  --warmup N ");

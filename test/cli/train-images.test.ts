@@ -86,4 +86,24 @@ test("a recurrent model learns a text by heart and writes it, and tells texts ap
     "--init classes.json --tokenizer byte --data texts.jsonl --batch-size 24 --steps 40 --lr 0.02 -o classes/",
   );
   expect(await accuracyOf("classes/", "texts.jsonl")).toBe(1);
+
+  // Embeddings are moved, by a radius that has to be said; a radius of next to nothing changes next to nothing.
+  const line =
+    "--init classes.json --tokenizer byte --data texts.jsonl --batch-size 24 --steps 3 --lr 0.1 --optimizer sgd";
+  expect((await run("train", `${line} --adversarial -o no/ -q`)).err).toContain(
+    "give --pgd-epsilon, in units of the embeddings",
+  );
+  expect((await run("train", `${line} --adversarial --pgd-epsilon 1 --pgd-range 0,1 -o no/ -q`)).err).toContain(
+    "have none",
+  );
+  await done("train", `${line} -o still/`);
+  const apart = async (name: string, epsilon: string) => {
+    await done("train", `${line} --adversarial --pgd-norm l2 --pgd-steps 2 --pgd-epsilon ${epsilon} -o ${name}`);
+    const [still, moved] = [await tensorsOf(join(folder, "still")), await tensorsOf(join(folder, name))];
+    return Math.max(
+      ...[...still].flatMap(([key, values]) => [...values].map((v, i) => Math.abs(v - moved.get(key)![i]!))),
+    );
+  };
+  expect(await apart("nearly/", "0.000001")).toBeLessThan(1e-4);
+  expect(await apart("moved/", "2")).toBeGreaterThan(1e-3);
 });

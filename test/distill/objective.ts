@@ -8,7 +8,7 @@ import { Program, profileOf } from "../../src/tensor/program.ts";
 import { Recorder } from "../../src/tensor/recorder.ts";
 import { partsOf, weightsOf } from "./parts.ts";
 
-export interface ObjectiveRun extends Partial<Pick<DistillSetup, "extra" | "weights" | "recompute">> {
+export interface ObjectiveRun extends Partial<Pick<DistillSetup, "extra" | "weights" | "recompute" | "mixing">> {
   readonly model: DistillSetup["model"];
   readonly method: DistillMethod;
   readonly teachers: DistillSetup["teachers"];

@@ -80,6 +80,19 @@ test("a stream is answered with and without labels alike, and leaves the same we
   expect(text).toContain("8 tensors compared, all bit-identical");
 });
 
+test("prototypes and importances of files stand for source rows", async () => {
+  const line = "adapt stream net/ --data held.jsonl --batch-size 8 --warmup-rows 0";
+  const { error } = await jsonOf(
+    `${line} --method rmt --source train.jsonl --source-free --save-prototypes means.safetensors -o d/`,
+  );
+  expect((await jsonOf(`${line} --method rmt --source-free --prototypes means.safetensors -o e/`)).error).toBe(error);
+  expect((await run("inspect d --diff e")).text).toContain("8 tensors compared, all bit-identical");
+  await run("evaluate net/ --data train.jsonl --probe fisher --fisher-save net.fisher.safetensors -q");
+  await jsonOf("adapt stream net/ --data held.jsonl --method psmt --fisher net.fisher.safetensors --views 2 -o f/");
+  const { err } = await run("adapt stream net/ --data held.jsonl --method psmt --fisher means.safetensors -o g/");
+  expect(err).toContain("means.safetensors has no importances of");
+});
+
 test("refuses what a stream cannot be", async () => {
   for (const [line, message] of [
     ["evaluate stream net/ --data held.jsonl --test-time tent --stream gradul", "did you mean gradual?"],

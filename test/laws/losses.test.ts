@@ -122,6 +122,7 @@ interface Own {
 /** Formulas of rows: logits z of the label y. */
 const ROWS: Readonly<Record<string, (z: number[], y: number, values: Own) => number>> = {
   ce: (z, y) => -Math.log(pOf(z, y)),
+  "decoupled-mixup": (z, y) => -Math.log(pOf(z, y)),
   infonce: (z, y) => -Math.log(pOf(z, y)),
   focal: (z, y, { focal_gamma: g }) => -((1 - pOf(z, y)) ** g) * Math.log(pOf(z, y)),
   compsum: (z, y, { compsum_tau: tau }) =>

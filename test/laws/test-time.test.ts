@@ -1,9 +1,10 @@
 /** What holds for every method at test time, on a small network with norms over the batch. */
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { loadMethods } from "../../src/method/registry.ts";
+import type { Json } from "../../src/model/architecture.ts";
 import type { TestTimeMethod } from "../../src/run/test-time/contract.ts";
 import { runStretches } from "../../src/run/test-time/stream.ts";
-import { BATCH, learnerOf, movingBatches, scoresOf } from "../run/test-time/lab.ts";
+import { BATCH, HEADED, learnerOf, movingBatches, scoresOf } from "../run/test-time/lab.ts";
 
 setDefaultTimeout(120_000);
 
@@ -21,6 +22,9 @@ const ONE_VIEW: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
   psmt: { sure_above: 0 },
 };
 
+/** The networks of methods that need another one. */
+const NETS: Readonly<Record<string, Json>> = { drm: HEADED };
+
 const batches = movingBatches();
 const methods = (await loadMethods("test-time")) as TestTimeMethod[];
 const answers = (scores: readonly Float32Array[], classes: number) =>
@@ -32,8 +36,9 @@ const answers = (scores: readonly Float32Array[], classes: number) =>
   );
 
 describe.each(methods.map((method) => [method.name, method] as const))("%s", (name, method) => {
+  const given = { values: QUICK[name] ?? {}, ...(NETS[name] ? { net: NETS[name] } : {}) };
   test("predicting changes nothing, a reset comes back bit by bit, and a seed gives the same scores", async () => {
-    const lab = await learnerOf(name, { values: QUICK[name] ?? {} });
+    const lab = await learnerOf(name, given);
     const first = await scoresOf(lab.learner, batches, false);
     const again = await scoresOf(lab.learner, batches, false);
     expect(again).toEqual(first);
@@ -42,15 +47,15 @@ describe.each(methods.map((method) => [method.name, method] as const))("%s", (na
     await lab.learner.reset();
     expect(await scoresOf(lab.learner, batches)).toEqual(learnt);
     lab.free();
-    const other = await learnerOf(name, { values: QUICK[name] ?? {} });
+    const other = await learnerOf(name, given);
     expect(await scoresOf(other.learner, batches)).toEqual(learnt);
     other.free();
   });
 
   if (method.rate !== undefined)
     test("a rate of 0 answers as the source does, by the statistics of the batch", async () => {
-      const still = await learnerOf("bn-adapt");
-      const own = await learnerOf(name, { rate: 0, values: { ...QUICK[name], ...ONE_VIEW[name] } });
+      const still = await learnerOf("bn-adapt", given.net ? { net: given.net } : {});
+      const own = await learnerOf(name, { ...given, rate: 0, values: { ...QUICK[name], ...ONE_VIEW[name] } });
       const { classes } = own.setting;
       expect(answers(await scoresOf(own.learner, batches), classes)).toEqual(
         answers(await scoresOf(still.learner, batches), classes),

@@ -63,7 +63,7 @@ test("an unknown name is refused with the nearest one, by what asked for it", as
     loadMethod("optimizer", typed, origin).catch(({ message, hint }) => `${message}; ${hint}`);
   expect(await refused("adamv")).toBe("--method: unknown optimizer adamv; did you mean adamw?");
   expect(await refused("x", "optimizer in run.yml")).toBe(
-    "optimizer in run.yml: unknown optimizer x; the optimizers are adafactor, adam-mini, adamw, adamw-8bit, adan, apollo, frugal, galore, lion, muon, schedule-free, sgd",
+    "optimizer in run.yml: unknown optimizer x; the optimizers are adafactor, adam-mini, adamw, adamw-8bit, adan, apollo, frugal, galore, lion, muon, schedule-free, sgd, sophia",
   );
   expect(() => checkMethodName("task", "adition")).toThrow("unknown task adition");
   expect(() => checkMethodName("task", "addition")).not.toThrow();

@@ -213,6 +213,7 @@ function clip(c: Json, weights: Weights, batch: ExampleBatch): Row[] {
 /** Logits of a classifier. */
 function exampleLogits(c: Json, weights: Weights, batch: ExampleBatch): Row[] {
   if (c.model_type === "vit") return vit(c, weights, batch);
+  if (c.model_type === "equilibrium") return equilibrium(c, reader(weights), batch);
   return c.model_type === "mlp" ? mlp(c, reader(weights), batch) : clip(c, weights, batch);
 }
 
@@ -223,6 +224,30 @@ function mlp(c: Json, w: (name: string) => Float64Array, { x }: ExampleBatch): R
     for (const [i, n] of sizes.entries())
       h = matvec(w(`layers.${i}.weight`), h, n, w(`layers.${i}.bias`)).map((v) => Math.max(v, 0));
     return matvec(w("classifier.weight"), h, num(c, "num_labels"), w("classifier.bias"));
+  });
+}
+
+/** Layers hear what is below and above them, one after the other, and so on. */
+function equilibrium(c: Json, w: Weight, { x }: ExampleBatch): Row[] {
+  const sizes = c.hidden_sizes as number[];
+  const back = (i: number, above: Row): Row => {
+    const own = w.optional(`feedback.${i}.weight`);
+    if (own) return matvec(own, above, sizes[i]!);
+    const up = w(`layers.${i + 1}.weight`);
+    return Float64Array.from({ length: sizes[i]! }, (_, k) =>
+      above.reduce((sum, value, j) => sum + value * up[j * sizes[i]! + k]!, 0),
+    );
+  };
+  return x.map((values) => {
+    const states: Row[] = [];
+    for (let step = 0; step < num(c, "relaxation_steps"); step++)
+      for (const [i, n] of sizes.entries()) {
+        const below = i === 0 ? Float64Array.from(values) : states[i - 1]!;
+        const heard = matvec(w(`layers.${i}.weight`), below, n, w(`layers.${i}.bias`));
+        const above = states[i + 1];
+        states[i] = (above ? plus(heard, back(i, above)) : heard).map((z) => 1 / (1 + Math.exp(-z)));
+      }
+    return matvec(w("classifier.weight"), states.at(-1)!, num(c, "num_labels"), w("classifier.bias"));
   });
 }
 

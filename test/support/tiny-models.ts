@@ -256,6 +256,11 @@ export const TINY_EXAMPLES: Readonly<Record<string, Json>> = {
     vision_config: { ...tower, hidden_act: "gelu", layer_norm_eps: 1e-3 },
   },
   mlp: { model_type: "mlp", input_size: 7, hidden_sizes: [9, 5], num_labels: 3 },
+  equilibrium: { model_type: "equilibrium", input_size: 7, hidden_sizes: [9, 5], num_labels: 3, relaxation_steps: 4 },
+  "equilibrium with feedback of its own": {
+    ...{ model_type: "equilibrium", input_size: 7, hidden_sizes: [9, 5, 4], num_labels: 3, relaxation_steps: 3 },
+    tied_feedback: false,
+  },
 };
 
 const encoder = {

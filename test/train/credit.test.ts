@@ -166,7 +166,7 @@ describe("refusals", () => {
     const flat = await Model.fresh(gpu, { model_type: "mlp", input_size: 5, hidden_sizes: [], num_labels: 2 }, "flat", {
       seed: 1,
     });
-    expect(() => creditWork(bound, flat, 1)).toThrow("with hidden layers");
+    expect(() => creditWork(bound, flat, 1)).toThrow("with hidden_sizes");
     flat.free();
   });
 });

@@ -2,13 +2,18 @@
 import { expect, test } from "bun:test";
 import { stackExamples } from "../../src/data/batch.ts";
 import { strengthOf } from "../../src/evaluate/methods/probes/competition.ts";
+import { bindDefaults } from "../../src/method/bind.ts";
 import { Model } from "../../src/model/model.ts";
 import { keptSources, parseSources, sourceShares } from "../../src/run/tracing/sources.ts";
+import { stackedBatches } from "../../src/run/training/batch-source.ts";
 import { crossEntropyObjective } from "../../src/run/training/cross-entropy.ts";
 import { SourceModulation } from "../../src/run/training/source-modulation.ts";
+import { Training } from "../../src/run/training/train-model.ts";
+import { copyState } from "../../src/run/training/training-state.ts";
 import { joinColumns, splitColumns } from "../../src/tensor/ops/columns.ts";
 import { Program, profileOf } from "../../src/tensor/program.ts";
 import { Recorder } from "../../src/tensor/recorder.ts";
+import { method as adamw } from "../../src/train/methods/optimizers/adamw.ts";
 import { sharedGpu } from "../support/gpu.ts";
 import { runOp } from "../support/program.ts";
 import { normals } from "../support/random.ts";
@@ -157,6 +162,46 @@ test("later, each source's gradient is multiplied by its factor, and the loss is
     known.map((sum, m) => sum + (scores[m] ?? 1)),
   );
   expect(found.told.loss).toBeCloseTo(plain.told.loss!, 6);
+});
+
+test("a training that resumes goes on with the scores of its steps, to the same bytes", async () => {
+  const json = { model_type: "mlp", input_size: SIZE, hidden_sizes: [4], num_labels: CLASSES };
+  const examples = XS.map((x, i) => ({
+    ...{ form: "example" as const, x, shape: [SIZE], label: LABELS[i]!, extra: {}, group: 0, place: `${i}` },
+  }));
+  const valuesOf = (model: Model) =>
+    Promise.all(model.trainable().map(({ buffer, size }) => gpu.readFloats(buffer, size)));
+  /** Trains to the end, or to a step whose state and weights it gives; from such a place. */
+  const trained = async (stop?: number, from?: Awaited<ReturnType<typeof place>>) => {
+    const model = await Model.fresh(gpu, json, "m", { seed: 4 });
+    for (const [i, parameter] of model.trainable().entries()) if (from) parameter.write(from.weights[i]!);
+    const modulation = new SourceModulation(gpu, SOURCES, 2);
+    const training = await Training.make({
+      ...{ model, objective: crossEntropyObjective(model, { modulation }), updates: [modulation], steps: 6, seed: 1 },
+      source: stackedBatches(examples, ["rows"], { batchSize: 3, seed: 1 }),
+      ...{ optimizer: bindDefaults(adamw), rate: () => 0.05 },
+    });
+    if (from) await training.load(from.training);
+    const { signal } = new AbortController();
+    await training.run({ signal, ...(stop ? { after: async (step: number) => step === stop } : {}) });
+    const found = await place(model, training);
+    await training.free();
+    model.free();
+    return found;
+  };
+  const place = async <B>(model: Model, training: Training<B>) => ({
+    ...{ weights: await valuesOf(model), training: await copyState(gpu, training.state()) },
+  });
+  const whole = await trained();
+  const half = await trained(3);
+  expect(half.weights).not.toEqual(whole.weights);
+  expect((await trained(undefined, half)).weights).toEqual(whole.weights);
+  // The scores are a part of it.
+  const forgotten = {
+    ...half.training,
+    read: async (name: string) => (name.startsWith("scores") ? new Uint8Array(12) : half.training.read(name)),
+  };
+  expect((await trained(undefined, { ...half, training: forgotten })).weights).not.toEqual(whole.weights);
 });
 
 test("sources that are left out are zeros", async () => {

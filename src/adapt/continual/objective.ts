@@ -4,7 +4,7 @@
  * apart. Without terms it is the objective of `train`, step for step.
  */
 import { batchKey, placesOf } from "../../data/batch.ts";
-import { meanWeights } from "../../data/targets.ts";
+import { lossWeights } from "../../data/targets.ts";
 import { NORM_GAP } from "../../model/blocks/batch-norm.ts";
 import type { Model, Recorded } from "../../model/model.ts";
 import { fillInputs, fillTargets, recordInputs, recordTargets } from "../../run/batch-programs.ts";
@@ -108,7 +108,7 @@ export function stageObjective(setup: StreamObjective, work: StageWork): Objecti
     fill(program, all, total, name) {
       const own = all[name]!;
       fillInputs(program, own.batch);
-      program.write("weights", meanWeights(fillTargets(program, own.batch), total));
+      program.write("weights", lossWeights(own.batch, fillTargets(program, own.batch), total));
       views?.fill(program, own.refs);
       for (const term of partOf(name, own).terms) term.fill?.(program, own);
       if (setup.normGap && program.takes(NORM_SHARE))

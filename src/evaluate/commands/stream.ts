@@ -117,9 +117,9 @@ export async function evaluateStream(context: StreamContext): Promise<Outcome> {
       const seconds = (performance.now() - began) / 1000;
       const tells = learner.tells?.() ?? {};
       const afterwards = await measureRows(learner, clean, running);
-      const result = streamResult({ method: bound.method.name, stream: kind, scores, afterwards, tells });
+      const result = streamResult({ method: bound.method.name, stream: kind, scores, afterwards, tells, seconds });
       results.push(result);
-      context.log.event("stream", { ...result, seconds });
+      context.log.event("stream", { ...result });
       await learner.reset();
     }
     learner.free?.();

@@ -3,6 +3,7 @@
  * `num_labels` outputs are numbers. An architecture of our own, named like the others.
  */
 import { gelu, relu } from "../../tensor/ops/activation.ts";
+import { sigmoid } from "../../tensor/ops/elementwise.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { Architecture, Box, ParameterSpec } from "../architecture.ts";
 import {
@@ -36,7 +37,7 @@ export interface MlpConfig {
   readonly input: number;
   readonly hidden: readonly number[];
   readonly classes: number;
-  readonly act: "relu" | "gelu";
+  readonly act: "relu" | "gelu" | "sigmoid";
   /** Before each activation. */
   readonly norm: BatchNorm | undefined;
   /** How hidden layers begin. */
@@ -47,6 +48,8 @@ export interface MlpConfig {
   readonly domainHeads: DomainHeads | undefined;
   readonly problem: "single_label_classification" | "regression";
 }
+
+const ACTIVATIONS = { relu, gelu, sigmoid } as const;
 
 export const method: Architecture<MlpConfig> = {
   name: "mlp",
@@ -63,7 +66,7 @@ export const method: Architecture<MlpConfig> = {
       input: c.count("input_size"),
       hidden: c.counts("hidden_sizes", [128]),
       classes: c.count("num_labels"),
-      act: c.oneOf("hidden_act", ["relu", "gelu"], "relu"),
+      act: c.oneOf("hidden_act", ["relu", "gelu", "sigmoid"], "relu"),
       norm: batchNorm(c),
       init: weightInit(c),
       keyValue: keyValueHead(c),
@@ -115,7 +118,7 @@ export const method: Architecture<MlpConfig> = {
     for (const i of c.hidden.keys()) {
       const own = net.linear(x, `layers.${i}`);
       const h = c.norm ? batchNormed(net, c.norm, `norms.${i}`, own, inputs) : own;
-      x = net.note(`hidden.${i + 1}`, c.act === "relu" ? relu(net.rec, h) : gelu(net.rec, h));
+      x = net.note(`hidden.${i + 1}`, ACTIVATIONS[c.act](net.rec, h));
     }
     return x;
   },
@@ -125,7 +128,8 @@ export const method: Architecture<MlpConfig> = {
     lacks(c) {
       if (c.keyValue) return "its head of keys and values is no linear layer";
       if (c.domainHeads) return "it answers by several heads";
-      return c.act === "relu" || c.hidden.length === 0 ? undefined : "gelu falls before it rises";
+      if (c.act === "relu" || c.hidden.length === 0) return undefined;
+      return c.act === "gelu" ? "gelu falls before it rises" : "bounds go through rectifiers alone";
     },
     forward(net, c, { center, radius }, heard) {
       const flat = (x: Tensor) => net.rec.reshape(x, [x.shape[0] ?? 0, c.input]);

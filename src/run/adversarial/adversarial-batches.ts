@@ -43,6 +43,7 @@ function joined(batch: NumbersBatch, x: Float32Array): NumbersBatch {
     places: [...batch.places, ...batch.places],
     x: all,
     moved: batch.rows,
+    ...(batch.weights ? { weights: Float32Array.from([...batch.weights, ...batch.weights]) } : {}),
   };
 }
 

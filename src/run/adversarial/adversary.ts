@@ -50,13 +50,32 @@ export type Grows = (
 ) => Tensor;
 
 /** A random place of the ball of norm 1 about 0. */
-function startOf({ norm, seed }: Attack, size: number, name: string): Float64Array {
+export function startOf({ norm, seed }: Pick<Attack, "norm" | "seed">, size: number, name: string): Float64Array {
   const random = new Random(seed, "adversarial", name);
   if (norm === "linf") return Float64Array.from({ length: size }, () => 2 * random.uniform() - 1);
   const direction = Float64Array.from({ length: size }, () => random.normal());
   const length = Math.sqrt(direction.reduce((sum, d) => sum + d * d, 0));
   const radius = random.uniform() ** (1 / size);
   return direction.map((d) => (length === 0 ? 0 : (radius * d) / length));
+}
+
+/**
+ * Records a step of ascent of x (rows, ...) along a gradient, and the projections onto the ball about x0 and the range.
+ */
+export function recordAscent(
+  rec: Recorder,
+  { norm, epsilon, stepSize: rate, range: [low, high] }: Attack,
+  bind: { readonly gradient: Tensor; readonly x0: Tensor; readonly x: Tensor },
+  rows: number,
+): void {
+  const n = sizeOf(bind.x.shape);
+  if (norm === "linf") {
+    const params = { n, rate, epsilon, low, high };
+    rec.step({ kernel: "adversarial/linf-step", bind, params, groups: spanGroups(n) });
+  } else {
+    const params = { n: rows, c: n / rows, rate, epsilon, low, high };
+    rec.step({ kernel: "adversarial/l2-step", bind, params, ...rowWork(rec, rows, n / rows) });
+  }
 }
 
 /**
@@ -90,8 +109,6 @@ export class Adversary {
 
   #record(rec: Recorder, batch: NumbersBatch): PooledBuffer {
     const { rows, shape } = batch;
-    const { norm, epsilon, stepSize: rate, range } = this.#attack;
-    const [low, high] = range;
     const n = rows * sizeOf(shape);
     const held = this.#gpu.buffer(Math.max(16, 4 * n), "adversarial x");
     this.#held.push(held);
@@ -105,14 +122,7 @@ export class Adversary {
     rec.backward([[grown, rec.constant(new Float32Array(rows).fill(1), [rows], "ones")]]);
     const gradient = rec.incoming(x);
     if (!gradient) return held; // no weight reads the inputs
-    const bind = { gradient, x0, x };
-    if (norm === "linf") {
-      const params = { n, rate, epsilon, low, high };
-      rec.step({ kernel: "adversarial/linf-step", bind, params, groups: spanGroups(n) });
-    } else {
-      const params = { n: rows, c: n / rows, rate, epsilon, low, high };
-      rec.step({ kernel: "adversarial/l2-step", bind, params, ...rowWork(rec, rows, n / rows) });
-    }
+    recordAscent(rec, this.#attack, { gradient, x0, x }, rows);
     return held;
   }
 

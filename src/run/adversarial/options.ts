@@ -35,7 +35,7 @@ export const ADVERSARIAL = {
   adversarial: {
     type: "boolean",
     default: false,
-    help: "train a classifier on inputs that are moved against it, anew at every step",
+    help: "train on inputs that are moved against the model, anew at every step: numbers of rows, or embeddings of texts",
   },
   adversarial_share: {
     type: "0 < number <= 1",

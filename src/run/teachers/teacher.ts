@@ -13,6 +13,9 @@ import type { Recorder } from "../../tensor/recorder.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { CachedRows, TeacherCache } from "./teacher-cache.ts";
 
+/** Puts another tensor in the place of a noted one of a model. */
+export type Change = (name: string, x: Tensor) => Tensor;
+
 /** A teacher's part in one recording. */
 export interface RecordedTeacher {
   /** Tensors with a row per position, which are cut into chunks. */
@@ -39,7 +42,7 @@ export interface Teacher {
   prepare?(batch: Batch): Promise<void>;
   /** Names the shape of what it reads beside the student's batch: batches of one shape share programs. */
   key?(batch: Batch): string;
-  record(rec: Recorder, inputs: Inputs, batch: Batch): RecordedTeacher;
+  record(rec: Recorder, inputs: Inputs, batch: Batch, change?: Change): RecordedTeacher;
   /** Fills what `record` declared. */
   fill?(program: Program, batch: Batch): void;
   free(): void;
@@ -62,8 +65,8 @@ export function liveTeacher(model: Model, common: number): Teacher {
       (sum, { bytes }) => sum + bytes,
       0,
     ),
-    record(rec, inputs) {
-      const outputs = model.record(rec, inputs);
+    record(rec, inputs, _, replace) {
+      const outputs = model.record(rec, inputs, replace ? { replace } : {});
       return {
         outputs,
         along: [outputs.hidden],
@@ -80,8 +83,8 @@ export function baseTeacher(model: Model): Teacher {
   return {
     sizes: model.sizes,
     bytes: 0,
-    record(rec, inputs) {
-      const outputs = model.record(rec, inputs, { adapter: false });
+    record(rec, inputs, _, replace) {
+      const outputs = model.record(rec, inputs, { adapter: false, ...(replace ? { replace } : {}) });
       return {
         outputs,
         along: [outputs.hidden],

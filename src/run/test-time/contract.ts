@@ -21,6 +21,7 @@ import type { Json } from "../../json.ts";
 import type { Bound } from "../../method/bind.ts";
 import type { Options, Values } from "../../method/options.ts";
 import type { MethodInfo } from "../../method/registry.ts";
+import type { Json as ModelJson } from "../../model/architecture.ts";
 import type { Model } from "../../model/model.ts";
 import type { Optimizer } from "../training/optimizer.ts";
 import type { SourceRows } from "./source-rows.ts";
@@ -82,11 +83,21 @@ export interface Setting<V = unknown> {
 export interface Given {
   readonly hasSource: boolean;
   readonly hasBatchNorm: boolean;
+  /** config.json */
+  readonly json: ModelJson;
 }
 
+/** Whether a method trains a weight; `norms` are the names of gains and biases of norms. */
+export const trainsWeight = (
+  { trains }: Pick<TestTimeMethod, "trains">,
+  name: string,
+  norms: ReadonlySet<string>,
+): boolean =>
+  typeof trains === "function" ? trains(name) : trains === "all" || (trains === "norms" && norms.has(name));
+
 export interface TestTimeMethod<O extends Options = Options> extends MethodInfo<O> {
-  /** Weights of the model that it trains: gains and biases of norms alone, all of them, or none. */
-  readonly trains: "none" | "norms" | "all";
+  /** Weights of the model that it trains: gains and biases of norms alone, all, none, or those whose names it takes. */
+  readonly trains: "none" | "norms" | "all" | ((name: string) => boolean);
   /** Its learning rate where none is given. */
   readonly rate?: number;
   /** Throws UserError for values that do not fit together, or for what is missing, before any work. */

@@ -16,7 +16,7 @@ import type { Parameter } from "../../tensor/parameter.ts";
 import { type DescribedModel, openModel } from "../open-model.ts";
 import type { Optimizer } from "../training/optimizer.ts";
 import { type AugmentKind, augmenter } from "./augment.ts";
-import type { Learner, TestTimeMethod } from "./contract.ts";
+import { type Learner, type TestTimeMethod, trainsWeight } from "./contract.ts";
 import type { TEST_TIME } from "./options.ts";
 import { SourceRows } from "./source-rows.ts";
 import { WeightCopies } from "./weight-copies.ts";
@@ -105,11 +105,11 @@ const hasBatchNorm = (specs: readonly ParameterSpec[]): boolean => specs.some(({
 /** Throws UserError for methods that the model, or what is given, does not go with. */
 export function checkMethods(
   methods: readonly Bound<TestTimeMethod>[],
-  { architecture, config, ref }: OpenedSource,
+  { architecture, config, json, ref }: OpenedSource,
   { source }: Pick<TestTimeValues, "source">,
 ): void {
   const specs = architecture.parameters(config);
-  const given = { hasSource: source !== undefined, hasBatchNorm: hasBatchNorm(specs) };
+  const given = { hasSource: source !== undefined, hasBatchNorm: hasBatchNorm(specs), json };
   for (const { method, values } of methods) {
     if (method.trains === "norms" && normNames(specs).size === 0)
       throw new UserError(`${method.name} adapts the gains of norms, and ${ref} has no norms`, "take another method");
@@ -168,8 +168,7 @@ export class SourceModel {
     const [options, { seed, signal, info }] = [this.#options, this.#asking];
     this.#weights.give();
     const norms = normNames(model.specs);
-    for (const parameter of this.#trainable)
-      parameter.trainable = method.trains === "all" || (method.trains === "norms" && norms.has(parameter.name));
+    for (const parameter of this.#trainable) parameter.trainable = trainsWeight(method, parameter.name, norms);
     return method.begin({
       ...{ gpu: model.gpu, model, values, classes: model.sizes.outputs, batchSize: options.batch_size, seed },
       rate: options.lr ?? method.rate ?? 0,

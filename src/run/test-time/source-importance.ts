@@ -3,7 +3,10 @@
  * the model's own answers, taken for labels. Squares are of the gradient of a batch's mean, as the authors of EATA and
  * PSMT have it; a Fisher information has them by row (run/fisher).
  */
+import { decodeFloats } from "../../checkpoint/decode.ts";
+import { openPlain } from "../../checkpoint/open.ts";
 import { batchKey, stackExamples } from "../../data/batch.ts";
+import { UserError } from "../../errors.ts";
 import { crossEntropy } from "../../tensor/ops/cross-entropy.ts";
 import { mean } from "../../tensor/ops/reduce.ts";
 import { fillInputs, fillTargets, recordInputs, recordTargets } from "../batch-programs.ts";
@@ -59,4 +62,32 @@ export async function anchorAtSource(setting: Setting, { rows, labels }: Importa
     answers.free();
   }
   return anchor;
+}
+
+/** The same of a file that `evaluate --probe fisher` wrote. Throws UserError for one of another model. */
+export async function anchorFromFile({ gpu, model }: Setting, file: string): Promise<Anchor> {
+  const saved = await openPlain(file);
+  const parameters = model.trainable();
+  const anchor = new Anchor(gpu, parameters, { weighed: true });
+  try {
+    const trained = new Set(parameters);
+    for (const { name, shape, parameter, start } of model.stored) {
+      if (!trained.has(parameter)) continue;
+      const entry = saved.tensors.get(name);
+      if (!entry || entry.shape.join() !== shape.join())
+        throw new UserError(
+          `${file} has no importances of ${name} (${shape.join(", ")})`,
+          "it was measured on another model: bun run evaluate MODEL --data FILE --probe fisher --fisher-save FILE writes one",
+        );
+      const bytes = new Uint8Array(entry.bytes);
+      await entry.read(bytes, 0);
+      anchor.set(parameter, start, decodeFloats(bytes, entry.dtype));
+    }
+    return anchor;
+  } catch (error) {
+    anchor.free();
+    throw error;
+  } finally {
+    saved.close();
+  }
 }

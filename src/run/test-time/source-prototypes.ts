@@ -1,5 +1,9 @@
 /** What the head reads of the source's classes in the mean, and which of these is nearest to a row by cosine. */
+import { decodeFloats, encodeFloats } from "../../checkpoint/decode.ts";
+import { openPlain } from "../../checkpoint/open.ts";
+import { createWriter } from "../../checkpoint/write/write.ts";
 import { stackExamples } from "../../data/batch.ts";
+import { UserError } from "../../errors.ts";
 import type { Setting } from "./contract.ts";
 import { Answers } from "./student.ts";
 
@@ -30,6 +34,42 @@ export async function prototypesOf({ model, source, classes, batchSize, signal }
     width,
     each: sums.flatMap((sum, label) => (counts[label]! > 0 ? [sum.map((x) => x / counts[label]!)] : [])),
   };
+}
+
+const TENSOR = "prototypes";
+
+/** Writes prototypes as one tensor (classes, d), so that a stream needs no row of the source. */
+export async function savePrototypes({ width, each }: Prototypes, target: string): Promise<void> {
+  const bytes = encodeFloats(Float32Array.from(each.flatMap((mean) => [...mean])), "F32");
+  const info = { name: TENSOR, dtype: "F32", shape: [each.length, width], bytes: bytes.length } as const;
+  const writer = await createWriter(target, { tensors: [info], files: new Map(), lineage: [] });
+  try {
+    await writer.write(TENSOR, bytes);
+    await writer.finish();
+  } catch (error) {
+    await writer.abort();
+    throw error;
+  }
+}
+
+/** Reads them. Throws UserError for another file, and for prototypes of another width. */
+export async function readPrototypes({ model }: Setting, file: string): Promise<Prototypes> {
+  const saved = await openPlain(file);
+  try {
+    const entry = saved.tensors.get(TENSOR);
+    const { width } = model.sizes;
+    if (entry?.shape.length !== 2 || entry.shape[1] !== width)
+      throw new UserError(
+        `${file} has no prototypes of ${width} numbers`,
+        "bun run adapt stream --method rmt --source FILE --save-prototypes FILE writes them",
+      );
+    const bytes = new Uint8Array(entry.bytes);
+    await entry.read(bytes, 0);
+    const values = Float64Array.from(decodeFloats(bytes, entry.dtype));
+    return { width, each: Array.from({ length: entry.shape[0]! }, (_, i) => values.slice(i * width, (i + 1) * width)) };
+  } finally {
+    saved.close();
+  }
 }
 
 /** The nearest prototype of every row of features (B, d): (B, d). */

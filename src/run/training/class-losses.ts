@@ -8,29 +8,22 @@
  *                becomes of mixed embeddings (mixed-embeddings.ts)
  *   contrastive  weight times -mean over the others j of the row's class of log softmax(<z_i, z_j> / tau), z = h / |h|
  */
-import { type Batch, type ExampleBatch, isPairs, isTokens } from "../../data/batch.ts";
-import { Random } from "../../data/random.ts";
-import { targetsOf } from "../../data/targets.ts";
+import { type Batch, isPairs, isTokens } from "../../data/batch.ts";
 import { UserError } from "../../errors.ts";
 import type { Options, Values } from "../../method/options.ts";
 import type { Model } from "../../model/model.ts";
-import { type CrossEntropyOptions, crossEntropy } from "../../tensor/ops/cross-entropy.ts";
-import { add, mul, scale } from "../../tensor/ops/elementwise.ts";
-import { embedding } from "../../tensor/ops/embedding.ts";
+import type { CrossEntropyOptions } from "../../tensor/ops/cross-entropy.ts";
+import { scale } from "../../tensor/ops/elementwise.ts";
 import { chunkedHead } from "../../tensor/ops/head-loss.ts";
 import type { Program } from "../../tensor/program.ts";
 import type { Recorder } from "../../tensor/recorder.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { contrastive, positivesOf, unitRows } from "./contrastive.ts";
-import { FIRST, fillMixedEmbeddings, mixedEmbeddings } from "./mixed-embeddings.ts";
+import type { ChosenLoss } from "./label-loss.ts";
+import { fillMixup, MIXUP, mixedHidden, mixedLosses, mixesFirst, otherLabels } from "./mixup.ts";
 
 export const CLASS_LOSSES = {
-  mixup: {
-    type: "number >= 0",
-    default: 0,
-    value: "BETA",
-    help: "of a classifier: mix what its head reads of two rows, by a share of Beta(BETA, BETA), and their losses; 0: not",
-  },
+  ...MIXUP,
   mixup_at: {
     type: "'head' | 'embedding'",
     default: "head",
@@ -71,78 +64,38 @@ export interface HeadGiven extends CrossEntropyOptions {
   readonly targets: Tensor;
 }
 
-/** Gamma(shape, 1). Marsaglia and Tsang 2000, https://doi.org/10.1145/358407.358414 */
-function gammaDraw(random: Random, shape: number): number {
-  if (shape < 1) return gammaDraw(random, shape + 1) * random.uniform() ** (1 / shape);
-  const d = shape - 1 / 3;
-  const c = 1 / Math.sqrt(9 * d);
-  for (;;) {
-    const x = Math.sqrt(-2 * Math.log(1 - random.uniform())) * Math.cos(2 * Math.PI * random.uniform());
-    const v = (1 + c * x) ** 3;
-    if (v > 0 && Math.log(1 - random.uniform()) < 0.5 * x * x + d - d * v + d * Math.log(v)) return d * v;
-  }
-}
-
-/** Beta(beta, beta), in [0, 1]; where both draws vanish, one of the ends. */
-export function betaDraw(random: Random, beta: number): number {
-  const [a, b] = [gammaDraw(random, beta), gammaDraw(random, beta)];
-  return a + b > 0 ? a / (a + b) : random.below(2);
-}
-
-/** For every row of a batch another one, and how much of itself it keeps: a function of the seed and the rows. */
-export function mixture(places: readonly string[], rows: number, { beta, seed }: { beta: number; seed: number }) {
-  const random = new Random(seed, "mixup", ...places);
-  const partners = new Int32Array(rows).map(() => random.below(rows));
-  const shares = new Float32Array(rows).map(() => betaDraw(random, beta));
-  return { partners, shares };
-}
-
-const [PARTNERS, OTHERS, SHARES, RESTS] = ["mixup partners", "mixup targets", "mixup shares", "mixup rests"];
 const POSITIVES = "contrastive positives";
 
 /** Losses of rows by both labels of each; `mixes`: of what the head reads of two, else of rows that are mixed. */
-function mixedLoss(rec: Recorder, given: HeadGiven, mixes: boolean): Tensor {
+function mixedLoss(rec: Recorder, given: HeadGiven, mixes: boolean, loss: ChosenLoss | undefined): Tensor {
   const { hidden, head, width, targets, ...options } = given;
-  const n = hidden.shape[0]!;
-  const others = rec.input(OTHERS, [n], "i32");
-  const [shares, rests] = [rec.input(SHARES, [n]), rec.input(RESTS, [n])];
-  const column = (x: Tensor) => rec.reshape(x, [n, 1]);
-  const mixed = () => {
-    const partners = embedding(rec, rec.input(PARTNERS, [n], "i32"), hidden);
-    return add(rec, mul(rec, hidden, column(shares)), mul(rec, partners, column(rests)));
-  };
+  const other = otherLabels(rec, hidden.shape[0]!);
+  const { others, shares, rests, apart } = other;
   return chunkedHead(rec, {
-    ...{ hidden: mixes ? mixed() : hidden, head, width, along: [targets, others, shares, rests] },
-    loss: (logits, [own, other, share, rest]) =>
-      add(
-        rec,
-        mul(rec, crossEntropy(rec, logits, own!, options), share!),
-        mul(rec, crossEntropy(rec, logits, other!, options), rest!),
-      ),
+    hidden: mixes ? mixedHidden(rec, hidden, other) : hidden,
+    head,
+    width,
+    along: [targets, others, shares, rests, apart],
+    loss: (logits, [own, others, shares, rests, apart]) =>
+      mixedLosses(rec, logits, own!, { others: others!, shares: shares!, rests: rests!, apart: apart! }, loss, options),
   });
 }
 
-function fillMixture(program: Program, batch: ExampleBatch, { beta, seed }: { beta: number; seed: number }): void {
-  const { partners, shares } = mixture("places" in batch ? batch.places : [], batch.rows, { beta, seed });
-  const targets = targetsOf(batch);
-  if (program.takes(PARTNERS)) program.write(PARTNERS, partners);
-  else fillMixedEmbeddings(program, batch, { partners, shares });
-  program.write(SHARES, shares);
-  program.write(
-    RESTS,
-    shares.map((share) => 1 - share),
-  );
-  program.write(
-    OTHERS,
-    partners.map((j) => targets[j]!),
-  );
-}
-
-/** What options ask for; undefined where they ask for nothing. Throws UserError for a model that is no classifier. */
+/**
+ * What options ask for; undefined where they ask for nothing. `loss` says of mixed rows what it says of their labels,
+ * where it does. Throws UserError for a model that is no classifier.
+ */
 export function classLosses(
   model: Model,
-  { mixup: beta, mixup_at: at, contrastive: weight, contrastive_temperature: tau }: Values<typeof CLASS_LOSSES>,
+  {
+    mixup: beta,
+    mixup_keep: keep,
+    mixup_at: at,
+    contrastive: weight,
+    contrastive_temperature: tau,
+  }: Values<typeof CLASS_LOSSES>,
   seed: number,
+  loss?: ChosenLoss,
 ): ClassLosses | undefined {
   if (beta === 0 && weight === 0) return undefined;
   if (model.task !== "classifier")
@@ -151,10 +104,8 @@ export function classLosses(
       "leave it out",
     );
   return {
-    ...(beta > 0 ? { mixed: (rec, given) => mixedLoss(rec, given, at === "head") } : {}),
-    ...(beta > 0 && at === "embedding"
-      ? { replace: (rec) => (name, x) => (name === FIRST ? mixedEmbeddings(rec, x) : x) }
-      : {}),
+    ...(beta > 0 ? { mixed: (rec, given) => mixedLoss(rec, given, at === "head", loss) } : {}),
+    ...(beta > 0 && at === "embedding" ? { replace: mixesFirst } : {}),
     ...(weight > 0
       ? {
           contrast(rec, { rows }, hidden) {
@@ -165,7 +116,7 @@ export function classLosses(
       : {}),
     fill(program, batch) {
       if (isTokens(batch) || isPairs(batch)) throw new TypeError("only examples have classes");
-      if (beta > 0) fillMixture(program, batch, { beta, seed });
+      if (beta > 0) fillMixup(program, batch, { beta, keep, seed });
       if (weight > 0) program.write(POSITIVES, positivesOf([...batch.labels]));
     },
   };

@@ -3,7 +3,7 @@
  * loss of labels.
  */
 import { type Batch, isTokens } from "../../data/batch.ts";
-import { meanWeights } from "../../data/targets.ts";
+import { lossWeights } from "../../data/targets.ts";
 import type { Inputs } from "../../model/architecture.ts";
 import type { Model, Recorded } from "../../model/model.ts";
 import { correctRows } from "../../tensor/ops/correct.ts";
@@ -17,6 +17,7 @@ import { fillInputs, fillTargets, recordInputs, recordTargets } from "../batch-p
 import type { ClassLosses } from "./class-losses.ts";
 import type { IncrementMask } from "./increment-mask.ts";
 import { type ChosenLoss, labelLosses, labelRows, wholeBatch } from "./label-loss.ts";
+import { fillMoves, movedEmbeddings } from "./moved-embeddings.ts";
 import { type Objective, ofBatch, type RecordedLoss } from "./objective.ts";
 import { routerBalance } from "./router-balance.ts";
 import type { SourceModulation } from "./source-modulation.ts";
@@ -62,6 +63,8 @@ export interface CrossEntropyObjectiveOptions {
   readonly loss?: ChosenLoss | undefined;
   /** Of a classifier of numbers: changes gradients on their way from the logits. Beside losses of rows alone. */
   readonly modulation?: SourceModulation | undefined;
+  /** Whether batches say what is added to the embeddings of their tokens. */
+  readonly moved?: boolean;
   /** Most bytes of logits that exist at once. */
   readonly logitBytes?: number;
 }
@@ -77,17 +80,6 @@ const withTerm = (
   backward: [...backward, seed],
   metrics: { ...metrics, loss: add(rec, metrics.loss!, term), [name]: term },
 });
-
-/** Weights of positions, times those of the sequences that they are of. */
-function weighed(batch: Batch, weights: Float32Array): Float32Array {
-  if (!isTokens(batch)) return weights;
-  for (const { sequence, row, start } of batch.documents) {
-    const { weight = 1, ids } = sequence;
-    const first = row * batch.length + start;
-    if (weight !== 1) for (let at = first; at < first + ids.length; at++) weights[at]! *= weight;
-  }
-  return weights;
-}
 
 /** Weights of positions, larger where the next token has the mark of the stage in which the adapter is trained. */
 function focused({ adapter }: Model, batch: Batch, weights: Float32Array): Float32Array {
@@ -133,7 +125,7 @@ function wholeLoss(
 /** Cross-entropy of a language model's tokens or a classifier's examples. */
 export function crossEntropyObjective(model: Model, options: CrossEntropyObjectiveOptions = {}): Objective<Batch> {
   const { smoothing, zLoss, recompute = false, statistics = "running", logitBytes } = options;
-  const { increments, classes, weigher, loss, modulation } = options;
+  const { increments, classes, weigher, loss, modulation, moved = false } = options;
   const experts = options.balance ? routerBalance(model) : undefined;
   const of = ofBatch<Batch>((batch) => batch);
   const counted = weigher?.counted ?? ((batch: Batch) => of.counted(batch, ""));
@@ -147,7 +139,7 @@ export function crossEntropyObjective(model: Model, options: CrossEntropyObjecti
       const recorded = model.record(rec, inputs, {
         ...{ recompute, statistics },
         increments: increments !== undefined,
-        ...(classes?.replace ? { replace: classes.replace(rec) } : {}),
+        ...(moved ? { replace: movedEmbeddings(rec) } : classes?.replace ? { replace: classes.replace(rec) } : {}),
       });
       const targets = recordTargets(rec, batch);
       const modulated = modulation?.record(rec, model, {
@@ -184,10 +176,11 @@ export function crossEntropyObjective(model: Model, options: CrossEntropyObjecti
       fillInputs(program, batch);
       const targets = fillTargets(program, batch);
       if (weigher) weigher.fill(program, batch, total);
-      else program.write("weights", focused(model, batch, weighed(batch, meanWeights(targets, total))));
+      else program.write("weights", focused(model, batch, lossWeights(batch, targets, total)));
       experts?.fill(program, batch, counted(batch) / total);
       increments?.fill(program, batch, counted(batch) / total);
       classes?.fill(program, batch);
+      if (moved) fillMoves(program, batch);
       loss?.numbers?.fill(program, batch);
     },
   };

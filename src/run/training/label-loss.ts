@@ -75,6 +75,15 @@ export interface LabelLoss<O extends Options = Options> extends MethodInfo<O> {
   check?(values: Values<O>, model: { readonly outputs: number; readonly isClassifier: boolean }): void;
   /** Losses of rows (N). */
   rows?(rec: Recorder, given: LabelGiven<O>): Tensor;
+  /**
+   * Losses of rows (N) that are mixed of two labels' (mixup.ts), in the place of those of either label in proportion.
+   * `apart` is 1 where the labels differ.
+   */
+  mixed?(
+    rec: Recorder,
+    given: Pick<LabelGiven<O>, "logits" | "targets" | "values" | "softened"> &
+      Readonly<Record<"others" | "shares" | "rests" | "apart", Tensor>>,
+  ): Tensor;
   /** The loss of all rows at once, (1), each of which counts. */
   batch?(rec: Recorder, given: LabelGiven<O>): Tensor;
   /** Of regressors alone: losses of rows (N) from their errors, found minus wanted (N, K). */

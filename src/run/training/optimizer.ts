@@ -114,6 +114,16 @@ export interface Optimizer<O extends Options = Options> extends MethodInfo<O> {
    * first step they are the same.
    */
   measured?(rec: Recorder, given: Pick<RuleGiven<O>, "weight" | "states" | "values">): Tensor;
+  /**
+   * A state that is an estimate of the diagonal of the Hessian, made before steps by the trainer (curvature.ts): how
+   * many steps lie between, how far weights are moved for it, and how much of it stays.
+   */
+  readonly curvature?: {
+    readonly state: string;
+    every(values: Values<O>): number;
+    distance(values: Values<O>): number;
+    keep(values: Values<O>): number;
+  };
   /** Another optimizer for some parameters, and what its learning rate is, times this one's. */
   instead?(
     parameter: Trained,

@@ -18,7 +18,7 @@ import { recordAddScaled } from "./add-scaled.ts";
 import { recordGradientNorm } from "./gradient-norm.ts";
 
 /** One buffer per parameter. */
-type Buffers = ReadonlyMap<Parameter, GPUBuffer>;
+export type Buffers = ReadonlyMap<Parameter, GPUBuffer>;
 
 export class Perturbation {
   readonly #gpu: Gpu;
@@ -71,6 +71,11 @@ export class Perturbation {
       this.#stores.set(name, found);
     }
     return found;
+  }
+
+  /** What is kept under a name. */
+  kept(name: string): Buffers {
+    return this.#store(name);
   }
 
   get #weights(): Buffers {

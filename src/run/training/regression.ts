@@ -1,6 +1,6 @@
 /** The objective of training on numbers: the mean over rows of a loss of a regressor's errors. */
 import type { Batch } from "../../data/batch.ts";
-import { meanWeights, targetsOf } from "../../data/targets.ts";
+import { lossWeights, targetsOf } from "../../data/targets.ts";
 import { UserError } from "../../errors.ts";
 import type { Bound } from "../../method/bind.ts";
 import type { Model } from "../../model/model.ts";
@@ -33,7 +33,7 @@ export function regressionObjective(model: Model, { method, values }: Bound<Labe
     fill(program, batch, total) {
       fillInputs(program, batch);
       fillNumbers(program, batch);
-      program.write("weights", meanWeights(targetsOf(batch), total));
+      program.write("weights", lossWeights(batch, targetsOf(batch), total));
     },
   };
 }

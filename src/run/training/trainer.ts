@@ -12,6 +12,7 @@ import type { Program } from "../../tensor/program.ts";
 import type { SlotPool } from "../../tensor/slots.ts";
 import { type Compiled, Programs } from "../programs.ts";
 import { fillAdapterLosses, withAdapterLosses } from "./adapter-losses.ts";
+import { Curvature } from "./curvature.ts";
 import { NoiseScale, type PartialNorm } from "./noise-scale.ts";
 import type { Objective } from "./objective.ts";
 import { type PassOptions, type UpdateRule, UpdateRules } from "./update-rule.ts";
@@ -57,8 +58,9 @@ export class Trainer<B> {
   readonly #options: TrainerOptions<B>;
   readonly #programs: Programs<RecordedPart>;
   readonly #noise: NoiseScale | undefined;
+  readonly #curvature: Curvature | undefined;
 
-  private constructor(options: TrainerOptions<B>, updater: Updater) {
+  private constructor(options: TrainerOptions<B>, updater: Updater, curvature: Curvature | undefined) {
     this.#options = options;
     this.updater = updater;
     this.updates = new UpdateRules(
@@ -68,6 +70,7 @@ export class Trainer<B> {
       options.updates ?? [],
     );
     this.#programs = new Programs(options.gpu, { training: true });
+    this.#curvature = curvature;
     if (options.noiseScale) this.#noise = new NoiseScale(options.gpu, options.parameters);
   }
 
@@ -82,7 +85,8 @@ export class Trainer<B> {
       );
     const updater = await Updater.make(options.gpu, options.parameters, options);
     for (const parameter of options.parameters) clearGradient(options.gpu, parameter);
-    return new Trainer(options, updater);
+    const curvature = updater.curvature && (await Curvature.make(options.gpu, updater.curvature));
+    return new Trainer(options, updater, curvature);
   }
 
   /** Memory of activations, for programs that run between steps. */
@@ -132,9 +136,34 @@ export class Trainer<B> {
     values: Readonly<Record<string, number>>,
     partial?: Promise<PartialNorm>[],
   ): Promise<Promise<Record<string, number>>[]> {
-    const { objective, seed } = this.#options;
+    const { objective } = this.#options;
     const found: Promise<Record<string, number>>[] = [];
-    const run = async (part: string, { fresh, report }: PassOptions) => {
+    const run = this.#runner(
+      step,
+      batches,
+      values,
+      (part, recorded, program) => {
+        const named = (name: string) => (objective.grouped ? `${part}/${name}` : name);
+        const read = recorded.metrics.map(async (name) => [named(name), (await program.read(name))[0]!] as const);
+        found.push(Promise.all(read).then(Object.fromEntries));
+      },
+      partial,
+    );
+    await this.updates.gradients(step, run, this.#partsOf(batches));
+    await this.updates.before(step);
+    return found;
+  }
+
+  /** Forward and back of a part over the micro-batches; `hear` hears every program whose metrics count. */
+  #runner(
+    step: number,
+    batches: readonly B[],
+    values: Readonly<Record<string, number>>,
+    hear: (part: string, recorded: RecordedPart, program: Program) => void = () => {},
+    partial?: Promise<PartialNorm>[],
+  ) {
+    const { objective, seed } = this.#options;
+    return async (part: string, { fresh, report }: PassOptions): Promise<void> => {
       const total = batches.reduce((sum, batch) => sum + objective.counted(batch, part), 0);
       let isFresh = fresh;
       let sofar = 0;
@@ -157,15 +186,17 @@ export class Trainer<B> {
           const { norm } = await this.#noise.measure();
           partial.push(norm.then((found) => ({ share: reached, norm: found })));
         }
-        if (!report) continue;
-        const named = (name: string) => (objective.grouped ? `${part}/${name}` : name);
-        const read = recorded.metrics.map(async (name) => [named(name), (await program.read(name))[0]!] as const);
-        found.push(Promise.all(read).then(Object.fromEntries));
+        if (report) hear(part, recorded, program);
       }
     };
-    await this.updates.gradients(step, run, this.#partsOf(batches));
-    await this.updates.before(step);
-    return found;
+  }
+
+  /** Takes an estimate of curvatures in, from the gradients of all parts as no rule changes them. */
+  async #measureCurvature(step: number, batches: readonly B[], values: Readonly<Record<string, number>>) {
+    const run = this.#runner(step, batches, values);
+    await this.#curvature?.measure((this.#options.seed + step) >>> 0, async () => {
+      for (const [i, part] of this.#partsOf(batches).entries()) await run(part, { fresh: i === 0, report: false });
+    });
   }
 
   /**
@@ -194,6 +225,7 @@ export class Trainer<B> {
     values: Readonly<Record<string, number>> = {},
   ): Promise<{ result: Promise<StepResult> }> {
     const { objective, seed } = this.#options;
+    if (this.#curvature?.isDue(step)) await this.#measureCurvature(step, batches, values);
     const partial: Promise<PartialNorm>[] = [];
     const parts = await this.#pass(step, batches, values, partial);
     const norm = this.updater.step(step, lr, seed);
@@ -218,13 +250,15 @@ export class Trainer<B> {
 
   /** Bytes on the GPU: activations (with what programs own) and optimizer states. */
   get bytes(): { activations: number; states: number } {
-    return { activations: this.#programs.slots.bytes + this.#programs.ownBytes, states: this.updater.bytes };
+    const states = this.updater.bytes + (this.#curvature?.bytes ?? 0);
+    return { activations: this.#programs.slots.bytes + this.#programs.ownBytes, states };
   }
 
   free(): void {
     this.#programs.free();
     this.updates.free();
     this.#noise?.free();
+    this.#curvature?.free();
     this.updater.free();
   }
 }

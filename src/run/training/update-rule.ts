@@ -91,7 +91,8 @@ export class UpdateRules {
     this.#programs = new Programs(gpu);
     const depths = parts.map((part) => this.#around(part).length);
     const deepest = Math.max(0, ...depths);
-    const first = depths.filter((depth) => depth > 0).length > 1 ? 0 : 1;
+    // A rule that combines keeps gradients itself, and asks for each afresh.
+    const first = combining.length === 0 && depths.filter((depth) => depth > 0).length > 1 ? 0 : 1;
     for (let depth = first; depth < deepest; depth++) this.#aside.set(depth, copyOf(gpu, parameters));
   }
 

@@ -14,6 +14,7 @@ import { Program, profileOf } from "../../tensor/program.ts";
 import { dynamic, Recorder } from "../../tensor/recorder.ts";
 import { SlotPool } from "../../tensor/slots.ts";
 import { sizeOf } from "../../tensor/tensor.ts";
+import type { CurvatureOptions } from "./curvature.ts";
 import { type RecordedNorm, recordGradientNorm } from "./gradient-norm.ts";
 import { numberName } from "./optimizer.ts";
 import { expectNumbers, type Held, holdStates, type UpdaterOptions, type Way } from "./optimizer-states.ts";
@@ -183,6 +184,19 @@ export class Updater {
         this.#gpu.copy(gradient, 0, buffer, 0, Math.ceil(bytes / 4) * 4);
       this.#measuring = false;
     }
+  }
+
+  /** Of an optimizer with a state of curvatures: where they lie, and how they are made. */
+  get curvature(): CurvatureOptions | undefined {
+    const { method, values } = this.#options.optimizer;
+    if (!method.curvature) return undefined;
+    const { state, every, distance, keep } = method.curvature;
+    const held = new Map<Parameter, GPUBuffer>();
+    for (const [parameter, { states }] of this.#states) {
+      const own = states.get(state);
+      if (own) held.set(parameter, own.memory.buffer);
+    }
+    return { held, every: every(values), distance: distance(values), keep: keep(values) };
   }
 
   /** After the last step: the weights are those that are measured, for good. */

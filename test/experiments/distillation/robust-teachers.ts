@@ -15,7 +15,7 @@ const COLUMNS = ["accuracy", "attacked", "mean"] as const;
 
 const bounds: Readonly<Record<string, Bound>> = {
   "mtard − student of the clean teacher: mean": { above: 0.05 },
-  "mtard − student of the robust teacher: mean": {},
+  "mtard − student of the robust teacher: mean": { above: 0.02 },
   "mtard − weights of a half: mean": {},
 };
 
@@ -23,7 +23,8 @@ export const experiment: Experiment = {
   title: "`mtard --adversarial`: a clean and a robust teacher",
   about: `Rendered digits of ${SIDE} × ${SIDE} pixels, 2000 to learn and 500 held out; an attack moves every pixel by up to 0.15 within 0 to 1, in 5 steps while
 teachers and students learn and in 20 in the test. Teachers are perceptrons of 96 units, ${TEACHING} steps of 50 rows on rows as they are, and on moved ones; students
-have 32 units, ${LEARNING} steps of 50 rows and no labels. *Mean* is that of both accuracies.`,
+have 32 units, ${LEARNING} steps of 50 rows and no labels. *Mean* is that of both accuracies. Two teachers are
+better than either; balancing them adds nothing to weights of a half here.`,
   columns: COLUMNS,
   seeds: [1, 2, 3],
   tested: 1,
@@ -48,7 +49,8 @@ have 32 units, ${LEARNING} steps of 50 rows and no labels. *Mean* is that of bot
       const [large, small] = [lab.fresh(net(96), "large"), lab.fresh(net(32), "small")];
       const figures: Record<string, number> = {};
       const judge = async (name: string, model: string) => {
-        const { clean, attacked } = (await bed.judged(model, "--data test=test.jsonl")).get("test")!;
+        const [judged] = (await bed.judged(model, "--data test.jsonl")).values();
+        const { clean, attacked } = judged!;
         figures[`${name}: accuracy`] = clean;
         figures[`${name}: attacked`] = attacked;
         figures[`${name}: mean`] = (clean + attacked) / 2;

@@ -8,6 +8,7 @@ const RARER = 20;
 const EVEN = {
   "rows as they are": "",
   "moved rows": `--adversarial ${pgd(5)}`,
+  "smooth, weight 0.1": `--adversarial ${pgd(5)} --adversarial-loss smooth --smooth-weight 0.1 --loss compsum --compsum-tau 1`,
   "smooth, weight 0.5": `--adversarial ${pgd(5)} --adversarial-loss smooth --smooth-weight 0.5 --loss compsum --compsum-tau 1`,
   "smooth, weight 2": `--adversarial ${pgd(5)} --adversarial-loss smooth --smooth-weight 2 --loss compsum --compsum-tau 1`,
 } as const;
@@ -22,16 +23,18 @@ const COLUMNS = ["common", "common, attacked", "rare", "rare, attacked"] as cons
 
 const bounds: Readonly<Record<string, Bound>> = {
   "moved rows − rows as they are: common, attacked": { above: 0.2 },
-  "smooth, weight 2 − rows as they are: common, attacked": { above: 0.1 },
-  "weights − none: rare, attacked": {},
-  "separation beside weights − weights: common, attacked": {},
+  "smooth, weight 0.5 − rows as they are: common, attacked": { above: 0.1 },
+  "weights − none: rare, attacked": { above: 0.03 },
+  "separation beside weights − weights: common, attacked": { above: 0.03 },
 };
 
 export const experiment: Experiment = {
   title: "Moved rows, margins that do not move, and rare classes",
   about: `Rendered digits of ${SIDE} × ${SIDE} pixels, 2000 to learn and 500 held out, every pixel moved by up to 0.15 within 0 to 1. A perceptron of 64 units
 in one hidden layer, AdamW at 5e-3, ${STEPS} steps of 50 rows, 5 steps of ascent in training and 20 in the test. *Imbalanced*: of the digits 5 to 9 one row in
-${RARER} is left in. *Common* are 0 to 4, *rare* 5 to 9. Weights of labels begin after half of the steps; the separation has the weight 1.`,
+${RARER} is left in. *Common* are 0 to 4, *rare* 5 to 9. Weights of labels begin after half of the steps; the separation has the weight 1.
+A small weight of the smooth loss keeps all clean accuracy; with 2, within the 1 to 6 that are usual, the model gives one answer to all. The separation
+gives common classes back what weights take, and takes from the rare ones a part of what weights give.`,
   columns: COLUMNS,
   seeds: [1, 2, 3],
   tested: 1,
@@ -76,8 +79,8 @@ ${RARER} is left in. *Common* are 0 to 4, *rare* 5 to 9. Weights of labels begin
       return {
         ...figures,
         "moved rows − rows as they are: common, attacked": gap("moved rows", "rows as they are", "common, attacked"),
-        "smooth, weight 2 − rows as they are: common, attacked": gap(
-          "smooth, weight 2",
+        "smooth, weight 0.5 − rows as they are: common, attacked": gap(
+          "smooth, weight 0.5",
           "rows as they are",
           "common, attacked",
         ),

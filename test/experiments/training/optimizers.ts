@@ -20,6 +20,7 @@ const RATES: Readonly<Record<string, readonly number[]>> = {
   galore: [3e-3, 1e-2, 3e-2, 1e-1],
   apollo: [3e-3, 1e-2, 3e-2, 1e-1],
   "schedule-free": [3e-3, 1e-2, 3e-2, 1e-1],
+  sophia: [3e-4, 1e-3, 3e-3, 1e-2],
 };
 /** What else they are asked for: subspaces and choices for small matrices and few steps, the schedule they are for. */
 const MORE: Readonly<Record<string, string>> = {

@@ -6,7 +6,7 @@ import { loadMethod } from "../../../src/method/registry.ts";
 import type { Json } from "../../../src/model/architecture.ts";
 import { Model } from "../../../src/model/model.ts";
 import { augmenter } from "../../../src/run/test-time/augment.ts";
-import type { Learner, Setting, TestTimeMethod } from "../../../src/run/test-time/contract.ts";
+import { type Learner, type Setting, type TestTimeMethod, trainsWeight } from "../../../src/run/test-time/contract.ts";
 import { normNames } from "../../../src/run/test-time/open.ts";
 import { SourceRows } from "../../../src/run/test-time/source-rows.ts";
 import { streamBatch } from "../../../src/run/test-time/stream.ts";
@@ -16,6 +16,9 @@ export const [WIDTH, CLASSES, BATCH] = [6, 3, 8];
 export const NET: Json = { model_type: "mlp", input_size: WIDTH, hidden_sizes: [10, 7], num_labels: CLASSES };
 /** The same with norms over the batch. */
 export const NORMED: Json = { ...NET, hidden_norm: "batch" };
+
+/** The same with heads of domains. */
+export const HEADED: Json = { ...NORMED, domain_heads: { domains: ["a", "b"], gamma: 1 } };
 
 /** Rows about the centres of their classes, moved by `shift`. */
 export function rowsFor(name: string, count: number, shift = 0): Example[] {
@@ -46,8 +49,7 @@ export async function learnerOf(
   const method = (await loadMethod("test-time", name)) as TestTimeMethod;
   const model = await Model.fresh(gpu, net, "net", { seed: 1 });
   const norms = normNames(model.specs);
-  for (const parameter of model.trainable())
-    parameter.trainable = method.trains === "all" || (method.trains === "norms" && norms.has(parameter.name));
+  for (const parameter of model.trainable()) parameter.trainable = trainsWeight(method, parameter.name, norms);
   const bound = bindDefaults(method, values);
   const setting: Setting<never> = {
     ...{ gpu, model, values: bound.values, classes: CLASSES, batchSize: BATCH, seed },
@@ -58,7 +60,7 @@ export async function learnerOf(
     signal: new AbortController().signal,
     info() {},
   };
-  method.check?.(bound.values, { hasSource: source, hasBatchNorm: net.hidden_norm !== undefined });
+  method.check?.(bound.values, { hasSource: source, hasBatchNorm: net.hidden_norm !== undefined, json: net });
   const learner = await method.begin(setting);
   return {
     ...{ learner, setting },

@@ -1,6 +1,6 @@
 /** Losses of rows without labels against float64, with gradients by differences. */
 import { describe, expect, test } from "bun:test";
-import { entropyOf, softCrossEntropy, symmetricCrossEntropy } from "../../../src/run/test-time/losses.ts";
+import { entropyOf, softCrossEntropy, symmetricCrossEntropy, viewContrast } from "../../../src/run/test-time/losses.ts";
 import { sharedGpu } from "../../support/gpu.ts";
 import { checkOp, runOp } from "../../support/program.ts";
 import { normals } from "../../support/random.ts";
@@ -52,6 +52,30 @@ describe("losses at test time", () => {
         backward: 5e-5,
       });
     });
+
+  test("the contrast of three views of each row", async () => {
+    const T = 0.5;
+    await checkOp(gpu, "view contrast", {
+      inputs: {
+        near: { shape: SHAPE, data: normals(6, N * K), grad: false },
+        own: { shape: SHAPE, data: normals(7, N * K) },
+        other: { shape: SHAPE, data: normals(8, N * K) },
+      },
+      build: (rec, { near, own, other }) => viewContrast(rec, [near!, own!, other!], T),
+      reference: ({ near, own, other }) => {
+        const dot = (a: Float64Array, b: Float64Array) => a.reduce((sum, x, i) => sum + x * b[i]!, 0);
+        const all = [near, own, other].flatMap((x) => rowsOf(x!)).map((x) => x.map((v) => v / Math.sqrt(dot(x, x))));
+        return Float64Array.from(all, (v, a) => {
+          const raised = all.map((w, b) => (a === b ? 0 : Math.exp(dot(v, w) / T)));
+          const sum = raised.reduce((x, y) => x + y, 0);
+          const positives = raised.filter((_, b) => b !== a && b % N === a % N);
+          return -positives.reduce((total, x) => total + Math.log(x / sum), 0) / positives.length;
+        });
+      },
+      forward: 1e-5,
+      backward: 1e-4,
+    });
+  });
 
   test("no gradient goes to the teacher", async () => {
     const { gradients } = await runOp(gpu, {

@@ -11,9 +11,10 @@ import { describeConfig } from "../../../src/model/description.ts";
 import { Model } from "../../../src/model/model.ts";
 import { fillInputs, recordInputs } from "../../../src/run/batch-programs.ts";
 import { Programs } from "../../../src/run/programs.ts";
-import { betaDraw, classLosses, mixture } from "../../../src/run/training/class-losses.ts";
+import { classLosses } from "../../../src/run/training/class-losses.ts";
 import { crossEntropyObjective } from "../../../src/run/training/cross-entropy.ts";
 import { FIRST, fillMixedEmbeddings, mixedEmbeddings, placesOf } from "../../../src/run/training/mixed-embeddings.ts";
+import { betaDraw, mixture } from "../../../src/run/training/mixup.ts";
 import { runScript } from "../../support/command.ts";
 import { sharedGpu } from "../../support/gpu.ts";
 import { normals } from "../../support/random.ts";
@@ -80,11 +81,17 @@ describe("losses", () => {
     const read = (row: readonly number[]) => layer(row, first!, 6).map((h) => Math.max(0, h));
     return { loss, contrast, hidden, read, logits: (h: readonly number[]) => layer(h, last!, K) };
   }
-  const MIXED = { mixup: 0.7, mixup_at: "embedding", contrastive: 0, contrastive_temperature: 0.1 } as const;
+  const MIXED = {
+    mixup: 0.7,
+    mixup_keep: 0,
+    mixup_at: "embedding",
+    contrastive: 0,
+    contrastive_temperature: 0.1,
+  } as const;
   const nll = (z: readonly number[], label: number) => Math.log(z.reduce((sum, v) => sum + Math.exp(v), 0)) - z[label]!;
 
   test("of mixed rows: both labels by their shares", async () => {
-    const { loss, hidden, logits } = await measured({ ...MIXED, mixup_at: "head" });
+    const { loss, hidden, logits } = await measured({ ...MIXED, mixup_keep: 0, mixup_at: "head" });
     const { partners, shares } = mixture(batch.places, N, { beta: 0.7, seed: 7 });
     const losses = labels.map((label, i) => {
       const [j, share] = [partners[i]!, shares[i]!];
@@ -95,7 +102,7 @@ describe("losses", () => {
   });
 
   test("of mixed inputs: what the head says of the mixture, by both labels", async () => {
-    const { loss, read, logits } = await measured({ ...MIXED, mixup_at: "embedding" });
+    const { loss, read, logits } = await measured({ ...MIXED, mixup_keep: 0, mixup_at: "embedding" });
     const { partners, shares } = mixture(batch.places, N, { beta: 0.7, seed: 7 });
     const losses = labels.map((label, i) => {
       const [j, share] = [partners[i]!, shares[i]!];

@@ -14,7 +14,7 @@ import { testTimeMethod } from "../../../run/test-time/contract.ts";
 import { symmetricCrossEntropy } from "../../../run/test-time/losses.ts";
 import { confidenceOf, overViews } from "../../../run/test-time/probabilities.ts";
 import { gradientQuantile, Restoring } from "../../../run/test-time/restoring.ts";
-import { anchorAtSource } from "../../../run/test-time/source-importance.ts";
+import { anchorAtSource, anchorFromFile } from "../../../run/test-time/source-importance.ts";
 import { Student } from "../../../run/test-time/student.ts";
 import { SURE, TEACHER } from "../../../run/test-time/teacher-options.ts";
 import { QuadraticPenalty } from "../../../run/training/rules/quadratic-penalty.ts";
@@ -32,22 +32,32 @@ export const method = testTimeMethod({
     fisher_weight: {
       type: "number >= 0",
       default: 500,
-      help: "weight of the way from the source, by importances on --source rows; 0 needs none",
+      help: "weight of the way from the source, by importances; 0 needs none",
+    },
+    fisher: {
+      type: "string",
+      help: "importances that evaluate --probe fisher wrote of the source; measured on --source rows when left out",
+      value: "FILE",
     },
     fisher_rows: { type: "number.integer >= 1", default: 2000, help: "source rows of the importances", value: "N" },
     quantile: { type: "0 <= number < 1", default: 0.03, help: "share of the weights that go back at a step" },
   },
   trains: "all",
   rate: 1e-3,
-  check({ fisher_weight: weight }, { hasSource }) {
-    if (weight > 0 && !hasSource)
-      throw new UserError("psmt measures importances on source rows", "give --source rows.jsonl, or --fisher-weight 0");
+  check({ fisher_weight: weight, fisher }, { hasSource }) {
+    if (weight > 0 && fisher === undefined && !hasSource)
+      throw new UserError(
+        "psmt measures importances on source rows",
+        "give --source rows.jsonl, --fisher FILE, or --fisher-weight 0",
+      );
   },
   async begin(setting) {
     const { gpu, values, classes } = setting;
     const { fisher_weight: weight, teacher_momentum: momentum, quantile } = values;
-    const anchor =
-      weight > 0 ? await anchorAtSource(setting, { rows: values.fisher_rows, labels: "answers" }) : undefined;
+    const measured = () => anchorAtSource(setting, { rows: values.fisher_rows, labels: "answers" });
+    const { fisher } = values;
+    const found = () => (fisher === undefined ? measured() : anchorFromFile(setting, fisher));
+    const anchor = weight > 0 ? await found() : undefined;
     // A penalty is half of its weight times the square.
     const penalty = anchor && new QuadraticPenalty(gpu, anchor, { weight: 2 * weight, owned: true });
     const student = await Student.make(setting, () => ({

@@ -16,11 +16,15 @@ import { stackExamples } from "../../../data/batch.ts";
 import { Random } from "../../../data/random.ts";
 import { UserError } from "../../../errors.ts";
 import { type Setting, testTimeMethod } from "../../../run/test-time/contract.ts";
-import { symmetricCrossEntropy } from "../../../run/test-time/losses.ts";
-import { nearestPrototypes, prototypesOf } from "../../../run/test-time/source-prototypes.ts";
+import { symmetricCrossEntropy, viewContrast } from "../../../run/test-time/losses.ts";
+import {
+  nearestPrototypes,
+  prototypesOf,
+  readPrototypes,
+  savePrototypes,
+} from "../../../run/test-time/source-prototypes.ts";
 import { type LossGiven, Student } from "../../../run/test-time/student.ts";
 import { TEACHER } from "../../../run/test-time/teacher-options.ts";
-import { contrastive, positivesOf, unitRows } from "../../../run/training/contrastive.ts";
 import { relu } from "../../../tensor/ops/activation.ts";
 import { crossEntropy } from "../../../tensor/ops/cross-entropy.ts";
 import { add, scale } from "../../../tensor/ops/elementwise.ts";
@@ -44,35 +48,11 @@ function projector({ gpu, seed }: Setting, from: number, width: number): Paramet
   return [...layer("0", from), ...layer("1", width)];
 }
 
-/** Views of the rows through the projector, as unit vectors. */
+/** Views of the rows through the projector. */
 function projected(rec: Recorder, x: Tensor, [w0, b0, w1, b1]: readonly Parameter[]): Tensor {
   const of = (parameter: Parameter | undefined) => rec.parameter(parameter!);
   const inner = relu(rec, linear(rec, x, of(w0), { bias: of(b0) }));
-  return unitRows(rec, linear(rec, inner, of(w1), { bias: of(b1) }));
-}
-
-/** Parts of equal rows (B, C) one below the other: sums of products with matrices that place their rows. */
-function stacked(rec: Recorder, parts: readonly Tensor[], rows: number): Tensor {
-  const placed = parts.map((part, at) => {
-    const places = new Float32Array(parts.length * rows * rows);
-    for (let row = 0; row < rows; row++) places[(at * rows + row) * rows + row] = 1;
-    const matrix = rec.constant(places, [parts.length * rows, rows], `places of part ${at}`);
-    return linear(rec, matrix, part, { transposed: true });
-  });
-  return placed.reduce((sum, part) => add(rec, sum, part));
-}
-
-/** The contrastive loss of three features of every row, (1). */
-function contrastOf(
-  rec: Recorder,
-  { parts, rows, temperature }: { parts: readonly Tensor[]; rows: number; temperature: number },
-  net: readonly Parameter[],
-): Tensor {
-  const views = parts.map((part) => projected(rec, part, net));
-  const positives = positivesOf(parts.flatMap(() => Array.from({ length: rows }, (_, i) => i)));
-  const count = parts.length * rows;
-  const shares = rec.constant(positives, [count, count], "views of one row");
-  return mean(rec, contrastive(rec, stacked(rec, views, rows), shares, temperature));
+  return linear(rec, inner, of(w1), { bias: of(b1) });
 }
 
 export const method = testTimeMethod({
@@ -86,6 +66,17 @@ export const method = testTimeMethod({
     contrast_weight: { type: "number >= 0", default: 1, help: "weight of the pull to prototypes; 0 needs none" },
     replay_weight: { type: "number >= 0", default: 1, help: "weight of labelled source rows" },
     source_free: { type: "boolean", default: false, help: "learn from no source row during the stream" },
+    prototypes: {
+      type: "string",
+      help: "prototypes that --save-prototypes wrote; those of --source rows when left out",
+      value: "FILE",
+    },
+    save_prototypes: {
+      type: "string",
+      writes: "tensors",
+      help: "write the prototypes of --source to this file",
+      value: "FILE.safetensors",
+    },
     contrast_temperature: { type: "number > 0", default: 0.1, help: "of the contrastive loss" },
     projection: { type: "number.integer >= 1", default: 128, help: "width of the projection", value: "N" },
     warmup_rows: {
@@ -97,18 +88,24 @@ export const method = testTimeMethod({
   },
   trains: "all",
   rate: 1e-3,
-  check({ contrast_weight: contrast, replay_weight: replay, source_free: isFree }, { hasSource }) {
-    if (!hasSource && (contrast > 0 || (replay > 0 && !isFree)))
+  check(values, { hasSource }) {
+    const { contrast_weight: contrast, replay_weight: replay, source_free: isFree, prototypes } = values;
+    if (!hasSource && ((contrast > 0 && prototypes === undefined) || (replay > 0 && !isFree)))
       throw new UserError(
         "rmt reads source rows for prototypes and replay",
-        "give --source rows.jsonl, or --contrast-weight 0 with --source-free",
+        "give --source rows.jsonl; or --source-free with --prototypes FILE, or with --contrast-weight 0",
       );
+    if (!hasSource && values.save_prototypes !== undefined)
+      throw new UserError("--save-prototypes writes the means of source rows", "give --source rows.jsonl");
   },
   async begin(setting) {
     const { values, source, batchSize, rate } = setting;
     const { contrast_weight: contrast, teacher_momentum: momentum } = values;
     const replay = values.source_free ? 0 : values.replay_weight;
-    const prototypes = contrast > 0 ? await prototypesOf(setting) : undefined;
+    const { prototypes: file, save_prototypes: target } = values;
+    const found = () => (file === undefined ? prototypesOf(setting) : readPrototypes(setting, file));
+    const prototypes = contrast > 0 ? await found() : undefined;
+    if (target !== undefined) await savePrototypes(await prototypesOf(setting), target);
     const net = prototypes ? projector(setting, prototypes.width, values.projection) : [];
     const student: Student = await Student.make(setting, ({ teacher }) => ({
       loss(rec, given: LossGiven) {
@@ -122,9 +119,9 @@ export const method = testTimeMethod({
         let loss = scale(rec, mean(rec, both), values.self_weight / 2);
         if (prototypes) {
           const near = number("prototypes", [rows("x"), prototypes.width]);
-          const parts = [near, own.hidden, other.hidden];
-          const given = { parts, rows: rows("x"), temperature: values.contrast_temperature };
-          loss = add(rec, loss, scale(rec, contrastOf(rec, given, net), contrast));
+          const views = [near, own.hidden, other.hidden].map((part) => projected(rec, part, net));
+          const pulled = viewContrast(rec, views, values.contrast_temperature);
+          loss = add(rec, loss, scale(rec, mean(rec, pulled), contrast));
         }
         if (sees("source")) {
           const found = mean(rec, crossEntropy(rec, pass("source").logits, labels("source")));

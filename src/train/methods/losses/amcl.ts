@@ -4,7 +4,7 @@
  *
  * Labels train the head alone, by cross-entropy on features through which no gradient goes.
  */
-import { meanWeights } from "../../../data/targets.ts";
+import { lossWeights } from "../../../data/targets.ts";
 import { UserError } from "../../../errors.ts";
 import { loadMethod } from "../../../method/registry.ts";
 import { fillTargets, recordTargets } from "../../../run/batch-programs.ts";
@@ -97,7 +97,7 @@ export const method = defineLabelLoss({
 
         fill(program, batch, total) {
           views.fill(program, batch);
-          program.write("weights", meanWeights(fillTargets(program, batch), total));
+          program.write("weights", lossWeights(batch, fillTargets(program, batch), total));
         },
       },
     };

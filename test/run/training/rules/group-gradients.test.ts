@@ -1,8 +1,10 @@
 import { describe, expect, test } from "bun:test";
 import { bindDefaults } from "../../../../src/method/bind.ts";
+import { nearestMixture } from "../../../../src/run/simplex.ts";
 import type { GradientRule } from "../../../../src/run/training/gradient-rule.ts";
 import { paretoGradient, paretoWeights, shortestWeights } from "../../../../src/run/training/pareto-weights.ts";
 import { method as asam } from "../../../../src/train/methods/gradient-rules/asam.ts";
+import { averseWeights, method as cagrad } from "../../../../src/train/methods/gradient-rules/cagrad.ts";
 import { method as mgda } from "../../../../src/train/methods/gradient-rules/mgda.ts";
 import { guidedWeights, method as pareto } from "../../../../src/train/methods/gradient-rules/pareto.ts";
 import { meetingOrder, method as pcgrad } from "../../../../src/train/methods/gradient-rules/pcgrad.ts";
@@ -147,6 +149,58 @@ describe("weights of a linear program", () => {
     expect(guidedWeights(gram, ["a", "b", "c"], "g")).toEqual(paretoWeights(gram));
     const given = { pareto_guide: "one" };
     expect(new Set((await run(pareto, ["one"], { given })).gradient)).toEqual(new Set([0]));
+  });
+});
+
+describe("cagrad", () => {
+  const gramOf = (own: readonly Float32Array[]) => own.map((a) => own.map((b) => product(a, b)));
+  /** <g_j, d> of every group, for d of these weights. */
+  const rates = (gram: readonly (readonly number[])[], w: readonly number[]) =>
+    gram.map((row) => row.reduce((sum, value, i) => sum + value * w[i]!, 0));
+
+  test("no other direction in the ball about the mean does more for the loss that falls least", () => {
+    for (let seed = 0; seed < 10; seed++) {
+      const own = Array.from({ length: 3 }, (_, j) => normals(400 + 50 * seed + j, 4).map((x) => x * 2 ** j));
+      const gram = gramOf(own);
+      const [c, even] = [0.4, [1 / 3, 1 / 3, 1 / 3]];
+      const w = averseWeights(gram, c);
+      const worst = Math.min(...rates(gram, w));
+      const mean = Math.sqrt(even.reduce((sum, share, i) => sum + share * rates(gram, even)[i]!, 0));
+      const apart = w.map((share, i) => share - even[i]!);
+      const distance = Math.sqrt(apart.reduce((sum, share, i) => sum + share * rates(gram, apart)[i]!, 0));
+      expect(distance).toBeCloseTo(c * mean, 5);
+      expect(worst).toBeGreaterThanOrEqual(Math.min(...rates(gram, even)));
+      // Others of the ball, drawn among combinations of the gradients.
+      for (let k = 0; k < 300; k++) {
+        const drawn = [...normals(9000 + 1000 * seed + k, 3)];
+        const length = Math.sqrt(drawn.reduce((sum, share, i) => sum + share * rates(gram, drawn)[i]!, 0));
+        const other = drawn.map((share, i) => even[i]! + (c * mean * share) / length);
+        expect(Math.min(...rates(gram, other))).toBeLessThanOrEqual(worst + 1e-4 * mean ** 2);
+      }
+    }
+  });
+
+  test("with c of 0, or gradients of 0, it is the mean; on the GPU it is that of the products", async () => {
+    const gram = gramOf([of("one"), of("two")]);
+    expect(averseWeights(gram, 0)).toEqual([0.5, 0.5]);
+    expect(
+      averseWeights(
+        [
+          [0, 0],
+          [0, 0],
+        ],
+        0.5,
+      ),
+    ).toEqual([0.5, 0.5]);
+    const [a, b] = averseWeights(gram, 0.4);
+    const wanted = of("one").map((value, i) => a! * value + b! * of("two")[i]!);
+    isNear((await run(cagrad, ["one", "two"])).gradient, wanted, 1e-4);
+  });
+
+  test("the nearest mixture", () => {
+    expect(nearestMixture([0.2, 0.3, 0.5])).toEqual([0.2, 0.3, 0.5]);
+    expect(nearestMixture([5, 0, 0])).toEqual([1, 0, 0]);
+    expect(nearestMixture([1, 1, -3])).toEqual([0.5, 0.5, 0]);
   });
 });
 
