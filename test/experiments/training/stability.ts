@@ -42,8 +42,8 @@ interface Line {
 export const experiment: Experiment = {
   title: "Where norms stand, and norms of queries and keys, over learning rates",
   about: `A language of 24 symbols whose best possible loss is known, decoders of three layers of width 32 that differ in their norms alone (\`norm_decoder\`),
-${STEPS} steps of 16 rows of 16 symbols by AdamW, clipped at 1, a cosine after 10 steps of warm-up, at rates of 0.01, 0.1 and 1. Losses are of 200 held-out rows.
-*Sensitivity* is the mean over rates of what each loses to the best, no more than the loss at the start. Scores of attention are the largest that \`--probe logits\` saw,
+${STEPS} steps of 16 rows of 16 symbols by AdamW, clipped at 1, a cosine after 10 steps of warm-up, at rates of 0.01, 0.1 and 1. Losses are of 200 held-out
+rows. *Sensitivity* is the mean over rates of what each loses to the best, no more than the loss at the start. Scores of attention are the largest that \`--probe logits\` saw,
 the other figures of \`--probe logits,activations\` those of the last step. Wortsman et al. 2023 expect norms of queries and keys to hold scores down and
 to make trainings less sensitive, Kim et al. 2025 that the variance of states grows less with peri than with pre.`,
   columns: COLUMNS,
