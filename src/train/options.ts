@@ -10,6 +10,7 @@ import { CERTIFIED } from "./certified-options.ts";
 import { CHAIN } from "./chain-forward.ts";
 import { CREDIT } from "./credit.ts";
 import { DENOISING } from "./denoisers.ts";
+import { PLANT } from "./plant.ts";
 import { PROBING } from "./probing.ts";
 import { SCHEDULE_SEARCH } from "./schedule-search.ts";
 
@@ -53,6 +54,7 @@ export const TRAIN = {
   },
   ...DENOISING,
   ...CHAIN,
+  ...PLANT,
   shift_warn: {
     type: "boolean",
     default: false,
