@@ -150,7 +150,10 @@ function filledPlaces({ rows, length, lengths }: TokenBatch): Float32Array {
   return are;
 }
 
-/** Fills what `recordInputs` declared. Throws UserError for rows whose tasks a model or its adapter asks for and does not know. */
+/**
+ * Fills what `recordInputs` declared. Throws UserError for rows whose tasks a model or its adapter asks for and does
+ * not know.
+ */
 export function fillInputs(program: Program, batch: Batch, prefix = ""): void {
   const marks = program.inputShape(`${prefix}tasks`);
   if (marks) program.write(`${prefix}tasks`, tasksOf(batch, marks[1]!));

@@ -1,6 +1,6 @@
 /**
- * `train --new-front`: one more task for an `mlp-tasks`, whose rows are all of --data. It gets an input map of its own, and
- * a gate and a head where tasks have those; they alone are trained, and the trunk stays as it is to the bit.
+ * `train --new-front`: one more task for an `mlp-tasks`, whose rows are all of --data. It gets an input map of its own,
+ * and a gate and a head where tasks have those; they alone are trained, and the trunk stays as it is to the bit.
  * "Multi-Task Multi-Agent Shared Layers are Universal Cognition of Multi-Agent Coordination", 2023.
  */
 import { parseGroups } from "../data/groups.ts";

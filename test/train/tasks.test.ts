@@ -1,4 +1,6 @@
-/** Perceptrons of several tasks: float64 forward and back, the plain perceptron as a limit, and a task that is added. */
+/**
+ * Perceptrons of several tasks: float64 forward and back, the plain perceptron as a limit, and a task that is added.
+ */
 import { afterAll, expect, test } from "bun:test";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

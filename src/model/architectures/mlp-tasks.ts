@@ -4,9 +4,9 @@
  * group among those of the data, counted from `first_task` on. Rows of tasks with fewer numbers are padded with zeros.
  * "Multi-Task Multi-Agent Shared Layers are Universal Cognition of Multi-Agent Coordination", 2023.
  *
- * With `task_gates` every task weighs the channels E that the trunk reads, g_t = sigmoid(U_t + P E + 3), near 1 at first:
- * "Adaptive Pattern Extraction Multi-Task Learning for Multi-Step Conversion Estimations", 2023. Its fields are vectors
- * that set attention and squeeze-and-excitation mix; here a field is one number, and neither is there.
+ * With `task_gates` every task weighs the channels E that the trunk reads, g_t = sigmoid(U_t + P E + 3), near 1 at
+ * first: "Adaptive Pattern Extraction Multi-Task Learning for Multi-Step Conversion Estimations", 2023. Its fields are
+ * vectors that set attention and squeeze-and-excitation mix; here a field is one number, and neither is there.
  */
 import { UserError } from "../../errors.ts";
 import { gelu, relu } from "../../tensor/ops/activation.ts";
