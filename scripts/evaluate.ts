@@ -18,6 +18,7 @@ import {
   TEST_STREAM,
   TWO_PHASE,
 } from "../src/evaluate/options.ts";
+import { INTERACTIONS, PLANTED } from "../src/evaluate/planting-options.ts";
 
 await script({
   name: "evaluate",
@@ -39,7 +40,7 @@ await script({
   ],
   output: ({ pass }) => (pass ? "checkpoint" : "text"),
   options: EVALUATE,
-  essentials: ["data", "metric", "gold", "attack", "probe", "batch_size", "max_tokens"],
+  essentials: ["data", "metric", "gold", "attack", "probe", "batch_size"],
   commands: {
     permutation: command({
       about: "Have wide networks learn a permutation of bits, and tell all inputs by the mean of their outputs.",
@@ -110,6 +111,26 @@ all rows in one random order. Every method begins each stream at the source mode
 that of the first; top class is the share of the answer that is given most; clean is the error on the clean rows after the stream.
 --lr is that of all methods, each has its own when it is left out.`,
       run: async (context) => (await import("../src/evaluate/commands/stream.ts")).evaluateStream(context),
+    }),
+    planted: command({
+      about: "Compare rows that were planted in training with those that were held back.",
+      args: "[...models]",
+      examples: ["bun run evaluate planted base/ --plant experiments.jsonl"],
+      output: "none",
+      options: PLANTED,
+      notes: `Planted less control, of the mean loss of rows and of the share whose every token is the likeliest. The 95 % are those of
+shuffles of both kinds of rows about the effect, p is the share of shuffles that differ as much.`,
+      run: async (context) => (await import("../src/evaluate/commands/planted.ts")).planted(context),
+    }),
+    interactions: command({
+      about: "Test whether experiments that are planted together disturb each other.",
+      args: "[model]",
+      examples: ["bun run evaluate interactions base/ --plant experiments.jsonl --data rows.jsonl --steps 2 --seeds 2"],
+      output: "none",
+      options: INTERACTIONS,
+      notes: `From the model training goes on with none of the experiments, with each, and with every two of them: (both - second) - (first - none)
+is what they do to each other. It is marked where it is beyond what seeds make of it, with 95 %.`,
+      run: async (context) => (await import("../src/evaluate/commands/interactions.ts")).interactions(context),
     }),
     "two-phase": command({
       about: "Choose each method's settings on one stream of tasks, and report how they do on another.",

@@ -23,23 +23,25 @@ import { refuseGroups } from "../run/training/option-checks.ts";
 import { regressionObjective } from "../run/training/regression.ts";
 import { runTraining } from "../run/training/run-training.ts";
 import type { SourceModulation } from "../run/training/source-modulation.ts";
-import type { Built, TrainingData } from "../run/training/technique.ts";
+import type { Built, Opened, TrainingData } from "../run/training/technique.ts";
 import { certifiedWork, checkCertified } from "./certified.ts";
-import { withChains } from "./chain-forward.ts";
+import { changedBatches } from "./changed-batches.ts";
 import { checkCredit, creditWork } from "./credit.ts";
 import { withDenoisers } from "./denoisers.ts";
 import { type PerDomain, perDomain } from "./domain-heads.ts";
 import { holdEtf } from "./etf-head.ts";
 import { fixedHeadObjective } from "./fixed-head.ts";
 import { withGradientRules } from "./gradient-rules.ts";
-import { chosenMask, withPromptsChanged } from "./increments.ts";
+import { chosenMask } from "./increments.ts";
 import { openNumbers } from "./kept-numbers.ts";
 import { fauLog } from "./log-fau.ts";
 import { lossBalance } from "./loss-balance.ts";
 import { movesTexts } from "./moved-texts.ts";
+import { newFront } from "./new-front.ts";
 import type { TRAIN } from "./options.ts";
 import { heldByScale, outputScale } from "./output-scale.ts";
 import { ownLoss } from "./own-loss.ts";
+import { type ReadPlant, readPlant } from "./plant.ts";
 import { checkPrequential, Prequential } from "./prequential.ts";
 import { openPrivate, PrivateHead } from "./private-head.ts";
 import { openProbes } from "./probing.ts";
@@ -56,6 +58,8 @@ interface Read extends TrainingData<Batch> {
   readonly privateFrom: Checkpoint | undefined;
   /** With --schedule-search: held-out rows, by which schedules are judged. */
   readonly watched: readonly HeldOutGroup[];
+  /** With --plant: its experiments. */
+  readonly plant: ReadPlant | undefined;
 }
 
 /** Throws UserError for options that do not go together. */
@@ -111,26 +115,19 @@ export function train(context: TrainContext): Promise<Outcome> {
   const loss = context.picks.loss[0]!;
   const embeds = loss.method.embeds?.(loss.values);
   const heads = perDomain(options);
+  const front = newFront(options);
   const asked = options.prequential ? { ...context, options: { ...options, shuffle: false, epochs: 1 } } : context;
   return runTraining<Batch, Read>(asked, {
     script: "train",
     balances: true,
     regresses: true,
     embeds,
-    changed: heads?.changed,
+    changed: heads?.changed ?? front?.changed,
+    ...(front ? { trains: front.trains } : {}),
     model: context.args[0] ?? (options.init === undefined ? "-" : undefined),
-    data: async (opened) => ({
-      ...(await withDenoisers(await readBatches(options, opened), options, opened, () =>
-        heldOutGroups(options, opened.split),
-      )),
-      ...(await heldByScale(options, opened)),
-      privateFrom: await openPrivate(options.private_from),
-      watched: options.schedule_search
-        ? await readHeldOut(heldOutGroups(options, opened.split), opened, options.batch_size)
-        : [],
-    }),
+    data: (opened) => readData(options, opened),
     read: ({ privateFrom: checkpoint }) => (checkpoint ? [{ checkpoint, role: "private_from" }] : []),
-    work: async (built, { source, privateFrom, watched }) => {
+    work: async (built, { source, privateFrom, watched, plant }) => {
       const { model, tools } = built;
       refuseGroups(
         model,
@@ -140,8 +137,7 @@ export function train(context: TrainContext): Promise<Outcome> {
       if (options.head === "etf") holdEtf(built, seed);
       const scaled = await outputScale(built, options);
       const moved = await adversarialWork(model, source, options, { seed, ...howMoved(options) });
-      const pad = tools?.tokenizer?.pad ?? 0;
-      const chained = await withChains(model, source, options, { seed, pad });
+      const changed = await changedBatches(context, built, source, plant);
       const target = options.private_head;
       const second = target === undefined ? undefined : await PrivateHead.make(built, target, privateFrom);
       const chosen = ofRows(loss, model, options) ? chosenLoss(loss, model, source, options) : undefined;
@@ -168,10 +164,12 @@ export function train(context: TrainContext): Promise<Outcome> {
             ...(own?.controllers ?? []),
             ...courseOf(loss, built.steps),
             ...shiftWarning(options, context),
-            ...fauLog(options, source, { model, pad }, context),
+            ...fauLog(options, source, { model, pad: tools?.tokenizer?.pad ?? 0 }, context),
             ...(probing?.controllers ?? []),
+            ...changed.controllers,
           ],
           options.prequential ? new Prequential() : undefined,
+          changed.told,
         ),
         extra,
         updates: [updates, chosen?.numbers ?? [], own?.updates ?? [], probing?.updates ?? []].flat(),
@@ -179,14 +177,11 @@ export function train(context: TrainContext): Promise<Outcome> {
           if (second && target !== undefined) await second.save(target, built.files, lineage);
           await kept?.save();
         },
-        ...withPromptsChanged(source, options, {
-          ...{ seed, pad: tools?.tokenizer?.pad, steps: built.steps, accumulate: options.accumulate },
-        }),
-        ...(chained ? { source: chained.source } : {}),
+        ...changed.source,
         ...moved,
-        memory: { ...balance?.memory, ...moved?.memory, ...chained?.memory, ...probing?.memory },
+        memory: { ...balance?.memory, ...moved?.memory, ...changed.memory, ...probing?.memory },
         free() {
-          for (const one of [balance, moved, chained, second, probing, scaled]) one?.free();
+          for (const one of [balance, moved, changed, second, probing, scaled]) one?.free();
           kept?.discard();
           for (const parameter of own?.extra ?? []) parameter.free();
         },
@@ -195,8 +190,24 @@ export function train(context: TrainContext): Promise<Outcome> {
   });
 }
 
-const followed = (own: readonly Controller[], stream: Prequential | undefined) =>
-  stream ? { controllers: [...own, stream], told: () => stream.told() } : { controllers: own };
+const followed = (
+  own: readonly Controller[],
+  stream: Prequential | undefined,
+  told: () => Readonly<Record<string, number>>,
+) => ({ controllers: stream ? [...own, stream] : own, told: () => ({ ...stream?.told(), ...told() }) });
+
+/** What is read before any weight: rows, perhaps as tasks of denoisers, and what options name. */
+const readData = async (options: TrainContext["options"], opened: Opened): Promise<Read> => ({
+  ...(await withDenoisers(await readBatches(options, opened), options, opened, () =>
+    heldOutGroups(options, opened.split),
+  )),
+  ...(await heldByScale(options, opened)),
+  privateFrom: await openPrivate(options.private_from),
+  plant: await readPlant(options, opened),
+  watched: options.schedule_search
+    ? await readHeldOut(heldOutGroups(options, opened.split), opened, options.batch_size)
+    : [],
+});
 
 /** Gives programs the numbers of a loss that change with the steps. */
 function courseOf({ method, values }: Bound<LabelLoss>, steps: number): Controller[] {

@@ -10,6 +10,7 @@ import { CERTIFIED } from "./certified-options.ts";
 import { CHAIN } from "./chain-forward.ts";
 import { CREDIT } from "./credit.ts";
 import { DENOISING } from "./denoisers.ts";
+import { PLANT } from "./plant.ts";
 import { PROBING } from "./probing.ts";
 import { SCHEDULE_SEARCH } from "./schedule-search.ts";
 
@@ -53,6 +54,7 @@ export const TRAIN = {
   },
   ...DENOISING,
   ...CHAIN,
+  ...PLANT,
   shift_warn: {
     type: "boolean",
     default: false,
@@ -105,6 +107,11 @@ export const TRAIN = {
     with: { heads: "per-domain" },
     help: "a head weighs its entropy to the power of -GAMMA in the answer; negative: the surest head alone",
     value: "GAMMA",
+  },
+  new_front: {
+    type: "boolean",
+    default: false,
+    help: "add a task to an mlp-tasks and train its own input map, gate and head on --data; all else is frozen",
   },
   etf_sparsity: {
     type: "0 <= number < 1",

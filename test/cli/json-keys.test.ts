@@ -118,6 +118,10 @@ const LINES = [
   "adapt stream chooser --data decided.jsonl --method source -n",
   "evaluate stream chooser --data decided.jsonl --test-time source --stream continual --range 0,5",
   "evaluate stream chooser --data decided.jsonl --test-time source --range 0,5 -n",
+  "evaluate planted tiny --plant planted.jsonl --shuffles 9",
+  "evaluate planted tiny --plant planted.jsonl -n",
+  "evaluate interactions tiny --plant planted.jsonl --data said.jsonl --steps 1 --seeds 2",
+  "evaluate interactions tiny --plant planted.jsonl --data said.jsonl -n",
   `adapt tiny --tasks said.jsonl,ids.jsonl ${FEW} -o learned/`,
   `adapt tiny --tasks said.jsonl,ids.jsonl ${FEW} -n`,
   "evaluate permutation --k 3 --models 2",
@@ -188,6 +192,8 @@ beforeAll(() => {
   writeFileSync(at("stages.json"), JSON.stringify(stages));
   const decided = numbers.map((i) => ({ x: [i, 1], label: i % 2, propensity: 0.5, reward: i }));
   writeFileSync(at("decided.jsonl"), lines(decided));
+  const planted = ["one", "two"].map((name) => ({ name, rows: "said.jsonl", control: "ids.jsonl" }));
+  writeFileSync(at("planted.jsonl"), lines(planted));
   const answers = numbers.map((i) => ({ prompt: `${i}`, answer: `${i}`, completion: `${i}` }));
   writeFileSync(at("answers.jsonl"), lines(answers));
   writeFileSync(at("outcomes.jsonl"), lines(numbers.map((i) => ({ completion: `a ${i}`, reward: i }))));

@@ -32,7 +32,7 @@ beforeAll(async () => {
   await good(`--init tiny.json --tokenizer byte ${RUN} --steps 1 --save-every 0 -o base/`);
 });
 
-test.each(["muon", "adafactor", "adam-mini", "adamw-8bit", "frugal", "schedule-free", "sophia"])(
+test.each(["muon", "adafactor", "adam-mini", "adamw-8bit", "sophia"])(
   "%s: killed, resumed, the same bytes; memory as told",
   async (name) => {
     const asked = `base/ ${RUN} --optimizer ${name} --steps 12`;

@@ -19,7 +19,7 @@ import { method as skewKl } from "../../src/distill/methods/skew-kl.ts";
 import { method as skewRkl } from "../../src/distill/methods/skew-rkl.ts";
 import { method as taid, taidSchedule } from "../../src/distill/methods/taid.ts";
 import { method as tvd } from "../../src/distill/methods/tvd.ts";
-import { cosineDistance, meanSquare } from "../../src/distill/state-distance.ts";
+import { cosineDistance, meanSquare, pseudoHuber } from "../../src/distill/state-distance.ts";
 import { confidence } from "../../src/run/confidence.ts";
 import { sharedGpu } from "../support/gpu.ts";
 import { checkOp, runOp } from "../support/program.ts";
@@ -412,6 +412,25 @@ describe("hidden", () => {
           return 1 - dot / Math.hypot(...row) / Math.hypot(...other);
         }),
     }));
+
+  test("pseudo-Huber distance, against float64 and finite differences", async () => {
+    const c = 0.00054 * Math.sqrt(d);
+    await checkOp(gpu, "pseudo-Huber distance", {
+      inputs,
+      build: (rec, { x, y }) => pseudoHuber(rec, x!, y!),
+      reference: ({ x, y }) =>
+        Float64Array.from(rowsOf(x!), (row, i) => {
+          const squares = row.reduce((sum, a, j) => sum + (a - y![i * d + j]!) ** 2, 0);
+          return Math.sqrt(squares + c * c) - c;
+        }),
+    });
+    const alike = await runOp(gpu, {
+      inputs: { x: { shape: [1, d], data: normals(1, d), grad: true }, y: { shape: [1, d], data: normals(1, d) } },
+      build: (rec, { x, y }) => pseudoHuber(rec, x!, y!),
+      seeds: { y: Float32Array.of(1) },
+    });
+    expect([...alike.outputs.y!, ...alike.gradients.x!].every((value) => Math.abs(value) < 1e-9)).toBe(true);
+  });
 
   test("cosine distance of a row of zeros is 1 and its gradient finite", async () => {
     const { outputs, gradients } = await runOp(gpu, {

@@ -3,6 +3,7 @@
  * FitNets, Romero et al., ICLR 2015, https://arxiv.org/abs/1412.6550
  *
  *   mse      mean over pairs of |P h_S - h_T|^2 / d        cosine  mean over pairs of 1 - cos(P h_S, h_T)
+ *   pseudo-huber  mean over pairs of sqrt(|P h_S - h_T|^2 + c^2) - c
  *
  * Layer 0 is the embedding, layer L the output of the last block, "last" what the head reads. Projections are left out
  * of the result.
@@ -15,7 +16,9 @@ import type { Tensor } from "../../tensor/tensor.ts";
 import { byRow } from "../by-row.ts";
 import { defineDistillation, EVERY_LAW } from "../contract.ts";
 import { type Layer, layerPairs, meanOfPairs } from "../layer-pairs.ts";
-import { cosineDistance, meanSquare } from "../state-distance.ts";
+import { cosineDistance, meanSquare, pseudoHuber } from "../state-distance.ts";
+
+const DISTANCES = { mse: meanSquare, cosine: cosineDistance, "pseudo-huber": pseudoHuber } as const;
 
 function stateOf({ hidden, notes }: Recorded, layer: Layer, whose: string, { layers }: ModelSizes): Tensor {
   if (layer === "last") return hidden;
@@ -42,7 +45,7 @@ export const method = defineDistillation({
       help: "pairs student:teacher, such as 2:4,last:last",
       value: "S:T,...",
     },
-    distance: { type: "'mse' | 'cosine'", default: "mse", help: "what is drawn to 0" },
+    distance: { type: "'mse' | 'cosine' | 'pseudo-huber'", default: "mse", help: "what is drawn to 0" },
     project: { type: "boolean", default: false, help: "a projection even where widths agree" },
   },
   check: ({ layers }) => void layerPairs(layers),
@@ -68,7 +71,7 @@ export const method = defineDistillation({
           `choose layers as wide as the last: ${sizes.student.width} and ${sizes.teacher.width}`,
         );
       const x = projected ? linear(rec, own, extra(`projection.${i}`)) : own;
-      return byRow(rec, distance === "mse" ? meanSquare(rec, x, y) : cosineDistance(rec, x, y), student);
+      return byRow(rec, DISTANCES[distance](rec, x, y), student);
     });
     return meanOfPairs(rec, losses);
   },

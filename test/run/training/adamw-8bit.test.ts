@@ -40,7 +40,7 @@ function gapAt(values: Float64Array, x: number): number {
   return above <= 0 ? values[1]! : values[above]! - values[above - 1]!;
 }
 
-const SHAPES = [[1], [7], [256], [19, 33], [300, 70]];
+const SHAPES = [[1], [7], [256], [19, 33], [90, 50]];
 
 /** Decoded moments of every parameter. */
 async function decoded(updater: Updater, sizes: readonly number[]) {
