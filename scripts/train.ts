@@ -35,7 +35,6 @@ await script({
     "optimizer",
     "lr",
     "schedule",
-    "clip",
     "adapter",
     "lora",
     "resume",
@@ -56,7 +55,7 @@ matter most: the last ones may be switched off. Classes are learnt by cross-entr
       run: async (context) => (await import("../src/train/commands/boost.ts")).boost(context),
     }),
     stages: command({
-      about: "Train layers of a perceptron one after the other, each on what those before it give.",
+      about: "Train layers of a perceptron one after the other.",
       args: "<stages> [model]",
       examples: ["bun run train stages layers.json --init two-layers.json --cache below/ -o by-layer/"],
       output: "checkpoint",
