@@ -6,7 +6,6 @@
  * for a row here and in a training that computes its first layers in every step, and both give the same bytes.
  */
 import { existsSync, mkdirSync } from "node:fs";
-import path from "node:path";
 import { openPlain } from "../checkpoint/open.ts";
 import { createWriter } from "../checkpoint/write/write.ts";
 import { batchKey, type NumbersInput, stackExamples } from "../data/batch.ts";
@@ -98,6 +97,18 @@ export async function outputsKey(
   return new Uint8Array(hash.digest());
 }
 
+/** Makes the folder of files. Throws UserError where that cannot be. */
+export function makeCache(folder: string): void {
+  try {
+    mkdirSync(folder, { recursive: true });
+  } catch (error) {
+    throw new UserError(
+      `--cache ${folder} cannot be made: ${error instanceof Error ? error.message : error}`,
+      "name a folder that can be written to",
+    );
+  }
+}
+
 /** The outputs that a file holds; undefined where there is no file, or one of other weights or rows. */
 async function read(file: string, key: Uint8Array, values: number): Promise<Float32Array | undefined> {
   if (!existsSync(file)) return undefined;
@@ -120,7 +131,6 @@ async function read(file: string, key: Uint8Array, values: number): Promise<Floa
 }
 
 async function write(file: string, key: Uint8Array, outputs: Float32Array, rows: number): Promise<void> {
-  mkdirSync(path.dirname(file), { recursive: true });
   const shape = [rows, outputs.length / rows];
   const tensors = [
     { name: "key", dtype: "U8" as const, shape: [key.length], bytes: key.length },

@@ -159,5 +159,7 @@ test("the script trains stage by stage, and refuses what does not fit before it 
   expect(await refused({ train: [], data })).toContain("train should be a text or a list");
   expect(await refused({ train: "layers.*", data, loss: "mse" })).toContain("stage 1: --loss mse");
   expect(await refused({ train: "layers.*", data, loss: "best" })).toContain("best");
+  const full = await run("good.json --init net.json --cache rows.jsonl -o no/");
+  expect([full.code, full.err]).toEqual([2, expect.stringContaining("--cache rows.jsonl cannot be made")]);
   expect(await refused({ train: "layers.*", data }, "normed.json")).toContain("batch norms");
 });

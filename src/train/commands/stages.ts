@@ -13,7 +13,7 @@ import { saveModel } from "../../model/save.ts";
 import { type DescribedModel, describeModel } from "../../run/open-model.ts";
 import { start } from "../../run/training/starting-model.ts";
 import { humanBytes } from "../../text/format.ts";
-import type { NumberExample } from "../stage-outputs.ts";
+import { makeCache, type NumberExample } from "../stage-outputs.ts";
 import { checkNames, readStages, type Stage } from "../stage-spec.ts";
 import { beginStage, checkStage, type StageWork, stageSource, trainStage } from "../stages.ts";
 import type { STAGES } from "../stages-options.ts";
@@ -105,6 +105,7 @@ export async function stages(context: Context<typeof STAGES>): Promise<Outcome> 
     context.json({ stages: plans });
     return {};
   }
+  if (options.cache !== undefined) makeCache(options.cache);
   progress.start({ total: plans.reduce((sum, { steps }) => sum + steps, 0), unit: "steps" });
   const told: Record<string, unknown>[] = [];
   for (const [i, work] of works.entries()) {
