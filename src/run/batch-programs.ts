@@ -109,14 +109,14 @@ function tasksOf(batch: Batch, count: number): Float32Array {
   const tasks = isPairs(batch) ? batch.textTasks : batch.tasks;
   if (batch.tasks.includes(-1))
     throw new UserError(
-      "rows of several groups are packed together, and this adapter asks for the task of each",
+      "rows of several groups are packed together, and this model asks for the task of each",
       "leave them unpacked",
     );
   const marked = new Float32Array(tasks.length * count);
   for (const [row, task] of tasks.entries()) {
     if (task >= count)
       throw new UserError(
-        `the data has rows of ${task + 1} groups or more, and the adapter knows ${count} of them as tasks`,
+        `the data has rows of ${task + 1} groups or more, and the model knows ${count} of them as tasks`,
         "name the groups that it was trained on, in the same order, or train one for more tasks",
       );
     marked[row * count + task] = 1;
@@ -150,7 +150,10 @@ function filledPlaces({ rows, length, lengths }: TokenBatch): Float32Array {
   return are;
 }
 
-/** Fills what `recordInputs` declared. Throws UserError for rows whose tasks an adapter asks for and does not know. */
+/**
+ * Fills what `recordInputs` declared. Throws UserError for rows whose tasks a model or its adapter asks for and does
+ * not know.
+ */
 export function fillInputs(program: Program, batch: Batch, prefix = ""): void {
   const marks = program.inputShape(`${prefix}tasks`);
   if (marks) program.write(`${prefix}tasks`, tasksOf(batch, marks[1]!));

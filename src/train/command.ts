@@ -30,6 +30,7 @@ import { openNumbers } from "./kept-numbers.ts";
 import { fauLog } from "./log-fau.ts";
 import { lossBalance } from "./loss-balance.ts";
 import { movesTexts } from "./moved-texts.ts";
+import { newFront } from "./new-front.ts";
 import { chosenLoss, learnsLabels, objectiveOf } from "./objective.ts";
 import type { TRAIN } from "./options.ts";
 import { heldByScale, outputScale } from "./output-scale.ts";
@@ -108,13 +109,15 @@ export function train(context: TrainContext): Promise<Outcome> {
   const loss = context.picks.loss[0]!;
   const embeds = loss.method.embeds?.(loss.values);
   const heads = perDomain(options);
+  const front = newFront(options);
   const asked = options.prequential ? { ...context, options: { ...options, shuffle: false, epochs: 1 } } : context;
   return runTraining<Batch, Read>(asked, {
     script: "train",
     balances: true,
     regresses: true,
     embeds,
-    changed: heads?.changed,
+    changed: heads?.changed ?? front?.changed,
+    ...(front ? { trains: front.trains } : {}),
     model: context.args[0] ?? (options.init === undefined ? "-" : undefined),
     data: (opened) => readData(options, opened),
     read: ({ privateFrom: checkpoint }) => (checkpoint ? [{ checkpoint, role: "private_from" }] : []),

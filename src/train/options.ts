@@ -108,6 +108,11 @@ export const TRAIN = {
     help: "a head weighs its entropy to the power of -GAMMA in the answer; negative: the surest head alone",
     value: "GAMMA",
   },
+  new_front: {
+    type: "boolean",
+    default: false,
+    help: "add a task to an mlp-tasks and train its own input map, gate and head on --data; all else is frozen",
+  },
   etf_sparsity: {
     type: "0 <= number < 1",
     default: 0.6,

@@ -23,7 +23,7 @@ test("rows of a table by task", async () => {
   fillInputs(program, batch);
   program.run();
   expect([...(await program.read("chosen"))]).toEqual([30, 31, 10, 11, 30, 31]);
-  expect(() => fillInputs(program, batchOf([[0, 1], [1], [1]]))).toThrow("this adapter asks for the task of each");
-  expect(() => fillInputs(program, batchOf([[2], [3], [0]]))).toThrow("the adapter knows 3 of them as tasks");
+  expect(() => fillInputs(program, batchOf([[0, 1], [1], [1]]))).toThrow("this model asks for the task of each");
+  expect(() => fillInputs(program, batchOf([[2], [3], [0]]))).toThrow("the model knows 3 of them as tasks");
   program.free();
 });

@@ -146,7 +146,7 @@ test("where nothing says the task it is asked for, and poly_task says it for all
   };
   const model = await adapted("mhr", values);
   await expect(written(model)).rejects.toThrow("nothing says of which of its 2 tasks these rows are");
-  await expect(logitsOf(gpu, model, batchOf([0, 1, 2]))).rejects.toThrow("the adapter knows 2 of them as tasks");
+  await expect(logitsOf(gpu, model, batchOf([0, 1, 2]))).rejects.toThrow("the model knows 2 of them as tasks");
   const known = await adapted("mhr", { ...values, poly_task: 1 });
   expect(await logitsOf(gpu, known, batchOf([0, 0, 0]))).toEqual(await logitsOf(gpu, known, batchOf([1, 1, 1])));
   expectClose(await logitsOf(gpu, known, batchOf([0, 0, 0])), await logitsOf(gpu, model, batchOf([1, 1, 1])));
