@@ -40,7 +40,7 @@ await script({
   ],
   output: ({ pass }) => (pass ? "checkpoint" : "text"),
   options: EVALUATE,
-  essentials: ["data", "metric", "gold", "attack", "probe", "batch_size"],
+  essentials: ["data", "metric", "gold", "attack", "probe", "batch_size", "max_tokens"],
   commands: {
     permutation: command({
       about: "Have wide networks learn a permutation of bits, and tell all inputs by the mean of their outputs.",

@@ -50,11 +50,16 @@ function twoColumns(rows: readonly (readonly [left: string, right: string])[], c
     .join("\n");
 }
 
-/** Options as two columns. */
-export function optionLines(options: Options, width: number): string {
+/** Most names of methods that short help lists behind an option. */
+const MOST_NAMES = 10;
+
+/** Options as two columns; with `whole` all names of the methods that an option chooses from, however many. */
+export function optionLines(options: Options, width: number, whole = true): string {
   const rows = Object.entries(options).map(([name, spec]) => {
     const flag = spec.type === "boolean" && spec.default === true ? `--[no-]${flagOf(name).slice(2)}` : flagOf(name);
-    const names = spec.kind === undefined ? "" : `: ${methodNames(spec.kind).join(", ")}`;
+    const all = spec.kind === undefined ? [] : methodNames(spec.kind);
+    const isLong = !whole && all.length > MOST_NAMES;
+    const names = all.length === 0 ? "" : isLong ? `; --list tells all ${all.length}` : `: ${all.join(", ")}`;
     const left = `  ${spec.short ? `-${spec.short}, ` : ""}${flag}${valueName(spec)}`;
     return [left, spec.help + names + remark(spec)] as const;
   });
@@ -150,7 +155,7 @@ export function helpText(
     parts.push(`Examples\n${examples.map((example) => broken(asLaunched(example), width, " \\")).join("\n")}`);
   if (commands) parts.push(commandLines(name, commands, whole, width));
   const listed = whole ? options : Object.fromEntries((essentials ?? []).map((key) => [key, options[key]!]));
-  if (Object.keys(listed).length > 0) parts.push(`Options\n${optionLines(listed, width)}`);
+  if (Object.keys(listed).length > 0) parts.push(`Options\n${optionLines(listed, width, whole)}`);
   if (whole) parts.push(...ofMethods);
   if (methods.length > 0) parts.push(methodLines(methods, whole, width));
   if (whole) {
