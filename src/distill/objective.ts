@@ -143,7 +143,8 @@ function rowLosses(setup: DistillSetup, recording: Recording): Tensor {
       const terms: Tensor[] = [];
       if (weights.labels > 0) {
         const ofLabels = labelLoss(setup, rec, method.scores?.(rec, logits) ?? logits, labels!, all);
-        const plain = !setup.mixing && !method.scores && (setup.loss?.loss.method.softens ?? true);
+        const isCrossEntropy = setup.loss === undefined || setup.loss.loss.method.softens;
+        const plain = isCrossEntropy && !setup.mixing && !method.scores;
         notes.add(plain ? "cross_entropy" : "label_loss", ofLabels);
         terms.push(scale(rec, ofLabels, weights.labels));
       }
