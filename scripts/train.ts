@@ -9,6 +9,7 @@ import { command, script } from "../src/cli/script.ts";
 import { BOOST } from "../src/train/boosting-options.ts";
 import { train } from "../src/train/command.ts";
 import { TRAIN } from "../src/train/options.ts";
+import { STAGES } from "../src/train/stages-options.ts";
 
 await script({
   name: "train",
@@ -34,7 +35,6 @@ await script({
     "optimizer",
     "lr",
     "schedule",
-    "clip",
     "adapter",
     "lora",
     "resume",
@@ -53,6 +53,16 @@ uninterrupted run. If the result goes to stdout, states are saved only where --s
       notes: `Each block of units learns what the blocks before leave over (gradient boosting), and all are one network in the end. The first units
 matter most: the last ones may be switched off. Classes are learnt by cross-entropy, numbers (problem_type regression) by squares.`,
       run: async (context) => (await import("../src/train/commands/boost.ts")).boost(context),
+    }),
+    stages: command({
+      about: "Train layers of a perceptron one after the other.",
+      args: "<stages> [model]",
+      examples: ["bun run train stages layers.json --init two-layers.json --cache below/ -o by-layer/"],
+      output: "checkpoint",
+      options: STAGES,
+      notes: `The file is a list of stages: {"train": GLOBS, "data": FILES}, and if wanted "loss", "steps", "lr" and "batch_size". Weights that no
+glob of a stage names are frozen in it. With --cache the hidden state where the first trained layer begins is computed once for all rows.`,
+      run: async (context) => (await import("../src/train/commands/stages.ts")).stages(context),
     }),
   },
   run: train,

@@ -74,9 +74,14 @@ export class Parameter {
     this.#gpu.write(this.buffer, 0, new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
   }
 
-  free(): void {
-    this.#memory.free();
+  /** Gives the gradient's memory back; it is made anew when it is asked for. */
+  freeGradient(): void {
     this.#gradient?.free();
     this.#gradient = undefined;
+  }
+
+  free(): void {
+    this.#memory.free();
+    this.freeGradient();
   }
 }

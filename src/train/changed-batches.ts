@@ -1,7 +1,9 @@
 /** Which batches `train` learns from, where options change those that were read. */
+import type { Batch } from "../data/batch.ts";
 import type { Values } from "../method/options.ts";
 import type { Log } from "../run/command-context.ts";
 import type { ReadRows } from "../run/training/batch-source.ts";
+import type { WorkPart } from "../run/training/join-work.ts";
 import type { Built } from "../run/training/technique.ts";
 import { withChains } from "./chain-forward.ts";
 import { withPromptsChanged } from "./increments.ts";
@@ -21,7 +23,7 @@ export async function changedBatches(
   { model, tools, steps }: Built,
   source: ReadRows,
   plant: ReadPlant | undefined,
-) {
+): Promise<WorkPart<Batch>> {
   const { options, seed } = context;
   const { accumulate, batch_size: rows, plant_every: every } = options;
   const pad = tools?.tokenizer?.pad ?? 0;
@@ -30,11 +32,11 @@ export async function changedBatches(
   const planted = plantedWork(plant, model, source, timing, context);
   const taken = planted ?? chained;
   return {
-    source: taken
+    ...(taken
       ? { source: taken.source }
-      : withPromptsChanged(source, options, { seed, pad: tools?.tokenizer?.pad, steps, accumulate }),
+      : withPromptsChanged(source, options, { seed, pad: tools?.tokenizer?.pad, steps, accumulate })),
     controllers: planted ? [planted.controller] : [],
-    memory: chained?.memory,
+    memory: chained?.memory ?? {},
     told: () => planted?.told() ?? {},
     free() {
       chained?.free();

@@ -2,27 +2,22 @@
  * What the `train` script does: cross-entropy on rows of text, tokens or labelled examples, or InfoNCE on pairs of
  * texts, which is cross-entropy among the texts of a batch (model/embedder.ts).
  */
-import type { Checkpoint } from "../checkpoint/checkpoint.ts";
+import type { Checkpoint, LineageEntry } from "../checkpoint/checkpoint.ts";
 import type { Context, Outcome } from "../cli/context.ts";
 import { textOutput } from "../cli/output.ts";
 import type { Batch } from "../data/batch.ts";
 import { UserError } from "../errors.ts";
 import type { Bound } from "../method/bind.ts";
-import type { Model } from "../model/model.ts";
 import { checkPgd } from "../run/adversarial/options.ts";
 import { adversarialWork } from "../run/adversarial/training-work.ts";
-import { labelCounts, type ReadRows, readBatches } from "../run/training/batch-source.ts";
-import { classLosses } from "../run/training/class-losses.ts";
+import { type ReadRows, readBatches } from "../run/training/batch-source.ts";
 import type { Controller } from "../run/training/controller.ts";
-import { crossEntropyObjective, type RowWeigher } from "../run/training/cross-entropy.ts";
 import { chosenModulation } from "../run/training/gradient-rule.ts";
 import { type HeldOutGroup, heldOutGroups, readHeldOut } from "../run/training/held-out.ts";
-import { type ChosenLoss, chooseLoss, type LabelLoss, type OwnLoss } from "../run/training/label-loss.ts";
-import type { Objective } from "../run/training/objective.ts";
+import { joinWork, type WorkPart } from "../run/training/join-work.ts";
+import type { ChosenLoss, LabelLoss, OwnLoss } from "../run/training/label-loss.ts";
 import { refuseGroups } from "../run/training/option-checks.ts";
-import { regressionObjective } from "../run/training/regression.ts";
 import { runTraining } from "../run/training/run-training.ts";
-import type { SourceModulation } from "../run/training/source-modulation.ts";
 import type { Built, Opened, TrainingData } from "../run/training/technique.ts";
 import { certifiedWork, checkCertified } from "./certified.ts";
 import { changedBatches } from "./changed-batches.ts";
@@ -30,14 +25,13 @@ import { checkCredit, creditWork } from "./credit.ts";
 import { withDenoisers } from "./denoisers.ts";
 import { type PerDomain, perDomain } from "./domain-heads.ts";
 import { holdEtf } from "./etf-head.ts";
-import { fixedHeadObjective } from "./fixed-head.ts";
 import { withGradientRules } from "./gradient-rules.ts";
-import { chosenMask } from "./increments.ts";
 import { openNumbers } from "./kept-numbers.ts";
 import { fauLog } from "./log-fau.ts";
 import { lossBalance } from "./loss-balance.ts";
 import { movesTexts } from "./moved-texts.ts";
 import { newFront } from "./new-front.ts";
+import { chosenLoss, learnsLabels, objectiveOf } from "./objective.ts";
 import type { TRAIN } from "./options.ts";
 import { heldByScale, outputScale } from "./output-scale.ts";
 import { ownLoss } from "./own-loss.ts";
@@ -48,7 +42,7 @@ import { openProbes } from "./probing.ts";
 import { checkScheduleSearch } from "./schedule-search.ts";
 import { shiftWarning } from "./shift-warning.ts";
 import { searchedRate } from "./short-lives.ts";
-import { checkSmooth, howMoved, isSmooth, smoothObjective } from "./smooth-adversarial.ts";
+import { checkSmooth, howMoved } from "./smooth-adversarial.ts";
 
 export type TrainContext = Context<typeof TRAIN>;
 
@@ -138,63 +132,50 @@ export function train(context: TrainContext): Promise<Outcome> {
       const scaled = await outputScale(built, options);
       const moved = await adversarialWork(model, source, options, { seed, ...howMoved(options) });
       const changed = await changedBatches(context, built, source, plant);
-      const target = options.private_head;
-      const second = target === undefined ? undefined : await PrivateHead.make(built, target, privateFrom);
-      const chosen = ofRows(loss, model, options) ? chosenLoss(loss, model, source, options) : undefined;
+      if (moved && changed.source)
+        throw new UserError(
+          "--adversarial moves the rows of batches, and another option changes which batches there are",
+          "leave out --plant, --chain-forward, --prompt-drop and what else changes batches",
+        );
+      const second = await privateHead(built, options, privateFrom);
+      const chosen = learnsLabels(loss, model, options) ? chosenLoss(loss, model, source, options) : undefined;
       const probing = await openProbes(context, source, built);
       const kept = context.dryRun ? undefined : openNumbers(chosen, textOutput);
       const own = await otherWork(context, built, source, { chosen, heads });
       const modulation = chosenModulation(context.picks.gradient_rule, model);
       const texts = movesTexts(model, options, (scaled ?? own) !== undefined);
-      const parts = { loss, chosen, weigher: balance?.weigher, second, modulation, texts };
+      const parts = { loss, chosen, weigher: balance?.weigher, second: second?.head, modulation, texts };
       const mean = scaled?.objective ?? own?.objective ?? objectiveOf(model, source, options, seed, parts);
-      const extra = [...(balance?.extra ?? []), ...(second?.parameters ?? []), ...(own?.extra ?? [])];
+      const extra = [balance, second, own].flatMap((part) => part?.extra ?? []);
       const { objective, updates } = withGradientRules(context, built, source, {
         ...{ objective: mean, extra, modulation, isOwn: (scaled ?? own) !== undefined },
       });
       const searched = options.schedule_search
         ? await searchedRate(context, built, { source, objective, heldOut: watched })
         : undefined;
-      return {
-        objective,
-        ...(searched ? { multiplier: (step: number) => searched.multiplier(step, built.steps) } : {}),
-        ...followed(
-          [
-            ...(searched ? [searched] : []),
-            ...(own?.controllers ?? []),
+      return joinWork(objective, [
+        searched && { controllers: [searched], multiplier: (step) => searched.multiplier(step, built.steps) },
+        balance,
+        second,
+        { updates: [...updates, ...(chosen?.numbers ? [chosen.numbers] : [])] },
+        own && freeing(own),
+        {
+          controllers: [
             ...courseOf(loss, built.steps),
             ...shiftWarning(options, context),
             ...fauLog(options, source, { model, pad: tools?.tokenizer?.pad ?? 0 }, context),
-            ...(probing?.controllers ?? []),
-            ...changed.controllers,
           ],
-          options.prequential ? new Prequential() : undefined,
-          changed.told,
-        ),
-        extra,
-        updates: [updates, chosen?.numbers ?? [], own?.updates ?? [], probing?.updates ?? []].flat(),
-        async end(lineage) {
-          if (second && target !== undefined) await second.save(target, built.files, lineage);
-          await kept?.save();
         },
-        ...changed.source,
-        ...moved,
-        memory: { ...balance?.memory, ...moved?.memory, ...changed.memory, ...probing?.memory },
-        free() {
-          for (const one of [balance, moved, changed, second, probing, scaled]) one?.free();
-          kept?.discard();
-          for (const parameter of own?.extra ?? []) parameter.free();
-        },
-      };
+        probing,
+        changed,
+        moved,
+        scaled && { free: scaled.free },
+        kept && { end: kept.save, free: kept.discard },
+        options.prequential ? prequentialPart() : undefined,
+      ]);
     },
   });
 }
-
-const followed = (
-  own: readonly Controller[],
-  stream: Prequential | undefined,
-  told: () => Readonly<Record<string, number>>,
-) => ({ controllers: stream ? [...own, stream] : own, told: () => ({ ...stream?.told(), ...told() }) });
 
 /** What is read before any weight: rows, perhaps as tasks of denoisers, and what options name. */
 const readData = async (options: TrainContext["options"], opened: Opened): Promise<Read> => ({
@@ -208,6 +189,36 @@ const readData = async (options: TrainContext["options"], opened: Opened): Promi
     ? await readHeldOut(heldOutGroups(options, opened.split), opened, options.batch_size)
     : [],
 });
+
+/** What an objective of its own brings, freed with the training. */
+const freeing = (own: OwnLoss): WorkPart<Batch> => ({
+  ...own,
+  free() {
+    for (const parameter of own.extra ?? []) parameter.free();
+  },
+});
+
+/** What counts rows as they are answered before they are learnt. */
+function prequentialPart(): WorkPart<Batch> {
+  const stream = new Prequential();
+  return { controllers: [stream], told: () => stream.told() };
+}
+
+/** A second head, which is written beside the result; undefined where none is asked for. */
+async function privateHead(
+  built: Built,
+  { private_head: target }: TrainContext["options"],
+  from: Checkpoint | undefined,
+) {
+  if (target === undefined) return undefined;
+  const head = await PrivateHead.make(built, target, from);
+  return {
+    head,
+    extra: head.parameters,
+    end: (lineage: readonly LineageEntry[]) => head.save(target, built.files, lineage),
+    free: () => head.free(),
+  };
+}
 
 /** Gives programs the numbers of a loss that change with the steps. */
 function courseOf({ method, values }: Bound<LabelLoss>, steps: number): Controller[] {
@@ -229,100 +240,4 @@ async function otherWork(
   if (!chosen) return ownLoss(picks.loss[0]!, built, source, options, seed);
   const { model, steps, ref } = built;
   return certifiedWork(model, source, options, { loss: chosen, steps, ref }) ?? heads?.work(built, chosen);
-}
-
-/** Whether the model's own head learns by a loss of labels. */
-const ofRows = ({ method }: Bound<LabelLoss>, { task }: Model, { head }: TrainContext["options"]): boolean =>
-  method.own === undefined && head !== "sparse-etf" && task !== "regressor";
-
-const chosenLoss = (
-  loss: Bound<LabelLoss>,
-  model: Model,
-  source: ReadRows,
-  { smoothing, z_loss: zLoss, accumulate: micro }: TrainContext["options"],
-): ChosenLoss =>
-  chooseLoss(loss, {
-    ...{ model, smoothing, zLoss, micro },
-    counts: () => labelCounts(source, model.sizes.outputs),
-    places: "examples" in source ? source.examples.map(({ place }) => place) : undefined,
-    follows: true,
-  });
-
-interface ObjectiveParts {
-  readonly loss: Bound<LabelLoss>;
-  readonly chosen: ChosenLoss | undefined;
-  readonly weigher: RowWeigher | undefined;
-  readonly second: PrivateHead | undefined;
-  /** Whether embeddings of texts are moved. */
-  readonly texts: boolean;
-  readonly modulation: SourceModulation | undefined;
-}
-
-/** Throws UserError for options that change what labels are learnt by. */
-function checkRegression(options: TrainContext["options"], weigher: RowWeigher | undefined): void {
-  const {
-    smoothing,
-    z_loss: zLoss,
-    head,
-    mixup,
-    contrastive,
-    increment_mask: mask,
-    adversarial,
-    prequential,
-  } = options;
-  const odd = Object.entries({
-    smoothing: smoothing > 0,
-    z_loss: zLoss > 0,
-    head: head !== "own",
-    mixup: mixup > 0,
-    contrastive: contrastive > 0,
-    increment_mask: mask !== undefined,
-    loss_balance: weigher !== undefined,
-    adversarial,
-    prequential,
-    certified: options.certified !== undefined,
-  }).find(([, isGiven]) => isGiven);
-  if (odd)
-    throw new UserError(
-      `--${odd[0].replaceAll("_", "-")} is for labels, and the model predicts numbers (problem_type regression)`,
-      "leave it out",
-    );
-}
-
-function objectiveOf(
-  model: Model,
-  source: ReadRows,
-  options: TrainContext["options"],
-  seed: number,
-  { loss, chosen, weigher, second, modulation, texts }: ObjectiveParts,
-): Objective<Batch> {
-  const { smoothing, z_loss: zLoss, recompute } = options;
-  if (model.task === "regressor") {
-    checkRegression(options, weigher);
-    return regressionObjective(model, loss);
-  }
-  const { method } = loss;
-  const classes = classLosses(model, options, seed, method.mixed ? chosen : undefined);
-  if (classes && (weigher || !chosen || (options.mixup > 0 && method.name !== "ce" && !method.mixed)))
-    throw new UserError(
-      `--mixup and --contrastive do not go with ${weigher ? "--loss-balance" : options.head === "own" ? `--loss ${method.name}` : "--head sparse-etf"}`,
-      "leave one of them out",
-    );
-  if (isSmooth(options) && chosen)
-    return smoothObjective(model, { loss: chosen, weight: options.smooth_weight, rho: options.smooth_rho });
-  const increments = chosenMask(model, source, options);
-  if (options.head !== "sparse-etf")
-    return crossEntropyObjective(model, {
-      ...{ loss: chosen, smoothing, zLoss, recompute, increments, classes, weigher, modulation },
-      ...{ balance: true, statistics: "batch", accuracy: options.prequential, moved: texts },
-    });
-  if (method.name !== "ce")
-    throw new UserError(
-      `--head sparse-etf is trained by cross-entropy, and not by --loss ${method.name}`,
-      "leave one out",
-    );
-  if (increments)
-    throw new UserError("--increment-mask and --head sparse-etf are two objectives", "leave one of them out");
-  const { etf_sparsity: sparsity, etf_steps: steps } = options;
-  return fixedHeadObjective(model, { sparsity, steps, seed, smoothing, zLoss, recompute, private: second });
 }

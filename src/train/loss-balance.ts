@@ -150,6 +150,14 @@ function weigher(network: UncertaintyNetwork, reference: Teacher, width: number)
   };
 }
 
+/** What weighs rows, and what is trained and held for it. */
+export interface LossBalance {
+  readonly weigher: RowWeigher;
+  readonly extra: readonly Parameter[];
+  readonly memory: Readonly<Record<string, number>>;
+  free(): void;
+}
+
 /**
  * The part of a training that weighs rows, with what is trained and held for it. Throws UserError for packed rows, and
  * where the model as it was is a base with the adapter that is trained on.
@@ -157,7 +165,7 @@ function weigher(network: UncertaintyNetwork, reference: Teacher, width: number)
 export async function lossBalance(
   { gpu, model, original }: Pick<Built, "gpu" | "model" | "original">,
   { pack, seed, continues }: { readonly pack: boolean; readonly seed: number; readonly continues: boolean },
-) {
+): Promise<LossBalance> {
   if (continues)
     throw new UserError(
       "--loss-balance awl reads the model as it was, the base with its adapter, and --lora-continue changes that",

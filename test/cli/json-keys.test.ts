@@ -47,6 +47,8 @@ const LINES = [
   `train --init chooser.json --data decided.jsonl ${FEW} -o chooser/`,
   "train boost --init sigmoids.json --data decided.jsonl --iterations 2 -o boosted/",
   "train boost --init sigmoids.json --data decided.jsonl -n",
+  "train stages stages.json --init chooser.json --cache below -o staged/",
+  "train stages stages.json chooser -n",
   "align estimate chooser --data decided.jsonl",
   "align estimate chooser --data decided.jsonl -n",
   "align score answers.jsonl --reward exact",
@@ -183,6 +185,11 @@ beforeAll(() => {
   );
   const sigmoids = { model_type: "mlp", input_size: 2, hidden_sizes: [4], num_labels: 2, hidden_act: "sigmoid" };
   writeFileSync(at("sigmoids.json"), JSON.stringify(sigmoids));
+  const stages = [
+    { train: "layers.*", data: "decided.jsonl" },
+    { train: ["classifier.*"], data: ["decided.jsonl"] },
+  ];
+  writeFileSync(at("stages.json"), JSON.stringify(stages));
   const decided = numbers.map((i) => ({ x: [i, 1], label: i % 2, propensity: 0.5, reward: i }));
   writeFileSync(at("decided.jsonl"), lines(decided));
   const planted = ["one", "two"].map((name) => ({ name, rows: "said.jsonl", control: "ids.jsonl" }));

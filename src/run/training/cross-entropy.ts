@@ -65,6 +65,8 @@ export interface CrossEntropyObjectiveOptions {
   readonly modulation?: SourceModulation | undefined;
   /** Whether batches say what is added to the embeddings of their tokens. */
   readonly moved?: boolean;
+  /** Gives the tensor that takes the place of a noted one of the model. Not beside `moved` and `classes`. */
+  readonly replace?: ((rec: Recorder) => (name: string, x: Tensor) => Tensor) | undefined;
   /** Most bytes of logits that exist at once. */
   readonly logitBytes?: number;
 }
@@ -126,6 +128,7 @@ function wholeLoss(
 export function crossEntropyObjective(model: Model, options: CrossEntropyObjectiveOptions = {}): Objective<Batch> {
   const { smoothing, zLoss, recompute = false, statistics = "running", logitBytes } = options;
   const { increments, classes, weigher, loss, modulation, moved = false } = options;
+  const replace = moved ? movedEmbeddings : (options.replace ?? classes?.replace);
   const experts = options.balance ? routerBalance(model) : undefined;
   const of = ofBatch<Batch>((batch) => batch);
   const counted = weigher?.counted ?? ((batch: Batch) => of.counted(batch, ""));
@@ -139,7 +142,7 @@ export function crossEntropyObjective(model: Model, options: CrossEntropyObjecti
       const recorded = model.record(rec, inputs, {
         ...{ recompute, statistics },
         increments: increments !== undefined,
-        ...(moved ? { replace: movedEmbeddings(rec) } : classes?.replace ? { replace: classes.replace(rec) } : {}),
+        ...(replace ? { replace: replace(rec) } : {}),
       });
       const targets = recordTargets(rec, batch);
       const modulated = modulation?.record(rec, model, {

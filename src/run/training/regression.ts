@@ -6,12 +6,18 @@ import type { Bound } from "../../method/bind.ts";
 import type { Model } from "../../model/model.ts";
 import { sub } from "../../tensor/ops/elementwise.ts";
 import { dot } from "../../tensor/ops/reduce.ts";
+import type { Recorder } from "../../tensor/recorder.ts";
+import type { Tensor } from "../../tensor/tensor.ts";
 import { fillInputs, fillNumbers, recordInputs, recordNumbers } from "../batch-programs.ts";
 import type { LabelLoss } from "./label-loss.ts";
 import { type Objective, ofBatch } from "./objective.ts";
 
-/** Throws UserError for a loss of labels. */
-export function regressionObjective(model: Model, { method, values }: Bound<LabelLoss>): Objective<Batch> {
+/** `replace` gives the tensor that takes the place of a noted one. Throws UserError for a loss of labels. */
+export function regressionObjective(
+  model: Model,
+  { method, values }: Bound<LabelLoss>,
+  replace?: (rec: Recorder) => (name: string, x: Tensor) => Tensor,
+): Objective<Batch> {
   const { errors: lossOf } = method;
   if (!lossOf)
     throw new UserError(
@@ -24,7 +30,10 @@ export function regressionObjective(model: Model, { method, values }: Bound<Labe
     name: method.name,
     ...of,
     record(rec, batch) {
-      const { hidden, head } = model.record(rec, recordInputs(rec, batch), { statistics: "batch" });
+      const { hidden, head } = model.record(rec, recordInputs(rec, batch), {
+        statistics: "batch",
+        ...(replace ? { replace: replace(rec) } : {}),
+      });
       const errors = sub(rec, head(hidden), recordNumbers(rec, batch, outputs)); // (B, K)
       const losses = lossOf(rec, { errors, values });
       const weights = rec.input("weights", [batch.rows]); // 1 / total
