@@ -59,6 +59,11 @@ beforeAll(async () => {
   const embedder = ["--init", "bert.json", "--tokenizer", "byte", "--loss", "infonce", "--data", "pairs.jsonl"];
   expect((await train(...embedder, "--batch-size", "3", "-o", "encoder/")).err).toBe("");
   expect((await train("--init", "mlp.json", "--data", "classes.jsonl", "-o", "classifier/")).err).toBe("");
+  const predictor = { model_type: "mlp", input_size: 2, hidden_sizes: [4], num_labels: 1, problem_type: "regression" };
+  writeFileSync(at("predictor.json"), JSON.stringify(predictor));
+  writeFileSync(at("numbers.jsonl"), lines([0, 1, 2].map((y) => ({ x: [y, -y], y }))));
+  const numbers = ["--init", "predictor.json", "--loss", "mse", "--data", "numbers.jsonl", "-o", "predictor/"];
+  expect((await train(...numbers)).err).toBe("");
 }, 120_000);
 
 test.each(metrics.map(({ name, explained }) => [name, explained?.find(([label]) => label === "example")?.[1] ?? ""]))(

@@ -57,6 +57,9 @@ const BATCH = collate([[{ ids: IDS, labels: IDS, group: 0, place: "0" }]], { buc
 const listed = (tensors: ReadonlyMap<string, { readonly shape: readonly number[] }>) =>
   [...tensors].map(([name, { shape }]) => `${name} ${shape.join("x")}`).sort();
 
+/** Architectures that transformers has not. */
+const OURS = ["norm_decoder"];
+
 const dense = Object.keys(TINY_DECODERS).filter((name) => TINY_DECODERS[name]!.num_experts_per_tok === undefined);
 
 describe.each(dense)("%s", (name) => {
@@ -88,6 +91,10 @@ describe.each(dense)("%s", (name) => {
     const again = await Model.load(gpu, checkpoint);
     expect(await logitsOf(gpu, again, BATCH)).toEqual(wanted);
     again.free();
+    if (OURS.includes(String(json.model_type))) {
+      checkpoint.close();
+      return;
+    }
     const golden = await openPlain(join(goldens, json.model_type as string));
     // Biases that a golden lacks are those that this config asks for.
     const kinds = (tensors: Iterable<string>) =>

@@ -13,8 +13,8 @@ const WRITES = [
   /(^|\.)(down_proj|w2|dense_4h_to_h|fc2)(\.weight|\.bias|_bias)?$|^mlp\.c_proj\.|^output\.dense\./,
 ] as const;
 
-/** Norms after the addition, of BERT and its kin: a block of them is never the identity. */
-const POST_NORM = /^(attention\.output\.LayerNorm|sa_layer_norm)\./;
+/** Norms after the addition, of BERT and its kin and of norm_decoder: a block of them is never the identity. */
+const POST_NORM = /^(attention\.output\.LayerNorm|sa_layer_norm|(attention|feedforward)_sum_layernorm)\./;
 
 /** Numbers that say by a rule what a block is, unless a list says it block by block. */
 const BY_NUMBER = ["sliding_window_pattern", "no_rope_layer_interval", "full_attention_interval"];

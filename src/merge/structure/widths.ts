@@ -54,6 +54,12 @@ function anatomyToScale(model: NamedModel, method: string): Anatomy {
       `${model.ref} is ${type}, which multiplies embeddings by a number that depends on the width`,
       "change its depth alone: --width 1",
     );
+  const base = configValue(model.config, "base_width");
+  if (typeof base === "number" && base !== configValue(model.config, "hidden_size"))
+    throw new UserError(
+      `the logits of ${model.ref} are multiplied by a number that depends on the width (base_width ${base})`,
+      "change its depth alone: --width 1",
+    );
   return anatomy;
 }
 

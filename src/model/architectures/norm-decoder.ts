@@ -36,7 +36,7 @@ const NORMS: Readonly<Record<(typeof PLACEMENTS)[number], DecoderTraits["norms"]
 };
 
 export const method: Architecture<DecoderConfig> = {
-  name: "norm-decoder",
+  name: "norm_decoder",
   title: "Decoder with its norms anywhere",
   about: "Llama whose config says where norms stand, whether q and k have one, and how logits are scaled",
   cite: "arXiv:2502.02732",

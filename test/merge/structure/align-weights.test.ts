@@ -51,7 +51,9 @@ function randomOrders(anatomy: Anatomy, seed: number): Map<string, Int32Array> {
   return orders;
 }
 
-const { "clip of the whole, GELU": twoTowers, ...EXAMPLES } = TINY_EXAMPLES;
+const { "clip of the whole, GELU": twoTowers, ...KNOWN } = TINY_EXAMPLES;
+/** Layers that feed back into each other have no order that a file tells. */
+const EXAMPLES = Object.fromEntries(Object.entries(KNOWN).filter(([, json]) => json.model_type !== "equilibrium"));
 
 const MODELS: Readonly<Record<string, Json>> = {
   ...{

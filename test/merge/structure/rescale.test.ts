@@ -24,7 +24,7 @@ const MODELS: Readonly<Record<string, Json>> = {
 };
 
 /** Models whose parts are not all known, or whose computation depends on their width. */
-const REFUSED = /^(gemma|deepseek_v|glm4_moe|gpt_oss)/;
+const REFUSED = /^(gemma|deepseek_v|glm4_moe|gpt_oss)|logits scaled$/;
 
 const floats = async ({ tensors }: Checkpoint, name: string) => decodeFloats(await valuesOf(tensors.get(name)!), "F32");
 
