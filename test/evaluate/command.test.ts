@@ -34,7 +34,7 @@ async function measure(...argv: string[]): Promise<(metric: string, group?: stri
 
 /** All metrics of language models but those that read rows in another way. */
 const NAMES = (await loadMethods("metric"))
-  .filter(({ task }) => task !== "classifier")
+  .filter(({ task }) => task !== "classifier" && task !== "regressor")
   .filter(({ needs = [] }) => ![needs].flat().some((need) => ["choice", "pair", "preference"].includes(need)))
   .map(({ name }) => name);
 

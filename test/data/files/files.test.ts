@@ -96,7 +96,7 @@ describe("tables", () => {
         const wanted = cells.map((values) =>
           Object.fromEntries(names.map((n, i) => [n, values[i]]).filter(([, v]) => v !== "")),
         );
-        const plainNames = !names.some((n) => n === "x" || n === "label" || n === "image");
+        const plainNames = !names.some((n) => ["x", "y", "label", "image"].includes(n));
         fc.pre(plainNames && !names.some((n) => /[;,|\t]/.test(n) && names.length === 1));
         expect(await valuesOf(file, { chunkBytes })).toEqual(wanted as JsonObject[]);
       }),
