@@ -23,6 +23,8 @@ test("every example is read", () => {
     "tokens",
     "example",
     "example",
+    "example",
+    "example",
     // A classifier reads the label beside these.
     "text",
     "pair",
