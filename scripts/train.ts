@@ -6,10 +6,10 @@
  *   bun run train model/ --data rows.jsonl --lora -o adapter/
  */
 import { command, script } from "../src/cli/script.ts";
-import { BOOST } from "../src/train/boosting-options.ts";
 import { train } from "../src/train/command.ts";
+import { BOOST } from "../src/train/layers/boosting-options.ts";
+import { STAGES } from "../src/train/layers/stages-options.ts";
 import { TRAIN } from "../src/train/options.ts";
-import { STAGES } from "../src/train/stages-options.ts";
 
 await script({
   name: "train",

@@ -11,11 +11,11 @@ import { type ChosenLoss, chooseLoss, type LabelLoss } from "../run/training/lab
 import type { Objective } from "../run/training/objective.ts";
 import { regressionObjective } from "../run/training/regression.ts";
 import type { SourceModulation } from "../run/training/source-modulation.ts";
-import { fixedHeadObjective } from "./fixed-head.ts";
-import { chosenMask } from "./increments.ts";
+import { chosenMask } from "./batches/increments.ts";
+import { fixedHeadObjective } from "./heads/fixed-head.ts";
+import type { PrivateHead } from "./heads/private-head.ts";
+import { isSmooth, smoothObjective } from "./losses/smooth-adversarial.ts";
 import type { TRAIN } from "./options.ts";
-import type { PrivateHead } from "./private-head.ts";
-import { isSmooth, smoothObjective } from "./smooth-adversarial.ts";
 
 /** Whether the model's own head learns by a loss of labels. */
 export const learnsLabels = ({ method }: Bound<LabelLoss>, { task }: Model, { head }: Values<typeof TRAIN>): boolean =>

@@ -6,13 +6,13 @@ import { GRADIENT_RULE } from "../run/training/gradient-rule.ts";
 import { LABEL_LOSS } from "../run/training/label-loss.ts";
 import { RUN } from "../run/training/options.ts";
 import { SHIFT } from "../run/training/shift-detector.ts";
-import { CERTIFIED } from "./certified-options.ts";
-import { CHAIN } from "./chain-forward.ts";
+import { CHAIN } from "./batches/chain-forward.ts";
+import { DENOISING } from "./batches/denoisers.ts";
+import { PLANT } from "./batches/plant.ts";
 import { CREDIT } from "./credit.ts";
-import { DENOISING } from "./denoisers.ts";
-import { PLANT } from "./plant.ts";
+import { CERTIFIED } from "./losses/certified-options.ts";
 import { PROBING } from "./probing.ts";
-import { SCHEDULE_SEARCH } from "./schedule-search.ts";
+import { SCHEDULE_SEARCH } from "./schedules/schedule-search.ts";
 
 export const TRAIN = {
   ...RUN,

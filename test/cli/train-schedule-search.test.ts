@@ -3,7 +3,7 @@
  */
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, readFileSync } from "node:fs";
-import { firstWeights, SearchedRate, searchSchedule } from "../../src/train/schedule-search.ts";
+import { firstWeights, SearchedRate, searchSchedule } from "../../src/train/schedules/schedule-search.ts";
 import { startScript } from "../support/command.ts";
 import { GOLDEN_OPTIONS, trainLab } from "./train-lab.ts";
 

@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Random } from "../../src/data/random.ts";
-import { type BoostingRows, boosted, boostingLoss, type Fused, outputsOf } from "../../src/train/boosting.ts";
+import { type BoostingRows, boosted, boostingLoss, type Fused, outputsOf } from "../../src/train/layers/boosting.ts";
 import { runScript } from "../support/command.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "ingot-boost-"));

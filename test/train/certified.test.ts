@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { courseOf, warmUpTerms } from "../../src/train/certified.ts";
+import { courseOf, warmUpTerms } from "../../src/train/losses/certified.ts";
 import { tensorsOf } from "../support/checkpoint-values.ts";
 import { runScript } from "../support/command.ts";
 import { sharedGpu } from "../support/gpu.ts";

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import type { TokenBatch } from "../../src/data/batch.ts";
 import type { Sequence } from "../../src/data/sequences.ts";
 import { sequenceBatches } from "../../src/run/training/batch-source.ts";
-import { chainedBatches, continued, type LogitsAt } from "../../src/train/chain-forward.ts";
+import { chainedBatches, continued, type LogitsAt } from "../../src/train/batches/chain-forward.ts";
 import { runScript } from "../support/command.ts";
 
 const V = 50;

@@ -6,7 +6,7 @@ import { byteTokenizer } from "../../src/data/byte-tokenizer.ts";
 import { reconstruct } from "../../src/data/denoising.ts";
 import type { Sequence } from "../../src/data/sequences.ts";
 import { sequenceBatches } from "../../src/run/training/batch-source.ts";
-import { denoisedBatches, denoisingTokens, parseDenoisers } from "../../src/train/denoisers.ts";
+import { denoisedBatches, denoisingTokens, parseDenoisers } from "../../src/train/batches/denoisers.ts";
 import { runScript } from "../support/command.ts";
 
 const CHOSEN = { denoisers: "R,S,X", sentinels: 100, sentinels_from: undefined, mode_tokens: true };

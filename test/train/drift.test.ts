@@ -4,7 +4,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { correctRows } from "../../src/tensor/ops/correct.ts";
-import { correctness, markLoss } from "../../src/train/correctness.ts";
+import { correctness, markLoss } from "../../src/train/losses/correctness.ts";
 import { Prequential } from "../../src/train/prequential.ts";
 import { tensorsOf } from "../support/checkpoint-values.ts";
 import { runScript } from "../support/command.ts";

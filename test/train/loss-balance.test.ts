@@ -12,7 +12,7 @@ import { dot } from "../../src/tensor/ops/reduce.ts";
 import { Parameter } from "../../src/tensor/parameter.ts";
 import { Program, profileOf } from "../../src/tensor/program.ts";
 import { Recorder } from "../../src/tensor/recorder.ts";
-import { lossBalance, uncertaintyNetwork, weighedByUncertainty } from "../../src/train/loss-balance.ts";
+import { lossBalance, uncertaintyNetwork, weighedByUncertainty } from "../../src/train/losses/loss-balance.ts";
 import { method as adamw } from "../../src/train/methods/optimizers/adamw.ts";
 import { sharedGpu } from "../support/gpu.ts";
 import { normals } from "../support/random.ts";

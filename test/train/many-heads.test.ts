@@ -3,7 +3,7 @@ import { expect, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { ManyHeads, type ManyHeadsOptions } from "../../src/train/many-heads.ts";
+import { ManyHeads, type ManyHeadsOptions } from "../../src/train/losses/many-heads.ts";
 import { dataOf } from "../support/checkpoint-values.ts";
 import { runScript } from "../support/command.ts";
 import { sharedGpu } from "../support/gpu.ts";

@@ -8,7 +8,7 @@ import { numberBatches } from "../../src/run/training/batch-source.ts";
 import { crossEntropyObjective } from "../../src/run/training/cross-entropy.ts";
 import type { Objective } from "../../src/run/training/objective.ts";
 import { trainModel } from "../../src/run/training/train-model.ts";
-import { scaledOutputs } from "../../src/train/output-scale.ts";
+import { scaledOutputs } from "../../src/train/losses/output-scale.ts";
 import { answer, CLASSES, fresh, logSum, ROWS, weightsOf } from "./probe-world.ts";
 
 setDefaultTimeout(120_000);

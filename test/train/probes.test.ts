@@ -5,9 +5,9 @@ import { ranksOf } from "../../src/run/probing/layer-statistics.ts";
 import { neuralCollapse } from "../../src/run/probing/neural-collapse.ts";
 import { powerLaw } from "../../src/run/probing/power-law.ts";
 import { symmetricEigen } from "../../src/tensor/linear-algebra/symmetric-eigen.ts";
+import { simplexEtf } from "../../src/train/heads/sparse-etf.ts";
 import { isGrokking } from "../../src/train/methods/probes/kernel-alignment.ts";
 import { foreseen } from "../../src/train/methods/probes/logits.ts";
-import { simplexEtf } from "../../src/train/sparse-etf.ts";
 import { normals } from "../support/random.ts";
 import {
   answer,

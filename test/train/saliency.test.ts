@@ -3,7 +3,7 @@ import { afterAll, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { saliencyAlignment, saliencyEntropy } from "../../src/train/saliency.ts";
+import { saliencyAlignment, saliencyEntropy } from "../../src/train/losses/saliency.ts";
 import { dataOf } from "../support/checkpoint-values.ts";
 import { runScript } from "../support/command.ts";
 import { sharedGpu } from "../support/gpu.ts";

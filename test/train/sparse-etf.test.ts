@@ -4,8 +4,8 @@ import { stackExamples } from "../../src/data/batch.ts";
 import { Model } from "../../src/model/model.ts";
 import { Program, profileOf } from "../../src/tensor/program.ts";
 import { Recorder } from "../../src/tensor/recorder.ts";
-import { fixedHeadObjective } from "../../src/train/fixed-head.ts";
-import { etfGradient, etfLoss, simplexEtf, sparseEtf } from "../../src/train/sparse-etf.ts";
+import { fixedHeadObjective } from "../../src/train/heads/fixed-head.ts";
+import { etfGradient, etfLoss, simplexEtf, sparseEtf } from "../../src/train/heads/sparse-etf.ts";
 import { sharedGpu } from "../support/gpu.ts";
 import { normals } from "../support/random.ts";
 

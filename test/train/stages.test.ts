@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { bindDefaults } from "../../src/method/bind.ts";
 import { loadMethod } from "../../src/method/registry.ts";
 import { Model } from "../../src/model/model.ts";
-import { beginStage, type StageWork, trainStage } from "../../src/train/stages.ts";
+import { beginStage, type StageWork, trainStage } from "../../src/train/layers/stages.ts";
 import { runScript } from "../support/command.ts";
 import { sharedGpu } from "../support/gpu.ts";
 import { normals } from "../support/random.ts";

@@ -9,8 +9,8 @@ import { saveModel } from "../../model/save.ts";
 import { describeModel } from "../../run/open-model.ts";
 import { start } from "../../run/training/starting-model.ts";
 import { humanBytes } from "../../text/format.ts";
-import { type BoostedBlock, type BoostingRows, boosted, type Fused } from "../boosting.ts";
-import type { BOOST } from "../boosting-options.ts";
+import { type BoostedBlock, type BoostingRows, boosted, type Fused } from "../layers/boosting.ts";
+import type { BOOST } from "../layers/boosting-options.ts";
 
 /** Units of the one hidden layer. Throws UserError for another network. */
 function unitsOf(json: Readonly<Record<string, unknown>>, ref: string): number {

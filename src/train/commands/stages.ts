@@ -13,10 +13,10 @@ import { saveModel } from "../../model/save.ts";
 import { type DescribedModel, describeModel } from "../../run/open-model.ts";
 import { start } from "../../run/training/starting-model.ts";
 import { humanBytes } from "../../text/format.ts";
-import { makeCache, type NumberExample } from "../stage-outputs.ts";
-import { checkNames, readStages, type Stage } from "../stage-spec.ts";
-import { beginStage, checkStage, type StageWork, stageSource, trainStage } from "../stages.ts";
-import type { STAGES } from "../stages-options.ts";
+import { makeCache, type NumberExample } from "../layers/stage-outputs.ts";
+import { checkNames, readStages, type Stage } from "../layers/stage-spec.ts";
+import { beginStage, checkStage, type StageWork, stageSource, trainStage } from "../layers/stages.ts";
+import type { STAGES } from "../layers/stages-options.ts";
 
 /** Weights that can be trained. Throws UserError for a model that is no plain perceptron. */
 function namesOf({ architecture, config, ref }: DescribedModel): string[] {

@@ -14,7 +14,7 @@ import { promptShuffled, withPromptOf } from "../../../src/run/training/prompt-s
 import { trainModel } from "../../../src/run/training/train-model.ts";
 import { Program, profileOf } from "../../../src/tensor/program.ts";
 import { Recorder } from "../../../src/tensor/recorder.ts";
-import { withPromptsChanged } from "../../../src/train/increments.ts";
+import { withPromptsChanged } from "../../../src/train/batches/increments.ts";
 import { sharedGpu } from "../../support/gpu.ts";
 import { logitsOf } from "../../support/logits.ts";
 import { normals } from "../../support/random.ts";

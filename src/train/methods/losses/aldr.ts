@@ -12,7 +12,7 @@ import { defineLabelLoss } from "../../../run/training/label-loss.ts";
 import { rowEntropy } from "../../../tensor/ops/distribution.ts";
 import { add, addScalar, div, mul, scale, square, stopGradient, sub } from "../../../tensor/ops/elementwise.ts";
 import { labelGap, softplus } from "../../../tensor/ops/label-gap.ts";
-import { NORMALISE, normalisedScores } from "../../label-scores.ts";
+import { NORMALISE, normalisedScores } from "../../losses/label-scores.ts";
 
 export const method = defineLabelLoss({
   name: "aldr",

@@ -1,6 +1,6 @@
 /**
  * Contrast of two views of every row under several projection heads with a temperature for each pair
- * (train/many-heads.ts). "Adaptive Multi-Head Contrastive Learning", ECCV 2024, https://arxiv.org/abs/2310.05615
+ * (train/losses/many-heads.ts). "Adaptive Multi-Head Contrastive Learning", ECCV 2024, https://arxiv.org/abs/2310.05615
  *
  * Labels train the head alone, by cross-entropy on features through which no gradient goes.
  */
@@ -13,8 +13,8 @@ import { ofBatch, type RecordedLoss } from "../../../run/training/objective.ts";
 import { stopGradient } from "../../../tensor/ops/elementwise.ts";
 import { headLoss } from "../../../tensor/ops/head-loss.ts";
 import { dot } from "../../../tensor/ops/reduce.ts";
-import { ManyHeads } from "../../many-heads.ts";
-import { TwoViews } from "../../two-views.ts";
+import { ManyHeads } from "../../losses/many-heads.ts";
+import { TwoViews } from "../../losses/two-views.ts";
 
 const VIEWS = "a loss of views";
 

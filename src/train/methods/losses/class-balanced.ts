@@ -9,7 +9,7 @@ import { defineLabelLoss } from "../../../run/training/label-loss.ts";
 import { crossEntropy } from "../../../tensor/ops/cross-entropy.ts";
 import { addScalar, mul, scale } from "../../../tensor/ops/elementwise.ts";
 import { dynamic } from "../../../tensor/recorder.ts";
-import { labelWeights, ofLabel } from "../../label-scores.ts";
+import { labelWeights, ofLabel } from "../../losses/label-scores.ts";
 
 /** Name of the number that is 1 once weights count. */
 const WEIGHED = "balance_weighed";

@@ -1,9 +1,9 @@
 /**
  * A router of classifiers learns which of them are right, and the likeliest of them learn the row
- * (train/correctness.ts). Aspis et al., "DriftMoE", 2025, https://arxiv.org/abs/2507.18464
+ * (train/losses/correctness.ts). Aspis et al., "DriftMoE", 2025, https://arxiv.org/abs/2507.18464
  */
 import { defineLabelLoss } from "../../../run/training/label-loss.ts";
-import { correctnessObjective } from "../../correctness.ts";
+import { correctnessObjective } from "../../losses/correctness.ts";
 
 const MIXTURE = "a loss of a mixture's parts";
 

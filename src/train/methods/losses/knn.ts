@@ -7,7 +7,7 @@
  * "AdaNPC", ICML 2023, https://arxiv.org/abs/2304.12566. Copies of the row itself do not vote here.
  */
 import { defineLabelLoss } from "../../../run/training/label-loss.ts";
-import { queueLoss } from "../../queue-loss.ts";
+import { queueLoss } from "../../losses/queue-loss.ts";
 
 const QUEUE = "a loss of features";
 

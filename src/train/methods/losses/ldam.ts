@@ -6,7 +6,7 @@
 import { defineLabelLoss } from "../../../run/training/label-loss.ts";
 import { add, scale } from "../../../tensor/ops/elementwise.ts";
 import { labelGap, softplus } from "../../../tensor/ops/label-gap.ts";
-import { ofLabel } from "../../label-scores.ts";
+import { ofLabel } from "../../losses/label-scores.ts";
 
 export const method = defineLabelLoss({
   name: "ldam",

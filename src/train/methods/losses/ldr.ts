@@ -7,7 +7,7 @@
 import { defineLabelLoss } from "../../../run/training/label-loss.ts";
 import { addScalar, scale } from "../../../tensor/ops/elementwise.ts";
 import { labelGap, softplus } from "../../../tensor/ops/label-gap.ts";
-import { NORMALISE, normalisedScores } from "../../label-scores.ts";
+import { NORMALISE, normalisedScores } from "../../losses/label-scores.ts";
 
 export const method = defineLabelLoss({
   name: "ldr",

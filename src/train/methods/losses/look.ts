@@ -9,7 +9,7 @@
  * of their time, and take no gradient. "Rethinking Supervised Pre-training: Leave-One-Out k-NN", 2021.
  */
 import { defineLabelLoss } from "../../../run/training/label-loss.ts";
-import { queueLoss } from "../../queue-loss.ts";
+import { queueLoss } from "../../losses/queue-loss.ts";
 
 const QUEUE = "a loss of features";
 

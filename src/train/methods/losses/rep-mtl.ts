@@ -1,6 +1,6 @@
 /**
  * Rep-MTL: the mean squared error of a regressor's outputs, each a task of its own on features that all share, and two
- * regularisers of how the tasks use them (train/saliency.ts).
+ * regularisers of how the tasks use them (train/losses/saliency.ts).
  *
  *   L = mean_t mean_b e_tb^2 + tsr entropy + csa alignment
  *
@@ -9,7 +9,7 @@
  */
 import { UserError } from "../../../errors.ts";
 import { defineLabelLoss, OF_NUMBERS } from "../../../run/training/label-loss.ts";
-import { saliencyObjective } from "../../saliency-objective.ts";
+import { saliencyObjective } from "../../losses/saliency-objective.ts";
 
 export const method = defineLabelLoss({
   name: "rep-mtl",
