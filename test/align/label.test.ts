@@ -114,7 +114,7 @@ test("the probe tells how far a model's advice seems better than it is", async (
   });
 });
 
-test.if(process.env.INGOT_LONG === "1")(
+test.if(process.env.INGOT_TEST_LONG === "1")(
   "trained on labels at once a model claims more and is worth less, and in hindsight the other way round",
   async () => {
     const adviser = {

@@ -149,7 +149,7 @@ test("rows without an errand are refused", async () => {
   expect([done.code, done.err]).toEqual([2, expect.stringContaining("pairs.jsonl:1: the row is no conversation")]);
 });
 
-test.if(process.env.INGOT_LONG === "1")(
+test.if(process.env.INGOT_TEST_LONG === "1")(
   "compositions that were held out end right more often after pairs than after right trajectories alone",
   async () => {
     const model = {

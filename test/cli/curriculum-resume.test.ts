@@ -36,8 +36,8 @@ async function killAndResume(name: string, options: string): Promise<void> {
 }
 
 describe("a run that was killed continues as if it had not been", () => {
-  /** mpts, which trains a network at every round, with INGOT_LONG=1. */
-  const isRun = ([name]: [string, string]) => process.env.INGOT_LONG === "1" || name !== "mpts";
+  /** mpts, which trains a network at every round, with INGOT_TEST_LONG=1. */
+  const isRun = ([name]: [string, string]) => process.env.INGOT_TEST_LONG === "1" || name !== "mpts";
   test.each(Object.entries(RUNS).filter(isRun))(
     "%s",
     async (name, options) => {

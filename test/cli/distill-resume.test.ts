@@ -18,9 +18,9 @@ describe("a run that was killed goes on as if it had not been", () => {
     self: "--teacher self --student small --method lssd",
     aligned: "other --student small --method dual-head --grad-align",
   };
-  /** All with INGOT_LONG=1; two otherwise. */
+  /** All with INGOT_TEST_LONG=1; two otherwise. */
   const SHORT = ["taid", "on-policy"];
-  const isRun = ([name]: [string, string]) => process.env.INGOT_LONG === "1" || SHORT.includes(name);
+  const isRun = ([name]: [string, string]) => process.env.INGOT_TEST_LONG === "1" || SHORT.includes(name);
   test.each(Object.entries(RUNS).filter(isRun))(
     "%s",
     async (name, argv) => {

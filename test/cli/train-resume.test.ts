@@ -41,9 +41,9 @@ describe("a run that was killed goes on as if it had not been", () => {
       result: (out) => out,
     },
   };
-  /** All with INGOT_LONG=1; two otherwise. */
+  /** All with INGOT_TEST_LONG=1; two otherwise. */
   const SHORT = ["into an adapter, with dropout", "into a file, packed, in bf16"];
-  test.each(Object.keys(runs).filter((name) => process.env.INGOT_LONG === "1" || SHORT.includes(name)))(
+  test.each(Object.keys(runs).filter((name) => process.env.INGOT_TEST_LONG === "1" || SHORT.includes(name)))(
     "%s",
     async (name) => {
       const { argv, out, result } = runs[name]!;

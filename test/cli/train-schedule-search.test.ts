@@ -10,8 +10,8 @@ import { GOLDEN_OPTIONS, trainLab } from "./train-lab.ts";
 setDefaultTimeout(120_000);
 const { at, folder, run } = trainLab();
 
-/** With INGOT_LONG=1 a run is killed, too. */
-const LONG = process.env.INGOT_LONG === "1";
+/** With INGOT_TEST_LONG=1 a run is killed, too. */
+const LONG = process.env.INGOT_TEST_LONG === "1";
 
 const SEARCH = {
   ...{ schedule_search: "es" as const, search_generations: 25, search_pairs: 8 },

@@ -17,8 +17,8 @@ const linesOf = (name: string) => readFileSync(at(name), "utf8").trimEnd().split
 const write = (name: string, rows: readonly object[]) =>
   writeFileSync(at(name), rows.map((row) => `${JSON.stringify(row)}\n`).join(""));
 
-/** With INGOT_LONG=1 the recipes of many stages run too. */
-const LONG = process.env.INGOT_LONG === "1";
+/** With INGOT_TEST_LONG=1 the recipes of many stages run too. */
+const LONG = process.env.INGOT_TEST_LONG === "1";
 
 /** Runs a script of the shell as a user would. */
 async function sh(file: string): Promise<{ code: number; out: string; err: string }> {

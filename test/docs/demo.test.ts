@@ -1,6 +1,6 @@
 /**
  * The demo: all lines of its story run with few steps and small models, and README shows lines of it. With
- * INGOT_LONG=1, which takes minutes, the demo itself runs, and its table is that of README.
+ * INGOT_TEST_LONG=1, which takes minutes, the demo itself runs, and its table is that of README.
  */
 import { afterAll, expect, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -61,7 +61,7 @@ const rows = (text: string) =>
     return line ? [line.split(/[ %]+/).slice(0, 5).map(Number)] : [];
   });
 
-test.if(process.env.INGOT_LONG === "1")(
+test.if(process.env.INGOT_TEST_LONG === "1")(
   "the demo gives README's table",
   async () => {
     const child = Bun.spawn([process.execPath, join(ROOT, "scripts/demo.ts")], { stdout: "pipe", stderr: "ignore" });

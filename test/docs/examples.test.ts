@@ -14,8 +14,8 @@ import { type Outcome, Scratch } from "./scratch.ts";
 setDefaultTimeout(600_000);
 const ROOT = join(import.meta.dir, "../..");
 
-/** With INGOT_LONG=1 what takes a minute runs too. */
-const LONG = process.env.INGOT_LONG === "1";
+/** With INGOT_TEST_LONG=1 what takes a minute runs too. */
+const LONG = process.env.INGOT_TEST_LONG === "1";
 
 /** Commands that do not run here, and why. */
 const ELSEWHERE: readonly (readonly [command: RegExp, why: string])[] = [

@@ -12,7 +12,7 @@ export interface Figure {
   readonly unit?: number;
   /** Largest difference; adapters sum in other orders. */
   readonly margin: number;
-  /** Its command takes a minute and runs with INGOT_LONG=1 alone. */
+  /** Its command takes a minute and runs with INGOT_TEST_LONG=1 alone. */
   readonly long?: boolean;
 }
 

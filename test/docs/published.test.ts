@@ -17,7 +17,7 @@ const told = [...section.matchAll(/^\| ([\w. -]+) \| ([\d,]+) \| ([\d.]+) GB \| 
 const folder = mkdtempSync(join(tmpdir(), "ingot-published-"));
 afterAll(() => rmSync(folder, { recursive: true }));
 
-const long = process.env.INGOT_LONG === "1";
+const long = process.env.INGOT_TEST_LONG === "1";
 const [first] = told;
 
 /** Tensors of a model as its files store them, in order. */

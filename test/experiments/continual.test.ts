@@ -1,6 +1,6 @@
 /**
- * The experiments of test/experiments/continual, each with all methods, take minutes and run with INGOT_LONG=1 alone; a
- * small bed runs here.
+ * The experiments of test/experiments/continual, each with all methods, take minutes and run with INGOT_TEST_LONG=1
+ * alone; a small bed runs here.
  */
 import { expect, test } from "bun:test";
 import { type Bed, bedFigures, runBed } from "./continual-bed.ts";

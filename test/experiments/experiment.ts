@@ -20,7 +20,7 @@ export interface Experiment<Figure extends string = string> {
   readonly seeds: readonly number[];
   /** The seed of the test, one of them. */
   readonly tested: number;
-  /** A seed takes a minute: the test runs with INGOT_LONG=1 alone. */
+  /** A seed takes a minute: the test runs with INGOT_TEST_LONG=1 alone. */
   readonly long?: true;
   /**
    * Figures are of rows and columns, `row: column`, and are shown as a table of these too. Rows come and go with the

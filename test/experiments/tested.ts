@@ -22,7 +22,7 @@ async function figuresOf(family: Family, name: string, seed: number): Promise<Re
 export async function testFamily(family: Family): Promise<void> {
   for (const [name, experiment] of await experimentsOf(family)) {
     const { figures, tested, title, long } = experiment;
-    test.if(!long || process.env.INGOT_LONG === "1")(
+    test.if(!long || process.env.INGOT_TEST_LONG === "1")(
       `${name}: ${title}`,
       async () => {
         const found = await figuresOf(family, name, tested);

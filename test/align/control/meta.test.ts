@@ -11,8 +11,8 @@ import type { Lab } from "../../../src/align/meta/tabular.ts";
 import { Random } from "../../../src/data/random.ts";
 import { gruStep, gruWeights } from "../../../src/run/small-nets/gru.ts";
 
-/** With INGOT_LONG=1 searches, which take minutes. */
-const LONG = process.env.INGOT_LONG === "1";
+/** With INGOT_TEST_LONG=1 searches, which take minutes. */
+const LONG = process.env.INGOT_TEST_LONG === "1";
 
 const LAB: Lab = { world: "bandit", arms: 10, noise: 0.3, side: 3, lr: 0.5, entropy: 0.05 };
 const GRID: Lab = { ...LAB, world: "gridworld" };

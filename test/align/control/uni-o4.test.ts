@@ -8,8 +8,8 @@ import { method } from "../../../src/align/methods/control/uni-o4.ts";
 import { Random } from "../../../src/data/random.ts";
 import { bed, imitated, learn, TRAINING, weightsOf } from "./support.ts";
 
-/** With INGOT_LONG=1 what takes half a minute runs too. */
-const LONG = process.env.INGOT_LONG === "1";
+/** With INGOT_TEST_LONG=1 what takes half a minute runs too. */
+const LONG = process.env.INGOT_TEST_LONG === "1";
 
 const FEW = { steps: 30, batch_size: 16 };
 

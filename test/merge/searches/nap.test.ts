@@ -15,8 +15,8 @@ import { method, searcherOf } from "../../../src/merge/searches/nap.ts";
 import { method as random } from "../../../src/merge/searches/random.ts";
 import { bestOf, type Searched, searchOf, unitSpace } from "../../support/search.ts";
 
-/** With INGOT_LONG=1 what takes half a minute runs too. */
-const LONG = process.env.INGOT_LONG === "1";
+/** With INGOT_TEST_LONG=1 what takes half a minute runs too. */
+const LONG = process.env.INGOT_TEST_LONG === "1";
 
 const SPACE = unitSpace(1);
 const FUNCTIONS = 40;

@@ -274,7 +274,7 @@ test("three tasks: experts by task, then a router that tells them apart", async 
   for (const one of [hard, even, model]) one.free();
 });
 
-test.if(process.env.INGOT_LONG === "1")("without its losses the router sends more to one expert", async () => {
+test.if(process.env.INGOT_TEST_LONG === "1")("without its losses the router sends more to one expert", async () => {
   const batches = [1, 2, 3, 4].map((seed) => batchOf(mixedRows(2, seed)));
   const loadWith = async (mixer_balance: number, mixer_entropy: number) => {
     const model = await freshModel({ adapter_rank: 4, mixer_experts: 4, mixer_balance, mixer_entropy }, SMALL);

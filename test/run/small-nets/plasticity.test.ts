@@ -8,8 +8,8 @@ import { categorical } from "../../../src/run/small-nets/categorical.ts";
 import { activeShare } from "../../../src/run/small-nets/mlp.ts";
 import { type Care, Trained } from "../../../src/run/small-nets/trained.ts";
 
-/** With INGOT_LONG=1 all seeds and all ways. */
-const LONG = process.env.INGOT_LONG === "1";
+/** With INGOT_TEST_LONG=1 all seeds and all ways. */
+const LONG = process.env.INGOT_TEST_LONG === "1";
 
 const [INPUTS, ROWS, CLASSES, HIDDEN, TASKS, STEPS] = [8, 48, 4, 16, 15, 150];
 
