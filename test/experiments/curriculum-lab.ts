@@ -141,7 +141,15 @@ export class Lab {
     ].join(" ");
   }
 
-  /** Runs the script on a line of options; the weights end up in `out`. Throws when it fails. */
+  /** Runs any script on a line of arguments; gives what it writes to stdout. Throws when it fails. */
+  readonly script = async (name: string, line: string): Promise<string> => {
+    const argv = `${line} -q`.split(" ").filter((word) => word !== "");
+    const { err, code, text } = await runScript(name, argv, this.folder);
+    if (code !== 0) throw new Error(`${name} ${line}\n${err}`);
+    return text;
+  };
+
+  /** Runs `curriculum` on a line of options; the weights end up in `out`. Throws when it fails. */
   async run(line: string, out = "out.safetensors"): Promise<Outcome> {
     const log = `run-${this.#runs++}.log`;
     const argv = `${line} -q --save-every 0 --log ${log} -o ${out} --overwrite`

@@ -1,6 +1,5 @@
 /** Methods at test time on streams of corrupted digits: what experiments with different sources share. */
 import type { Json } from "../../src/model/architecture.ts";
-import { runScript } from "../support/command.ts";
 import { inLab } from "./curriculum-lab.ts";
 
 export const [CANVAS, TRAIN, HELD, BATCH] = [10, 2000, 200, 16];
@@ -33,11 +32,7 @@ export const runSources = (
   { seed, streams, rows }: { readonly seed: number; readonly streams: string; readonly rows: number },
 ): Promise<Record<string, number>> =>
   inLab(async (lab) => {
-    const run = async (script: string, line: string) => {
-      const { err, code, text } = await runScript(script, `${line} -q`.split(" "), lab.folder);
-      if (code !== 0) throw new Error(`${line}\n${err}`);
-      return text;
-    };
+    const run = lab.script;
     const digits = `glyphs --canvas ${CANVAS} --shift 1 --seed ${seed}`;
     await run("data", `${digits} --size ${TRAIN} -o train.jsonl`);
     await run("data", `${digits} --split test --size ${HELD} -o held.jsonl`);

@@ -7,7 +7,7 @@
 import type { Batch } from "../../data/batch.ts";
 import { UserError } from "../../errors.ts";
 import type { Bound } from "../../method/bind.ts";
-import type { Laws } from "../../method/laws.ts";
+import { type Laws, sameClaim } from "../../method/laws.ts";
 import type { Options, Values } from "../../method/options.ts";
 import type { MethodInfo } from "../../method/registry.ts";
 import type { Embedding } from "../../model/embedder.ts";
@@ -31,14 +31,8 @@ export const LABEL_LOSS_LAWS = {
   ownRow: "a row's loss is of its own logits alone",
 } as const;
 
-/** The laws of losses of numbers, which have others: see `errors`. */
-export const OF_NUMBERS = {
-  shiftFree: "it is of numbers",
-  favours: "it is of numbers",
-  vanishes: "it is of numbers",
-  bounded: "it is of numbers",
-  ownRow: "it is of numbers",
-} as const satisfies Laws<LabelLossLaw>;
+/** The claims of a loss to which no law applies, and why. */
+export const noLaws = (why: string): Laws<LabelLossLaw> => sameClaim(LABEL_LOSS_LAWS, why);
 
 export type LabelLossLaw = keyof typeof LABEL_LOSS_LAWS;
 

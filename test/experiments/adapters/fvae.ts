@@ -45,11 +45,7 @@ reconstruction worse, by more than 5 % on seed 4. The rate of the meta steps was
   },
   run: (seed) =>
     inLab(async (lab) => {
-      const run = async (script: string, line: string) => {
-        const { err, code, text } = await runScript(script, `${line} --seed ${seed} -q`.split(" "), lab.folder);
-        if (code !== 0) throw new Error(`${line}\n${err}`);
-        return text;
-      };
+      const run = (script: string, line: string) => lab.script(script, `${line} --seed ${seed}`);
       const before = lab.rows("before", rowsOf(seed, 3, 64, 0));
       const data = TASKS.map((name, task) => `--data ${name}=${lab.rows(name, rowsOf(seed, task, 128, 0))}`);
       const held = TASKS.map((name, task) => `${name}=${lab.rows(`${name}-held`, rowsOf(seed, task, 512, 500))}`);

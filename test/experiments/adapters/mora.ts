@@ -1,4 +1,3 @@
-import { runScript } from "../../support/command.ts";
 import { inLab } from "../curriculum-lab.ts";
 import { experimentOf } from "../experiment.ts";
 import { normal } from "../support.ts";
@@ -50,12 +49,8 @@ alike, each the less the more there are, forget less than both on every seed. So
   },
   run: (seed) =>
     inLab(async (lab) => {
-      const run = async (script: string, line: string) => {
-        const argv = `${line} --seed ${seed} --batch-size 10 --save-every 0 -q`.split(" ");
-        const { err, code, text } = await runScript(script, argv, lab.folder);
-        if (code !== 0) throw new Error(`${line}\n${err}`);
-        return text;
-      };
+      const run = (script: string, line: string) =>
+        lab.script(script, `${line} --seed ${seed} --batch-size 10 --save-every 0`);
       const names = ["a", "b", "c"];
       const files = names.map((name, task) => lab.rows(name, rowsOf(seed, task, 200, 0)));
       const held = names.map((name, task) => `${name}=${lab.rows(`${name}-held`, rowsOf(seed, task, 200, 500))}`);

@@ -1,7 +1,6 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { effectiveSize } from "../../../src/curriculum/kernel-balance.ts";
-import { runScript } from "../../support/command.ts";
 import { inLab } from "../curriculum-lab.ts";
 import { experimentOf } from "../experiment.ts";
 import { normal, uniform } from "../support.ts";
@@ -40,11 +39,7 @@ pool's own kind. MMD is the maximum mean discrepancy from the pool, over that of
   },
   run: (seed) =>
     inLab(async (lab) => {
-      const run = async (script: string, line: string) => {
-        const { err, code, text } = await runScript(script, `${line} -q`.split(/ +/), lab.folder);
-        if (code !== 0) throw new Error(`${line}\n${err}`);
-        return text;
-      };
+      const run = lab.script;
       const far = world(seed, 0);
       const pool = Array.from({ length: 1000 }, far.row);
       const near = world(seed, 1);

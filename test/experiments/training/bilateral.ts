@@ -1,4 +1,3 @@
-import { runScript } from "../../support/command.ts";
 import { inLab } from "../curriculum-lab.ts";
 import type { Bound, Experiment } from "../experiment.ts";
 import { Mlp, normal } from "../support.ts";
@@ -41,11 +40,7 @@ connections between the halves grow from 0. *one network* has the width of both 
   ),
   run: (seed) =>
     inLab(async (lab) => {
-      const run = async (script: string, line: string) => {
-        const { err, code, text } = await runScript(script, `${line} -q`.split(" "), lab.folder);
-        if (code !== 0) throw new Error(`${line}\n${err}`);
-        return text;
-      };
+      const run = lab.script;
       const [data, held] = [lab.rows("train", rowsOf(seed, 0, TRAIN)), lab.rows("held", rowsOf(seed, 500, TEST))];
       const net = (width: number) =>
         lab.fresh({

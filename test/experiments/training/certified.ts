@@ -1,4 +1,3 @@
-import { runScript } from "../../support/command.ts";
 import { inLab } from "../curriculum-lab.ts";
 import type { Bound, Experiment } from "../experiment.ts";
 
@@ -39,11 +38,7 @@ every rectifier, and the terms for tight bounds and balanced units.`,
   ),
   run: (seed) =>
     inLab(async (lab) => {
-      const run = async (script: string, line: string) => {
-        const { err, code, text } = await runScript(script, `${line} -q`.split(" "), lab.folder);
-        if (code !== 0) throw new Error(`${line}\n${err}`);
-        return text;
-      };
+      const run = lab.script;
       const glyphs = `glyphs --canvas ${CANVAS} --shift 0 --noise 0.1 --seed ${seed}`;
       await run("data", `${glyphs} --size 2000 -o train.jsonl`);
       await run("data", `${glyphs} --size 500 --split test -o test.jsonl`);

@@ -5,7 +5,6 @@ import { Random } from "../../../src/data/random.ts";
 import { Model } from "../../../src/model/model.ts";
 import { fillInputs, recordInputs } from "../../../src/run/batch-programs.ts";
 import { Programs } from "../../../src/run/programs.ts";
-import { runScript } from "../../support/command.ts";
 import { sharedGpu } from "../../support/gpu.ts";
 import { decoder, inLab } from "../curriculum-lab.ts";
 import { experimentOf } from "../experiment.ts";
@@ -79,12 +78,7 @@ That drawn tokens are learned, and the likeliest written, may add to it.`,
   },
   run: (seed) =>
     inLab(async (lab) => {
-      const run = async (script: string, line: string) => {
-        const argv = line.split(" ").filter((word) => word !== "");
-        const { err, code, text } = await runScript(script, argv, lab.folder);
-        if (code !== 0) throw new Error(`${line}\n${err}`);
-        return text;
-      };
+      const run = lab.script;
       const swings = (count: number, from: number) => Array.from({ length: count }, (_, i) => swing(seed, from + i));
       const rowsOf = (all: readonly ReturnType<typeof swing>[]) => all.map(({ seen }) => ({ input_ids: seen }));
       const held = swings(HELD, 100_000);

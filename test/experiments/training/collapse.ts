@@ -1,6 +1,5 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { runScript } from "../../support/command.ts";
 import { inLab } from "../curriculum-lab.ts";
 import type { Bound, Experiment } from "../experiment.ts";
 import { normal } from "../support.ts";
@@ -56,11 +55,7 @@ classes leave the mixture of the classes' means, in distances of the means (100 
   ),
   run: (seed) =>
     inLab(async (lab) => {
-      const run = async (script: string, line: string) => {
-        const { err, code, text } = await runScript(script, `${line} -q`.split(/ +/), lab.folder);
-        if (code !== 0) throw new Error(`${line}\n${err}`);
-        return text;
-      };
+      const run = lab.script;
       const net = lab.fresh({ model_type: "mlp", input_size: WIDTH, hidden_sizes: [64, 64], num_labels: CLASSES });
       const figures: Record<string, number> = {};
       for (const row of NAMES) {

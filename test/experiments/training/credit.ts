@@ -1,6 +1,5 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { runScript } from "../../support/command.ts";
 import { inLab } from "../curriculum-lab.ts";
 import { experimentOf } from "../experiment.ts";
 
@@ -42,11 +41,7 @@ even after twice the steps, and the gate does not clearly help rare digits. With
   },
   run: (seed) =>
     inLab(async (lab) => {
-      const run = async (script: string, line: string) => {
-        const { err, code, text } = await runScript(script, `${line} -q --seed ${seed}`.split(" "), lab.folder);
-        if (code !== 0) throw new Error(`${line}\n${err}`);
-        return text;
-      };
+      const run = (script: string, line: string) => lab.script(script, `${line} --seed ${seed}`);
       const glyphs = "glyphs --canvas 9 --shift 1 --noise 0.3";
       await run("data", `${glyphs} --size 2000 -o rows.jsonl`);
       await run("data", `${glyphs} --size 1000 --split test -o held.jsonl`);

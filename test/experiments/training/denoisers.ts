@@ -1,6 +1,5 @@
 import { DENOISERS, denoise, denoisedLabels, type Mode } from "../../../src/data/denoising.ts";
 import { Random } from "../../../src/data/random.ts";
-import { runScript } from "../../support/command.ts";
 import { decoder, inLab, Language } from "../curriculum-lab.ts";
 import { experimentOf } from "../experiment.ts";
 
@@ -62,12 +61,7 @@ which gaps are filled from, too.`,
   },
   run: (seed) =>
     inLab(async (lab) => {
-      const run = async (script: string, line: string) => {
-        const argv = `${line} --seed ${seed}`.split(" ").filter((word) => word !== "");
-        const { err, code, text } = await runScript(script, argv, lab.folder);
-        if (code !== 0) throw new Error(`${line}\n${err}`);
-        return text;
-      };
+      const run = (script: string, line: string) => lab.script(script, `${line} --seed ${seed}`);
       const language = new Language({ seed: 100 * seed, size: SYMBOLS, sharpness: 6 });
       const textsOf = (count: number, from: number) =>
         language.rows(count, from, { length: LENGTH }).map(({ input_ids }) => input_ids);

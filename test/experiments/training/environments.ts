@@ -1,4 +1,3 @@
-import { runScript } from "../../support/command.ts";
 import { inLab } from "../curriculum-lab.ts";
 import type { Bound, Experiment } from "../experiment.ts";
 
@@ -35,11 +34,7 @@ better in it.`,
   ),
   run: (seed) =>
     inLab(async (lab) => {
-      const run = async (script: string, line: string) => {
-        const { err, code, text } = await runScript(script, `${line} -q`.split(" "), lab.folder);
-        if (code !== 0) throw new Error(`${line}\n${err}`);
-        return text;
-      };
+      const run = lab.script;
       await run("data", `environments --size 4000 --seed ${seed} -o known.jsonl`);
       await run("data", `environments --size 3000 --seed ${seed} --split test -o new.jsonl`);
       const figures: Record<string, number> = {};

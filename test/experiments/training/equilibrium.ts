@@ -1,4 +1,3 @@
-import { runScript } from "../../support/command.ts";
 import { inLab } from "../curriculum-lab.ts";
 import { experimentOf } from "../experiment.ts";
 
@@ -31,12 +30,7 @@ to each other (test/train/equilibrium.test.ts measures that), and after so short
   },
   run: (seed) =>
     inLab(async (lab) => {
-      const run = async (script: string, line: string) => {
-        const argv = `${line} -q --seed ${seed}`.split(" ").filter((word) => word !== "");
-        const { err, code, text } = await runScript(script, argv, lab.folder);
-        if (code !== 0) throw new Error(`${line}\n${err}`);
-        return text;
-      };
+      const run = (script: string, line: string) => lab.script(script, `${line} --seed ${seed}`);
       const glyphs = "glyphs --canvas 9 --shift 1 --noise 0.3";
       await run("data", `${glyphs} --size 2000 -o rows.jsonl`);
       await run("data", `${glyphs} --size 1000 --split test -o held.jsonl`);

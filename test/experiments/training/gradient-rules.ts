@@ -1,6 +1,5 @@
 import { readFileSync } from "node:fs";
 import { dataOf } from "../../support/checkpoint-values.ts";
-import { runScript } from "../../support/command.ts";
 import { inLab } from "../curriculum-lab.ts";
 import type { Bound, Experiment } from "../experiment.ts";
 import { Mlp, normal } from "../support.ts";
@@ -72,11 +71,7 @@ ${TEST} new rows.`,
   ),
   run: (seed) =>
     inLab(async (lab) => {
-      const run = async (script: string, line: string) => {
-        const { err, code, text } = await runScript(script, `${line} -q`.split(" "), lab.folder);
-        if (code !== 0) throw new Error(`${line}\n${err}`);
-        return text;
-      };
+      const run = lab.script;
       const { a, b } = quadratics(seed);
       const [one, two] = [
         lab.rows("large", [{ x: [10], y: a.map((x) => 10 * x) }]),

@@ -1,5 +1,4 @@
 import { join } from "node:path";
-import { runScript } from "../../support/command.ts";
 import { inLab } from "../curriculum-lab.ts";
 import type { Bound, Experiment } from "../experiment.ts";
 import { probe } from "../linear-probe.ts";
@@ -48,11 +47,7 @@ cross-entropy; here it is behind on four of six, and ahead of the same loss with
   ),
   run: (seed) =>
     inLab(async (lab) => {
-      const run = async (script: string, line: string) => {
-        const { err, code, text } = await runScript(script, `${line} -q`.split(" "), lab.folder);
-        if (code !== 0) throw new Error(`${line}\n${err}`);
-        return text;
-      };
+      const run = lab.script;
       const [known, other] = [cloudsOf(seed, 0), cloudsOf(seed, 500)];
       const plain = ({ x, label }: (typeof known)[number]) => ({ x, label });
       const [data, held] = [lab.rows("known", known.map(plain)), lab.rows("other", other.map(plain))];

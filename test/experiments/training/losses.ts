@@ -1,4 +1,3 @@
-import { runScript } from "../../support/command.ts";
 import { inLab } from "../curriculum-lab.ts";
 import type { Bound, Experiment } from "../experiment.ts";
 import { normal, uniform } from "../support.ts";
@@ -68,11 +67,7 @@ at 3e-3 without decay, 60 epochs of 100 rows a step. Accuracy on ${TEST} rows wi
   ),
   run: (seed) =>
     inLab(async (lab) => {
-      const run = async (script: string, line: string) => {
-        const { err, code, text } = await runScript(script, `${line} -q`.split(" "), lab.folder);
-        if (code !== 0) throw new Error(`${line}\n${err}`);
-        return text;
-      };
+      const run = lab.script;
       const held = rowsOf(seed, Array<number>(CLASSES).fill(TEST / CLASSES), 500);
       const all = lab.rows("held", held);
       const rare = lab.rows(

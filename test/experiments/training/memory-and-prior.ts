@@ -1,4 +1,3 @@
-import { runScript } from "../../support/command.ts";
 import { inLab } from "../curriculum-lab.ts";
 import type { Bound, Experiment } from "../experiment.ts";
 import { normal, uniform } from "../support.ts";
@@ -56,11 +55,7 @@ of which 70 % are of the first class, in batches of 32; errors, and the share of
   figures: Object.fromEntries(figuresOf.map((name) => [name, bounds[name] ?? {}])),
   run: (seed) =>
     inLab(async (lab) => {
-      const run = async (script: string, line: string) => {
-        const { err, code, text } = await runScript(script, `${line} -q`.split(" "), lab.folder);
-        if (code !== 0) throw new Error(`${line}\n${err}`);
-        return text;
-      };
+      const run = lab.script;
       const known = lab.rows("known", cloudsOf(seed, 0, TRAIN, { far: 0 }));
       const net = {
         model_type: "mlp",

@@ -1,6 +1,5 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { runScript } from "../../support/command.ts";
 import { inLab } from "../curriculum-lab.ts";
 import type { Bound, Experiment } from "../experiment.ts";
 import { normal, uniform } from "../support.ts";
@@ -59,11 +58,7 @@ that learnt 240 rows, with or without mixup; *certainty* is the teacher's mean l
   figures: Object.fromEntries(names.map((name) => [name, bounds[name] ?? {}])),
   run: (seed) =>
     inLab(async (lab) => {
-      const run = async (script: string, line: string) => {
-        const { err, code, text } = await runScript(script, `${line} -q`.split(/ +/), lab.folder);
-        if (code !== 0) throw new Error(`${line}\n${err}`);
-        return text;
-      };
+      const run = lab.script;
       const held = lab.rows("held", rowsOf(seed, TEST, 500));
       const data = { 240: lab.rows("many", rowsOf(seed, 240, 0)), 60: lab.rows("few", rowsOf(seed, 60, 0)) } as const;
       const net = (sizes: readonly number[]) => ({

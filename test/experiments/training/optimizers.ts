@@ -1,6 +1,5 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { runScript } from "../../support/command.ts";
 import { decoder, inLab, Language } from "../curriculum-lab.ts";
 import type { Bound, Experiment } from "../experiment.ts";
 
@@ -72,11 +71,7 @@ rates of what each loses to the best, as in "Small-scale proxies" ([arXiv:2309.1
   ),
   run: (seed) =>
     inLab(async (lab) => {
-      const run = async (script: string, line: string) => {
-        const { err, code, text } = await runScript(script, `${line} -q`.split(/ +/), lab.folder);
-        if (code !== 0) throw new Error(`${line}\n${err}`);
-        return text;
-      };
+      const run = lab.script;
       const language = new Language({ seed, size: 24, sharpness: 5 });
       const held = language.rows(200, 1000 + seed);
       const least = language.least(held);

@@ -1,4 +1,3 @@
-import { runScript } from "../../support/command.ts";
 import { inLab } from "../curriculum-lab.ts";
 import type { Bound, Experiment } from "../experiment.ts";
 import { Mlp, normal } from "../support.ts";
@@ -43,11 +42,7 @@ and its alignment (\`csa\`). R² on ${TEST} new rows, over all three; *gain* is 
   ),
   run: (seed) =>
     inLab(async (lab) => {
-      const run = async (script: string, line: string) => {
-        const { err, code, text } = await runScript(script, `${line} -q`.split(" "), lab.folder);
-        if (code !== 0) throw new Error(`${line}\n${err}`);
-        return text;
-      };
+      const run = lab.script;
       const [data, held] = [lab.rows("train", rowsOf(seed, 0, TRAIN)), lab.rows("held", rowsOf(seed, 500, TEST))];
       const net = {
         ...{ model_type: "mlp", input_size: WIDTH, hidden_sizes: [32, 32], num_labels: 3 },

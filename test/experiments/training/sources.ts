@@ -1,4 +1,3 @@
-import { runScript } from "../../support/command.ts";
 import { inLab } from "../curriculum-lab.ts";
 import type { Bound, Experiment } from "../experiment.ts";
 import { normal, uniform } from "../support.ts";
@@ -45,11 +44,7 @@ perceptron says that was trained on it alone.`,
   ),
   run: (seed) =>
     inLab(async (lab) => {
-      const run = async (script: string, line: string) => {
-        const { err, code, text } = await runScript(script, `${line} -q`.split(" "), lab.folder);
-        if (code !== 0) throw new Error(`${line}\n${err}`);
-        return text;
-      };
+      const run = lab.script;
       const train = rowsOf(seed, 0, TRAIN);
       const held = lab.rows("held", rowsOf(seed, 500, TEST));
       const data = lab.rows("both", train);

@@ -1,6 +1,5 @@
 import { join } from "node:path";
 import { tensorsOf } from "../../support/checkpoint-values.ts";
-import { runScript } from "../../support/command.ts";
 import { inLab } from "../curriculum-lab.ts";
 import type { Bound, Experiment } from "../experiment.ts";
 import { Mlp, normal } from "../support.ts";
@@ -66,11 +65,7 @@ P stays 0, so that a gate goes by the task and not by the row.`,
   ),
   run: (seed) =>
     inLab(async (lab) => {
-      const run = async (script: string, line: string) => {
-        const { err, code, text } = await runScript(script, `${line} -q`.split(" "), lab.folder);
-        if (code !== 0) throw new Error(`${line}\n${err}`);
-        return text;
-      };
+      const run = lab.script;
       const held = [0, 1].map((task) => rowsOf(seed, task, 500, HELD));
       const data = [0, 1].map((task) => `--data ${lab.rows(`task-${task}`, rowsOf(seed, task, 0, ROWS))}`).join(" ");
       const asked = held.map((rows, task) => `--data ${lab.rows(`held-${task}`, rows)}`).join(" ");

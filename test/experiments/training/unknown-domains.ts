@@ -1,4 +1,3 @@
-import { runScript } from "../../support/command.ts";
 import { inLab } from "../curriculum-lab.ts";
 import { experimentOf } from "../experiment.ts";
 import { normal } from "../support.ts";
@@ -43,11 +42,7 @@ which knows the first two domains, meets all three one after the other in batche
   },
   run: (seed) =>
     inLab(async (lab) => {
-      const run = async (script: string, line: string) => {
-        const { err, code, text } = await runScript(script, `${line} -q`.split(" "), lab.folder);
-        if (code !== 0) throw new Error(`${line}\n${err}`);
-        return text;
-      };
+      const run = lab.script;
       const known = [0, 1].map((place) => lab.rows(`known-${place}`, domainOf(seed, place, place)));
       const other = [0, 1, 2].map((place) => lab.rows(`other-${place}`, domainOf(seed, 10 + place, place)));
       const net = { model_type: "mlp", input_size: WIDTH, hidden_sizes: [32, 16], num_labels: CLASSES };

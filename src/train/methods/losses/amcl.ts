@@ -8,7 +8,7 @@ import { lossWeights } from "../../../data/targets.ts";
 import { UserError } from "../../../errors.ts";
 import { loadMethod } from "../../../method/registry.ts";
 import { fillTargets, recordTargets } from "../../../run/batch-programs.ts";
-import { defineLabelLoss } from "../../../run/training/label-loss.ts";
+import { defineLabelLoss, noLaws } from "../../../run/training/label-loss.ts";
 import { ofBatch, type RecordedLoss } from "../../../run/training/objective.ts";
 import { stopGradient } from "../../../tensor/ops/elementwise.ts";
 import { headLoss } from "../../../tensor/ops/head-loss.ts";
@@ -16,15 +16,13 @@ import { dot } from "../../../tensor/ops/reduce.ts";
 import { ManyHeads } from "../../losses/many-heads.ts";
 import { TwoViews } from "../../losses/two-views.ts";
 
-const VIEWS = "a loss of views";
-
 export const method = defineLabelLoss({
   name: "amcl",
   title: "Adaptive multi-head contrastive learning",
   about:
     "two views of a row are alike under several heads, each pair at a temperature of its own; labels train the head",
   cite: "arXiv:2310.05615",
-  laws: { shiftFree: VIEWS, favours: VIEWS, vanishes: VIEWS, bounded: VIEWS, ownRow: VIEWS },
+  laws: noLaws("a loss of views"),
   softens: true,
   whole: true,
   remembers: "which views were shown",

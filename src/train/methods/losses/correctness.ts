@@ -2,17 +2,15 @@
  * A router of classifiers learns which of them are right, and the likeliest of them learn the row
  * (train/losses/correctness.ts). Aspis et al., "DriftMoE", 2025, https://arxiv.org/abs/2507.18464
  */
-import { defineLabelLoss } from "../../../run/training/label-loss.ts";
+import { defineLabelLoss, noLaws } from "../../../run/training/label-loss.ts";
 import { correctnessObjective } from "../../losses/correctness.ts";
-
-const MIXTURE = "a loss of a mixture's parts";
 
 export const method = defineLabelLoss({
   name: "correctness",
   title: "Correctness of experts",
   about: "of a mixture of classifiers (mlp-experts): a router that learns which of them are right",
   cite: "arXiv:2507.18464",
-  laws: { shiftFree: MIXTURE, favours: MIXTURE, vanishes: MIXTURE, bounded: MIXTURE, ownRow: MIXTURE },
+  laws: noLaws("a loss of a mixture's parts"),
   softens: true,
   options: {
     experts_per_row: {

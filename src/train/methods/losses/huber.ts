@@ -2,7 +2,7 @@
  * Mean over the outputs of e^2 / 2 up to |e| = delta, and of delta (|e| - delta / 2) from there on. Huber 1964,
  * https://doi.org/10.1214/aoms/1177703732
  */
-import { defineLabelLoss, OF_NUMBERS } from "../../../run/training/label-loss.ts";
+import { defineLabelLoss, noLaws } from "../../../run/training/label-loss.ts";
 import { abs, clamp, mul, scale, sub } from "../../../tensor/ops/elementwise.ts";
 import { rowSum } from "../../../tensor/ops/reduce.ts";
 
@@ -11,7 +11,7 @@ export const method = defineLabelLoss({
   title: "Huber loss",
   about: "of numbers: half the squared error of small errors, and linear from delta on",
   cite: "Huber 1964",
-  laws: OF_NUMBERS,
+  laws: noLaws("it is of numbers"),
   options: {
     huber_delta: { type: "number > 0", default: 1, help: "error from which on the loss is linear", value: "DELTA" },
   },

@@ -6,17 +6,15 @@
  * and T falls in equal steps over the run. It trains what a nearest-neighbour classifier then reads. Zhang et al.,
  * "AdaNPC", ICML 2023, https://arxiv.org/abs/2304.12566. Copies of the row itself do not vote here.
  */
-import { defineLabelLoss } from "../../../run/training/label-loss.ts";
+import { defineLabelLoss, noLaws } from "../../../run/training/label-loss.ts";
 import { queueLoss } from "../../losses/queue-loss.ts";
-
-const QUEUE = "a loss of features";
 
 export const method = defineLabelLoss({
   name: "knn",
   title: "Vote of the nearest",
   about: "the share that a row's label has in a vote of its nearest in a queue of past features",
   cite: "arXiv:2304.12566",
-  laws: { shiftFree: QUEUE, favours: QUEUE, vanishes: QUEUE, bounded: QUEUE, ownRow: QUEUE },
+  laws: noLaws("a loss of features"),
   softens: true,
   remembers: "the features of past rows",
   options: {

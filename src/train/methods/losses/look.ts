@@ -8,17 +8,15 @@
  * where the nearest entry of the label joins N_k(i) if none in it has it. The queue's features are those of the weights
  * of their time, and take no gradient. "Rethinking Supervised Pre-training: Leave-One-Out k-NN", 2021.
  */
-import { defineLabelLoss } from "../../../run/training/label-loss.ts";
+import { defineLabelLoss, noLaws } from "../../../run/training/label-loss.ts";
 import { queueLoss } from "../../losses/queue-loss.ts";
-
-const QUEUE = "a loss of features";
 
 export const method = defineLabelLoss({
   name: "look",
   title: "Leave-one-out neighbours",
   about: "a row's nearest in a queue of past features have its label; a class may lie in several places",
   cite: "Rethinking Supervised Pre-training for Better Downstream Transferring, 2021",
-  laws: { shiftFree: QUEUE, favours: QUEUE, vanishes: QUEUE, bounded: QUEUE, ownRow: QUEUE },
+  laws: noLaws("a loss of features"),
   softens: true,
   remembers: "the features of past rows",
   options: {

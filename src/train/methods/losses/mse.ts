@@ -1,5 +1,5 @@
 /** Mean over the outputs of the squared error. */
-import { defineLabelLoss, OF_NUMBERS } from "../../../run/training/label-loss.ts";
+import { defineLabelLoss, noLaws } from "../../../run/training/label-loss.ts";
 import { square } from "../../../tensor/ops/elementwise.ts";
 import { rowSum } from "../../../tensor/ops/reduce.ts";
 
@@ -8,7 +8,7 @@ export const method = defineLabelLoss({
   title: "Mean squared error",
   about: "of numbers: mean over the outputs of the squared error",
   cite: "common practice",
-  laws: OF_NUMBERS,
+  laws: noLaws("it is of numbers"),
   options: {},
   errors: (rec, { errors }) => rowSum(rec, square(rec, errors), 1 / errors.shape.at(-1)!),
 });

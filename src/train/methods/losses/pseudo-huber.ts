@@ -2,7 +2,7 @@
  * sqrt(|e|^2 + c^2) - c over all outputs of a row: |e|^2 / (2 c) of small errors, |e| of large ones. Charbonnier et al.
  * 1997; c as Song and Dhariwal, ICLR 2024, https://arxiv.org/abs/2310.14189, choose it: 0.00054 sqrt(K) for K outputs.
  */
-import { defineLabelLoss, OF_NUMBERS } from "../../../run/training/label-loss.ts";
+import { defineLabelLoss, noLaws } from "../../../run/training/label-loss.ts";
 import { addScalar, sqrt, square } from "../../../tensor/ops/elementwise.ts";
 import { rowSum } from "../../../tensor/ops/reduce.ts";
 
@@ -11,7 +11,7 @@ export const method = defineLabelLoss({
   title: "Pseudo-Huber loss",
   about: "of numbers: sqrt(|e|^2 + c^2) - c of all errors of a row together",
   cite: "arXiv:2310.14189",
-  laws: OF_NUMBERS,
+  laws: noLaws("it is of numbers"),
   options: {
     pseudo_huber_c: {
       type: "number > 0",

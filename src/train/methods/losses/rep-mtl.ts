@@ -8,7 +8,7 @@
  * https://arxiv.org/abs/2507.21049. With both weights 0, or one output, it is mse, bit for bit.
  */
 import { UserError } from "../../../errors.ts";
-import { defineLabelLoss, OF_NUMBERS } from "../../../run/training/label-loss.ts";
+import { defineLabelLoss, noLaws } from "../../../run/training/label-loss.ts";
 import { saliencyObjective } from "../../losses/saliency-objective.ts";
 
 export const method = defineLabelLoss({
@@ -16,7 +16,7 @@ export const method = defineLabelLoss({
   title: "Task saliency",
   about: "of numbers, each a task: the squared error, and how tasks share the features that they are read from",
   cite: "arXiv:2507.21049",
-  laws: OF_NUMBERS,
+  laws: noLaws("it is of numbers"),
   options: {
     rep_tsr: {
       type: "number >= 0",
