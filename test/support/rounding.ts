@@ -1,4 +1,4 @@
-/** Round to nearest and GPTQ in f64 on the host, for tests. Written from their definition, without the code they test. */
+/** Round to nearest in f64 on the host, for tests. Written from its definition, without the code that they test. */
 
 /** To the nearest integer, halves to the even one. */
 export function halfEven(x: number): number {
