@@ -1,6 +1,6 @@
 /**
- * Heads that were taken out of blocks, as Hugging Face's configs list them: `pruned_heads` has the numbers that are gone
- * by block, among `num_attention_heads` of each. The matrices of a block are those of the heads that are left.
+ * Heads that were taken out of blocks, as Hugging Face's configs list them: `pruned_heads` has the numbers that are
+ * gone by block, among `num_attention_heads` of each. The matrices of a block are those of the heads that are left.
  */
 import { UserError } from "../../errors.ts";
 import { isObject } from "../../json.ts";

@@ -3,9 +3,9 @@
  * whole model does with all else silent, since the residual stream keeps its width.
  *
  * What the architectures can hold: config.json of the Llama family has one number of heads and one of hidden units for
- * all blocks, so every block keeps as many, and heads of keys and values stay or go with the query heads that read them.
- * GPT-2 and ViT list the heads that are gone block by block (`pruned_heads`), and have one number of hidden units.
- * Perceptrons have a number for each layer, and no blocks to leave out.
+ * all blocks, so every block keeps as many, and heads of keys and values stay or go with the query heads that read
+ * them. GPT-2 and ViT list the heads that are gone block by block (`pruned_heads`), and have one number of hidden
+ * units. Perceptrons have a number for each layer, and no blocks to leave out.
  */
 import { UserError } from "../../errors.ts";
 import { PRUNED, prunedIn } from "../blocks/pruned-heads.ts";
