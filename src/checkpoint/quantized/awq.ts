@@ -9,6 +9,7 @@ import { show } from "../../json.ts";
 import type { TensorEntry } from "../checkpoint.ts";
 import { decodeFloats } from "../decode.ts";
 import { DTYPE_BYTES } from "../dtype.ts";
+import { AWQ_SHIFTS } from "./awq-order.ts";
 import { companion, type Decoded, described, expectShape, type Layout, refusal, type Stored } from "./contract.ts";
 import { groupSizeOf } from "./group-size.ts";
 import { toldScales } from "./read.ts";
@@ -17,8 +18,6 @@ import { decodeStrips, type Rectangle, readColumns } from "./strips.ts";
 
 const NAME = "AWQ";
 const SUFFIX = ".qweight";
-/** Place of the nibble of output r of eight. */
-const SHIFTS = [0, 4, 1, 5, 2, 6, 3, 7].map((nibble) => 4 * nibble);
 
 interface Awq {
   readonly codes: TensorEntry;
@@ -112,7 +111,7 @@ function fill(into: Float32Array, rectangle: Rectangle, strip: Strip, { columns,
       const group = Math.floor(k / groupSize);
       const stop = Math.min(end, (group + 1) * groupSize);
       for (let r = first; r < high; r++) {
-        const shift = SHIFTS[r]!;
+        const shift = AWQ_SHIFTS[r]!;
         const z = (zeros[group * words + word]! >>> shift) & 15;
         const s = scales[(group * words + word) * 8 + r]!;
         let out = at + (o - row + r - first) * columns + k - column;

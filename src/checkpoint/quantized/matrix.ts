@@ -30,6 +30,11 @@ export interface QuantizedMatrix extends NumberGrid {
   readonly offsets?: Float32Array;
   /** (columns) the group of each column, where columns of a group do not follow one another. */
   readonly groupOf?: Int32Array;
+  /**
+   * Of scales that are stored as a byte beside one number for the matrix (NVFP4): each is the f32 nearest to a value of
+   * e4m3 over this. The values need only the scales.
+   */
+  readonly divisor?: number;
 }
 
 export const groupsOf = ({ columns, group }: Pick<QuantizedMatrix, "columns" | "group">): number =>
