@@ -98,7 +98,7 @@ function matrixOf(stored: Stored, awq: Awq): StoredMatrix {
       const turned = (words: Uint32Array, width: number) => {
         const fields = new Uint8Array(count * width);
         for (let r = 0; r < count; r++) {
-          const [word, shift] = [(first - from + r) >> 3, SHIFTS[(first - from + r) % 8]!];
+          const [word, shift] = [(first - from + r) >> 3, AWQ_SHIFTS[(first - from + r) % 8]!];
           for (let k = 0; k < width; k++) fields[r * width + k] = (words[k * strip.words + word]! >>> shift) & 15;
         }
         return fields;

@@ -62,13 +62,7 @@ async function find(codes: TensorEntry, stored: Stored): Promise<Decoded> {
 }
 
 /** Powers of two are exact in bf16. */
-function matrixOf(
-  stored: Stored,
-  codes: TensorEntry,
-  scale: TensorEntry,
-  rows: number,
-  groups: number,
-): StoredMatrix {
+function matrixOf(stored: Stored, codes: TensorEntry, scale: TensorEntry, rows: number, groups: number): StoredMatrix {
   const form = { columns: GROUP * groups, bits: 4, group: GROUP };
   return {
     ...{ ...form, rows, transposed: false, with: "levels", indexed: false, scaleDtype: "BF16" },

@@ -62,7 +62,7 @@ function matrixOf(
       const scales = await scalesOfRows(stored, scale, grid, first, count);
       const divisor = await divisorOf(stored, global);
       for (const [i, value] of scales.entries()) scales[i] = value / divisor;
-      return { ...form, rows: count, levels: E2M1, scales, codes: nibbles(bytes, true) };
+      return { ...form, rows: count, levels: E2M1, scales, divisor, codes: nibbles(bytes, true) };
     },
   };
 }

@@ -32,18 +32,27 @@ export function powerBelow(value: number): number {
   return 2 ** Math.min(127, exact);
 }
 
-/** The numbers that bitsandbytes stores, for scales that are 1/127 of them. */
+const BITS = new Uint32Array(1);
+const FLOAT = new Float32Array(BITS.buffer);
+
+/** How round a number is in base 2: bits at the end of its f32 that are 0. */
+function trailingZeros(value: number): number {
+  FLOAT[0] = value;
+  return 31 - Math.clz32(BITS[0]! & -BITS[0]!);
+}
+
+/**
+ * The numbers that bitsandbytes stores, for scales that are 1/127 of them: the largest magnitudes of rows. Division
+ * rounds, so that several may have one scale, or none: the nearest, and of those the roundest, as weights of 16 bits are.
+ */
 export const timesLargest = (scales: Float32Array): Float32Array =>
   scales.map((scale) => {
-    // Dividing by 127 rounds: of three neighbours the one whose part is nearest.
     const product = Math.fround(scale * 127);
     const step = 2 ** (Math.floor(Math.log2(Math.abs(product) || 1)) - 23);
-    let [best, least] = [product, Number.POSITIVE_INFINITY];
-    for (const candidate of [product, product - step, product + step]) {
-      const gap = Math.abs(Math.fround(Math.fround(candidate) / 127) - scale);
-      if (gap < least) [best, least] = [Math.fround(candidate), gap];
-    }
-    return best;
+    const candidates = [product, product - step, product + step].map(Math.fround);
+    const gap = (candidate: number) => Math.abs(Math.fround(candidate / 127) - scale);
+    candidates.sort((a, b) => gap(a) - gap(b) || trailingZeros(b) - trailingZeros(a));
+    return candidates[0]!;
   });
 
 /**

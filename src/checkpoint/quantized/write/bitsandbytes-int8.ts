@@ -8,11 +8,7 @@ import { expectScheme, filled, firstOf, info, moduleOf, notLinear, oneOf, type W
 
 function plan(name: string, shape: readonly number[]): TensorInfo[] {
   const stem = moduleOf(name);
-  return [
-    info(name, "I8", shape),
-    info(`${stem}.SCB`, "F32", [shape[0]!]),
-    info(`${stem}.weight_format`, "U8", []),
-  ];
+  return [info(name, "I8", shape), info(`${stem}.SCB`, "F32", [shape[0]!]), info(`${stem}.weight_format`, "U8", [])];
 }
 
 export const layout: WriteLayout = {

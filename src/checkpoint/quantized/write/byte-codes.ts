@@ -29,7 +29,8 @@ export function encodeBytes(
 ): EncodedTensor[] {
   expectScheme(name, matrix, scheme);
   const { rows, columns, codes, scales, zeros } = matrix;
-  const kept = <T extends Float32Array | Int8Array>(table: T) => (scheme.group === "tensor" ? table.subarray(0, 1) : table);
+  const kept = <T extends Float32Array | Int8Array>(table: T) =>
+    scheme.group === "tensor" ? table.subarray(0, 1) : table;
   const signed = (values: Uint8Array) => Int8Array.from(values, (value) => value - 128);
   return filled(planBytes(dtype, name, [rows, columns], scheme), [
     dtype === "I8" ? signed(codes) : codes,

@@ -29,9 +29,7 @@ function weightsOf(scheme: MatrixScheme, { type, strategy = "group" }: Compresse
 }
 
 const activationsOf = ({ type, activations }: CompressedForm): JsonObject | null =>
-  activations === undefined
-    ? null
-    : { num_bits: 8, type, strategy: "token", symmetric: true, dynamic: true };
+  activations === undefined ? null : { num_bits: 8, type, strategy: "token", symmetric: true, dynamic: true };
 
 /** One group of the config per scheme; the only one is for all linear layers that are not ignored. */
 export function compressedConfig(

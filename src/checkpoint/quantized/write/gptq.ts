@@ -50,10 +50,17 @@ function dynamicOf(others: readonly [MatrixScheme, string[]][], ignored: readonl
   const own = others.flatMap(([scheme, modules]) =>
     modules.map((module): [string, JsonObject] => [
       `+:^${escaped(module)}$`,
-      { bits: scheme.bits, group_size: groupSize(scheme), sym: scheme.points === "middle", desc_act: scheme.reordered === true },
+      {
+        bits: scheme.bits,
+        group_size: groupSize(scheme),
+        sym: scheme.points === "middle",
+        desc_act: scheme.reordered === true,
+      },
     ]),
   );
-  const none = ignored.filter((name) => !name.includes("lm_head")).map((name): [string, JsonObject] => [`-:^${escaped(moduleOf(name))}$`, {}]);
+  const none = ignored
+    .filter((name) => !name.includes("lm_head"))
+    .map((name): [string, JsonObject] => [`-:^${escaped(moduleOf(name))}$`, {}]);
   return Object.fromEntries([...own, ...none]);
 }
 

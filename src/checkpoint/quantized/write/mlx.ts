@@ -8,10 +8,11 @@
 import type { TensorInfo } from "../../checkpoint.ts";
 import { encodeFloats } from "../../decode.ts";
 import { put, wordsOf } from "../bits.ts";
+import type { QuantizedMatrix } from "../matrix.ts";
 import {
   bySchemes,
-  expectScheme,
   type EncodedTensor,
+  expectScheme,
   filled,
   firstOf,
   groupCount,
@@ -21,8 +22,7 @@ import {
   oneOf,
   type WriteLayout,
 } from "./contract.ts";
-import { floatScales } from "./float-scales.ts";
-import type { QuantizedMatrix } from "../matrix.ts";
+import { floatScales, isFloatScale } from "./float-scales.ts";
 
 const WIDTHS = [2, 3, 4, 5, 6, 8];
 const GROUPS = [32, 64, 128];
@@ -60,7 +60,7 @@ export function encodeStack(
 export const layout: WriteLayout = {
   name: "mlx",
   about: "MLX affine, integers of 2, 3, 4, 5, 6 or 8 bits with offsets",
-  scales: ["BF16", "F16"],
+  scales: ["BF16", "F16", "F32"],
   mixes: true,
 
   fits(name, shape, { grid, bits, points, group, reordered, scale }) {
@@ -74,7 +74,7 @@ export const layout: WriteLayout = {
       points !== "offsets" && "it has offsets, no zero points",
       reordered && "it keeps columns in their order",
       typeof group === "number" && columns % group !== 0 && `its ${columns} columns are no whole groups of ${group}`,
-      oneOf("scales", scale, ["BF16", "F16"]),
+      !isFloatScale(scale) && `its scales are floats, not ${scale}`,
     );
   },
 

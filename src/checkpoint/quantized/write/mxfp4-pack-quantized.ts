@@ -11,10 +11,7 @@ const BIAS = 127;
 
 const plan: WriteLayout["plan"] = (name, shape) => {
   const [rows, columns] = [shape[0]!, shape[1]!];
-  return [
-    info(`${name}_packed`, "U8", [rows, columns / 2]),
-    info(`${name}_scale`, "U8", [rows, columns / GROUP]),
-  ];
+  return [info(`${name}_packed`, "U8", [rows, columns / 2]), info(`${name}_scale`, "U8", [rows, columns / GROUP])];
 };
 
 export const layout: WriteLayout = {
