@@ -18,7 +18,9 @@ const SUFFIX = "_packed";
 const GROUP = 32;
 const BIAS = 127;
 
-/** Scales of the exponents [first, first + count), in f64: 2^127 times 6 is more than f32 holds, and times 0.5 is not. */
+/**
+ * Scales of the exponents [first, first + count), in f64: 2^127 times 6 is more than f32 holds, and times 0.5 is not.
+ */
 async function powers(stored: Stored, scale: TensorEntry, first: number, count: number): Promise<Float64Array> {
   const exponents = await readBytes(scale, first, count);
   if (exponents.includes(255)) {

@@ -43,7 +43,8 @@ function trailingZeros(value: number): number {
 
 /**
  * The numbers that bitsandbytes stores, for scales that are 1/127 of them: the largest magnitudes of rows. Division
- * rounds, so that several may have one scale, or none: the nearest, and of those the roundest, as weights of 16 bits are.
+ * rounds, so that several may have one scale, or none: the nearest, and of those the roundest, as weights of 16 bits
+ * are.
  */
 export const timesLargest = (scales: Float32Array): Float32Array =>
   scales.map((scale) => {

@@ -1,6 +1,6 @@
 /**
- * Layouts that are written: the decoders read back codes, scales and values bit for bit, on odd shapes, and files of the
- * tools themselves come out as they went in.
+ * Layouts that are written: the decoders read back codes, scales and values bit for bit, on odd shapes, and files of
+ * the tools themselves come out as they went in.
  */
 import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";

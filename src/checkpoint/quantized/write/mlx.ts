@@ -1,6 +1,7 @@
 /**
- * MLX affine, as mlx.core.quantize packs it and mlx_lm reads it: integers of 2, 3, 4, 5, 6 or 8 bits in groups of 32, 64
- * or 128 columns, a scale and an offset each. Stacks of matrices are held as one. ../mlx.ts says how the tensors lie.
+ * MLX affine, as mlx.core.quantize packs it and mlx_lm reads it: integers of 2, 3, 4, 5, 6 or 8 bits in groups of 32,
+ * 64 or 128 columns, a scale and an offset each. Stacks of matrices are held as one. ../mlx.ts says how the tensors
+ * lie.
  *
  * mlx_lm quantizes what has scales beside it: layers that stay as they are need no word in the config, those of another
  * width have theirs by path.
