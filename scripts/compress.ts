@@ -5,8 +5,10 @@
  *   bun run compress model/ --prune wanda --sparsity 0.5 --calibration rows.jsonl -o sparse/
  *   bun run compress model/ --quant gptq --bits 4 --calibration rows.jsonl -o small/
  */
+import { command } from "../src/cli/commands.ts";
 import { script } from "../src/cli/script.ts";
 import { COMPRESS } from "../src/compress/options.ts";
+import { WIDTH } from "../src/compress/width/options.ts";
 
 await script({
   name: "compress",
@@ -19,7 +21,21 @@ await script({
   output: "checkpoint",
   options: COMPRESS,
   essentials: ["prune", "sparsity", "pattern", "quant", "bits", "group", "only", "ignore", "calibration", "out_dtype"],
-  commands: {},
+  commands: {
+    width: command({
+      about: "Take heads and hidden units out of every block.",
+      args: "[model]",
+      examples: [
+        "bun run compress width model/ --heads 0.5 --neurons 0.5 -o narrow/",
+        "bun run compress width model/ --neurons 0.5 --by taylor --calibration rows.jsonl -o narrower/",
+      ],
+      output: "checkpoint",
+      options: WIDTH,
+      notes: `Every block keeps as many, as config.json has one number for all; gpt2 and vit list heads that are gone as pruned_heads. What is left
+computes what the whole model does with all else silent; train or distill it to win back what that costs.`,
+      run: async (context) => (await import("../src/compress/commands/width.ts")).width(context),
+    }),
+  },
   notes: `Linear layers of blocks are changed; embeddings, norms, heads and routers stay. With --calibration every block is measured behind those
 that are changed already, a block in memory at a time, and the error of each layer is that of what it gives.`,
   run: async (context) => (await import("../src/compress/command.ts")).compress(context),
