@@ -28,8 +28,11 @@ const QUERY_OR_KEY = /(?:^|[._])(?:q|k|query|key|qkv|query_key_value|c_attn|Wqkv
 /** Factors of inputs of these magnitudes; around 1. */
 function factorsOf(magnitudes: Float32Array, ratio: number): Float32Array {
   const raised = magnitudes.map((x) => Math.max(x ** ratio, SMALLEST));
-  const ends = raised.reduce(([low, high], x) => [Math.min(low, x), Math.max(high, x)], [Infinity, 0]);
-  const middle = Math.sqrt(ends[0]! * ends[1]!);
+  const [low, high] = raised.reduce<readonly [number, number]>(
+    ([low, high], x) => [Math.min(low, x), Math.max(high, x)],
+    [Number.POSITIVE_INFINITY, 0],
+  );
+  const middle = Math.sqrt(low * high);
   return raised.map((x) => x / middle);
 }
 
