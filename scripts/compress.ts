@@ -15,8 +15,7 @@ await script({
   about: "Make a checkpoint smaller: set weights to zero, round them to few bits.",
   args: "[model]",
   examples: [
-    "bun run compress model/ --prune magnitude --sparsity 0.5 -o sparse/",
-    "bun run compress model/ --quant rtn --bits 4 -o small/",
+    "bun run compress model/ --quant rtn --bits 4 --group 64 -o small/",
   ],
   output: "checkpoint",
   options: COMPRESS,

@@ -162,11 +162,11 @@ describe("the command", () => {
     expect((await runScript("train", init.split(" "), folder)).code).toBe(0);
     for (const by of ["magnitude", "activation", "taylor"]) {
       const rows = by === "magnitude" ? "" : " --calibration rows.jsonl";
-      const { code, stderr, stdout } = await run(
+      const { code, err, text } = await run(
         `width base --heads 0.5 --neurons 0.25 --by ${by}${rows} --json -o ${by}`,
       );
-      expect({ code, stderr: code === 0 ? "" : stderr }).toEqual({ code: 0, stderr: "" });
-      const { bytes, kept } = JSON.parse(stdout);
+      expect({ code, err: code === 0 ? "" : err }).toEqual({ code: 0, err: "" });
+      const { bytes, kept } = JSON.parse(text);
       expect(bytes.after).toBeLessThan(0.8 * bytes.before);
       expect(kept.map(({ units }: { units: number[] }) => units.length)).toEqual([1, 1, 10, 10]);
       const config = JSON.parse(readFileSync(join(folder, by, "config.json"), "utf8"));
@@ -177,7 +177,7 @@ describe("the command", () => {
   });
 
   test("what cannot be done is refused before work", async () => {
-    const refused = async (line: string) => (await run(line)).stderr;
+    const refused = async (line: string) => (await run(line)).err;
     expect(await refused("width base -o none")).toContain("nothing is to go");
     expect(await refused("width base --heads 0.5 --by taylor -o none")).toContain("--by taylor looks at what units do");
     expect(await refused("width base --heads 0.5 --calibration rows.jsonl -o none")).toContain("looks at weights alone");
