@@ -19,8 +19,8 @@ import { headLoss } from "../../src/tensor/ops/head-loss.ts";
 import { Program, profileOf } from "../../src/tensor/program.ts";
 import { Recorder } from "../../src/tensor/recorder.ts";
 import { apart, logitsOf, named, network } from "../merge/structure/networks.ts";
-import { entryOf } from "../support/entry.ts";
 import { runScript } from "../support/command.ts";
+import { entryOf } from "../support/entry.ts";
 import { sharedGpu } from "../support/gpu.ts";
 import { normals } from "../support/random.ts";
 import { TINY_EXAMPLES, TINY_TEXT } from "../support/tiny-models.ts";
@@ -99,14 +99,21 @@ test("taylor is how the loss of a row changes with a gate on the unit, by differ
 
 test("activation is a unit's root mean square times the norm of what reads it", async () => {
   const checkpoint = await network(gpu, { ...MLP, hidden_sizes: [4] }, 3, "mlp");
-  const [w, b, v] = ["layers.0.weight", "layers.0.bias", "classifier.weight"].map((name) => checkpoint.tensors.get(name)!);
+  const [w, b, v] = ["layers.0.weight", "layers.0.bias", "classifier.weight"].map(
+    (name) => checkpoint.tensors.get(name)!,
+  );
   const floats = async (entry: typeof w) => {
     const bytes = new Uint8Array(entry!.bytes);
     await entry!.read(bytes, 0);
     return new Float32Array(bytes.buffer);
   };
   const [weight, bias, reads] = await Promise.all([floats(w), floats(b), floats(v)]);
-  const relu = { ...checkpoint, files: new Map([["config.json", new TextEncoder().encode(JSON.stringify({ ...MLP, hidden_sizes: [4], hidden_act: "relu" }))]]) };
+  const relu = {
+    ...checkpoint,
+    files: new Map([
+      ["config.json", new TextEncoder().encode(JSON.stringify({ ...MLP, hidden_sizes: [4], hidden_act: "relu" }))],
+    ]),
+  };
   const model = await Model.load(gpu, relu, { dtype: "f32", freeze: () => true });
   const anatomy = anatomyOf(shapedModel(model, "mlp"));
   const batches = [example(1), example(2)];
@@ -114,7 +121,12 @@ test("activation is a unit's root mean square times the norm of what reads it", 
   const wanted = Array.from({ length: 4 }, (_, unit) => {
     const squares = [1, 2].map((seed) => {
       const x = normals(seed, 7);
-      return Math.max(0, x.reduce((a, value, i) => a + value * weight![unit * 7 + i]!, bias![unit]!)) ** 2;
+      return (
+        Math.max(
+          0,
+          x.reduce((a, value, i) => a + value * weight![unit * 7 + i]!, bias![unit]!),
+        ) ** 2
+      );
     });
     const norm = Math.hypot(...[0, 1, 2].map((row) => reads![row * 4 + unit]!));
     return Math.sqrt((squares[0]! + squares[1]!) / 2) * norm;
@@ -162,15 +174,18 @@ describe("the command", () => {
     expect((await runScript("train", init.split(" "), folder)).code).toBe(0);
     for (const by of ["magnitude", "activation", "taylor"]) {
       const rows = by === "magnitude" ? "" : " --calibration rows.jsonl";
-      const { code, err, text } = await run(
-        `width base --heads 0.5 --neurons 0.25 --by ${by}${rows} --json -o ${by}`,
-      );
+      const { code, err, text } = await run(`width base --heads 0.5 --neurons 0.25 --by ${by}${rows} --json -o ${by}`);
       expect({ code, err: code === 0 ? "" : err }).toEqual({ code: 0, err: "" });
       const { bytes, kept } = JSON.parse(text);
       expect(bytes.after).toBeLessThan(0.8 * bytes.before);
       expect(kept.map(({ units }: { units: number[] }) => units.length)).toEqual([1, 1, 10, 10]);
       const config = JSON.parse(readFileSync(join(folder, by, "config.json"), "utf8"));
-      expect(config).toMatchObject({ num_attention_heads: 2, num_key_value_heads: 1, head_dim: 8, intermediate_size: 10 });
+      expect(config).toMatchObject({
+        num_attention_heads: 2,
+        num_key_value_heads: 1,
+        head_dim: 8,
+        intermediate_size: 10,
+      });
     }
     const measuring = await runScript("evaluate", "taylor --data rows.jsonl --json".split(" "), folder);
     expect(measuring.code).toBe(0);
@@ -180,6 +195,8 @@ describe("the command", () => {
     const refused = async (line: string) => (await run(line)).err;
     expect(await refused("width base -o none")).toContain("nothing is to go");
     expect(await refused("width base --heads 0.5 --by taylor -o none")).toContain("--by taylor looks at what units do");
-    expect(await refused("width base --heads 0.5 --calibration rows.jsonl -o none")).toContain("looks at weights alone");
+    expect(await refused("width base --heads 0.5 --calibration rows.jsonl -o none")).toContain(
+      "looks at weights alone",
+    );
   });
 });

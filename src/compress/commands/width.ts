@@ -1,4 +1,6 @@
-/** `compress width`: fewer heads and hidden units in every block, chosen by their weights or by what they do on rows. */
+/**
+ * `compress width`: fewer heads and hidden units in every block, chosen by their weights or by what they do on rows.
+ */
 import { lineageOf } from "../../checkpoint/lineage/input.ts";
 import { isStream } from "../../checkpoint/stream/stream.ts";
 import type { Context, Outcome } from "../../cli/context.ts";
@@ -128,7 +130,10 @@ function renamed(
 }
 
 /** `heads 4 -> 2, hidden units 40 -> 20`; of a perceptron the sum over its layers. */
-function summary(spaces: readonly WidthSpace[], shares: Readonly<Record<WidthSpace["kind"], number | undefined>>): string {
+function summary(
+  spaces: readonly WidthSpace[],
+  shares: Readonly<Record<WidthSpace["kind"], number | undefined>>,
+): string {
   const of = (kind: WidthSpace["kind"], word: string) => {
     const own = spaces.filter((space) => space.kind === kind);
     if (own.length === 0) return [];

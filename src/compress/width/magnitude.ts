@@ -17,8 +17,7 @@ function unitsOf(axis: Axis, scored: ReadonlyMap<string, Float64Array>, { spaces
     const id = [space, shared].find((one) => one !== undefined && scored.has(one));
     const sums = id === undefined ? undefined : scored.get(id);
     const group = sums ? units / (spaces.get(id ?? "")?.units ?? units) : 1;
-    for (let i = 0; i < units * size; i++)
-      found.push(sums && { sums, unit: Math.floor(Math.floor(i / size) / group) });
+    for (let i = 0; i < units * size; i++) found.push(sums && { sums, unit: Math.floor(Math.floor(i / size) / group) });
   }
   return found.some((one) => one) ? found : undefined;
 }
