@@ -7,6 +7,7 @@
  */
 import { command } from "../src/cli/commands.ts";
 import { script } from "../src/cli/script.ts";
+import { EXTRACT } from "../src/compress/extract-options.ts";
 import { COMPRESS } from "../src/compress/options.ts";
 import { WIDTH } from "../src/compress/width/options.ts";
 
@@ -19,6 +20,15 @@ await script({
   options: COMPRESS,
   essentials: ["prune", "sparsity", "pattern", "quant", "bits", "group", "only", "ignore", "calibration", "out_dtype"],
   commands: {
+    extract: command({
+      about: "Cut a smaller model out of one that was trained for it.",
+      args: "[model]",
+      examples: ["bun run compress extract model/ --width 0.5 --depth 1 -o half/"],
+      output: "checkpoint",
+      options: EXTRACT,
+      notes: `The first heads, hidden units and blocks stay: those of the smaller models that train --supernet trains inside of a model.`,
+      run: async (context) => (await import("../src/compress/commands/extract.ts")).extract(context),
+    }),
     width: command({
       about: "Take heads and hidden units out of every block.",
       args: "[model]",

@@ -13,6 +13,7 @@ import { CREDIT } from "./credit.ts";
 import { CERTIFIED } from "./losses/certified-options.ts";
 import { PROBING } from "./probing.ts";
 import { SCHEDULE_SEARCH } from "./schedules/schedule-search.ts";
+import { SUPERNET } from "./widths/options.ts";
 
 export const TRAIN = {
   ...RUN,
@@ -174,4 +175,5 @@ export const TRAIN = {
     value: "RHO",
   },
   ...CERTIFIED,
+  ...SUPERNET,
 } as const satisfies Options;

@@ -22,7 +22,7 @@ import { magnitudes } from "../width/magnitude.ts";
 import { measured } from "../width/measured.ts";
 import type { WIDTH } from "../width/options.ts";
 import { readingsOf } from "../width/reads.ts";
-import { bytesOf, writeCheckpoint } from "../write-checkpoint.ts";
+import { bytesOf, writeCheckpoint } from "./write-checkpoint.ts";
 
 type WidthContext = Context<typeof WIDTH>;
 type Opened = DescribedModel & Pick<Awaited<ReturnType<typeof openModel>>, "checkpoint">;

@@ -1,10 +1,10 @@
 /** Writes a checkpoint whose tensors are parts of another's, a piece at a time. */
-import type { Checkpoint, LineageEntry } from "../checkpoint/checkpoint.ts";
-import type { OutputPlan } from "../checkpoint/write/shards.ts";
-import { createWriter } from "../checkpoint/write/write.ts";
-import type { WriteOptions } from "../checkpoint/write/writer.ts";
-import type { Context } from "../cli/context.ts";
-import type { WRITTEN } from "./options.ts";
+import type { Checkpoint, LineageEntry } from "../../checkpoint/checkpoint.ts";
+import type { OutputPlan } from "../../checkpoint/write/shards.ts";
+import { createWriter } from "../../checkpoint/write/write.ts";
+import type { WriteOptions } from "../../checkpoint/write/writer.ts";
+import type { Context } from "../../cli/context.ts";
+import type { WRITTEN } from "../options.ts";
 
 /** Bytes that are read at a time. */
 const PIECE = 16 << 20;
