@@ -10,7 +10,11 @@ export function firstUnits(anatomy: Anatomy, share: number, depth?: number): Kep
   const units = new Map<string, Int32Array>();
   for (const { id, units: count } of widthSpaces(anatomy)) {
     const own = firstCount(count, share);
-    if (own < count) units.set(id, Int32Array.from({ length: own }, (_, i) => i));
+    if (own < count)
+      units.set(
+        id,
+        Int32Array.from({ length: own }, (_, i) => i),
+      );
   }
   const layers = depth === undefined ? undefined : Array.from({ length: depth }, (_, i) => i);
   return { units: withReaders(units, anatomy), layers };

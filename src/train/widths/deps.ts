@@ -62,7 +62,8 @@ export async function smallerModels(
   const whole = shapedModel(model, ref);
   const { layers } = model.sizes;
   const odd = depths?.find((depth) => !(Number.isInteger(depth) && depth >= 1 && depth <= layers));
-  if (odd !== undefined) throw new UserError(`--depths ${odd}: ${ref} has ${layers} blocks`, `give numbers from 1 to ${layers}`);
+  if (odd !== undefined)
+    throw new UserError(`--depths ${odd}: ${ref} has ${layers} blocks`, `give numbers from 1 to ${layers}`);
   const anatomy = anatomyOf(whole);
   const found: NamedSubnet[] = [];
   const sorted = (values: readonly number[]) => [...new Set(values)].sort((a, b) => a - b);
@@ -78,10 +79,7 @@ export async function smallerModels(
   return found;
 }
 
-type Course = Pick<
-  Values<typeof TRAIN>,
-  "supernet_warmup" | "supernet_begin" | "supernet_weight" | "supernet_ramp"
->;
+type Course = Pick<Values<typeof TRAIN>, "supernet_warmup" | "supernet_begin" | "supernet_weight" | "supernet_ramp">;
 
 /** The weight of smaller models at a step, from 1; undefined while the whole model is trained alone. */
 export function weightAt(course: Course, step: number, steps: number): number | undefined {

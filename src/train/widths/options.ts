@@ -15,7 +15,12 @@ export const SUPERNET = {
     help: "shares of heads and hidden units that the smaller models have, the first ones; 1,0.75,0.5 when left out",
     value: "F,F",
   },
-  depths: { type: "number[]", with: DEPS, help: "numbers of blocks that they have, the first ones; all when left out", value: "N,N" },
+  depths: {
+    type: "number[]",
+    with: DEPS,
+    help: "numbers of blocks that they have, the first ones; all when left out",
+    value: "N,N",
+  },
   supernet_warmup: {
     type: "0 <= number <= 1",
     default: 0.5,

@@ -4,7 +4,9 @@ import type { Values } from "../../method/options.ts";
 import type { Model } from "../../model/model.ts";
 import type { TRAIN } from "../options.ts";
 
-/** Throws UserError for options, and models, that a training of smaller models inside of a model leaves no place for. */
+/**
+ * Throws UserError for options, and models, that a training of smaller models inside of a model leaves no place for.
+ */
 export function refuseBeside(flag: string, model: Model, options: Values<typeof TRAIN>): void {
   const other = [
     options.loss !== "ce" && `--loss ${options.loss}`,
@@ -26,7 +28,8 @@ export function refuseBeside(flag: string, model: Model, options: Values<typeof 
     options.dtype === "bf16" && "--dtype bf16",
   ].find((text) => text);
   if (other) throw new UserError(`${other} and ${flag} do not go together`, "leave one of them out");
-  if (model.adapter) throw new UserError(`${flag} trains the weights of a model, and an adapter is trained`, "leave the adapter out");
+  if (model.adapter)
+    throw new UserError(`${flag} trains the weights of a model, and an adapter is trained`, "leave the adapter out");
   if (model.task === "regressor" || model.task === "embedder")
     throw new UserError(`${flag} is for classifiers and language models, and this is a ${model.task}`, "leave it out");
 }

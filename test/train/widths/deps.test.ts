@@ -3,8 +3,8 @@ import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Model } from "../../../src/model/model.ts";
 import { open } from "../../../src/checkpoint/open.ts";
+import { Model } from "../../../src/model/model.ts";
 import { drawn, smallerModels, weightAt } from "../../../src/train/widths/deps.ts";
 import { apart, logitsOf } from "../../merge/structure/networks.ts";
 import { runScript } from "../../support/command.ts";
@@ -92,7 +92,8 @@ test("what is cut out gives the bits of the model inside", async () => {
 });
 
 test("models and options that it is not for are refused", async () => {
-  const refused = async (line: string) => (await runScript("train", `${BLOBS} ${line}`.replace("train ", "").split(" "), folder)).err;
+  const refused = async (line: string) =>
+    (await runScript("train", `${BLOBS} ${line}`.replace("train ", "").split(" "), folder)).err;
   expect(await refused("--supernet deps --depths 1 -o none")).toContain("no blocks on a residual stream");
   expect(await refused("--supernet deps --widths 1 -o none")).toContain("leave the whole model alone");
   expect(await refused("--supernet deps --widths 0.5,2 -o none")).toContain("expected shares above 0, up to 1");
