@@ -15,7 +15,8 @@
 // For column j with value w and last value q: e = (w - q) / U_jj, and column k > j loses e U_jk. Under `pattern`, all
 // but `keep` of every `of_inputs` columns become 0, those with the least |w| / U_jj when the first of them is reached,
 // and of equal ones the first. Under `coded`, q is the nearest value that a code stands for:
-// scale (code - zero), code scale + offset under `offsets`, and scale level under `levels`.
+// scale (code - zero), code scale + offset under `offsets`, and scale level under `levels`. Where a scale is 0, it is
+// the one that is nearest to 0.
 //
 // A lane to a row, whose values lie in workgroup memory: no barrier. Frantar et al., arXiv:2210.17323 and
 // arXiv:2301.00774. Checked against f64 in test/compress/sweep.test.ts.
@@ -102,14 +103,17 @@ fn sweep(
       let cell = row * params.groups + group_of[j];
       let scale = scales[cell];
       @if(levels) {
-        let level = nearest_level(wanted / scale);
+        let level = nearest_level(select(wanted / scale, 0.0, scale == 0.0));
         codes[own + j] = u32(level.y);
         q = scale * level.x;
       }
       @if(!levels) {
         let zero = zeros[cell];
-        @if(offsets) let code = clamp(round((wanted - zero) / scale), 0.0, f32(params.top));
-        @if(!offsets) let code = clamp(round(wanted / scale) + zero, 0.0, f32(params.top));
+        @if(offsets) let above = wanted - zero;
+        @if(!offsets) let above = wanted;
+        let steps = round(select(above / scale, 0.0, scale == 0.0));
+        @if(offsets) let code = clamp(steps, 0.0, f32(params.top));
+        @if(!offsets) let code = clamp(steps + zero, 0.0, f32(params.top));
         codes[own + j] = u32(code);
         @if(offsets) q = code * scale + zero;
         @if(!offsets) q = scale * (code - zero);

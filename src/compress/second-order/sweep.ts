@@ -33,7 +33,7 @@ export interface CodeTarget {
   readonly values: "integers" | "offsets" | readonly { readonly value: number; readonly code: number }[];
   /** The largest code of integers and offsets. */
   readonly top: number;
-  /** (rows, groups) f32, none of them 0 */
+  /** (rows, groups) f32 */
   readonly scales: GPUBuffer;
   /** (rows, groups) f32; not read where `values` are levels. */
   readonly zeros?: GPUBuffer;
