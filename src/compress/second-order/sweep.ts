@@ -1,6 +1,6 @@
 /**
- * The sweep of methods of second order: columns of a matrix take their last values from left to right, and each time the
- * columns after it make up for what is lost, by the inverse of the second moments of the inputs.
+ * The sweep of methods of second order: columns of a matrix take their last values from left to right, and each time
+ * the columns after it make up for what is lost, by the inverse of the second moments of the inputs.
  *
  *   e = (W_:j - q) / U_jj      W_:k -= e U_jk for k > j      U^T U = H^-1
  *
@@ -65,8 +65,8 @@ export interface Sweep {
   /** Columns of a block, at most MOST_BLOCK, which is taken when left out. */
   readonly block?: number;
   /**
-   * Called before columns from `from` to `to` take their values. W then is what columns before `from` have left of it, in
-   * all columns of the block; the columns after the block know the errors of the blocks before this one only. It may
+   * Called before columns from `from` to `to` take their values. W then is what columns before `from` have left of it,
+   * in all columns of the block; the columns after the block know the errors of the blocks before this one only. It may
    * record work on the GPU: marks of these columns, or scales of groups that begin here.
    */
   before?(from: number, to: number): Promise<void>;

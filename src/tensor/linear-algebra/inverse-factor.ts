@@ -1,6 +1,6 @@
 /**
- * The upper triangle U with U^T U = H^-1 of a symmetric positive H, on the GPU: what methods of second order read of the
- * inverse of the second moments of a layer's inputs.
+ * The upper triangle U with U^T U = H^-1 of a symmetric positive H, on the GPU: what methods of second order read of
+ * the inverse of the second moments of a layer's inputs.
  *
  * With P the reversal of rows, P (H + damping) P = M M^T gives U = P M^-1 P: one Cholesky factor and one inverse of a
  * triangle, in blocks of 64, with the rest in products. Golub and Van Loan, Matrix Computations, 4th ed., section 4.2.

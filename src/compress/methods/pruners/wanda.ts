@@ -1,7 +1,8 @@
 /**
  * Wanda: weights go by their magnitude times the norm of the input that they multiply, compared within each output.
  *
- * Sun et al., A Simple and Effective Pruning Approach for Large Language Models, 2023, https://arxiv.org/abs/2306.11695.
+ * Sun et al., A Simple and Effective Pruning Approach for Large Language Models, 2023,
+ * https://arxiv.org/abs/2306.11695.
  *
  *   score_ij = |W_ij| sqrt(H_jj)
  *
