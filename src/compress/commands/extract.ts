@@ -12,6 +12,7 @@ import { type Slice, sliceOf } from "../../model/structure/slice.ts";
 import { slicedCheckpoint } from "../../model/structure/sliced-checkpoint.ts";
 import { humanBytes } from "../../text/format.ts";
 import type { EXTRACT } from "../extract-options.ts";
+import { preferred } from "./prefer.ts";
 import { bytesOf, writeCheckpoint } from "./write-checkpoint.ts";
 
 type ExtractContext = Context<typeof EXTRACT>;
@@ -38,9 +39,14 @@ export async function extract(context: ExtractContext): Promise<Outcome> {
     throw new UserError("extract reads tensors out of their order, and stdin is a stream", "save it to a file first");
   const [model] = nameModels(new Map([[ref, checkpoint]]), ref, []).values();
   if (!model) throw new RangeError(`${ref} was not opened`);
-  const made = await slicedCheckpoint(model, firstOf(model, options));
+  const chosen = options.prefer ? await preferred(context, model, checkpoint) : undefined;
+  const made = await slicedCheckpoint(model, chosen?.slice ?? firstOf(model, options));
   const [before, after] = [bytesOf(checkpoint), bytesOf(made)];
-  context.json({ bytes: { before, after }, tensors: made.tensors.size });
+  const found = chosen && {
+    widths: { trunk: chosen.widths.trunk, decoders: chosen.widths.decoders },
+    ...{ operations: chosen.operations, accuracies: chosen.accuracies, tried: chosen.tried },
+  };
+  context.json({ bytes: { before, after }, tensors: made.tensors.size, ...found });
   if (context.dryRun) {
     if (!options.json) context.print(`${humanBytes(before)} -> ${humanBytes(after)}`);
     return {};
@@ -52,5 +58,8 @@ export async function extract(context: ExtractContext): Promise<Outcome> {
     ...(options.gguf_type ? { ggufType: options.gguf_type } : {}),
     ...(options.gguf_imatrix ? { ggufImatrix: options.gguf_imatrix } : {}),
   });
-  return { output: `${out === "-" ? "stdout" : out} (${humanBytes(after)})`, told: `${humanBytes(before)} before` };
+  const told = chosen
+    ? `trunk ${chosen.widths.trunk}, decoders ${chosen.widths.decoders.join(" ")}, ${chosen.operations} operations a row`
+    : `${humanBytes(before)} before`;
+  return { output: `${out === "-" ? "stdout" : out} (${humanBytes(after)})`, told };
 }

@@ -128,7 +128,7 @@ export interface DepsOptions {
 
 /** Cross-entropy of the whole model, and what smaller ones learn from it. */
 export function depsObjective(model: Model, { smaller, course, nets, steps, seed }: DepsOptions): Objective<Batch> {
-  const whole = crossEntropyObjective(model, { balance: true });
+  const whole = crossEntropyObjective(model);
   const byName = new Map(smaller.map((one) => [one.name, one]));
   let [weight, parts]: [number, readonly string[]] = [0, [WHOLE]];
   return {
