@@ -63,6 +63,7 @@ export async function openRun<B, D extends TrainingData<B>>(
     role: technique.role,
     embeds: technique.embeds,
     balances: technique.balances,
+    experts: technique.experts,
     changed: technique.changed,
     init: options.init,
     adapterType: context.picks.adapter[0],

@@ -21,6 +21,7 @@ import { Model, type ModelOptions } from "../../model/model.ts";
 import { textPart } from "../../model/multimodal.ts";
 import { withNewHead } from "../../model/new-head.ts";
 import { withConfig } from "../../model/with-config.ts";
+import type { PageStoreOptions } from "../../tensor/paging/page-kind.ts";
 import { quote } from "../../text/quote.ts";
 import { type AdapterOptions, adapterChoice, adapterFlag, refuseTwoAdapters, trainsAdapter } from "./adapter-choice.ts";
 import type { MeasureInputs } from "./adapter-inputs.ts";
@@ -49,6 +50,8 @@ export interface StartOptions extends AdapterOptions {
   /** The config of the model that is trained, made of that which is named. */
   readonly changed?: ConfigChange | undefined;
   readonly warn: (message: string) => void;
+  /** Where its experts are, where not all in memory. */
+  readonly experts?: PageStoreOptions | undefined;
   /** Whether the script adds the load-balancing loss of mixtures of experts. */
   readonly balances?: boolean | undefined;
   /** Folder of a saved state, whose weights take the place of the model's or the adapter's. */
@@ -312,7 +315,7 @@ export const matcher = (patterns: readonly string[]) => {
 };
 
 async function modelOptions(options: StartOptions, from: Checkpoint | undefined, base: string): Promise<ModelOptions> {
-  const { freeze = [], train_only = [], dtype, embeds, warn } = options;
+  const { freeze = [], train_only = [], dtype, embeds, experts, warn } = options;
   if (trainsAdapter(options) && (freeze.length > 0 || train_only.length > 0))
     throw new UserError(
       "--freeze and --train-only have no effect on an adapter",
@@ -324,7 +327,7 @@ async function modelOptions(options: StartOptions, from: Checkpoint | undefined,
   const adapter = fresh && from ? await fromFile(fresh, from) : fresh;
   return {
     ...(dtype ? { dtype } : {}),
-    embeds,
+    ...{ embeds, experts },
     ...(adapter ? { adapter } : { freeze: (name) => frozen(name) || !trained(name) }),
     warn,
   };
