@@ -15,6 +15,7 @@ import type { KeysValues, LiveAdapter, Pass } from "./adapters/live-adapter.ts";
 import { hearChoice, hearLosses, type OwnLoss } from "./adapters/told.ts";
 import { behind } from "./ahead.ts";
 import type { AttendOptions, EmbedOptions, Inputs, Net, NormStatistics } from "./architecture.ts";
+import { activeOf, hearRoutes, type Routed } from "./routing.ts";
 
 export interface NetworkOptions {
   readonly parameters: ReadonlyMap<string, Parameter>;
@@ -29,6 +30,10 @@ export interface NetworkOptions {
   readonly increments?: boolean;
   /** Gives the tensor that takes the place of a noted one. */
   readonly replace?: ((name: string, x: Tensor) => Tensor) | undefined;
+  /** Gives what a linear layer reads in the place of (N, in): masked units, gates. */
+  readonly reads?: ((module: string, x: Tensor) => Tensor) | undefined;
+  /** Tensors in the place of weights, by name: parts of weights of a larger model. */
+  readonly weights?: ReadonlyMap<string, Tensor> | undefined;
   /** What every layer's attention sees before a sequence's own keys and values. */
   readonly before?: readonly KeysValues[] | undefined;
   /** Rows that stand for those of the embedding of tokens. */
@@ -47,12 +52,6 @@ export interface Attended {
   readonly q: Tensor;
   readonly k: Tensor;
   readonly options: AttentionOptions;
-}
-
-/** A layer's router logits (N, E), and how many experts each token takes. */
-export interface Routed {
-  readonly logits: Tensor;
-  readonly k: number;
 }
 
 export class Network implements Net {
@@ -86,6 +85,9 @@ export class Network implements Net {
   run(forward: () => Tensor): Tensor {
     this.#given.adapter?.begin?.(this.#pass);
     const hidden = forward();
+    const { inputs, keep } = this.#given;
+    // What an adapter puts before sequences is no token of the batch.
+    if (!keep) hearRoutes(this.rec, { routed: this.routes, rows: inputs.batch, shares: inputs.tokenShares });
     hearLosses(this.rec, this.#losses);
     return hidden;
   }
@@ -95,14 +97,17 @@ export class Network implements Net {
   }
 
   weight(name: string): Tensor {
+    const other = this.#given.weights?.get(name);
+    if (other) return other;
     const parameter = this.#given.adapter?.whole.get(name) ?? this.#given.parameters.get(name);
     if (!parameter) throw new Error(`the architecture declares no ${name}`);
     return this.rec.parameter(parameter);
   }
 
-  linear(x: Tensor, module: string, { add: residual }: { readonly add?: Tensor } = {}): Tensor {
+  linear(given: Tensor, module: string, { add: residual }: { readonly add?: Tensor } = {}): Tensor {
     const { rec } = this;
-    const { parameters, adapter, observe } = this.#given;
+    const { parameters, adapter, observe, reads } = this.#given;
+    const x = reads?.(module, given) ?? given;
     observe?.(module, x);
     const weight = this.weight(`${module}.weight`);
     const bias = parameters.has(`${module}.bias`) ? this.weight(`${module}.bias`) : undefined;
@@ -195,9 +200,17 @@ export class Network implements Net {
     return attention(this.rec, q, k, v, options);
   }
 
-  routed(layer: number, logits: Tensor, k: number): void {
-    this.routes.set(layer, { logits, k });
-    this.#handed.push(logits);
+  routed(layer: number, routed: Routed): void {
+    this.routes.set(layer, routed);
+    this.#handed.push(routed.logits);
+  }
+
+  active(layer: number, k: number): number {
+    const told = activeOf(this.rec);
+    if (!told) return k;
+    const { adapter, parameters } = this.#given;
+    const isTrained = adapter !== undefined || [...parameters.values()].some(({ trainable }) => trainable);
+    return isTrained ? told(layer, k) : k;
   }
 
   note(name: string, x: Tensor): Tensor {

@@ -104,8 +104,6 @@ export interface Technique<B, D extends TrainingData<B> = TrainingData<B>> {
   readonly method?: string;
   /** What the model is called among its inputs; "model" when left out. */
   readonly role?: string;
-  /** Whether its objective has the load-balancing loss of mixtures of experts. */
-  readonly balances?: boolean;
   /** Whether it learns numbers that rows say, where the model predicts such; such models are refused elsewhere. */
   readonly regresses?: boolean;
   /** Where its experts are, where not all in memory. */
