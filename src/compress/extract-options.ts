@@ -28,7 +28,12 @@ export const EXTRACT = {
     help: "shares of units that trunk and decoders may have; 1,0.75,0.5 when left out",
     value: "F,F",
   },
-  data: { type: "string[]", needs: "prefer", help: "rows on which settings are compared, a group for each task", value: "NAME=FILE" },
+  data: {
+    type: "string[]",
+    needs: "prefer",
+    help: "rows on which settings are compared, a group for each task",
+    value: "NAME=FILE",
+  },
   batch_size: CALIBRATION.batch_size,
   ...READING,
   shards: WRITTEN.shards,

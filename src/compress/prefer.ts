@@ -4,9 +4,9 @@
  *   decoder of task t   the largest width of the grid that is no more than s p_t / max p, the least where there is none
  *   trunk               the widest that fits the budget beside them
  *
- * with s = 1, or the largest of the grid with which the narrowest trunk fits. Settings a step of the grid away are tried
- * on rows, too, and the one of the best sum over tasks of p_t times its accuracy is taken. Aich et al., ICCV 2023,
- * https://arxiv.org/abs/2308.11744
+ * with s = 1, or the largest of the grid with which the narrowest trunk fits. Settings a step of the grid away are
+ * tried on rows, too, and the one of the best sum over tasks of p_t times its accuracy is taken. Aich et al., ICCV
+ * 2023, https://arxiv.org/abs/2308.11744
  */
 import type { TaskWidths } from "../model/structure/task-widths.ts";
 

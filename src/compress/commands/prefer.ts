@@ -57,7 +57,12 @@ export function preferences(options: readonly string[], groups: readonly string[
 }
 
 /** Accuracy of each task with these widths. */
-async function accuraciesOf(model: Model, ref: string, widths: TaskWidths, batches: readonly Batch[]): Promise<number[]> {
+async function accuraciesOf(
+  model: Model,
+  ref: string,
+  widths: TaskWidths,
+  batches: readonly Batch[],
+): Promise<number[]> {
   const whole = shapedModel(model, ref);
   const subnet = await Subnet.make(model, sliceOf(whole, { units: taskUnits(whole, widths) }), ref);
   const programs = new Programs(model.gpu);
@@ -86,7 +91,11 @@ async function accuraciesOf(model: Model, ref: string, widths: TaskWidths, batch
 }
 
 /** Throws UserError for another model, and for a budget that nothing fits. */
-export async function preferred(context: ExtractContext, model: NamedModel, checkpoint: Checkpoint): Promise<Preferred> {
+export async function preferred(
+  context: ExtractContext,
+  model: NamedModel,
+  checkpoint: Checkpoint,
+): Promise<Preferred> {
   const { options } = context;
   const { tasks } = trunkAndDecoders(model);
   if (options.width !== undefined || options.depth !== undefined)
@@ -112,8 +121,7 @@ export async function preferred(context: ExtractContext, model: NamedModel, chec
       "raise it, or give smaller --widths if the model was trained with them",
     );
   }
-  if (context.dryRun)
-    return { slice: sliced(begin), widths: begin, operations: cost(begin), accuracies: [], tried: 0 };
+  if (context.dryRun) return { slice: sliced(begin), widths: begin, operations: cost(begin), accuracies: [], tried: 0 };
   const opened = await openModel(checkpoint.ref, options, (text) => context.warn(text));
   const { batches } = await readBatches(groups, opened, options.batch_size);
   const gpu = await openGpu({ device: context.device, dry: false });

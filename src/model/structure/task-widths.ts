@@ -1,4 +1,6 @@
-/** Widths of a classifier of several tasks (mlp-tasks): of its trunk, and of the hidden layer before each task's head. */
+/**
+ * Widths of a classifier of several tasks (mlp-tasks): of its trunk, and of the hidden layer before each task's head.
+ */
 import { UserError } from "../../errors.ts";
 import { configValue } from "../names.ts";
 import { anatomyOf, type ShapedModel } from "./anatomy.ts";
@@ -37,7 +39,11 @@ export function taskUnits(model: ShapedModel, { trunk: share, decoders: shares }
   const units = new Map<string, Int32Array>();
   const keep = ({ id, units: count }: WidthSpace, own: number) => {
     const left = firstCount(count, own);
-    if (left < count) units.set(id, Int32Array.from({ length: left }, (_, i) => i));
+    if (left < count)
+      units.set(
+        id,
+        Int32Array.from({ length: left }, (_, i) => i),
+      );
   };
   for (const space of trunk) keep(space, share);
   for (const [task, space] of decoders.entries()) keep(space, shares[task] ?? 1);
@@ -45,7 +51,9 @@ export function taskUnits(model: ShapedModel, { trunk: share, decoders: shares }
 }
 
 /** Operations of a row through the trunk and the decoders and heads of all tasks, two for each weight. */
-export function operationsOf(tensors: Iterable<readonly [name: string, { readonly shape: readonly number[] }]>): number {
+export function operationsOf(
+  tensors: Iterable<readonly [name: string, { readonly shape: readonly number[] }]>,
+): number {
   let sum = 0;
   for (const [, { shape }] of tensors) if (shape.length === 2) sum += 2 * shape.reduce((a, b) => a * b, 1);
   return sum;

@@ -16,9 +16,9 @@ import { meanWeights } from "../../data/targets.ts";
 import { UserError } from "../../errors.ts";
 import type { Values } from "../../method/options.ts";
 import type { Model, Recorded } from "../../model/model.ts";
-import { type TaskWidths, taskUnits, trunkAndDecoders } from "../../model/structure/task-widths.ts";
-import { Subnet, shapedModel } from "../../model/structure/subnet.ts";
 import { sliceOf } from "../../model/structure/slice.ts";
+import { Subnet, shapedModel } from "../../model/structure/subnet.ts";
+import { type TaskWidths, taskUnits, trunkAndDecoders } from "../../model/structure/task-widths.ts";
 import { fillInputs, fillTargets, recordInputs, recordTargets } from "../../run/batch-programs.ts";
 import { unitRows } from "../../run/training/contrastive.ts";
 import { crossEntropyObjective } from "../../run/training/cross-entropy.ts";
@@ -68,7 +68,11 @@ export function distance(rec: Recorder, own: Recorded["notes"], widest: Recorded
     const filled = n === width ? features : pick(rec, features, { columns });
     return mean(rec, rowDistance(rec, unitRows(rec, filled), stopGradient(rec, unitRows(rec, whole)), "mse"));
   });
-  return scale(rec, each.reduce((a, b) => add(rec, a, b)), 1 / stages.length);
+  return scale(
+    rec,
+    each.reduce((a, b) => add(rec, a, b)),
+    1 / stages.length,
+  );
 }
 
 interface CikdOptions {
@@ -106,7 +110,13 @@ export function cikdObjective(model: Model, { inside, invariance, seed }: CikdOp
       const apart = distance(rec, own.notes, model.record(rec, inputs).notes);
       const seeds = rec.input("invariance", [1]);
       if (part === NARROWEST) metrics.invariance = apart;
-      return { backward: [[losses, weights], [apart, seeds]], metrics };
+      return {
+        backward: [
+          [losses, weights],
+          [apart, seeds],
+        ],
+        metrics,
+      };
     },
 
     fill(program, batch, total, part) {

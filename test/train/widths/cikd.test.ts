@@ -42,7 +42,14 @@ describe("features that do not change with the width", () => {
         whole: { shape: [1, 3], data: Float32Array.from(whole) },
       },
       build: (rec, given) => ({
-        apart: distance(rec, new Map([["hidden.0", given.whole!], ["hidden.1", given.own!]]), new Map([["hidden.1", given.whole!]])),
+        apart: distance(
+          rec,
+          new Map([
+            ["hidden.0", given.whole!],
+            ["hidden.1", given.own!],
+          ]),
+          new Map([["hidden.1", given.whole!]]),
+        ),
       }),
     });
     expect(outputs.apart![0]).toBeCloseTo(apart, 5);
@@ -65,8 +72,14 @@ describe("settings", () => {
     const search = { grid, cost, budget: 90 };
     expect(preferredWidths({ ...search, preferred: [1, 0] })).toEqual({ trunk: 0.5, decoders: [1, 0.25] });
     expect(preferredWidths({ ...search, preferred: [0, 2] })).toEqual({ trunk: 0.5, decoders: [0.25, 1] });
-    expect(preferredWidths({ ...search, preferred: [0.7, 0.3], budget: 1000 })).toEqual({ trunk: 1, decoders: [1, 0.25] });
-    expect(preferredWidths({ ...search, preferred: [1, 1], budget: 46 })).toEqual({ trunk: 0.25, decoders: [0.5, 0.5] });
+    expect(preferredWidths({ ...search, preferred: [0.7, 0.3], budget: 1000 })).toEqual({
+      trunk: 1,
+      decoders: [1, 0.25],
+    });
+    expect(preferredWidths({ ...search, preferred: [1, 1], budget: 46 })).toEqual({
+      trunk: 0.25,
+      decoders: [0.5, 0.5],
+    });
     expect(preferredWidths({ ...search, preferred: [1, 1], budget: 34 })).toBeUndefined();
   });
 
@@ -86,7 +99,12 @@ describe("settings", () => {
   });
 
   test("operations of a row are two for each weight of a matrix", () => {
-    expect(operationsOf([["w", { shape: [3, 5] }], ["b", { shape: [3] }]])).toBe(30);
+    expect(
+      operationsOf([
+        ["w", { shape: [3, 5] }],
+        ["b", { shape: [3] }],
+      ]),
+    ).toBe(30);
   });
 });
 
@@ -103,7 +121,10 @@ describe("the scripts", () => {
   });
 
   test("a step tells its three losses, and how far features are apart", () => {
-    const steps = readFileSync(at("log.jsonl"), "utf8").trim().split("\n").map((line) => JSON.parse(line));
+    const steps = readFileSync(at("log.jsonl"), "utf8")
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line));
     const [first] = steps.filter(({ event }) => event === "step");
     for (const name of ["loss", "narrowest_loss", "setting_loss", "invariance"]) expect(first[name]).toBeGreaterThan(0);
   });
@@ -126,7 +147,9 @@ describe("the scripts", () => {
     expect(await refused("compress", `extract nested --prefer a=1 --budget 10 ${DATA} -o none`)).toContain(
       "the narrowest setting costs",
     );
-    expect(await refused("compress", "extract nested --prefer a=1 -o none")).toContain("--prefer compares settings on rows");
+    expect(await refused("compress", "extract nested --prefer a=1 -o none")).toContain(
+      "--prefer compares settings on rows",
+    );
     writeFileSync(at("plain.json"), JSON.stringify({ model_type: "mlp", input_size: 16, num_labels: 10 }));
     expect(await refused("train", "--init plain.json --data a.jsonl --steps 1 --supernet cikd -o none")).toContain(
       "for an mlp-tasks with a hidden layer before the head of each task",
