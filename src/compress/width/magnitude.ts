@@ -37,7 +37,7 @@ export async function magnitudes(
     if (entry.patch)
       throw new UserError(
         `an adapter changes ${name} of ${model.ref}, whose weights are to be compared`,
-        "write the model out first: merge base+adapter --method passthrough -o FOLDER",
+        "write the model out first: bun run merge base+adapter --method passthrough -o FOLDER",
       );
     const [rows, columns] = sidesOf(entry.shape);
     const many = Math.max(1, Math.floor(PIECE / columns));
