@@ -139,7 +139,9 @@ async function termsOf(work: Weighed, codes: Uint8Array, first: number, rows: nu
   };
 }
 
-/** x of A x = b for a symmetric matrix of n, with 1e-7 of its diagonal's size added; undefined where it has no factor. */
+/**
+ * x of A x = b for a symmetric matrix of n, with 1e-7 of its diagonal's size added; undefined where it has no factor.
+ */
 function solve(a: Float64Array, b: Float64Array, n: number): Float64Array | undefined {
   // Scaled to a diagonal of ones, since integers are larger than the 1 that offsets count with.
   const size = Float64Array.from({ length: n }, (_, i) => 1 / Math.sqrt(Math.max(a[i * n + i]!, 1e-30)));

@@ -9,8 +9,8 @@
 //   mean       (rows, columns)  f32  in and out
 //   square     (rows, columns)  f32  in and out
 //
-// With `first` 1 the difference begins, as what brings the weights between the ends, and the means with it. Guo et al. 2024,
-// arXiv:2404.12759. Checked against f64 in test/compress/boxed-weights.test.ts.
+// With `first` 1 the difference begins, as what brings the weights between the ends, and the means with it. Guo et al.
+// 2024, arXiv:2404.12759. Checked against f64 in test/compress/boxed-weights.test.ts.
 
 import package::lib::grid::{LANES, SPAN, span_of};
 

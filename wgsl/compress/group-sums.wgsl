@@ -5,8 +5,8 @@
 //   products (rows, width, parts)  f32  out: sum of a b, at place `at` of the parts
 //   sums     (rows, width, parts)  f32  out, @if sums: sum of b
 //
-// Groups are of columns that follow one another, the last may be shorter. One invocation a group. Checked against f64 in
-// test/compress/refit.test.ts.
+// Groups are of columns that follow one another, the last may be shorter. One invocation a group. Checked against f64
+// in test/compress/refit.test.ts.
 
 import package::lib::grid::{LANES, span_of};
 

@@ -92,9 +92,9 @@ export class ColumnSweep implements Disposable {
   }
 
   /**
-   * Codes (rows, columns) of a matrix of the layer's shape. `groupOf` is the group of every column in the sweep's order.
-   * `before` fits groups to the matrix as it is when a block of columns is reached. Where `keep` is 0 the value is the
-   * one nearest to 0.
+   * Codes (rows, columns) of a matrix of the layer's shape. `groupOf` is the group of every column in the sweep's
+   * order. `before` fits groups to the matrix as it is when a block of columns is reached. Where `keep` is 0 the value
+   * is the one nearest to 0.
    */
   async codes(
     weight: PooledBuffer,

@@ -5,10 +5,10 @@
  *
  *   min over q, s, z of (w - s q - z) H (w - s q - z)^T in every row
  *
- * It begins with GPTQ in the order of the inputs' sizes. Given s and z, weights that may lie anywhere between the ends of
- * their grid are fitted by projected Adam, and rounded by a sweep. Given integers, s and z are a least-squares fit. Every
- * row keeps the best that was found. Rates are shares of the weights' root mean square, 0.05 of which is the authors'
- * 1e-3 for weights of about 0.02; groups begin with the range that loses least (`--mse` of other methods).
+ * It begins with GPTQ in the order of the inputs' sizes. Given s and z, weights that may lie anywhere between the ends
+ * of their grid are fitted by projected Adam, and rounded by a sweep. Given integers, s and z are a least-squares fit.
+ * Every row keeps the best that was found. Rates are shares of the weights' root mean square, 0.05 of which is the
+ * authors' 1e-3 for weights of about 0.02; groups begin with the range that loses least (`--mse` of other methods).
  */
 import type { QuantizedMatrix } from "../../../checkpoint/quantized/matrix.ts";
 import { UserError } from "../../../errors.ts";
