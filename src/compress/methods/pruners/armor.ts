@@ -33,6 +33,7 @@ export const method = defineInputPruner({
   title: "ARMOR",
   about: "2:4 core between block-diagonal factors, multiplied out: no zeros are left in the file",
   cite: "arXiv:2510.05528",
+  dense: "the zeros are those of the core, between two factors that a file of plain tensors has no place for",
   options: {
     wrap: {
       type: "1 <= number.integer <= 128",
