@@ -102,5 +102,5 @@ async function stepOf(core: WrappedCore, adam: AdamOnGpu, marks: PooledBuffer): 
   const values = core.held("core");
   await adam.step("core", values, core.held("slopesCore"));
   // What Adam knows of a value that is 0 moves it, too.
-  await dropMarked({ gpu: adam.gpu, rows, columns, weight: values }, marks);
+  await dropMarked({ gpu: adam.gpu, rows, columns, weight: values }, marks.buffer);
 }
