@@ -15,7 +15,7 @@ import { openModel } from "../run/open-model.ts";
 import { humanBytes } from "../text/format.ts";
 import { chooseWork } from "./choices.ts";
 import { compressModel, type LayerReport, placesOf } from "./compress-model.ts";
-import { refuseUneven, targetsOf } from "./matrices.ts";
+import { targetsOf } from "./matrices.ts";
 import type { COMPRESS } from "./options.ts";
 import { denseStorage } from "./storage.ts";
 
@@ -40,7 +40,6 @@ export async function compress(context: CompressContext): Promise<Outcome> {
     warn: (text) => context.warn(text),
   });
   const targets = targetsOf(model, options);
-  if (choices.prune && "of" in choices.prune.target) refuseUneven(targets, choices.prune.target);
   const dtype = options.out_dtype && DTYPES[options.out_dtype];
   const storage = denseStorage(dtype);
   const infos = [...placesOf({ model, targets, storage, dtype }).values()].flatMap((places) =>
