@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { chosenUnits, largest } from "../../src/compress/width/choose.ts";
 import { magnitudes } from "../../src/compress/width/magnitude.ts";
 import { measured } from "../../src/compress/width/measured.ts";
-import { readingsOf } from "../../src/compress/width/reads.ts";
+import { readingsOf } from "../../src/model/structure/reads.ts";
 import { type Batch, stackExamples } from "../../src/data/batch.ts";
 import { Model } from "../../src/model/model.ts";
 import { anatomyOf } from "../../src/model/structure/anatomy.ts";

@@ -21,7 +21,7 @@ import { chosenUnits, keptCount } from "../width/choose.ts";
 import { magnitudes } from "../width/magnitude.ts";
 import { measured } from "../width/measured.ts";
 import type { WIDTH } from "../width/options.ts";
-import { readingsOf } from "../width/reads.ts";
+import { readingsOf } from "../../model/structure/reads.ts";
 import { bytesOf, writeCheckpoint } from "./write-checkpoint.ts";
 
 type WidthContext = Context<typeof WIDTH>;

@@ -18,7 +18,7 @@ import { headLoss } from "../../tensor/ops/head-loss.ts";
 import { columnSums, rowSum } from "../../tensor/ops/reduce.ts";
 import type { Recorder } from "../../tensor/recorder.ts";
 import { rowsOf, type Tensor } from "../../tensor/tensor.ts";
-import type { Reading } from "./reads.ts";
+import type { Reading } from "../../model/structure/reads.ts";
 
 export interface MeasureOptions {
   readonly by: "activation" | "taylor";
