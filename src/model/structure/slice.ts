@@ -240,7 +240,9 @@ export function sliceOf(model: ShapedModel, kept: Kept, anatomy: Anatomy = anato
     const name = now === undefined ? from : `${stack!.prefix}.${now}.${place!.rest}`;
     const axes = anatomy.axes.get(from) ?? [];
     const silent = anatomy.inputs.get(from) ?? -1;
-    const [rows, columns] = axes.map((axis, side) => placesOf(axis, kept.units, side === silent ? kept.silent : undefined));
+    const [rows, columns] = axes.map((axis, side) =>
+      placesOf(axis, kept.units, side === silent ? kept.silent : undefined),
+    );
     const picked = { rows, columns };
     const sides = axes.map((axis) => placesOf(axis, kept.units)?.length);
     tensors.push({ name, from, shape: shape.map((length, i) => sides[i] ?? length), picked });

@@ -87,7 +87,9 @@ async function save<B>(
     ...last?.metrics,
     ...work.told?.(),
     ...heldOutResult(watch),
-    parameters: smaller ? { ...model.parameterCount(), written: written.parameterCount().total } : model.parameterCount(),
+    parameters: smaller
+      ? { ...model.parameterCount(), written: written.parameterCount().total }
+      : model.parameterCount(),
   };
   smaller?.model.free();
   context.json(result);

@@ -39,5 +39,8 @@ export async function loadSmaller(
   const [named] = nameModels(new Map([[ref, held]]), ref, []).values();
   if (!named) throw new RangeError(`${ref} is not named`);
   const checkpoint = await slicedCheckpoint(named, slice);
-  return { model: await Model.load(model.gpu, checkpoint, { dtype: "f32", freeze: () => true }), files: checkpoint.files };
+  return {
+    model: await Model.load(model.gpu, checkpoint, { dtype: "f32", freeze: () => true }),
+    files: checkpoint.files,
+  };
 }

@@ -18,7 +18,18 @@ import { type Reading, readingsOf } from "../../model/structure/reads.ts";
 import { widthSpaces } from "../../model/structure/slice.ts";
 import { shapedModel } from "../../model/structure/subnet.ts";
 import { relu } from "../../tensor/ops/activation.ts";
-import { add, addScalar, isPositive, mul, neg, scale, sigmoid, stopGradient, sub, sumTo } from "../../tensor/ops/elementwise.ts";
+import {
+  add,
+  addScalar,
+  isPositive,
+  mul,
+  neg,
+  scale,
+  sigmoid,
+  stopGradient,
+  sub,
+  sumTo,
+} from "../../tensor/ops/elementwise.ts";
 import type { Parameter } from "../../tensor/parameter.ts";
 import type { Recorder } from "../../tensor/recorder.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
@@ -83,7 +94,8 @@ export class Gates {
     const kind = unit === "head" ? "heads" : "inner";
     const spaces = unit === "layer" ? [] : widthSpaces(anatomy).filter((space) => space.kind === kind);
     this.#readings = readingsOf(anatomy, spaces);
-    this.groups = unit === "layer" ? blocksOf(model, ref) : spaces.map(({ id, layer, units }) => ({ id, layer, units, cost: 0 }));
+    this.groups =
+      unit === "layer" ? blocksOf(model, ref) : spaces.map(({ id, layer, units }) => ({ id, layer, units, cost: 0 }));
     if (this.groups.length === 0)
       throw new UserError(
         `${ref} has no ${unit === "head" ? "heads" : unit === "layer" ? "blocks" : "hidden units"} that are known`,
@@ -118,7 +130,10 @@ export class Gates {
   }
 
   /** How a pass goes through the gates, which are whole when the pass is recorded. */
-  through(rec: Recorder, inputs: Inputs): { readonly options: Pick<RecordOptions, "reads" | "replace">; readonly gates: RecordedGates } {
+  through(
+    rec: Recorder,
+    inputs: Inputs,
+  ): { readonly options: Pick<RecordOptions, "reads" | "replace">; readonly gates: RecordedGates } {
     const gates = new Map<string, Tensor>();
     const before = new Map<number, Tensor>();
     const byLayer = new Map(this.groups.map((group) => [group.layer, group]));

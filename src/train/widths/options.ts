@@ -79,7 +79,13 @@ export const PRUNING = {
     with: PRUNE,
     help: "what has a gate: whole blocks, heads, or hidden units of feed-forward networks and perceptrons",
   },
-  prune_keep: { type: "0 < number <= 1", default: 0.5, with: PRUNE, help: "share of the weights of such units that is to stay", value: "F" },
+  prune_keep: {
+    type: "0 < number <= 1",
+    default: 0.5,
+    with: PRUNE,
+    help: "share of the weights of such units that is to stay",
+    value: "F",
+  },
   prune_polarize: {
     type: "number >= 0",
     default: 2,

@@ -5,11 +5,11 @@
  *   p_u     mean over the rows of the gate of unit u
  *   L       CE + a ( mean_u p_u (1 - p_u) ) + b ( sum_u c_u p_u / sum_u c_u - keep )^2
  *
- * c_u are the weights that a unit has. The first term is 0 where every gate says one thing to all rows; its weight rises
- * in a line over the first fifth of the steps. The result has the units that are open on at least half of the training
- * rows. Where config.json has one number for all blocks, blocks with fewer open units are filled up with units that are
- * read by zeros. "Learning a Consensus Sub-Network with Polarization Regularization and One Pass Training", 2023,
- * https://arxiv.org/abs/2302.10798. The networks' width, the ramp and the weights' values are this toolkit's.
+ * c_u are the weights that a unit has. The first term is 0 where every gate says one thing to all rows; its weight
+ * rises in a line over the first fifth of the steps. The result has the units that are open on at least half of the
+ * training rows. Where config.json has one number for all blocks, blocks with fewer open units are filled up with units
+ * that are read by zeros. "Learning a Consensus Sub-Network with Polarization Regularization and One Pass Training",
+ * 2023, https://arxiv.org/abs/2302.10798. The networks' width, the ramp and the weights' values are this toolkit's.
  */
 import { type Batch, batchKey } from "../../data/batch.ts";
 import { groupsOf } from "../../data/groups.ts";
@@ -29,8 +29,8 @@ import { type Objective, ofBatch, type RecordedLoss } from "../../run/training/o
 import { loadSmaller, type SmallerResult } from "../../run/training/smaller-result.ts";
 import type { Built } from "../../run/training/technique.ts";
 import { joinColumns } from "../../tensor/ops/columns.ts";
-import { addScalar, mul, scale, square, sub, sumTo } from "../../tensor/ops/elementwise.ts";
 import { crossEntropy } from "../../tensor/ops/cross-entropy.ts";
+import { addScalar, mul, scale, square, sub, sumTo } from "../../tensor/ops/elementwise.ts";
 import { headLoss } from "../../tensor/ops/head-loss.ts";
 import { dot, mean } from "../../tensor/ops/reduce.ts";
 import type { Recorder } from "../../tensor/recorder.ts";
@@ -61,7 +61,10 @@ export function gateTerms(
   keep: number,
 ): { readonly disagreement: Tensor; readonly budget: Tensor; readonly open: Tensor } {
   const total = shares.reduce((sum, { group }) => sum + group.cost * group.units, 0);
-  const p = joinColumns(rec, shares.map((one) => one.p)); // (1, units)
+  const p = joinColumns(
+    rec,
+    shares.map((one) => one.p),
+  ); // (1, units)
   const disagreement = mean(rec, sub(rec, p, square(rec, p)));
   const costs = shares.flatMap(({ group }) => Array.from({ length: group.units }, () => group.cost / total));
   const open = dot(rec, p, rec.constant(Float32Array.from(costs), p.shape, "costs"));

@@ -57,7 +57,10 @@ test("gates that agree cost nothing, and the budget counts the weights of units"
   expect(outputs.budget![0]).toBeCloseTo(0.125 ** 2, 6);
 });
 
-async function logits(model: Model, record: (rec: Recorder, inputs: ReturnType<typeof recordInputs>) => ReturnType<Model["record"]>) {
+async function logits(
+  model: Model,
+  record: (rec: Recorder, inputs: ReturnType<typeof recordInputs>) => ReturnType<Model["record"]>,
+) {
   const batch = batchFor(model);
   const rec = new Recorder(profileOf(gpu), { training: false });
   const { hidden, head } = record(rec, recordInputs(rec, batch));
@@ -82,39 +85,47 @@ const CASES: readonly (readonly [string, Json, GatedUnit])[] = [
   ["mlp", { ...TINY_EXAMPLES.mlp }, "ffn"],
 ];
 
-test.each(CASES)("where all rows agree, what is left computes what the gates let through: %s", async (name, json, unit) => {
-  const checkpoint = await network(gpu, json, 3, name);
-  let wanted = new Float32Array();
-  let small = new Float32Array();
-  let size = [0, 0];
-  await logitsOf(gpu, checkpoint, async (model, rec, inputs) => {
-    const gates = new Gates(model, name, unit, 0);
-    for (const { id, layer, units } of gates.groups) {
-      const last = gates.lastLayer(id);
-      last.weight.write(new Float32Array(last.weight.size));
-      // Other numbers of open units in each block, so that some are filled up.
-      const open = (place: number) => (unit === "layer" ? layer === 1 : place % 3 !== 0 || (layer === 1 && place > 2));
-      last.bias.write(Float32Array.from({ length: units }, (_, place) => (open(place) ? 3 : -3)));
-    }
-    const open = await openUnits(model, gates, [batchFor(model)]);
-    expect([...open.values()].flatMap((p) => [...p]).every((p) => p < 1e-5 || p > 1 - 1e-5)).toBe(true);
-    const kept = keptUnits(model, name, gates, open);
-    const result = await loadSmaller(model, sliceOf(shapedModel(model, name), kept), { ref: name, files: checkpoint.files });
-    small = await logits(result.model, (own, given) => result.model.record(own, given));
-    wanted = await logits(model, (own, given) => model.record(own, given, gates.through(own, given).options));
-    size = [result.model.parameterCount().total, model.parameterCount().total];
-    result.model.free();
-    return model.record(rec, inputs);
-  });
-  expect(size[0]!).toBeLessThan(size[1]!);
-  expect(apart(small, wanted)).toBeLessThan(unit === "layer" ? 1e-7 : 1e-5);
-});
+test.each(CASES)(
+  "where all rows agree, what is left computes what the gates let through: %s",
+  async (name, json, unit) => {
+    const checkpoint = await network(gpu, json, 3, name);
+    let wanted = new Float32Array();
+    let small = new Float32Array();
+    let size = [0, 0];
+    await logitsOf(gpu, checkpoint, async (model, rec, inputs) => {
+      const gates = new Gates(model, name, unit, 0);
+      for (const { id, layer, units } of gates.groups) {
+        const last = gates.lastLayer(id);
+        last.weight.write(new Float32Array(last.weight.size));
+        // Other numbers of open units in each block, so that some are filled up.
+        const open = (place: number) =>
+          unit === "layer" ? layer === 1 : place % 3 !== 0 || (layer === 1 && place > 2);
+        last.bias.write(Float32Array.from({ length: units }, (_, place) => (open(place) ? 3 : -3)));
+      }
+      const open = await openUnits(model, gates, [batchFor(model)]);
+      expect([...open.values()].flatMap((p) => [...p]).every((p) => p < 1e-5 || p > 1 - 1e-5)).toBe(true);
+      const kept = keptUnits(model, name, gates, open);
+      const result = await loadSmaller(model, sliceOf(shapedModel(model, name), kept), {
+        ref: name,
+        files: checkpoint.files,
+      });
+      small = await logits(result.model, (own, given) => result.model.record(own, given));
+      wanted = await logits(model, (own, given) => model.record(own, given, gates.through(own, given).options));
+      size = [result.model.parameterCount().total, model.parameterCount().total];
+      result.model.free();
+      return model.record(rec, inputs);
+    });
+    expect(size[0]!).toBeLessThan(size[1]!);
+    expect(apart(small, wanted)).toBeLessThan(unit === "layer" ? 1e-7 : 1e-5);
+  },
+);
 
 describe("the script", () => {
   const net = { model_type: "mlp", input_size: 16, hidden_sizes: [24, 16], num_labels: 10 };
   writeFileSync(join(folder, "mlp.json"), JSON.stringify(net));
   const run = (script: string, line: string) => runScript(script, line.split(" "), folder);
-  const line = "--init mlp.json --data blobs.jsonl --steps 30 --batch-size 16 --lr 0.03 --save-every 0 --prune polarize --prune-keep 0.4";
+  const line =
+    "--init mlp.json --data blobs.jsonl --steps 30 --batch-size 16 --lr 0.03 --save-every 0 --prune polarize --prune-keep 0.4";
 
   test("writes a smaller model, and tells how many units are left", async () => {
     expect((await run("data", "blobs --size 48 -o blobs.jsonl")).code).toBe(0);
@@ -134,6 +145,8 @@ describe("the script", () => {
     const refused = async (own: string) => (await run("train", own)).err;
     expect(await refused(`${line} --out -`)).toContain("the header of a stream is written before");
     expect(await refused(`${line} --prune-unit layer -o none`)).toContain("has no blocks that are known");
-    expect(await refused(`${line} --supernet deps -o none`)).toContain("--supernet deps and --prune polarize are two objectives");
+    expect(await refused(`${line} --supernet deps -o none`)).toContain(
+      "--supernet deps and --prune polarize are two objectives",
+    );
   });
 });
