@@ -101,7 +101,7 @@ function check(model: ShapedModel, anatomy: Anatomy, units: Units): void {
     if (HEAD_NORM.test(name) && axes.flat().some(({ space }) => space !== undefined && units.has(space)))
       throw new UserError(
         `${model.ref} normalises queries and keys over all heads together, so none can go without changing the others`,
-        "keep all heads: --heads 1",
+        "keep all heads, and cut hidden units or blocks",
       );
   const lost = anatomy.unknown.find((name) => spacesBeside(name, anatomy).some((id) => units.has(id)));
   if (lost !== undefined)

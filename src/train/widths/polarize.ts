@@ -29,6 +29,7 @@ import { type Objective, ofBatch, type RecordedLoss } from "../../run/training/o
 import { loadSmaller, type SmallerResult } from "../../run/training/smaller-result.ts";
 import type { Built } from "../../run/training/technique.ts";
 import { joinColumns } from "../../tensor/ops/columns.ts";
+import { correctRows } from "../../tensor/ops/correct.ts";
 import { crossEntropy } from "../../tensor/ops/cross-entropy.ts";
 import { addScalar, mul, scale, square, sub, sumTo } from "../../tensor/ops/elementwise.ts";
 import { headLoss } from "../../tensor/ops/head-loss.ts";
@@ -100,10 +101,10 @@ export function polarizeObjective(
       const { hidden, head } = model.record(rec, inputs, { ...options, statistics: "batch" });
       const targets = recordTargets(rec, batch);
       // A perceptron's head reads units that have gates.
-      const losses =
-        model.task === "causal-lm"
-          ? headLoss(rec, { hidden, head, width: model.sizes.outputs, targets })
-          : crossEntropy(rec, head(hidden), targets);
+      const logits = model.task === "causal-lm" ? undefined : head(hidden);
+      const losses = logits
+        ? crossEntropy(rec, logits, targets)
+        : headLoss(rec, { hidden, head, width: model.sizes.outputs, targets });
       const weights = rec.input("weights", targets.shape);
       const terms = gateTerms(rec, sharesOf(rec, gates, recorded, inputs), keep);
       return {
@@ -112,7 +113,11 @@ export function polarizeObjective(
           [terms.disagreement, rec.input("agreement", [1])],
           [terms.budget, rec.input("budget", [1])],
         ],
-        metrics: { loss: dot(rec, losses, weights), disagreement: terms.disagreement, open_share: terms.open },
+        metrics: {
+          loss: dot(rec, losses, weights),
+          ...(logits ? { accuracy: dot(rec, correctRows(rec, logits, targets), weights) } : {}),
+          ...{ disagreement: terms.disagreement, open_share: terms.open },
+        },
       };
     },
 
