@@ -46,7 +46,7 @@ computes what the whole model does with all else silent; train or distill it to 
     rotate: command({
       about: "Turn a model's inner values by random Hadamard matrices, so that rounding costs less.",
       args: "[model]",
-      examples: ["bun run compress rotate model/ -o rotated/"],
+      examples: ["bun run compress rotate model/ -o turned/"],
       output: "checkpoint",
       options: ROTATE,
       notes: `The model computes what it did. Norms' gains go into the layers behind them; a head that was the embedding becomes a tensor of its own.`,
