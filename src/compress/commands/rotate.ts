@@ -1,7 +1,7 @@
 /**
  * `compress rotate`: a model that computes the same, whose residual stream and heads are turned by random Hadamard
- * matrices, so that no input of a layer is much larger than the others and rounding costs less. Ashkboos et al., QuaRot,
- * NeurIPS 2024, https://arxiv.org/abs/2404.00456
+ * matrices, so that no input of a layer is much larger than the others and rounding costs less. Ashkboos et al.,
+ * QuaRot, NeurIPS 2024, https://arxiv.org/abs/2404.00456
  *
  * Host memory: one tensor in f32, twice. GPU memory: the rotation and pieces of 16 MiB.
  */
