@@ -44,6 +44,7 @@ import { openProbes } from "./probing.ts";
 import { checkScheduleSearch } from "./schedules/schedule-search.ts";
 import { searchedRate } from "./schedules/short-lives.ts";
 import { shiftWarning } from "./shift-warning.ts";
+import { withPredictors } from "./widths/ftwt.ts";
 import { changesWidths, type WidthWork, widthWork } from "./widths/work.ts";
 
 export type TrainContext = Context<typeof TRAIN>;
@@ -119,7 +120,7 @@ export function train(context: TrainContext): Promise<Outcome> {
     regresses: true,
     experts: expertStore(options, seed),
     embeds,
-    changed: heads?.changed ?? front?.changed,
+    changed: heads?.changed ?? front?.changed ?? withPredictors(options),
     ...(front ? { trains: front.trains } : {}),
     model: context.args[0] ?? (options.init === undefined ? "-" : undefined),
     data: (opened) => readData(options, opened),

@@ -14,7 +14,7 @@ import { CREDIT } from "./credit.ts";
 import { CERTIFIED } from "./losses/certified-options.ts";
 import { PROBING } from "./probing.ts";
 import { SCHEDULE_SEARCH } from "./schedules/schedule-search.ts";
-import { PRUNING, SUPERNET } from "./widths/options.ts";
+import { DYNAMIC, PRUNING, SUPERNET } from "./widths/options.ts";
 
 export const TRAIN = {
   ...RUN,
@@ -181,4 +181,5 @@ export const TRAIN = {
   ...CERTIFIED,
   ...SUPERNET,
   ...PRUNING,
+  ...DYNAMIC,
 } as const satisfies Options;

@@ -24,6 +24,13 @@ import {
   mixedHeads,
 } from "../blocks/domain-heads.ts";
 import {
+  type DynamicWidth,
+  dynamicJson,
+  dynamicUnits,
+  dynamicWidth,
+  predictorParameters,
+} from "../blocks/dynamic-width.ts";
+import {
   type KeyValueHead,
   keyValueHead,
   keyValueJson,
@@ -46,6 +53,8 @@ export interface MlpConfig {
   readonly keyValue: KeyValueHead | undefined;
   /** Beside the linear head. */
   readonly domainHeads: DomainHeads | undefined;
+  /** Hidden units that inputs switch. */
+  readonly dynamic: DynamicWidth | undefined;
   readonly problem: "single_label_classification" | "regression";
 }
 
@@ -71,6 +80,7 @@ export const method: Architecture<MlpConfig> = {
       init: weightInit(c),
       keyValue: keyValueHead(c),
       domainHeads: domainHeads(c),
+      dynamic: dynamicWidth(c),
       problem: c.oneOf("problem_type", ["single_label_classification", "regression"], "single_label_classification"),
     };
   },
@@ -84,6 +94,7 @@ export const method: Architecture<MlpConfig> = {
     ...initJson(c.init),
     ...keyValueJson(c.keyValue),
     ...domainHeadsJson(c.domainHeads),
+    ...dynamicJson(c.dynamic),
     problem_type: c.problem,
   }),
 
@@ -106,6 +117,7 @@ export const method: Architecture<MlpConfig> = {
       ...c.hidden.flatMap((out, i) => [
         ...linear(`layers.${i}`, sizes[i]!, out, c.init),
         ...(c.norm ? batchNormParameters(c.norm, `norms.${i}`, out) : []),
+        ...predictorParameters(c.dynamic, `predictors.${i}`, sizes[i]!, out),
       ]),
       ...(c.keyValue ? keyValueParameters(c.keyValue, width, c.classes) : linear("classifier", width, c.classes)),
       ...domainHeadParameters(c.domainHeads, (module) => linear(module, width, c.classes)),
@@ -118,7 +130,8 @@ export const method: Architecture<MlpConfig> = {
     for (const i of c.hidden.keys()) {
       const own = net.linear(x, `layers.${i}`);
       const h = c.norm ? batchNormed(net, c.norm, `norms.${i}`, own, inputs) : own;
-      x = net.note(`hidden.${i + 1}`, ACTIVATIONS[c.act](net.rec, h));
+      const place = { module: `predictors.${i}`, layer: i, read: x, units: ACTIVATIONS[c.act](net.rec, h) };
+      x = net.note(`hidden.${i + 1}`, dynamicUnits(net, c.dynamic, place, inputs));
     }
     return x;
   },
@@ -128,6 +141,7 @@ export const method: Architecture<MlpConfig> = {
     lacks(c) {
       if (c.keyValue) return "its head of keys and values is no linear layer";
       if (c.domainHeads) return "it answers by several heads";
+      if (c.dynamic) return "its units are switched by inputs";
       if (c.act === "relu" || c.hidden.length === 0) return undefined;
       return c.act === "gelu" ? "gelu falls before it rises" : "bounds go through rectifiers alone";
     },

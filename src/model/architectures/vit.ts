@@ -12,6 +12,13 @@ import {
   mixedHeads,
 } from "../blocks/domain-heads.ts";
 import {
+  type DynamicWidth,
+  dynamicJson,
+  dynamicUnits,
+  dynamicWidth,
+  predictorParameters,
+} from "../blocks/dynamic-width.ts";
+import {
   type KeyValueHead,
   keyValueHead,
   keyValueJson,
@@ -36,6 +43,8 @@ interface VitConfig extends VisionConfig {
   readonly qkvBias: boolean;
   /** In place of the linear head. */
   readonly keyValue: KeyValueHead | undefined;
+  /** Hidden units that inputs switch. */
+  readonly dynamic: DynamicWidth | undefined;
   /** Beside the linear head. */
   readonly domainHeads: DomainHeads | undefined;
 }
@@ -56,6 +65,8 @@ const NAMES: VisionNames = {
   down: "output.dense",
   norms: ["layernorm_before", "layernorm_after"],
 };
+
+const predictorOf = (layer: number) => `${NAMES.layer(layer)}.predictor`;
 
 export const method: Architecture<VitConfig> = {
   name: "vit",
@@ -79,6 +90,7 @@ export const method: Architecture<VitConfig> = {
       qkvBias: c.flag("qkv_bias", true),
       keyValue: keyValueHead(c),
       domainHeads: domainHeads(c),
+      dynamic: dynamicWidth(c),
     };
   },
 
@@ -98,6 +110,7 @@ export const method: Architecture<VitConfig> = {
     num_labels: c.classes,
     ...keyValueJson(c.keyValue),
     ...domainHeadsJson(c.domainHeads),
+    ...dynamicJson(c.dynamic),
   }),
 
   sizes: (c) => ({
@@ -137,6 +150,7 @@ export const method: Architecture<VitConfig> = {
           ...linear(`${layer}.attention.output.dense`, own, c.width),
           ...linear(`${layer}.intermediate.dense`, c.width, c.inner),
           ...linear(`${layer}.output.dense`, c.inner, c.width),
+          ...predictorParameters(c.dynamic, predictorOf(i), c.width, c.inner),
           ...ln(`${layer}.layernorm_before`),
           ...ln(`${layer}.layernorm_after`),
         ];
@@ -148,7 +162,9 @@ export const method: Architecture<VitConfig> = {
   },
 
   forward(net, c, inputs) {
-    const x = visionLayers(net, c, NAMES, imageTokens(net, c, NAMES, inputs)); // (B T, C)
+    const x = visionLayers(net, c, NAMES, imageTokens(net, c, NAMES, inputs), (layer, read, units) =>
+      dynamicUnits(net, c.dynamic, { module: predictorOf(layer), layer, read, units }, inputs),
+    ); // (B T, C)
     return classRows(net, c, visionNorm(net, c, "vit.layernorm", x), inputs); // (B, C)
   },
 

@@ -118,8 +118,17 @@ export function imageTokens(net: Net, c: VisionConfig, names: VisionNames, input
   return add(rec, add(rec, placed, classes), positions);
 }
 
+/** Gives the hidden units that a block goes on with, of what they were made of (N, C) and all of them (N, inner). */
+type Switched = (layer: number, read: Tensor, units: Tensor) => Tensor;
+
 /** The blocks. (B T, C) -> (B T, C) */
-export function visionLayers(net: Net, c: VisionConfig, names: VisionNames, tokens: Tensor): Tensor {
+export function visionLayers(
+  net: Net,
+  c: VisionConfig,
+  names: VisionNames,
+  tokens: Tensor,
+  switched: Switched = (_layer, _read, units) => units,
+): Tensor {
   const { rec } = net;
   const activated = c.activation === "gelu" ? gelu : quickGelu;
   const headDim = c.width / c.heads;
@@ -133,7 +142,8 @@ export function visionLayers(net: Net, c: VisionConfig, names: VisionNames, toke
       const shape = { heads, kvHeads: heads, headDim, causal: false };
       const [q, k, v] = [names.q, names.k, names.v].map((name) => net.linear(h, at(name)));
       const mixed = net.linear(net.attend(q!, k!, v!, { layer, ...shape }), at(names.out), { add: into });
-      const inner = activated(rec, net.linear(visionNorm(net, c, at(names.norms[1]), mixed), at(names.up)));
+      const read = visionNorm(net, c, at(names.norms[1]), mixed);
+      const inner = switched(layer, read, activated(rec, net.linear(read, at(names.up))));
       return net.linear(inner, at(names.down), { add: mixed });
     });
     x = net.note(`hidden.${layer + 1}`, x);

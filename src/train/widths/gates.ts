@@ -10,6 +10,7 @@
 import { UserError } from "../../errors.ts";
 import { keyedNormals } from "../../keyed-random.ts";
 import type { Inputs } from "../../model/architecture.ts";
+import { gatedUnits, pooled, straightThrough } from "../../model/blocks/gating.ts";
 import type { Model } from "../../model/model.ts";
 import { mainStack } from "../../model/names.ts";
 import type { RecordOptions } from "../../model/record-options.ts";
@@ -18,18 +19,7 @@ import { type Reading, readingsOf } from "../../model/structure/reads.ts";
 import { widthSpaces } from "../../model/structure/slice.ts";
 import { shapedModel } from "../../model/structure/subnet.ts";
 import { relu } from "../../tensor/ops/activation.ts";
-import {
-  add,
-  addScalar,
-  isPositive,
-  mul,
-  neg,
-  scale,
-  sigmoid,
-  stopGradient,
-  sub,
-  sumTo,
-} from "../../tensor/ops/elementwise.ts";
+import { add, addScalar, neg } from "../../tensor/ops/elementwise.ts";
 import type { Parameter } from "../../tensor/parameter.ts";
 import type { Recorder } from "../../tensor/recorder.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
@@ -56,29 +46,6 @@ export interface GateGroup {
 
 /** What a pass gave: gates by group, (rows, units), 0 or 1. */
 export type RecordedGates = ReadonlyMap<string, Tensor>;
-
-/** 0 or 1 by the sign of z, with the gradient of the sigmoid. */
-export function straightThrough(rec: Recorder, z: Tensor): Tensor {
-  const p = sigmoid(rec, z);
-  return add(rec, isPositive(rec, z), sub(rec, p, stopGradient(rec, p)));
-}
-
-/** Mean over the tokens of each row: (B T, C) -> (B, C); each token by itself of a language model. */
-export function pooled(rec: Recorder, x: Tensor, inputs: Inputs): Tensor {
-  const [rows = 0, width = 0] = x.shape;
-  if ("ids" in inputs || rows === inputs.batch) return x;
-  const tokens = rows / inputs.batch;
-  const whole = rec.reshape(x, [inputs.batch, tokens, width]);
-  return rec.reshape(scale(rec, sumTo(rec, whole, [inputs.batch, 1, width]), 1 / tokens), [inputs.batch, width]);
-}
-
-/** x (N, units * size) times gates (R, units), where each row of gates is of N / R neighbouring rows. */
-export function gatedUnits(rec: Recorder, x: Tensor, gates: Tensor): Tensor {
-  const [n = 0, width = 0] = x.shape;
-  const [rows = 1, units = 1] = gates.shape;
-  const parts = rec.reshape(x, [rows, n / rows, units, width / units]);
-  return rec.reshape(mul(rec, parts, rec.reshape(gates, [rows, 1, units, 1])), x.shape);
-}
 
 export class Gates {
   readonly groups: readonly GateGroup[];

@@ -101,3 +101,26 @@ export const PRUNING = {
     value: "X",
   },
 } as const satisfies Options;
+
+const FTWT = { dynamic_width: "ftwt" } as const;
+
+export const DYNAMIC = {
+  dynamic_width: {
+    type: "'ftwt'",
+    help: "train predictors of which hidden units of an mlp or a vit fire, so that each input computes those alone",
+  },
+  mass: {
+    type: "number <= 1",
+    default: 0.92,
+    with: FTWT,
+    help: "share of a layer's response that the units hold which are to be computed; below 0: all of them",
+    value: "R",
+  },
+  dynamic_until: {
+    type: "0 <= number <= 1",
+    default: 0.5,
+    with: FTWT,
+    help: "share of the steps after which predictors stay as they are",
+    value: "F",
+  },
+} as const satisfies Options;
