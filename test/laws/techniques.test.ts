@@ -38,6 +38,8 @@ const SHOP = { name: "forget", path: join(folder, "shop.jsonl") };
  * a mixture of experts.
  */
 const [CLASSIFIER, ROUTED, SPEAKING, SPARSE] = ["classifier-", "routed-", "speaking-", "sparse-"];
+/** Names of classifiers whose units are switched begin with it. */
+const SWITCHED = "switched-";
 
 const COMPETING = [`a=0`, `b=1-${Number(TINY_EXAMPLES.mlp!.input_size) - 1}`];
 
@@ -56,6 +58,7 @@ const NEEDS: Readonly<Record<string, Needs>> = {
   "adapter-routes": { before: ROUTED },
   // Of the classifier's inputs, all.
   competition: { settings: { competition_sources: COMPETING } },
+  "dynamic-width": { before: SWITCHED },
   "expert-load": { before: SPARSE },
   "lbl-gap": { before: SPARSE },
   pathway: { before: SPARSE },
@@ -70,6 +73,7 @@ beforeAll(async () => {
     if (name === "first") await writeRows(model);
     model.free();
     (await made(`${CLASSIFIER}${name}`, TINY_EXAMPLES.mlp!, seed)).free();
+    (await made(`${SWITCHED}${name}`, { ...TINY_EXAMPLES.mlp, dynamic_width: { mass: 0.5 } }, seed)).free();
     await routed(name, seed);
     (await made(`${SPARSE}${name}`, TINY_EXPERTS.mixtral!, seed)).free();
     (await made(`${SPEAKING}${name}`, { ...TINY_TEXT.llama!, vocab_size: 264 }, seed, byteTokenizer().files)).free();

@@ -4,9 +4,10 @@
  *
  *   mask = [ W C softmax(pool(x)) + b > 0 ],  C channels of x, which takes no gradient from here
  *
- * config.json has `dynamic_width`: its `mass`, the share of what fires that a mask learns to keep; below 0 all units stay.
- * Elkerdawy et al., "Fire Together Wire Together: A Dynamic Pruning Approach with Self-Supervised Mask Prediction", CVPR
- * 2022, https://arxiv.org/abs/2110.08232, whose softmax is not multiplied by C: with it weights have a usual size.
+ * config.json has `dynamic_width`: its `mass`, the share of what fires that a mask learns to keep; below 0 all units
+ * stay. Elkerdawy et al., "Fire Together Wire Together: A Dynamic Pruning Approach with Self-Supervised Mask
+ * Prediction", CVPR 2022, https://arxiv.org/abs/2110.08232, whose softmax is not multiplied by C: with it weights have
+ * a usual size.
  */
 import { scale, stopGradient } from "../../tensor/ops/elementwise.ts";
 import { softmax } from "../../tensor/ops/softmax.ts";
@@ -60,8 +61,8 @@ export interface DynamicLayer {
 }
 
 /**
- * The units with those at 0 that the predictor switches off. Notes `predictor.3` (rows, units), logits; `response.3`, all
- * units as they would be; `kept.3` (rows, units), the mask.
+ * The units with those at 0 that the predictor switches off. Notes `predictor.3` (rows, units), logits; `response.3`,
+ * all units as they would be; `kept.3` (rows, units), the mask.
  */
 export function dynamicUnits(
   net: Net,

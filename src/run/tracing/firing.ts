@@ -2,12 +2,11 @@
 import { type Batch, batchKey } from "../../data/batch.ts";
 import { UserError } from "../../errors.ts";
 import type { Model } from "../../model/model.ts";
-import { stopGradient } from "../../tensor/ops/elementwise.ts";
+import { mul, stopGradient } from "../../tensor/ops/elementwise.ts";
 import { rowSum } from "../../tensor/ops/reduce.ts";
 import { peaks, topMass } from "../../tensor/ops/top-mass.ts";
 import type { Recorder } from "../../tensor/recorder.ts";
 import { rowsOf, type Tensor } from "../../tensor/tensor.ts";
-import { mul } from "../../tensor/ops/elementwise.ts";
 import { fillInputs, recordInputs } from "../batch-programs.ts";
 import { Programs } from "../programs.ts";
 
@@ -22,12 +21,7 @@ export interface FiringLayer {
 }
 
 /** The layers of a pass, by what it noted. */
-export function firing(
-  rec: Recorder,
-  notes: ReadonlyMap<string, Tensor>,
-  rows: number,
-  mass: number,
-): FiringLayer[] {
+export function firing(rec: Recorder, notes: ReadonlyMap<string, Tensor>, rows: number, mass: number): FiringLayer[] {
   const found: FiringLayer[] = [];
   for (const [name, logits] of notes) {
     const [, layer] = /^predictor\.(\d+)$/.exec(name) ?? [];

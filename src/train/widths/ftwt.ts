@@ -5,9 +5,9 @@
  *   L = CE + 1 / layers sum over layers of mean over rows of sum over units of BCE(predictor, fires)
  *
  * A unit fires if it is among the largest that together hold `--mass` of the layer's response, |x| at its largest over
- * positions. Masks apply in the pass, with the gradient of the predictor's sigmoid; no gradient goes from a predictor to
- * what it reads. After `--dynamic-until` of the steps predictors stay as they are. Elkerdawy et al., "Fire Together Wire
- * Together", CVPR 2022, https://arxiv.org/abs/2110.08232
+ * positions. Masks apply in the pass, with the gradient of the predictor's sigmoid; no gradient goes from a predictor
+ * to what it reads. After `--dynamic-until` of the steps predictors stay as they are. Elkerdawy et al., "Fire Together
+ * Wire Together", CVPR 2022, https://arxiv.org/abs/2110.08232
  */
 import type { Batch } from "../../data/batch.ts";
 import { meanWeights } from "../../data/targets.ts";
@@ -53,7 +53,11 @@ export function maskLoss(rec: Recorder, z: Tensor, y: Tensor): Tensor {
 function recordMasks(rec: Recorder, { notes }: Recorded, rows: number, mass: number) {
   const layers = firing(rec, notes, rows, mass);
   const total = (of: (layer: (typeof layers)[number]) => Tensor) =>
-    scale(rec, layers.map(of).reduce((a, b) => add(rec, a, b)), 1 / layers.length);
+    scale(
+      rec,
+      layers.map(of).reduce((a, b) => add(rec, a, b)),
+      1 / layers.length,
+    );
   const share = (x: Tensor) => scale(rec, sum(rec, x), 1 / x.shape.reduce((a, b) => a * b, 1));
   return {
     loss: total(({ logits, fires }) => maskLoss(rec, logits, fires)),

@@ -93,12 +93,19 @@ describe("a model with predictors", () => {
 });
 
 test("the scripts: predictors learn, and a probe tells what is saved", async () => {
-  writeFileSync(join(folder, "mlp.json"), JSON.stringify({ model_type: "mlp", input_size: 16, hidden_sizes: [24], num_labels: 10 }));
+  writeFileSync(
+    join(folder, "mlp.json"),
+    JSON.stringify({ model_type: "mlp", input_size: 16, hidden_sizes: [24], num_labels: 10 }),
+  );
   expect((await run("data", "blobs --size 64 -o blobs.jsonl")).code).toBe(0);
   const line = "--init mlp.json --data blobs.jsonl --steps 40 --batch-size 16 --lr 0.05 --save-every 0 --log log.jsonl";
   const { code, err } = await run("train", `${line} --dynamic-width ftwt --mass 0.7 -o switched`);
   expect(code === 0 ? "" : err).toBe("");
-  const steps = readFileSync(join(folder, "log.jsonl"), "utf8").trim().split("\n").map((text) => JSON.parse(text)).filter(({ event }) => event === "step");
+  const steps = readFileSync(join(folder, "log.jsonl"), "utf8")
+    .trim()
+    .split("\n")
+    .map((text) => JSON.parse(text))
+    .filter(({ event }) => event === "step");
   expect(steps.at(-1).mask_loss).toBeLessThan(0.8 * steps[0].mask_loss);
   const { text } = await run("evaluate", "switched --data blobs.jsonl --probe dynamic-width --json");
   const [row] = JSON.parse(text).rows;
@@ -106,8 +113,22 @@ test("the scripts: predictors learn, and a probe tells what is saved", async () 
   expect(row.operations_saved).toBeLessThan(1);
   expect(row.layers[0].right).toBeGreaterThan(0.6);
   expect((await run("evaluate", "switched --data blobs.jsonl")).code).toBe(0);
-  writeFileSync(join(folder, "tiny.json"), JSON.stringify({ model_type: "llama", hidden_size: 16, intermediate_size: 16, num_hidden_layers: 1, num_attention_heads: 2, vocab_size: 264, max_position_embeddings: 32 }));
+  writeFileSync(
+    join(folder, "tiny.json"),
+    JSON.stringify({
+      model_type: "llama",
+      hidden_size: 16,
+      intermediate_size: 16,
+      num_hidden_layers: 1,
+      num_attention_heads: 2,
+      vocab_size: 264,
+      max_position_embeddings: 32,
+    }),
+  );
   writeFileSync(join(folder, "rows.jsonl"), '{"text":"a"}\n');
-  const refused = await run("train", "--init tiny.json --tokenizer byte --data rows.jsonl --steps 1 --dynamic-width ftwt -o none");
+  const refused = await run(
+    "train",
+    "--init tiny.json --tokenizer byte --data rows.jsonl --steps 1 --dynamic-width ftwt -o none",
+  );
   expect(refused.err).toContain("--dynamic-width switches hidden units of mlp and vit");
 });

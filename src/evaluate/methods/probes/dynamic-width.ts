@@ -1,7 +1,7 @@
 /**
- * What the predictors of a model switch off on rows (`train --dynamic-width ftwt`): the share of units of each layer that
- * is computed, how often a predictor is right about what fires, and the mean share of operations that is saved. The
- * predictors' own operations are not counted: they are few where they see the mean of many tokens, and as many as a
+ * What the predictors of a model switch off on rows (`train --dynamic-width ftwt`): the share of units of each layer
+ * that is computed, how often a predictor is right about what fires, and the mean share of operations that is saved.
+ * The predictors' own operations are not counted: they are few where they see the mean of many tokens, and as many as a
  * layer's in a perceptron. Elkerdawy et al., CVPR 2022, https://arxiv.org/abs/2110.08232
  */
 import { UserError } from "../../../errors.ts";
@@ -24,7 +24,8 @@ export const method = defineTechnique({
   check({ metrics, gold }) {
     if (metrics.length > 0)
       throw new UserError("--metric has no effect with --probe dynamic-width, which looks at masks", "leave it out");
-    if (gold) throw new UserError("--gold has no effect with --probe dynamic-width", "give the model as one more argument");
+    if (gold)
+      throw new UserError("--gold has no effect with --probe dynamic-width", "give the model as one more argument");
   },
 
   async run({ values, groups, candidates, quantize, loader, signal }) {
@@ -40,7 +41,15 @@ export const method = defineTechnique({
       await loaded.free();
     }
     const table = rows.flatMap(({ model, operations_saved: saved, layers }) => [
-      ...layers.map(({ layer, units, kept, fires, right }) => [model, `${layer}`, units, kept, fires, right, undefined]),
+      ...layers.map(({ layer, units, kept, fires, right }) => [
+        model,
+        `${layer}`,
+        units,
+        kept,
+        fires,
+        right,
+        undefined,
+      ]),
       [model, "all", undefined, undefined, undefined, undefined, saved],
     ]);
     const header = ["model", "layer", "units", "kept", "fires", "right", "operations saved"];
