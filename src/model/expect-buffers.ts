@@ -1,6 +1,7 @@
 /** Refuses weights that no buffer of the adapter holds, before any of them is read. */
 import { UserError } from "../errors.ts";
 import type { Gpu } from "../gpu/gpu.ts";
+import type { Packing } from "../tensor/packed.ts";
 import { bytesOf, showShape, sizeOf } from "../tensor/tensor.ts";
 import { humanBytes } from "../text/format.ts";
 
@@ -8,7 +9,7 @@ import { humanBytes } from "../text/format.ts";
 interface Held {
   readonly name: string;
   readonly shape: readonly number[];
-  readonly dtype: "f32" | "bf16";
+  readonly dtype: "f32" | "bf16" | Packing;
   readonly trainable: boolean;
 }
 
@@ -21,12 +22,13 @@ export function expectBuffers(gpu: Gpu, weights: readonly Held[]): void {
   const other = "or take another adapter with --device; doctor lists them";
   for (const { name, shape, dtype, trainable } of weights) {
     const size = sizeOf(shape);
-    const own = bytesOf(size, dtype);
+    const isPlain = typeof dtype === "string";
+    const own = isPlain ? bytesOf(size, dtype) : (4 * dtype.pitch * size) / dtype.columns;
     const what = `${name} ${showShape(shape)}`;
     const limit = `the largest buffer of this adapter is ${humanBytes(most)}`;
     if (own > most)
       throw new UserError(
-        `${what} takes ${humanBytes(own)} in ${dtype}, and ${limit}`,
+        `${what} takes ${humanBytes(own)} in ${isPlain ? dtype : "codes"}, and ${limit}`,
         dtype === "f32" && own <= 2 * most ? `hold it in half of that: --dtype bf16, ${other}` : other.slice(3),
       );
     if (trainable && 4 * size > most)

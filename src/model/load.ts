@@ -11,10 +11,12 @@ import { isStream } from "../checkpoint/stream/stream.ts";
 import { UserError } from "../errors.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import type { Offload } from "../tensor/offload.ts";
+import { type CodesForm, packingOf } from "../tensor/packed.ts";
 import { Parameter } from "../tensor/parameter.ts";
 import { showShape, sizeOf } from "../tensor/tensor.ts";
 import type { Architecture, ParameterSpec } from "./architecture.ts";
 import { expectBuffers } from "./expect-buffers.ts";
+import { codesForm, type LoadIn, loadCodes, mayBeCodes } from "./held-codes.ts";
 import { layerOf } from "./names.ts";
 
 /** A tensor of a saved checkpoint: a parameter, or a part of a stack. */
@@ -33,9 +35,11 @@ export type Holding = (name: string) => { readonly trainable: boolean; readonly 
 
 const PIECE_BYTES = 16 * 2 ** 20;
 
-/** Where the weights of layers go that come from the disk while a program runs. */
 export interface LoadOptions {
+  /** Where the weights of layers go that come from the disk while a program runs. */
   readonly offload?: Offload | undefined;
+  /** Frozen matrices of layers stay codes. */
+  readonly loadIn?: LoadIn | undefined;
   readonly warn?: (message: string) => void;
 }
 
@@ -72,7 +76,7 @@ export async function loadParameters(
   architecture: Architecture,
   specs: readonly ParameterSpec[],
   holding: Holding,
-  { offload, warn = () => {} }: LoadOptions = {},
+  { offload, loadIn, warn = () => {} }: LoadOptions = {},
 ): Promise<Loaded> {
   const { ref, tensors } = checkpoint;
   const rename = renaming(checkpoint, architecture, specs);
@@ -103,12 +107,18 @@ export async function loadParameters(
   const others = othersOf(checkpoint, architecture, wanted, warn);
   if (isStream(checkpoint)) for (const { name } of others) checkpoint.retain(name);
 
+  const forms = new Map<string, CodesForm>();
   const held = specs.map((spec) => {
     const { name, shape } = spec;
     const { trainable, dtype: asked } = holding(name);
-    const dtype = heldDtype(spec, asked, tensors.get(rename(namesOf(spec)[0]!))!);
+    const entries = namesOf(spec).map((part) => tensors.get(rename(part))!);
+    const isCodes = !trainable && mayBeCodes(spec, architecture.headModules);
+    const form = isCodes && loadIn ? codesForm(entries, loadIn) : undefined;
+    if (form) forms.set(name, form);
+    const dtype = form ? packingOf(form) : heldDtype(spec, asked, entries[0]!);
     return { name, shape, dtype, trainable: trainable && !spec.buffer };
   });
+  if (loadIn === "stored") expectCodes(checkpoint, specs, architecture, forms);
   expectBuffers(gpu, held);
   if (offload && isStream(checkpoint))
     throw new UserError(
@@ -130,11 +140,27 @@ export async function loadParameters(
     const parameter = parameters.get(spec.name)!;
     const start = part * sizeOf(partShape(spec));
     stored.push({ name: entry.name, shape: entry.shape, dtype: entry.dtype, parameter, start });
-    const read = () => loadEntry(gpu, entry, parameter, start);
+    const form = forms.get(spec.name);
+    const read = () =>
+      form ? loadCodes(gpu, entry, { parameter, start, form }) : loadEntry(gpu, entry, parameter, start);
     if (parameter.offloaded) parameter.offloaded.add(read);
     else await read();
   }
   return { parameters, stored, others };
+}
+
+/** Throws UserError where no weight is stored as codes; says which are not. */
+function expectCodes(
+  { ref }: Checkpoint,
+  specs: readonly ParameterSpec[],
+  { headModules }: Architecture,
+  forms: ReadonlyMap<string, unknown>,
+): void {
+  if (forms.size > 0 || !specs.some((spec) => mayBeCodes(spec, headModules))) return;
+  throw new UserError(
+    `${ref} holds no weights of layers as codes, which --load-in stored would leave as they are`,
+    "--load-in 4bit or 8bit rounds them while they are loaded",
+  );
 }
 
 /** `36 tensors of model.vision_tower, model.multi_modal_projector` */

@@ -22,6 +22,7 @@ import type { CacheMemory } from "./cache-memory.ts";
 import { configOf, describeConfig } from "./description.ts";
 import type { Embedding } from "./embedder.ts";
 import { drawParameters, expectRoom } from "./fresh.ts";
+import type { LoadIn } from "./held-codes.ts";
 import { markHidden } from "./hidden.ts";
 import type { StoredTensor } from "./load.ts";
 import { type Attended, Network, type Routed } from "./network.ts";
@@ -34,6 +35,8 @@ export interface ModelOptions {
    * keep.
    */
   readonly dtype?: "f32" | "bf16" | "keep";
+  /** Frozen matrices of layers stay codes; those that no file holds so are rounded, but for "stored". */
+  readonly loadIn?: LoadIn | undefined;
   /** Weights that are not trained, by checkpoint name; all of them under an adapter. */
   readonly freeze?: (name: string) => boolean;
   readonly adapter?: AdapterChoice | undefined;
@@ -146,7 +149,8 @@ export class Model {
     const whole =
       beside.size > 0 ? { ...checkpoint, tensors: new Map([...checkpoint.tensors, ...beside]) } : checkpoint;
     const offload = options.offload ? new Offload(gpu) : undefined;
-    const loading = { gpu, checkpoint: whole, architecture, holding: Model.#holding(options), offload };
+    const { loadIn } = options;
+    const loading = { gpu, checkpoint: whole, architecture, holding: Model.#holding(options), offload, loadIn };
     const {
       stored: read,
       others,
@@ -205,8 +209,8 @@ export class Model {
     const { gpu, architecture, json, stored, carried } = this;
     const parameters = new Map<string, Parameter>();
     for (const [name, parameter] of this.parameters) {
-      const copy = new Parameter(gpu, name, parameter.shape, parameter.dtype, false);
-      gpu.copy(parameter.buffer, 0, copy.buffer, 0, Math.ceil(parameter.bytes / 4) * 4);
+      const copy = new Parameter(gpu, name, parameter.shape, parameter.held, false);
+      copy.take(parameter);
       parameters.set(name, copy);
     }
     const specs = architecture.parameters(this.#config);
