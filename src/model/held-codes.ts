@@ -35,6 +35,9 @@ export const mayBeCodes = (spec: ParameterSpec, headModules: readonly string[] |
   isHiddenMatrix(spec, headModules ?? []) ||
   (spec.shape.length === 3 && (spec.stack !== undefined || spec.parts !== undefined));
 
+/** Whether a tensor is codes as it is stored. */
+export const isStoredCodes = ({ codes, patch }: TensorEntry): boolean => codes !== undefined && patch === undefined;
+
 /** What a tensor is, or would be rounded to, as codes; undefined where it stays as it is. */
 function formOf({ codes, patch, shape, dtype }: TensorEntry, loadIn: LoadIn): CodesForm | undefined {
   if (codes && !patch) return codes;

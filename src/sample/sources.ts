@@ -25,6 +25,7 @@ type SourceOptions = Pick<
   | "alpha"
   | "cascade_by"
   | "dtype"
+  | "load_in"
   | "offload"
 > & { readonly seed: number };
 
@@ -86,10 +87,13 @@ export async function loadSource(
   options: SourceOptions,
   warn?: (message: string) => void,
 ): Promise<{ source: LogitSource; free(): void }> {
-  const { dtype, offload } = options;
+  const { dtype, load_in: loadIn, offload } = options;
   const decoders: Decoder[] = [];
   for (const { checkpoint } of models) {
-    const model = await Model.load(gpu, checkpoint, { dtype, freeze: () => true, offload, ...(warn && { warn }) });
+    const model = await Model.load(gpu, checkpoint, {
+      ...{ dtype, loadIn, freeze: () => true, offload },
+      ...(warn && { warn }),
+    });
     decoders.push(new Decoder(model, checkpoint.ref));
   }
   const source = sourceOf(decoders, options);

@@ -118,9 +118,9 @@ export class Parameter {
   /** Copies all of another that is held alike. */
   take(other: Parameter): void {
     const [to, from] = [this.codes, other.codes];
-    if (!to || !from) return this.#gpu.copy(other.buffer, 0, this.buffer, 0, Math.ceil(this.bytes / 4) * 4);
-    this.#gpu.copy(from.rows, 0, to.rows, 0, this.bytes);
-    if (to.table && from.table) this.#gpu.copy(from.table, 0, to.table, 0, 4 * tableWords(to.packing));
+    if (to && from) this.#gpu.copy(from.rows, 0, to.rows, 0, this.bytes);
+    else this.#gpu.copy(other.buffer, 0, this.buffer, 0, Math.ceil(this.bytes / 4) * 4);
+    if (to?.table && from?.table) this.#gpu.copy(from.table, 0, to.table, 0, 4 * tableWords(to.packing));
   }
 
   /** Gives the gradient's memory back; it is made anew when it is asked for. */

@@ -6,6 +6,7 @@ import type { ExampleReader } from "../../data/examples.ts";
 import type { GroupReference } from "../../data/groups.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
 import type { Inputs } from "../../model/architecture.ts";
+import type { LoadIn } from "../../model/held-codes.ts";
 import { Model } from "../../model/model.ts";
 import type { Recorder } from "../../tensor/recorder.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
@@ -42,6 +43,7 @@ export interface LoaderOptions {
     readonly max_tokens: number;
     readonly stop?: readonly string[] | undefined;
     readonly offload?: boolean | undefined;
+    readonly load_in?: LoadIn | undefined;
   };
   readonly signal: AbortSignal;
   /** Hears how many rows there are to do where a technique announces it, how many are done, and of which model. */
@@ -145,6 +147,7 @@ export class ModelLoader {
         embeds: embedsOf(metrics),
         freeze: () => !isTrainable,
         offload: options.offload,
+        loadIn: options.load_in,
         warn,
       });
     const model = await loadOne(checkpoint);

@@ -14,6 +14,7 @@ export interface MetricOptions {
   readonly forget_group: string;
   readonly holdout_group: string;
   readonly offload?: boolean | undefined;
+  readonly load_in?: string | undefined;
 }
 
 const CHOICE_NEEDS = new Set<Need>(["choice", "generated"]);
@@ -34,8 +35,13 @@ export function checkMetrics(
     checkRoles(method, groups, options);
     method.check?.(names);
   }
-  const backward = options.offload && metrics.find((metric) => needsOf([metric]).has("gradient"));
-  if (backward)
+  const backward = metrics.find((metric) => needsOf([metric]).has("gradient"));
+  if (backward && options.load_in !== undefined)
+    throw new UserError(
+      `--metric ${backward.method.name} takes gradients of all weights, and --load-in holds codes`,
+      "leave out --load-in, or that metric",
+    );
+  if (backward && options.offload)
     throw new UserError(
       `--metric ${backward.method.name} goes back through the layers, which --offload reads on the way forward alone`,
       "leave out --offload, or that metric",

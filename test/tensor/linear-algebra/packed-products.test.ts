@@ -95,17 +95,17 @@ describe.each(profiles)("%s", (_, profile) => {
         a.fill(0, whole * depth).fill(1, whole * depth + place, whole * depth + place + 1);
         const { matrix, bias, n, k, found } = await run(profile, of, product, a);
         const held = matrixValues(matrix);
-        const valueOf = (x: number, j: number) =>
+        const weightAt = (x: number, j: number) =>
           held[product.form === "nt" ? j * of.columns + x : x * of.columns + j]!;
         const expected = Float64Array.from({ length: product.m * n }, (_, at) => {
           const [i, j] = [Math.floor(at / n), at % n];
           let sum = bias[j]!;
-          for (let x = 0; x < k; x++) sum += a[i * k + x]! * valueOf(x, j);
+          for (let x = 0; x < k; x++) sum += a[i * k + x]! * weightAt(x, j);
           return sum;
         });
         const largest = held.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
         expectWithin(found, expected, () => 2 ** -22 * (4 + k) * (1 + largest), `${name} ${product.form}`);
-        const taken = Float32Array.from({ length: n }, (_, j) => Math.fround(valueOf(place, j) + bias[j]!));
+        const taken = Float32Array.from({ length: n }, (_, j) => Math.fround(weightAt(place, j) + bias[j]!));
         expect(found.subarray(whole * n)).toEqual(taken);
       }
     });
