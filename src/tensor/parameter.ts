@@ -52,7 +52,7 @@ export class Parameter {
       this.#codes = { packing: dtype, table };
     }
     const bytes = Math.max(16, this.bytes);
-    this.#memory = offload ? offload.to.weight(offload.kind, bytes) : gpu.buffer(bytes, name);
+    this.#memory = offload ? offload.to.weight(offload.kind, bytes) : gpu.buffer(bytes, name, !!this.#codes);
   }
 
   get size(): number {
