@@ -59,7 +59,7 @@ export interface Compared {
 }
 
 async function headerOf(run: DistillRun, name: string, student: Opened): Promise<TeacherHeader> {
-  const teacher = await openModel(name, {}, (text) => run.warn(text));
+  const teacher = await openModel(name, { load_in: run.options.teacher_load_in }, (text) => run.warn(text));
   run.onExit(() => teacher.checkpoint.close());
   if (teacher.task !== student.task)
     throw new UserError(`the teacher ${teacher.ref} is a ${teacher.task}, the student a ${student.task}`);

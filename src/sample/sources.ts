@@ -66,7 +66,7 @@ export async function openOthers(
   const others: Opened[] = [];
   const refs = options.cascade === undefined ? (options.with ?? []) : [cascadeModels(options.cascade).strong];
   for (const ref of refs) {
-    const other = await openModel(ref, {}, warn);
+    const other = await openModel(ref, { load_in: options.load_in }, warn);
     opened(other.checkpoint);
     if (!other.tools) throw new UserError(`${ref} is a classifier, and language models write together`, "leave it out");
     const speaker = ({ ref: name, sizes, tools }: Opened) => ({
