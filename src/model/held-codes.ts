@@ -33,7 +33,7 @@ const PIECE = 4 << 20;
 /** Whether a weight may be codes: matrices of hidden layers and of experts, neither embeddings, heads nor routers. */
 export const mayBeCodes = (spec: ParameterSpec, headModules: readonly string[] | undefined): boolean =>
   isHiddenMatrix(spec, headModules ?? []) ||
-  (spec.shape.length === 3 && (spec.stack !== undefined || spec.parts !== undefined));
+  (spec.shape.length === 3 && !spec.small && (spec.stack !== undefined || spec.parts !== undefined));
 
 /** Whether a tensor is codes as it is stored. */
 export const isStoredCodes = ({ codes, patch }: TensorEntry): boolean => codes !== undefined && patch === undefined;

@@ -1,6 +1,6 @@
 /** What the engine calls a tensor: a shape over a place in memory that is known only when a program is planned. */
 
-import type { OffloadedWeight } from "./offload.ts";
+import type { Lent } from "./lent.ts";
 import type { Packing } from "./packed.ts";
 
 /**
@@ -14,8 +14,8 @@ export type StorageKind = "activation" | "parameter" | "gradient" | "state" | "i
 /** Where a storage lies. */
 export interface Place {
   readonly buffer?: GPUBuffer;
-  /** Of a weight on the disk, which is in `buffer` only while it is used. */
-  readonly offloaded?: OffloadedWeight;
+  /** Of what is in `buffer` only while it is used. */
+  readonly lent?: Lent;
   /** Of a weight of codes: how its rows lie, and what they share. */
   readonly codes?: { readonly packing: Packing; readonly table: GPUBuffer | undefined };
 }

@@ -10,6 +10,7 @@ import { UserError } from "../errors.ts";
 import type { Bound } from "../method/bind.ts";
 import { checkPgd } from "../run/adversarial/options.ts";
 import { adversarialWork } from "../run/adversarial/training-work.ts";
+import { expertStore } from "../run/expert-store.ts";
 import { type ReadRows, readBatches } from "../run/training/batch-source.ts";
 import type { Controller } from "../run/training/controller.ts";
 import { chosenModulation } from "../run/training/gradient-rule.ts";
@@ -114,6 +115,7 @@ export function train(context: TrainContext): Promise<Outcome> {
   return runTraining<Batch, Read>(asked, {
     script: "train",
     regresses: true,
+    experts: expertStore(options, seed),
     embeds,
     changed: heads?.changed ?? front?.changed,
     ...(front ? { trains: front.trains } : {}),

@@ -46,9 +46,6 @@ export interface StepResult {
   readonly counted: number;
 }
 
-const clearGradient = (gpu: Gpu, parameter: Parameter) =>
-  gpu.clear(parameter.gradient, Math.max(16, 4 * parameter.size));
-
 /** What is kept of the recording of a part: names of its metrics, and parameters that its gradient does not reach. */
 interface RecordedPart {
   readonly metrics: readonly string[];
@@ -87,7 +84,7 @@ export class Trainer<B> {
         "leave it out",
       );
     const updater = await Updater.make(options.gpu, options.parameters, options);
-    for (const parameter of options.parameters) clearGradient(options.gpu, parameter);
+    for (const parameter of options.parameters) parameter.clearGradient();
     const curvature = updater.curvature && (await Curvature.make(options.gpu, updater.curvature));
     return new Trainer(options, updater, curvature);
   }
@@ -179,13 +176,13 @@ export class Trainer<B> {
         if (objective.grouped && counted === 0 && total > 0) continue;
         const { program, recorded } = await this.#programOf(batch, part, step);
         // Another part may have left something where this one writes nothing.
-        if (isFresh) for (const parameter of recorded.untouched) clearGradient(this.#options.gpu, parameter);
+        if (isFresh) for (const parameter of recorded.untouched) parameter.clearGradient();
         objective.fill(program, batch, total, part);
         const share = total > 0 ? counted / total : 0;
         fillAdapterLosses(program, objective.grouped ? share : share / this.#parts.length);
         // Each micro-batch has other random numbers.
         const random = (Math.imul(seed, 0x9e3779b9) + step * 4096 + i) >>> 0;
-        program.run({ step, ...values, accumulate: isFresh ? 0 : 1, seed: random });
+        await program.start({ step, ...values, accumulate: isFresh ? 0 : 1, seed: random });
         isFresh = false;
         sofar += share;
         if (this.#noise && partial) {
@@ -235,7 +232,7 @@ export class Trainer<B> {
     if (this.#curvature?.isDue(step)) await this.#measureCurvature(step, batches, values);
     const partial: Promise<PartialNorm>[] = [];
     const parts = await this.#pass(step, batches, values, partial);
-    const norm = this.updater.step(step, lr, seed);
+    const { norm } = await this.updater.begin(step, lr, seed);
     await this.updates.after(step);
     const result = Promise.all([norm, ...parts]).then(async ([gradNorm, ...sums]) => {
       const metrics: Record<string, number> = {};
