@@ -176,7 +176,7 @@ function expectCodes(
   if (forms.size > 0 || !specs.some((spec) => mayBeCodes(spec, headModules))) return;
   throw new UserError(
     `${ref} holds no weights of layers as codes, which --load-in stored would leave as they are`,
-    "--load-in 4bit or 8bit rounds them while they are loaded",
+    "4bit and 8bit round them while they are loaded",
   );
 }
 

@@ -104,8 +104,8 @@ export class Parameter {
   }
   #refuse(): never {
     throw new UserError(
-      `${this.name} is held as codes, and its values are asked for`,
-      "leave out --load-in, or what reads the weights themselves",
+      `${this.name} is held as codes (--load-in), and its values are asked for`,
+      "hold the weights themselves, or leave out what reads them",
     );
   }
   /** Of a weight of codes: how its rows lie, and where. */

@@ -35,7 +35,7 @@ export function refuseCodes({ kernel, bind }: Step): void {
   const codes = Object.values(bind).find(({ dtype }) => dtype === "codes");
   if (!codes || kernel.startsWith("matmul/")) return;
   throw new UserError(
-    `${codes.label} is held as codes, and ${kernel} reads plain weights`,
-    "leave out --load-in, or what reads the weights themselves",
+    `${codes.label} is held as codes (--load-in), and ${kernel} reads plain weights`,
+    "hold the weights themselves, or leave out what reads them",
   );
 }
