@@ -131,8 +131,8 @@ export class Gpu {
   }
 
   /**
-   * A pooled storage buffer of at least `bytes`, contents undefined; `using` or `free()` gives it back. One that `stays`
-   * is not rounded up to a size that others could use after it.
+   * A pooled storage buffer of at least `bytes`, contents undefined; `using` or `free()` gives it back. One that
+   * `stays` is not rounded up to a size that others could use after it.
    */
   buffer(bytes: number, label: string, stays = false): PooledBuffer {
     return this.pool.take(bytes, label, stays);

@@ -14,6 +14,7 @@ import { decodeFloats } from "../checkpoint/decode.ts";
 import { DTYPE_BYTES } from "../checkpoint/dtype.ts";
 import { LEVELS } from "../checkpoint/quantized/levels.ts";
 import type { QuantizedMatrix } from "../checkpoint/quantized/matrix.ts";
+import { UserError } from "../errors.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { type CodesForm, packingOf, packRows, tableOf } from "../tensor/packed.ts";
 import type { Parameter } from "../tensor/parameter.ts";
@@ -36,7 +37,7 @@ export const mayBeCodes = (spec: ParameterSpec, headModules: readonly string[] |
   (spec.shape.length === 3 && !spec.small && (spec.stack !== undefined || spec.parts !== undefined));
 
 /** Whether a tensor is codes as it is stored. */
-export const isStoredCodes = ({ codes, patch }: TensorEntry): boolean => codes !== undefined && patch === undefined;
+const isStoredCodes = ({ codes, patch }: TensorEntry): boolean => codes !== undefined && patch === undefined;
 
 /** What a tensor is, or would be rounded to, as codes; undefined where it stays as it is. */
 function formOf({ codes, patch, shape, dtype }: TensorEntry, loadIn: LoadIn): CodesForm | undefined {
@@ -55,12 +56,19 @@ const spelled = ({ columns, bits, group, transposed, with: kind, indexed, scaleD
 
 /**
  * What the weight that these tensors make is as codes. Undefined where one is none, where they differ, and where every
- * matrix of a stack has an order of columns of its own.
+ * matrix of a stack has an order of columns of its own. Throws UserError where they would be rounded again and again,
+ * as they are `offloaded`.
  */
-export function codesForm(entries: readonly TensorEntry[], loadIn: LoadIn): CodesForm | undefined {
+export function codesForm(entries: readonly TensorEntry[], loadIn: LoadIn, offloaded = false): CodesForm | undefined {
   const [first, ...others] = entries.map((entry) => formOf(entry, loadIn));
   if (!first || (others.length > 0 && first.indexed)) return undefined;
-  return others.every((other) => other && spelled(other) === spelled(first)) ? first : undefined;
+  if (!others.every((other) => other && spelled(other) === spelled(first))) return undefined;
+  if (offloaded && !entries.every(isStoredCodes))
+    throw new UserError(
+      `--load-in ${loadIn} rounds weights as they are read, and --offload reads them again and again`,
+      "write a quantized checkpoint first (compress), or leave one of them out",
+    );
+  return first;
 }
 
 /** For every step of 1 / 512 from -1 to 1 the lowest code that a value from there on may have. */

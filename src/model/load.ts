@@ -17,7 +17,7 @@ import { Parameter } from "../tensor/parameter.ts";
 import { showShape, sizeOf } from "../tensor/tensor.ts";
 import type { Architecture, ParameterSpec } from "./architecture.ts";
 import { expectBuffers } from "./expect-buffers.ts";
-import { codesForm, isStoredCodes, type LoadIn, loadCodes, mayBeCodes } from "./held-codes.ts";
+import { codesForm, type LoadIn, loadCodes, mayBeCodes } from "./held-codes.ts";
 import { layerOf } from "./names.ts";
 
 /** A tensor of a saved checkpoint: a parameter, or a part of a stack. */
@@ -117,13 +117,8 @@ export async function loadParameters(
     const entries = namesOf(spec).map((part) => tensors.get(rename(part))!);
     const parts = expertsOf(spec);
     const isCodes = !trainable && !(store && parts > 1) && mayBeCodes(spec, architecture.headModules);
-    const form = isCodes && loadIn ? codesForm(entries, loadIn) : undefined;
+    const form = isCodes && loadIn ? codesForm(entries, loadIn, offload !== undefined) : undefined;
     if (form) forms.set(name, form);
-    if (form && offload && !entries.every(isStoredCodes))
-      throw new UserError(
-        `--load-in ${loadIn} rounds weights as they are read, and --offload reads them again and again`,
-        "write a quantized checkpoint first (compress), or leave one of them out",
-      );
     const dtype = form ? packingOf(form) : heldDtype(spec, asked, entries[0]!);
     return { name, shape, dtype, trainable: trainable && !spec.buffer, parts };
   });

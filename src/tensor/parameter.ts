@@ -68,8 +68,7 @@ export class Parameter {
     this.#paged = lent && "store" in lent ? lent : undefined;
     if (this.#paged) this.#memory = this.pagesBeside(name, this.dtype, this.#paged.read)!;
     else
-      this.#memory =
-        lent && "to" in lent ? lent.to.weight(lent.kind, bytes) : gpu.buffer(bytes, name, !!this.#codes);
+      this.#memory = lent && "to" in lent ? lent.to.weight(lent.kind, bytes) : gpu.buffer(bytes, name, !!this.#codes);
   }
 
   /** Of a weight in pages: another tensor of its shape in pages, such as a state; undefined of any other weight. */
@@ -94,7 +93,9 @@ export class Parameter {
   get dtype(): "f32" | "bf16" {
     return this.#dtype ?? this.#refuse();
   }
-  /** Throws UserError of a weight in pages, which no one buffer holds, and of one of codes, which products alone read. */
+  /**
+   * Throws UserError of a weight in pages, which no one buffer holds, and of one of codes, which products alone read.
+   */
   get buffer(): GPUBuffer {
     return this.#codes ? this.#refuse() : this.#whole(this.#memory).buffer;
   }

@@ -6,7 +6,8 @@
  *   tn  C = A^T B    a (k, m), b (k, n)
  *
  * Matrices are row-major; C is (m, n), f32. Every kernel binds a, b and c, and bias, addend, offsets and the table of
- * codes where they are asked for. Sums are f32 in an order that depends on the kernel alone, so equal inputs give equal bits.
+ * codes where they are asked for. Sums are f32 in an order that depends on the kernel alone, so equal inputs give equal
+ * bits.
  */
 import { MOST_GROUPS } from "../../gpu/grid.ts";
 import type { AdapterProfile } from "../adapter-profile.ts";
