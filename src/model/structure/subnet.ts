@@ -8,7 +8,6 @@ import type { Recorder } from "../../tensor/recorder.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { Inputs } from "../architecture.ts";
 import type { Model, Recorded } from "../model.ts";
-import type { Config } from "../names.ts";
 import type { RecordOptions } from "../record-options.ts";
 import type { ShapedModel } from "./anatomy.ts";
 import type { Slice, SlicedTensor } from "./slice.ts";
@@ -25,7 +24,7 @@ export function shapedModel(model: Model, ref: string): ShapedModel {
     const count = Math.max(stacks.get(prefix)?.count ?? 0, Number(index) + 1);
     stacks.set(prefix, { prefix, count });
   }
-  return { ref, config: structuredClone(model.json) as Config, tensors, stacks };
+  return { ref, config: { ...model.json }, tensors, stacks };
 }
 
 /** A part of a model that is recorded as a model of its own. */
