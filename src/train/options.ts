@@ -15,6 +15,7 @@ import { MOE_TRAIN } from "./layers/ewa.ts";
 import { CERTIFIED } from "./losses/certified-options.ts";
 import { PROBING } from "./probing.ts";
 import { SCHEDULE_SEARCH } from "./schedules/schedule-search.ts";
+import { SUPERNET } from "./widths/options.ts";
 
 export const TRAIN = {
   ...RUN,
@@ -180,4 +181,5 @@ export const TRAIN = {
     value: "RHO",
   },
   ...CERTIFIED,
+  ...SUPERNET,
 } as const satisfies Options;
