@@ -1,7 +1,7 @@
 /**
- * Which worker computes which rows of which expert. Experts live on workers in equal blocks; where one has more rows than
- * it should, those beyond go to the least loaded workers, and the expert's weights with them. Every row is computed
- * once, by the same weights, so no result depends on the plan. Least-Loaded Expert Parallelism, 2026.
+ * Which worker computes which rows of which expert. Experts live on workers in equal blocks; where one has more rows
+ * than it should, those beyond go to the least loaded workers, and the expert's weights with them. Every row is
+ * computed once, by the same weights, so no result depends on the plan. Least-Loaded Expert Parallelism, 2026.
  */
 
 export interface PlanOptions {
@@ -96,8 +96,8 @@ class Loads {
 }
 
 /**
- * The plan for `counts`, rows of each expert. Throws RangeError for counts that are not whole numbers from 0 on, and for
- * more workers than experts.
+ * The plan for `counts`, rows of each expert. Throws RangeError for counts that are not whole numbers from 0 on, and
+ * for more workers than experts.
  */
 export function leastLoadedPlan(
   counts: readonly number[],

@@ -1,4 +1,6 @@
-/** Experts on random shares of tokens: one alone is the dense model, pulls keep the mean, a whole pull makes all equal. */
+/**
+ * Experts on random shares of tokens: one alone is the dense model, pulls keep the mean, a whole pull makes all equal.
+ */
 import { describe, expect, test } from "bun:test";
 import type { Sequence } from "../../src/data/sequences.ts";
 import { type Bound, bindDefaults } from "../../src/method/bind.ts";

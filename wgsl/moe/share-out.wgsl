@@ -1,5 +1,5 @@
-// Shares tokens out to experts by chance, to each as many as to the others or one more: the token whose random number is
-// the r-th smallest of V goes to expert r E / V. Padding goes to the last expert.
+// Shares tokens out to experts by chance, to each as many as to the others or one more: the token whose random number
+// is the r-th smallest of V goes to expert r E / V. Padding goes to the last expert.
 //
 //   shares  (N) f32  0 where a token is padding; with `padded`
 //   experts (N) u32  out
