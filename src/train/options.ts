@@ -15,7 +15,7 @@ import { MOE_TRAIN } from "./layers/ewa.ts";
 import { CERTIFIED } from "./losses/certified-options.ts";
 import { PROBING } from "./probing.ts";
 import { SCHEDULE_SEARCH } from "./schedules/schedule-search.ts";
-import { SUPERNET } from "./widths/options.ts";
+import { PRUNING, SUPERNET } from "./widths/options.ts";
 
 export const TRAIN = {
   ...RUN,
@@ -182,4 +182,5 @@ export const TRAIN = {
   },
   ...CERTIFIED,
   ...SUPERNET,
+  ...PRUNING,
 } as const satisfies Options;
