@@ -44,6 +44,8 @@ import { openProbes } from "./probing.ts";
 import { checkScheduleSearch } from "./schedules/schedule-search.ts";
 import { searchedRate } from "./schedules/short-lives.ts";
 import { shiftWarning } from "./shift-warning.ts";
+import { cikdWork } from "./widths/cikd.ts";
+import { depsWork } from "./widths/deps.ts";
 
 export type TrainContext = Context<typeof TRAIN>;
 
@@ -237,6 +239,8 @@ async function otherWork(
   { chosen, heads }: { readonly chosen: ChosenLoss | undefined; readonly heads: PerDomain | undefined },
 ): Promise<OwnLoss | undefined> {
   const credit = creditWork(picks.credit[0]!, built.model, seed);
+  if (options.supernet === "deps") return depsWork(built.model, options, { ref: built.ref, steps: built.steps, seed });
+  if (options.supernet === "cikd") return cikdWork(built.model, options, { ref: built.ref, seed });
   if (credit) return credit;
   if (!chosen) return ownLoss(picks.loss[0]!, built, source, options, seed);
   const { model, steps, ref } = built;

@@ -14,6 +14,7 @@ import { CREDIT } from "./credit.ts";
 import { CERTIFIED } from "./losses/certified-options.ts";
 import { PROBING } from "./probing.ts";
 import { SCHEDULE_SEARCH } from "./schedules/schedule-search.ts";
+import { SUPERNET } from "./widths/options.ts";
 
 export const TRAIN = {
   ...RUN,
@@ -178,4 +179,5 @@ export const TRAIN = {
     value: "RHO",
   },
   ...CERTIFIED,
+  ...SUPERNET,
 } as const satisfies Options;

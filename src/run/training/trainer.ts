@@ -120,7 +120,7 @@ export class Trainer<B> {
   /** The parts of a step: all, or the groups that count in it; the first where none does. */
   #partsOf(batches: readonly B[]): readonly string[] {
     const { objective } = this.#options;
-    if (!objective.grouped) return this.#parts;
+    if (!objective.grouped) return objective.current?.() ?? this.#parts;
     const present = this.#parts.filter((part) => batches.some((batch) => objective.counted(batch, part) > 0));
     return present.length > 0 ? present : this.#parts.slice(0, 1);
   }
@@ -141,6 +141,7 @@ export class Trainer<B> {
     partial?: Promise<PartialNorm>[],
   ): Promise<Promise<Record<string, number>>[]> {
     const { objective } = this.#options;
+    objective.begin?.(step);
     const found: Promise<Record<string, number>>[] = [];
     const run = this.#runner(
       step,
@@ -197,6 +198,7 @@ export class Trainer<B> {
 
   /** Takes an estimate of curvatures in, from the gradients of all parts as no rule changes them. */
   async #measureCurvature(step: number, batches: readonly B[], values: Readonly<Record<string, number>>) {
+    this.#options.objective.begin?.(step);
     const run = this.#runner(step, batches, values);
     await this.#curvature?.measure((this.#options.seed + step) >>> 0, async () => {
       for (const [i, part] of this.#partsOf(batches).entries()) await run(part, { fresh: i === 0, report: false });
