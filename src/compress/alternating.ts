@@ -128,7 +128,7 @@ class Alternating implements Disposable {
     const gpu = this.#gpu;
     await matmul(gpu, { form: "nt", a: left, b: right, c: this.#work });
     if (!this.#marks) return;
-    const kernel = await gpu.kernel("compress/drop-marked");
+    const kernel = await gpu.kernel("weight-selection/drop-marked");
     const params = { rows: this.#rows, columns: this.#columns };
     const bind = { marks: this.#marks.buffer, weight: this.#work.buffer };
     gpu.run(kernel, { bind, params, groups: spanGroups(params.rows * params.columns) });

@@ -19,7 +19,7 @@ import { diagonalOf } from "../../../tensor/linear-algebra/inverse-factor.ts";
 import { AdamOnGpu } from "../../adam-on-gpu.ts";
 import { balanced, largestDivisor } from "../../balanced.ts";
 import { defineInputPruner } from "../../pruner.ts";
-import { dropMarked, markPattern } from "../../selection.ts";
+import { dropMarked, markPattern } from "../../../tensor/weight-selection.ts";
 import { WrappedCore } from "../../wrapped-core.ts";
 
 const PATTERN = { keep: 2, of: 4 };

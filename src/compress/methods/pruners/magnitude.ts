@@ -5,7 +5,7 @@
  * https://arxiv.org/abs/1506.02626. Those that are left stay as they are. Of equal weights the first go.
  */
 import { defineWeightPruner } from "../../pruner.ts";
-import { dropLowest } from "../../selection.ts";
+import { dropLowest } from "../../../tensor/weight-selection.ts";
 
 export const method = defineWeightPruner({
   name: "magnitude",

@@ -11,7 +11,7 @@
  */
 import { diagonalOf } from "../../../tensor/linear-algebra/inverse-factor.ts";
 import { defineInputPruner } from "../../pruner.ts";
-import { dropLowest } from "../../selection.ts";
+import { dropLowest } from "../../../tensor/weight-selection.ts";
 
 export const method = defineInputPruner({
   name: "wanda",
