@@ -159,6 +159,7 @@ const LINES = [
   `train tiny/ --data said.jsonl ${FEW} --lr 1e-2 --log fast.log -o fast/`,
   "evaluate lr-sensitivity run.log fast.log",
   "evaluate tiny --data said.jsonl --probe variance-growth",
+  "evaluate tiny --data said.jsonl --probe prune-regime --prune-regime-densities 0.5 --prune-regime-points 3",
   "evaluate tiny --data said.jsonl --probe kernel-alignment --kernel-alignment-columns 2",
   `adapt tiny --tasks said.jsonl,ids.jsonl ${FEW} --log stream.log -o learned-twice/`,
   "evaluate two-phase --tune stream.log",

@@ -6,7 +6,12 @@ import { sharedGpu } from "../support/gpu.ts";
 import { layerOf } from "../support/layer.ts";
 import { normals } from "../support/random.ts";
 
-covers("weight-selection/lowest-cuts", "weight-selection/mark-lowest", "weight-selection/mark-pattern", "weight-selection/drop-marked");
+covers(
+  "weight-selection/lowest-cuts",
+  "weight-selection/mark-lowest",
+  "weight-selection/mark-pattern",
+  "weight-selection/drop-marked",
+);
 
 const gpu = await sharedGpu();
 

@@ -24,7 +24,8 @@ export class FeatureView {
     let rows = 0;
     for (const batch of batches) {
       if (rows >= MOST) break;
-      if (isPairs(batch)) throw new UserError("--probe prune-regime does not compare pairs of texts", "give other rows");
+      if (isPairs(batch))
+        throw new UserError("--probe prune-regime does not compare pairs of texts", "give other rows");
       const { program } = await this.#programs.get(batchKey(batch), (rec) => {
         rec.output("features", this.#model.record(rec, recordInputs(rec, batch)).hidden);
       });

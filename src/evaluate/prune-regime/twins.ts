@@ -3,9 +3,9 @@
  * orders of the rows. GPU memory: marks of all pruned weights. Host memory: four copies of the trained weights.
  */
 import { UserError } from "../../errors.ts";
-import { layerOf } from "../../model/names.ts";
-import type { Model } from "../../model/model.ts";
 import type { PooledBuffer } from "../../gpu/buffer.ts";
+import type { Model } from "../../model/model.ts";
+import { layerOf } from "../../model/names.ts";
 import type { Parameter } from "../../tensor/parameter.ts";
 import { dropMarked, markLowest } from "../../tensor/weight-selection.ts";
 

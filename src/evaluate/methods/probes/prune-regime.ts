@@ -11,8 +11,8 @@
  * Give the models of a grid in the order of their temperature. The lower the density, the higher the temperature at
  * which the regimes meet, and there the pruned models are best. `src/run/probing` has the measures.
  */
-import { UserError } from "../../../errors.ts";
 import { readBatches } from "../../../run/batches-in-order.ts";
+import { requireGroup } from "../../../run/measuring/groups.ts";
 import type { LoadedModel } from "../../../run/measuring/loaded-model.ts";
 import { linearCka } from "../../../run/probing/cka.ts";
 import { connectivityOf } from "../../../run/probing/linear-connectivity.ts";
@@ -132,11 +132,8 @@ export const method = defineTechnique({
   check(info) {
     refuseMeasures("prune-regime", info);
     const { prune_regime_group: name } = info.values;
-    if (name !== undefined && !info.groups.includes(name))
-      throw new UserError(
-        `--prune-regime-group ${name}: no group is called so`,
-        `the groups are ${info.groups.join(", ")}`,
-      );
+    if (name !== undefined)
+      requireGroup(name, info.groups, { asker: "--probe prune-regime", flag: "--prune-regime-group" });
   },
 
   async run(setup) {
