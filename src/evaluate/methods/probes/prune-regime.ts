@@ -120,6 +120,17 @@ async function landscapeOf(loaded: LoadedModel, twins: Twins, density: number, s
   return { ...connectivityOf(losses), cka: linearCka(features[0]!, features[1]!), loss, losses };
 }
 
+type Landscape = Awaited<ReturnType<typeof landscapeOf>>;
+
+interface Row extends Landscape {
+  readonly model: string;
+  readonly density: number;
+  /** Loss before it was pruned. */
+  readonly dense: number;
+  readonly regime: string;
+  readonly advice: string;
+}
+
 export const method = defineTechnique({
   name: "prune-regime",
   title: "Regimes of pruning",
@@ -145,7 +156,7 @@ export const method = defineTechnique({
       const each = values.prune_regime_points * readings + 2 * values.prune_regime_epochs * learned;
       return candidates.length * (readings + densities.length * each);
     });
-    const rows = [];
+    const rows: Row[] = [];
     for (const checkpoint of candidates) {
       signal.throwIfAborted();
       const loaded = await loader.load(checkpoint, { trained: true });
@@ -155,9 +166,9 @@ export const method = defineTechnique({
         using twins = await Twins.of(loaded.model, checkpoint.ref);
         const dense = await lossOf(loaded, setup);
         for (const density of densities) {
-          const { losses, ...found } = await landscapeOf(loaded, twins, density, setup, material);
+          const found = await landscapeOf(loaded, twins, density, setup, material);
           const regime = regimeOf(found, bounds);
-          rows.push({ model: checkpoint.ref, density, dense, ...found, regime, advice: ADVICE[regime], losses });
+          rows.push({ model: checkpoint.ref, density, dense, ...found, regime, advice: ADVICE[regime] });
         }
       } finally {
         await loaded.free();
