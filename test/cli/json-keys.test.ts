@@ -146,6 +146,8 @@ const LINES = [
   "evaluate tiny --data said.jsonl --data ids.jsonl --probe continual --continual-held said",
   "evaluate tiny --data said.jsonl --probe conflict_synergy --joint tiny",
   "compress tiny --quant rtn -n -o small.safetensors",
+  "compress factor tiny --method svd --rank 2 -n",
+  "compress factor tiny --method svd --rank 2 -o thin.safetensors",
   "compress extract tiny --depth 1 -o first.safetensors",
   "compress rotate tiny -n",
   "compress rotate tiny -o turned.safetensors",
