@@ -35,6 +35,14 @@ export interface Layer {
 /** A layer whose method asked for what it reads. */
 export type MeasuredLayer = Layer & { readonly inputs: LayerInputs };
 
+/** Brings W to the host. */
+export const readWeights = ({ gpu, rows, columns, weight }: Layer): Promise<Float32Array> =>
+  gpu.readFloats(weight.buffer, rows * columns);
+
+/** Puts W back. */
+export const writeWeights = ({ gpu, weight }: Layer, values: Float32Array): void =>
+  gpu.write(weight.buffer, 0, new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
+
 /** tr(D H D^T), or the sum of squares of D without H, of a matrix (rows, columns) on the host. Sums are f64. */
 async function energy({ gpu, rows, columns, inputs }: Layer, d: Float32Array): Promise<number> {
   if (!inputs) return d.reduce((sum, x) => sum + x * x, 0);

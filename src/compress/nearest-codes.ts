@@ -24,6 +24,12 @@ export interface OnGpu {
   readonly columns: number;
 }
 
+interface Fit {
+  readonly first?: number;
+  readonly count?: number;
+  readonly shrink?: number;
+}
+
 /** Smallest and largest scale of each type. */
 const ENDS = {
   f32: [2 ** -126, 3.4e38],
@@ -69,8 +75,11 @@ export class GroupGrids implements Disposable {
     this.zeros = gpu.buffer(4 * rows * this.groups, "zero points");
   }
 
-  /** Fits the groups `first` to `first + count` to a matrix of this shape; all when left out. */
-  async fit({ weight }: Pick<OnGpu, "weight">, first = 0, count = this.groups - first): Promise<void> {
+  /**
+   * Fits groups to a matrix of this shape: all, or `count` from the `first` on. `shrink` clips the range at that share
+   * of the largest magnitude.
+   */
+  async fit({ weight }: Pick<OnGpu, "weight">, { first = 0, count = this.groups - first, shrink = 1 }: Fit = {}) {
     if (count === 0) return;
     const { bits, levels, scales } = this.scheme;
     const { search = false, absmax = false } = this.#rule;
@@ -83,7 +92,7 @@ export class GroupGrids implements Disposable {
       params: {
         ...{ rows: this.rows, columns: this.columns, group: this.group, groups: this.groups, first, count },
         ...{ symmetric: Number(isCentred(this.scheme)), steps: search ? 80 : 0 },
-        ...{ span, top, middle: 2 ** (bits - 1), least, most, empty: absmax ? 0 : -1 },
+        ...{ span, top, middle: 2 ** (bits - 1), least, most, empty: absmax ? 0 : -1, shrink },
       },
       groups: foldGroups(Math.ceil((this.rows * count) / LANES)),
     });

@@ -1,6 +1,7 @@
 /** Linear layers for tests of pruners and quantizers. */
 import type { LayerInputs, MeasuredLayer } from "../../src/compress/layer.ts";
 import type { Gpu } from "../../src/gpu/gpu.ts";
+import { normals } from "./random.ts";
 
 export interface TestLayer extends Disposable {
   readonly layer: Omit<MeasuredLayer, "inputs">;
@@ -50,4 +51,25 @@ export function measuredLayer(
       buffer.free();
     },
   };
+}
+
+/**
+ * Rows (n, columns) of inputs that go together and differ in size: normal values mixed by a random matrix, columns
+ * scaled by exp(0.7 N(0, 1)).
+ */
+export function mixedRows(seed: number, n: number, columns: number): Float32Array {
+  const [tokens, mix, sizes] = [
+    normals(seed, n * columns),
+    normals(seed + 1000, columns ** 2),
+    normals(seed + 2000, columns),
+  ];
+  const x = new Float32Array(n * columns);
+  for (let row = 0; row < n; row++) {
+    for (let j = 0; j < columns; j++) {
+      let sum = 0;
+      for (let k = 0; k < columns; k++) sum += tokens[row * columns + k]! * mix[k * columns + j]!;
+      x[row * columns + j] = sum * Math.exp(0.7 * sizes[j]!);
+    }
+  }
+  return x;
 }

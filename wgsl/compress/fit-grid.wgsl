@@ -1,6 +1,7 @@
 // Scales and zero points of groups of a matrix, from the range of their values:
 //
-//   lo = min(0, min w), hi = max(0, max w);  symmetric: hi = max |w|, lo = -hi;  zeros alone: lo = -1, hi = 1
+//   lo = min(0, min w), hi = max(0, max w), both within shrink max |w|
+//   symmetric: hi = max |w|, lo = -hi;  zeros alone: lo = -1, hi = 1
 //   s  = (hi - lo) / span, z = round(-lo / s);  symmetric: z = middle
 //
 // With `steps` above 1 the range is shrunk to p lo, p hi, p = 1 - i / 100, and the p with the least
@@ -32,6 +33,7 @@ struct Params {
   least: f32,
   most: f32,
   empty: f32,
+  shrink: f32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -71,6 +73,9 @@ fn fit_grid(
     zeros[at] = still.y;
     return;
   }
+  let bound = params.shrink * max(hi, -lo);
+  lo = max(lo, -bound);
+  hi = min(hi, bound);
   if (params.symmetric == 1u) {
     hi = max(hi, -lo);
     lo = -hi;

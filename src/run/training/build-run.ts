@@ -14,6 +14,7 @@ import { checkSave, prepareSave, type SaveOptions, saveModel, savingTo } from ".
 import type { Parameter } from "../../tensor/parameter.ts";
 import { humanBytes } from "../../text/format.ts";
 import { hostMemory, hostMemoryText } from "../host-memory.ts";
+import { matcher } from "../name-patterns.ts";
 import { measuringData } from "./adapter-inputs.ts";
 import { layerRates } from "./layer-rates.ts";
 import type { MemoryReport } from "./memory-report.ts";
@@ -25,7 +26,6 @@ import { adapterStages } from "./rules/adapter-stages.ts";
 import { chosenRules, readOf } from "./rules/chosen-rules.ts";
 import { runLineage } from "./run-lineage.ts";
 import { checkInputs } from "./saved-state.ts";
-import { matcher } from "./starting-model.ts";
 import type { Loaded, RunContext, Technique, TrainingData, Work } from "./technique.ts";
 import { Training } from "./train-model.ts";
 import type { UpdateRule } from "./update-rule.ts";

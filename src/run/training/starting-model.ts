@@ -22,6 +22,7 @@ import { textPart } from "../../model/multimodal.ts";
 import { withNewHead } from "../../model/new-head.ts";
 import { withConfig } from "../../model/with-config.ts";
 import { quote } from "../../text/quote.ts";
+import { matcher } from "../name-patterns.ts";
 import { type AdapterOptions, adapterChoice, adapterFlag, refuseTwoAdapters, trainsAdapter } from "./adapter-choice.ts";
 import type { MeasureInputs } from "./adapter-inputs.ts";
 import type { ConfigChange } from "./config-change.ts";
@@ -304,12 +305,6 @@ async function planned(
 }
 
 const isOfData = (init: Bound<AdapterInit>): init is Bound<DataInit> => init.method.needs !== "weight";
-
-/** A test of names by glob patterns. */
-export const matcher = (patterns: readonly string[]) => {
-  const globs = patterns.map((pattern) => new Bun.Glob(pattern));
-  return (name: string) => globs.some((glob) => glob.match(name));
-};
 
 async function modelOptions(options: StartOptions, from: Checkpoint | undefined, base: string): Promise<ModelOptions> {
   const { freeze = [], train_only = [], dtype, embeds, warn } = options;
