@@ -60,7 +60,8 @@ function rounded(entry: TensorEntry, to: Rounding): TensorEntry {
 }
 
 /**
- * The checkpoint with its matrices rounded to so many bits, or to a format, as they are read. Memory: one tensor at a time.
+ * The checkpoint with its matrices rounded to so many bits, or to a format, as they are read. Memory: one tensor at a
+ * time.
  *
  *   const model = await Model.load(gpu, quantized(checkpoint, 4), options);
  */

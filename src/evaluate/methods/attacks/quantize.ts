@@ -33,7 +33,7 @@ export const method = defineTechnique({
   options: {
     quantize_format: {
       type: "string",
-      help: "number format to round to in the place of 4 bits with a scale per row: int8, nf4, mxfp4, ...",
+      help: "number format to round to in the place of 4 bits with a scale per row, as int8, nf4 or mxfp4",
       value: "NAME",
     },
   },
