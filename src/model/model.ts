@@ -24,8 +24,9 @@ import type { Embedding } from "./embedder.ts";
 import { drawParameters, expectRoom } from "./fresh.ts";
 import { markHidden } from "./hidden.ts";
 import type { StoredTensor } from "./load.ts";
-import { type Attended, Network, type Routed } from "./network.ts";
+import { type Attended, Network } from "./network.ts";
 import type { RecordOptions } from "./record-options.ts";
+import type { Routed } from "./routing.ts";
 import { loadWithHead } from "./tied-head.ts";
 
 export interface ModelOptions {

@@ -50,8 +50,6 @@ export interface StartOptions extends AdapterOptions {
   /** The config of the model that is trained, made of that which is named. */
   readonly changed?: ConfigChange | undefined;
   readonly warn: (message: string) => void;
-  /** Whether the script adds the load-balancing loss of mixtures of experts. */
-  readonly balances?: boolean | undefined;
   /** Folder of a saved state, whose weights take the place of the model's or the adapter's. */
   readonly resumed?: string | undefined;
 }
@@ -131,7 +129,7 @@ async function startFrom(parts: Parts, options: StartOptions): Promise<Start> {
   const chosen = await modelOptions(options, adapter, base.ref);
   const json = configOf(base);
   const run = textPart(json, `${base.ref}: config.json`)?.json ?? json;
-  for (const remark of trainingRemarks(run, `${base.ref}: config.json`, options.balances)) warn(remark);
+  for (const remark of trainingRemarks(run, `${base.ref}: config.json`)) warn(remark);
   return {
     ref: base.ref,
     under: chosen.adapter?.base ?? base.ref,
@@ -228,7 +226,7 @@ async function fresh(init: string, options: StartOptions): Promise<Start> {
     options.warn(
       `${init} describes a ${(json as Json).model_type}; the new model is its text part alone, a ${given.model_type}`,
     );
-  for (const remark of trainingRemarks(given, init, options.balances)) options.warn(remark);
+  for (const remark of trainingRemarks(given, init)) options.warn(remark);
   const written = writtenConfig(described, options);
   const resumed = options.resumed === undefined ? undefined : await openPlain(options.resumed);
   const chosen = await modelOptions(options, undefined, init);
