@@ -9,6 +9,7 @@ import type { MethodInfo } from "../method/registry.ts";
 import type { RoutePlan } from "../tensor/ops/router.ts";
 import type { Recorder } from "../tensor/recorder.ts";
 import type { Tensor } from "../tensor/tensor.ts";
+import type { DenseLayout } from "./dense-layout.ts";
 import type { Routed } from "./routing.ts";
 
 export type Json = Readonly<Record<string, unknown>>;
@@ -286,6 +287,8 @@ export interface Architecture<C = unknown> extends MethodInfo {
   /** Of an encoder of texts: the part below the head, with the names that it has by itself. */
   readonly trunk?: Trunk<C>;
   readonly bounds?: Bounds<C>;
+  /** Of decoders whose blocks are attention and a gated feed-forward network, under Llama's names. */
+  dense?(config: C): DenseLayout;
   /** Sizes that other parts ask for. */
   sizes(config: C): ModelSizes;
 }
