@@ -1,5 +1,5 @@
-// Integers of steps that are learnt: s clip(round(w / s), -most, most), a step for every row. Esser et al., Learned Step
-// Size Quantization, ICLR 2020, https://arxiv.org/abs/1902.08153
+// Integers of steps that are learnt: s clip(round(w / s), -most, most), a step for every row. Esser et al., Learned
+// Step Size Quantization, ICLR 2020, https://arxiv.org/abs/1902.08153
 //
 //   w (rows, columns)  f32
 //   s (rows)           f32  its magnitude counts

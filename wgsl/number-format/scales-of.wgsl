@@ -4,9 +4,9 @@
 //   whole  (1)      f32  that of all, where one scale is for all, and for `divided`
 //   scales (cells)  f32  out
 //
-// Flags say the rule: `power`, a power of two; `divided`, e4m3 over a power of two; else the largest level `end` for the
-// largest magnitude, in bf16 (`half`), or in 16 digits rounded up where `end` is no power of two (`digits`). Powers stay
-// in the normal numbers of f32. Checked against f64 in test/tensor/ops/number-format.test.ts.
+// Flags say the rule: `power`, a power of two; `divided`, e4m3 over a power of two; else the largest level `end` for
+// the largest magnitude, in bf16 (`half`), or in 16 digits rounded up where `end` is no power of two (`digits`). Powers
+// stay in the normal numbers of f32. Checked against f64 in test/tensor/ops/number-format.test.ts.
 
 import package::lib::bf16::round_bf16;
 import package::lib::grid::{LANES, SPAN, span_of};
