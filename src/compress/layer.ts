@@ -14,6 +14,8 @@ export interface LayerInputs {
   readonly gram: Matrix;
   /** Mean magnitude of every input (in). */
   readonly magnitudes: Float32Array;
+  /** Largest magnitude of every input (in); of experts not measured. */
+  readonly largest?: Float32Array;
 }
 
 export interface Layer {

@@ -46,7 +46,7 @@ class Readers implements Disposable {
     this.#memory.push(weight);
     this.layers.push({
       ...{ gpu, name: stored.name, rows, columns, weight, seed: work.seed, signal: work.signal },
-      inputs: { gram: { buffer: found.gram.buffer, rows: columns, columns }, magnitudes: found.magnitudes },
+      inputs: { ...found, gram: { buffer: found.gram.buffer, rows: columns, columns } },
     });
     return true;
   }
