@@ -4,6 +4,7 @@ import { GGUF } from "../../checkpoint/gguf/write/options.ts";
 import { READING } from "../../data/options.ts";
 import type { Options } from "../../method/options.ts";
 import { EXPERTS } from "./experts/options.ts";
+import { PRECISION } from "./precision/options.ts";
 import { RULES } from "./rules/options.ts";
 
 /** Which data, and how it is cut into batches. */
@@ -235,6 +236,7 @@ export const RUN = {
   ...OPTIMIZATION,
   ...TRAINED,
   ...EXPERTS,
+  ...PRECISION,
   ...RULES,
   ...RUNNING,
   profile: { type: "boolean", default: false, decides: "nothing", help: "time every kernel; slower" },

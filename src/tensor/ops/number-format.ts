@@ -7,7 +7,7 @@ import { LevelTable } from "../../checkpoint/numbers/level-table.ts";
 import type { NumberFormat, ScaledFormat } from "../../checkpoint/numbers/number-format.ts";
 import { UserError } from "../../errors.ts";
 import { spanGroups } from "../../gpu/grid.ts";
-import { dynamic, type Recorder, type StepParam, type Target } from "../recorder.ts";
+import { dynamic, type Recorder, type Target } from "../recorder.ts";
 import { expectShape, rowsOf, sizeOf, type Tensor } from "../tensor.ts";
 import { rowWork } from "./reduce.ts";
 
@@ -100,22 +100,22 @@ function scalesOf(rec: Recorder, x: Tensor, format: ScaledFormat, end: number): 
 export interface FormatOptions {
   /** Stochastic: drawn by this, the dynamic "seed", and the place. To nearest when left out. */
   readonly key?: string | undefined;
-  /** A power of two by which values are multiplied before, and divided by afterwards; 1 when left out. */
-  readonly factor?: StepParam;
+  /** (1): a power of two by which values are multiplied before, and divided by afterwards; 1 when left out. */
+  readonly factor?: Tensor | undefined;
 }
 
 /** Puts x in a format into `into`. */
 function round(rec: Recorder, x: Tensor, format: NumberFormat, { into, accumulate }: Target, options: FormatOptions) {
-  const { key, factor = 1 } = options;
+  const { key, factor } = options;
   const { mantissa, least, end, past } = arithmeticOf(format);
   const count = sizeOf(x.shape);
   const scaled = format.kind === "scaled" ? scalesOf(rec, x, format, end) : undefined;
   rec.step({
     kernel: "number-format/in-format",
-    flags: [...(scaled ? ["scaled"] : []), ...(key === undefined ? [] : ["drawn"])],
-    bind: { x, ...(scaled ? { scales: scaled.scales } : {}), y: into },
+    flags: [...(scaled ? ["scaled"] : []), ...(key === undefined ? [] : ["drawn"]), ...(factor ? ["factored"] : [])],
+    bind: { x, ...(scaled ? { scales: scaled.scales } : {}), ...(factor ? { factor } : {}), y: into },
     params: {
-      ...{ count, mantissa, least, end, past, factor, accumulate },
+      ...{ count, mantissa, least, end, past, accumulate },
       columns: rowsOf(x).width,
       group: scaled?.group ?? 1,
       groups: scaled?.groups ?? 1,

@@ -47,8 +47,8 @@ test("f16 and bf16 have infinities, and what is no number stays so", async () =>
     const format = await loadMethod("number-format", name);
     const data = Float32Array.of(65504, 65519, 65520, -1e6, 3e-8, 1e-9, Number.NaN, Number.POSITIVE_INFINITY);
     const { outputs } = await runOp(gpu, {
-      inputs: { x: { shape: [2, 4], data } },
-      build: (rec, { x }) => inFormat(rec, x!, format, { factor }),
+      inputs: { x: { shape: [2, 4], data }, factor: { shape: [1], data: Float32Array.of(factor) } },
+      build: (rec, { x, factor }) => inFormat(rec, x!, format, { factor }),
       training: false,
     });
     return [...outputs.y!];
@@ -85,8 +85,8 @@ test("a gradient is rounded on the way back, times its factor, and the value is 
   const [x, dy] = [spread(3, 7, "x"), Float32Array.from({ length: 21 }, (_, k) => 1e-6 * Math.sin(k))];
   const run = (factor: number) =>
     runOp(gpu, {
-      inputs: { x: { shape: [3, 7], data: x, grad: true } },
-      build: (rec, { x }) => gradientInFormat(rec, x!, format, { factor }),
+      inputs: { x: { shape: [3, 7], data: x, grad: true }, by: { shape: [1], data: Float32Array.of(factor) } },
+      build: (rec, { x, by }) => gradientInFormat(rec, x!, format, { factor: by! }),
       seeds: { y: dy },
     });
   const { outputs, gradients } = await run(1024);
