@@ -5,6 +5,7 @@ import { UserError } from "../errors.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import type { Values } from "../method/options.ts";
 import { Model } from "../model/model.ts";
+import { expertStore } from "../run/expert-store.ts";
 import { Decoder } from "../run/generating/decoder.ts";
 import type { LogitSource } from "../run/generating/logit-source.ts";
 import { type DescribedModel, openModel } from "../run/open-model.ts";
@@ -26,6 +27,9 @@ type SourceOptions = Pick<
   | "cascade_by"
   | "dtype"
   | "offload"
+  | "expert_store"
+  | "expert_slots"
+  | "cache_policy"
 > & { readonly seed: number };
 
 /** Throws UserError unless models that write one after the other have a rising place each. */
@@ -87,9 +91,11 @@ export async function loadSource(
   warn?: (message: string) => void,
 ): Promise<{ source: LogitSource; free(): void }> {
   const { dtype, offload } = options;
+  const experts = expertStore(options, options.seed, offload);
   const decoders: Decoder[] = [];
   for (const { checkpoint } of models) {
-    const model = await Model.load(gpu, checkpoint, { dtype, freeze: () => true, offload, ...(warn && { warn }) });
+    const loading = { dtype, freeze: () => true, offload, experts };
+    const model = await Model.load(gpu, checkpoint, { ...loading, ...(warn && { warn }) });
     decoders.push(new Decoder(model, checkpoint.ref));
   }
   const source = sourceOf(decoders, options);
