@@ -178,7 +178,8 @@ export class Network implements Net {
     const { parameters, transposed, adapter } = this.#given;
     const isRounded = this.#given.precision?.weights.has(`${module}.weight`);
     const more = isRounded || parameters.has(`${module}.bias`) || transposed.has(module) || adapter?.changes(module);
-    return more ? undefined : this.weight(`${module}.weight`);
+    const weight = more ? undefined : this.weight(`${module}.weight`);
+    return weight?.storage.codes ? undefined : weight;
   }
 
   block(run: () => Tensor): Tensor {

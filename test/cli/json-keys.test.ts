@@ -148,6 +148,8 @@ const LINES = [
   "evaluate tiny --data said.jsonl --probe conflict_synergy --joint tiny",
   "compress tiny --quant rtn -n -o small.safetensors",
   "compress extract tiny --depth 1 -o first.safetensors",
+  "compress rotate tiny -n",
+  "compress rotate tiny -o turned.safetensors",
   "compress width tiny --neurons 0.5 -n",
   "compress width tiny --neurons 0.5 -o narrow.safetensors",
   "compress tiny --quant rtn --calibration said.jsonl -o small.safetensors",
