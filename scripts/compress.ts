@@ -5,19 +5,54 @@
  *   bun run compress model/ --prune wanda --sparsity 0.5 --calibration rows.jsonl -o sparse/
  *   bun run compress model/ --quant gptq --bits 4 --calibration rows.jsonl -o small/
  */
+import { command } from "../src/cli/commands.ts";
 import { script } from "../src/cli/script.ts";
+import { EXTRACT } from "../src/compress/extract-options.ts";
 import { COMPRESS } from "../src/compress/options.ts";
+import { ROTATE } from "../src/compress/rotation/options.ts";
+import { WIDTH } from "../src/compress/width/options.ts";
 
 await script({
   name: "compress",
   about: "Make a checkpoint smaller: set weights to zero, round them to few bits.",
   args: "[model]",
-  examples: [
-    "bun run compress model/ --quant rtn --bits 4 --group 64 -o small/",
-  ],
+  examples: ["bun run compress model/ --quant rtn --bits 4 --group 64 -o small/"],
   output: "checkpoint",
   options: COMPRESS,
   essentials: ["prune", "sparsity", "pattern", "quant", "bits", "group", "only", "ignore", "calibration", "out_dtype"],
+  commands: {
+    extract: command({
+      about: "Cut a smaller model out of one that was trained for it.",
+      args: "[model]",
+      examples: ["bun run compress extract model/ --width 0.5 --depth 1 -o half/"],
+      output: "checkpoint",
+      options: EXTRACT,
+      notes: `The first heads, hidden units and blocks stay: those of the smaller models that train --supernet trains inside of a model.`,
+      run: async (context) => (await import("../src/compress/commands/extract.ts")).extract(context),
+    }),
+    width: command({
+      about: "Take heads and hidden units out of every block.",
+      args: "[model]",
+      examples: [
+        "bun run compress width model/ --heads 0.5 --neurons 0.5 -o narrow/",
+        "bun run compress width model/ --neurons 0.5 --by taylor --calibration rows.jsonl -o narrower/",
+      ],
+      output: "checkpoint",
+      options: WIDTH,
+      notes: `Every block keeps as many, as config.json has one number for all; gpt2 and vit list heads that are gone as pruned_heads. What is left
+computes what the whole model does with all else silent; train or distill it to win back what that costs.`,
+      run: async (context) => (await import("../src/compress/commands/width.ts")).width(context),
+    }),
+    rotate: command({
+      about: "Turn a model's inner values by random Hadamard matrices, so that rounding costs less.",
+      args: "[model]",
+      examples: ["bun run compress rotate model/ -o turned/"],
+      output: "checkpoint",
+      options: ROTATE,
+      notes: `The model computes what it did. Norms' gains go into the layers behind them; a head that was the embedding becomes a tensor of its own.`,
+      run: async (context) => (await import("../src/compress/commands/rotate.ts")).rotate(context),
+    }),
+  },
   notes: `Linear layers of blocks are changed; embeddings, norms, heads and routers stay. With --calibration every block is measured behind those
 that are changed already, a block in memory at a time, and the error of each layer is that of what it gives.`,
   run: async (context) => (await import("../src/compress/command.ts")).compress(context),

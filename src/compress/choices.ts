@@ -7,10 +7,13 @@ import type { COMPRESS } from "./options.ts";
 import type { Pruner, Sparsity } from "./pruner.ts";
 import type { Quantizer, Scheme } from "./quantizer.ts";
 
+/** What a matrix is quantised to; the type of its scales is that of the file. */
+export type AskedScheme = Omit<Scheme, "scales">;
+
 export interface Choices {
   readonly prune?: { readonly by: Bound<Pruner>; readonly target: Sparsity };
   /** The scheme of a matrix by its name and inputs. */
-  readonly quantize?: { readonly by: Bound<Quantizer>; scheme(name: string, columns: number): Scheme };
+  readonly quantize?: { readonly by: Bound<Quantizer>; scheme(name: string, columns: number): AskedScheme };
   /** Whether a method asks what layers read. */
   readonly measures: boolean;
 }
@@ -53,21 +56,33 @@ export function chooseWork(
     throw new UserError("nothing says what to do with the weights", "give --prune NAME, --quant NAME or both");
   const measures = [pruner, quantizer].some((one) => one?.method.needs === "inputs");
   const asking = pruner?.method.needs === "inputs" ? pruner : quantizer;
-  if (measures && !options.calibration)
+  const { calibration, stats, shard } = options;
+  if (measures && !calibration && stats === undefined)
     throw new UserError(
       `${asking!.method.name} goes by what layers read, and --calibration is missing`,
       "give rows as the model will read: --calibration rows.jsonl",
+    );
+  if (calibration && stats !== undefined)
+    throw new UserError("--calibration and --stats both say what layers read", "give one of them");
+  if (calibration && shard !== undefined)
+    throw new UserError(
+      "--shard writes its share alone, and with --calibration every block hangs on those before it",
+      "measure first (bun run evaluate gram) and give --stats",
+    );
+  if (stats !== undefined && quantizer?.method.needs === "inputs" && quantizer.method.prepare)
+    throw new UserError(
+      `${quantizer.method.name} changes what layers read, and --stats holds what they read before`,
+      "give --calibration",
     );
   const target = sparsityOf(options);
   pruner?.method.check?.(target, pruner.values);
   const bits = bitsBy(options.bits ?? []);
   const { group, symmetric } = options;
   if (group === 0) throw new UserError("--group 0 is no number of inputs", "1 or more, or -1 for whole rows");
-  const scheme = (name: string, columns: number): Scheme => ({
+  const scheme = (name: string, columns: number): AskedScheme => ({
     bits: bits(name),
-    group: group < 0 ? columns : Math.min(group, columns),
+    group: group < 0 || group > columns ? Number.POSITIVE_INFINITY : group,
     symmetric,
-    scales: "f16",
     keepZeros: pruner !== undefined,
   });
   return {

@@ -22,6 +22,7 @@ import { type Layer, type LayerInputs, type MeasuredLayer, relativeError } from 
 import type { Target } from "./matrices.ts";
 import { type Preparing, prepareBlock } from "./prepare-block.ts";
 import type { Result, Storage, Stored } from "./storage.ts";
+import type { StoredInputs } from "./stored-inputs.ts";
 
 /** What became of one matrix. */
 export interface LayerReport {
@@ -46,9 +47,13 @@ export interface Work {
   /** dtype of all other float tensors; as stored when left out. */
   readonly dtype: Dtype | undefined;
   readonly passes: BlockPasses | undefined;
+  /** What layers read, measured before. */
+  readonly stats: StoredInputs | undefined;
   readonly trueSequential: boolean;
   readonly seed: number;
   readonly signal: AbortSignal;
+  /** Whether a tensor of the result is to be made here, by its name. */
+  isWanted(name: string): boolean;
   told(report: LayerReport): void;
   warn(message: string): void;
 }
@@ -88,11 +93,14 @@ type Changed = Map<string, Float32Array>;
 export async function* compressModel(work: Work): AsyncGenerator<Stored> {
   if (preparesOf(work) && !work.model.dense)
     work.warn(`which weights make what layers of ${work.model.architecture.name} read is not known; none is scaled`);
-  for (const [block, places] of placesOf(work)) {
+  for (const [block, all] of placesOf(work)) {
+    const places = all.filter(({ infos }) => infos.some(({ name }) => work.isWanted(name)));
+    if (places.length === 0) continue;
     const changed: Changed = new Map();
     const results = block < 0 ? new Map<Target, Result>() : await compressBlock(work, block, changed);
     for (const place of places) {
-      if ("target" in place) yield* work.storage.encode(place.target, results.get(place.target)!);
+      if ("target" in place)
+        yield* work.storage.encode(place.target, results.get(place.target)!).filter(({ name }) => work.isWanted(name));
       else yield* keep(work, changed, place.kept, place.infos[0]!);
     }
     if (block >= 0) await work.passes?.advance();
@@ -162,7 +170,7 @@ async function prepare(work: Work, block: number, targets: readonly Target[], ch
   using inputs = await passes.measure((module) => targets.some((target) => isOf(target, module)));
   const preparing: Preparing = {
     ...{ model, by: quantize.by, seed, signal },
-    scheme: (name, columns) => quantize.scheme(name, columns),
+    scheme: (name, columns) => ({ ...quantize.scheme(name, columns), scales: work.storage.scales }),
     inputs: (target) => inputs.of(modulesOf(target), target.firstPart),
     read: async (stored) => changed.get(stored.name) ?? decodeFloats(await storedBytes(work, stored), stored.dtype),
     change(stored, values) {
@@ -206,7 +214,8 @@ async function compressTarget(
         `${stored.name} has values that are not finite`,
         "the model is damaged; fetch or train it again",
       );
-    const found = await inputs?.of(modulesOf(target), target.firstPart + part);
+    const found = await (work.stats?.of(work.model.gpu, target, part) ??
+      inputs?.of(modulesOf(target), target.firstPart + part));
     if (found?.magnitudes.every((x) => x === 0)) {
       const which = parts > 1 ? `expert ${part} of ${stored.name}` : stored.name;
       work.warn(`no row of --calibration reaches ${which}; its inputs count alike`);
@@ -239,12 +248,14 @@ function putBack({ gpu }: Model, { parameter, start }: StoredTensor, values: Flo
 }
 
 async function compressMatrix(
-  { model: { gpu }, choices, seed, signal, told }: Work,
-  { stored: { name }, rows, columns, parts }: Target,
+  { model: { gpu }, choices, storage, seed, signal, told }: Work,
+  target: Target,
   part: number,
   before: Float32Array,
   found: Awaited<ReturnType<BlockInputs["of"]>>,
 ) {
+  const { stored, rows, columns, parts } = target;
+  const { name } = stored;
   using weight = gpu.upload(before, name);
   const inputs: LayerInputs | undefined = found && {
     gram: { buffer: found.gram.buffer, rows: columns, columns },
@@ -268,11 +279,12 @@ async function compressMatrix(
   let quantized: QuantizedMatrix | undefined;
   if (quantize) {
     const { method, values } = quantize.by;
-    const scheme = quantize.scheme(name, columns);
-    quantized =
+    const scheme = { ...quantize.scheme(name, columns), scales: storage.scales };
+    const codes =
       method.needs === "inputs"
         ? await method.quantize(measured(method.name), scheme, values)
         : await method.quantize(layer, scheme, values);
+    quantized = storage.fitted(target, codes);
   }
   const after = quantized ? matrixValues(quantized) : await gpu.readFloats(weight.buffer, rows * columns);
   told({

@@ -16,11 +16,13 @@ import { loadMethod } from "../method/registry.ts";
 import { leftOutOfTable } from "../run/evaluation/documents.ts";
 import { evaluationForm } from "../run/evaluation/form.ts";
 import { seedRuns } from "../run/evaluation/seeds.ts";
+import { expertStore } from "../run/expert-store.ts";
 import { ModelLoader } from "../run/measuring/loaded-model.ts";
 import { type BoundMetric, needsOf } from "../run/measuring/metric.ts";
 import { checkMetrics } from "../run/measuring/metric-checks.ts";
 import { checkMixedNeeds, type MixedWith } from "../run/measuring/mixed-model.ts";
 import { prepare } from "../run/measuring/model-checks.ts";
+import { liveAdapters } from "../run/open-model.ts";
 import { type Reader, readForScoring, type ScoringData } from "../run/scoring/read-rows.ts";
 import { readingsOf } from "../run/scoring/score-text.ts";
 import type { Need, ScoredRow } from "../run/scoring/scored-row.ts";
@@ -184,7 +186,7 @@ async function openAll(
   const models: { role: string; ref: string; checkpoint: Checkpoint }[] = [];
   for (const { role, ref } of asked) {
     if (ref === undefined) continue;
-    const checkpoint = withHeadFile(await open(ref, { live: true, warn }), options.zeroshot_head);
+    const checkpoint = withHeadFile(await open(ref, { live: liveAdapters(options), warn }), options.zeroshot_head);
     checkpoints.push(checkpoint);
     models.push({ role, ref, checkpoint });
   }
@@ -243,13 +245,15 @@ function reporter(context: EvaluateContext, refs: readonly string[]): (found: Fo
 }
 
 async function loaderFor(
-  { options, device, signal, progress }: EvaluateContext,
+  { options, seed, device, signal, progress }: EvaluateContext,
   metrics: readonly BoundMetric[],
   warn: (message: string) => void,
   task?: Task,
   gpu?: Gpu,
 ): Promise<ModelLoader> {
-  return new ModelLoader({ gpu: gpu ?? (await openGpu({ device })), metrics, options, signal, progress, warn, task });
+  const experts = expertStore(options, seed, options.offload);
+  const given = gpu ?? (await openGpu({ device }));
+  return new ModelLoader({ gpu: given, metrics, options, experts, signal, progress, warn, task });
 }
 
 async function runTechnique(

@@ -11,10 +11,13 @@ import { isStream } from "../checkpoint/stream/stream.ts";
 import { UserError } from "../errors.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import type { Offload } from "../tensor/offload.ts";
+import { type CodesForm, packingOf } from "../tensor/packed.ts";
+import type { PageStore } from "../tensor/paging/pages.ts";
 import { Parameter } from "../tensor/parameter.ts";
 import { showShape, sizeOf } from "../tensor/tensor.ts";
 import type { Architecture, ParameterSpec } from "./architecture.ts";
 import { expectBuffers } from "./expect-buffers.ts";
+import { codesForm, type LoadIn, loadCodes, mayBeCodes } from "./held-codes.ts";
 import { layerOf } from "./names.ts";
 
 /** A tensor of a saved checkpoint: a parameter, or a part of a stack. */
@@ -33,9 +36,13 @@ export type Holding = (name: string) => { readonly trainable: boolean; readonly 
 
 const PIECE_BYTES = 16 * 2 ** 20;
 
-/** Where the weights of layers go that come from the disk while a program runs. */
 export interface LoadOptions {
+  /** Where the weights of layers go that come from the disk while a program runs. */
   readonly offload?: Offload | undefined;
+  /** Frozen matrices of layers stay codes. */
+  readonly loadIn?: LoadIn | undefined;
+  /** Where experts are that do not fit. */
+  readonly store?: PageStore | undefined;
   readonly warn?: (message: string) => void;
 }
 
@@ -72,7 +79,7 @@ export async function loadParameters(
   architecture: Architecture,
   specs: readonly ParameterSpec[],
   holding: Holding,
-  { offload, warn = () => {} }: LoadOptions = {},
+  { offload, loadIn, store, warn = () => {} }: LoadOptions = {},
 ): Promise<Loaded> {
   const { ref, tensors } = checkpoint;
   const rename = renaming(checkpoint, architecture, specs);
@@ -103,23 +110,37 @@ export async function loadParameters(
   const others = othersOf(checkpoint, architecture, wanted, warn);
   if (isStream(checkpoint)) for (const { name } of others) checkpoint.retain(name);
 
+  const forms = new Map<string, CodesForm>();
   const held = specs.map((spec) => {
     const { name, shape } = spec;
     const { trainable, dtype: asked } = holding(name);
-    const dtype = heldDtype(spec, asked, tensors.get(rename(namesOf(spec)[0]!))!);
-    return { name, shape, dtype, trainable: trainable && !spec.buffer };
+    const entries = namesOf(spec).map((part) => tensors.get(rename(part))!);
+    const parts = expertsOf(spec);
+    const isCodes = !trainable && !(store && parts > 1) && mayBeCodes(spec, architecture.headModules);
+    const form = isCodes && loadIn ? codesForm(entries, loadIn, offload !== undefined) : undefined;
+    if (form) forms.set(name, form);
+    const dtype = form ? packingOf(form) : heldDtype(spec, asked, entries[0]!);
+    return { name, shape, dtype, trainable: trainable && !spec.buffer, parts };
   });
-  expectBuffers(gpu, held);
-  if (offload && isStream(checkpoint))
+  if (loadIn === "stored") expectCodes(checkpoint, specs, architecture, forms);
+  expectBuffers(gpu, held, store !== undefined);
+  if ((offload || store) && isStream(checkpoint))
     throw new UserError(
-      `${ref} comes through a pipe, and --offload reads its layers again for every batch`,
+      `${ref} comes through a pipe, and ${offload ? "--offload" : "--expert-store stream"} reads its layers again for every batch`,
       "write it to a file first",
     );
+  const readers = new Map(specs.map((spec) => [spec.name, pageReader(spec, (name) => tensors.get(rename(name))!)]));
   const parameters = new Map(
-    held.map(({ name, shape, dtype, trainable }) => {
-      const layer = offload && layerOf(name);
-      const lent = layer && { to: offload, kind: `${layer.prefix}.${layer.rest}` };
-      return [name, new Parameter(gpu, name, shape, dtype, trainable, lent)];
+    held.map(({ name, shape, dtype, trainable, parts }) => {
+      const layer = layerOf(name);
+      const kind = layer ? `${layer.prefix}.${layer.rest}` : name;
+      const plain = typeof dtype === "string" ? dtype : undefined;
+      const read = plain && ((page: number) => readers.get(name)!(page, plain));
+      const paged = store && parts > 1 && plain ? { store, kind, ...(gpu.dry ? {} : { read }) } : undefined;
+      const lent = paged ?? (offload && layer ? { to: offload, kind } : undefined);
+      const parameter = new Parameter(gpu, name, shape, dtype, trainable, lent);
+      parameter.parts = parts;
+      return [name, parameter];
     }),
   );
   const stored: StoredTensor[] = [];
@@ -130,11 +151,28 @@ export async function loadParameters(
     const parameter = parameters.get(spec.name)!;
     const start = part * sizeOf(partShape(spec));
     stored.push({ name: entry.name, shape: entry.shape, dtype: entry.dtype, parameter, start });
-    const read = () => loadEntry(gpu, entry, parameter, start);
+    const form = forms.get(spec.name);
+    if (parameter.pages) continue; // its pages read it
+    const read = () =>
+      form ? loadCodes(gpu, entry, { parameter, start, form }) : loadEntry(gpu, entry, parameter, start);
     if (parameter.offloaded) parameter.offloaded.add(read);
     else await read();
   }
   return { parameters, stored, others };
+}
+
+/** Throws UserError where no weight is stored as codes; says which are not. */
+function expectCodes(
+  { ref }: Checkpoint,
+  specs: readonly ParameterSpec[],
+  { headModules }: Architecture,
+  forms: ReadonlyMap<string, unknown>,
+): void {
+  if (forms.size > 0 || !specs.some((spec) => mayBeCodes(spec, headModules))) return;
+  throw new UserError(
+    `${ref} holds no weights of layers as codes, which --load-in stored would leave as they are`,
+    "4bit and 8bit round them while they are loaded",
+  );
 }
 
 /** `36 tensors of model.vision_tower, model.multi_modal_projector` */
@@ -194,22 +232,50 @@ function renaming(
 /** Writes a tensor into a parameter from value `start` on, a piece at a time; nothing in a dry run. */
 export async function loadEntry(gpu: Gpu, entry: TensorEntry, parameter: Parameter, start: number): Promise<void> {
   if (gpu.dry) return;
-  const put = (values: Float32Array, at: number) => {
-    const bytes = parameter.dtype === "bf16" ? encodeFloats(values, "BF16") : encodeFloats(values, "F32");
-    gpu.write(parameter.buffer, at * (parameter.dtype === "bf16" ? 2 : 4), bytes);
-  };
-  if (entry.patch && !isStackPatch(entry.patch)) return put(await patchedValues(entry), start);
+  const width = parameter.dtype === "bf16" ? 2 : 4;
+  for await (const { at, bytes } of heldPieces(entry, parameter.dtype))
+    gpu.write(parameter.buffer, (start + at) * width, bytes);
+}
+
+/** Values `first` to `first + count` of a tensor, all when left out, as they are held: a piece at a time. */
+async function* heldPieces(
+  entry: TensorEntry,
+  held: "f32" | "bf16",
+  first = 0,
+  count = sizeOf(entry.shape) - first,
+): AsyncGenerator<{ readonly at: number; readonly bytes: Uint8Array }> {
+  const dtype = held === "bf16" ? "BF16" : "F32";
+  if (entry.patch && !isStackPatch(entry.patch)) {
+    const values = (await patchedValues(entry)).subarray(first, first + count);
+    return yield { at: 0, bytes: encodeFloats(values, dtype) };
+  }
   const width = DTYPE_BYTES[entry.dtype];
-  for (let offset = 0; offset < entry.bytes; offset += PIECE_BYTES) {
-    const bytes = new Uint8Array(Math.min(PIECE_BYTES, entry.bytes - offset));
-    await entry.read(bytes, offset);
-    const at = start + offset / width;
-    if (entry.dtype === "BF16" && parameter.dtype === "bf16" && !entry.patch) {
-      gpu.write(parameter.buffer, 2 * at, bytes);
+  const step = PIECE_BYTES / width;
+  for (let at = 0; at < count; at += step) {
+    const bytes = new Uint8Array(Math.min(step, count - at) * width);
+    await entry.read(bytes, (first + at) * width);
+    if (entry.dtype === "BF16" && held === "bf16" && !entry.patch) {
+      yield { at, bytes };
       continue;
     }
     const values = decodeFloats(bytes, entry.dtype);
-    if (entry.patch) patchRange(entry, values, offset / width);
-    put(values, at);
+    if (entry.patch) patchRange(entry, values, first + at);
+    yield { at, bytes: encodeFloats(values, dtype) };
   }
 }
+
+/** Reads one expert's matrix as it is held: a tensor of its own, or a part of one for all experts. */
+const pageReader =
+  (spec: ParameterSpec, entryOf: (name: string) => TensorEntry) =>
+  async (page: number, held: "f32" | "bf16"): Promise<Uint8Array> => {
+    const count = sizeOf(spec.shape.slice(1));
+    const out = new Uint8Array(count * (held === "bf16" ? 2 : 4));
+    const entry = entryOf(spec.parts?.[page] ?? spec.name);
+    for await (const { at, bytes } of heldPieces(entry, held, spec.parts ? 0 : page * count, count))
+      out.set(bytes, at * (held === "bf16" ? 2 : 4));
+    return out;
+  };
+
+/** How many matrices of experts a weight holds; 1 where it is none of such. */
+export const expertsOf = ({ parts, stack, shape, small }: ParameterSpec): number =>
+  (parts || stack) && shape.length > 2 && !small ? shape[0]! : 1;

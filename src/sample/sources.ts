@@ -5,6 +5,7 @@ import { UserError } from "../errors.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import type { Values } from "../method/options.ts";
 import { Model } from "../model/model.ts";
+import { expertStore } from "../run/expert-store.ts";
 import { Decoder } from "../run/generating/decoder.ts";
 import type { LogitSource } from "../run/generating/logit-source.ts";
 import { type DescribedModel, openModel } from "../run/open-model.ts";
@@ -25,7 +26,11 @@ type SourceOptions = Pick<
   | "alpha"
   | "cascade_by"
   | "dtype"
+  | "load_in"
   | "offload"
+  | "expert_store"
+  | "expert_slots"
+  | "cache_policy"
 > & { readonly seed: number };
 
 /** Throws UserError unless models that write one after the other have a rising place each. */
@@ -65,7 +70,7 @@ export async function openOthers(
   const others: Opened[] = [];
   const refs = options.cascade === undefined ? (options.with ?? []) : [cascadeModels(options.cascade).strong];
   for (const ref of refs) {
-    const other = await openModel(ref, {}, warn);
+    const other = await openModel(ref, { load_in: options.load_in }, warn);
     opened(other.checkpoint);
     if (!other.tools) throw new UserError(`${ref} is a classifier, and language models write together`, "leave it out");
     const speaker = ({ ref: name, sizes, tools }: Opened) => ({
@@ -86,10 +91,12 @@ export async function loadSource(
   options: SourceOptions,
   warn?: (message: string) => void,
 ): Promise<{ source: LogitSource; free(): void }> {
-  const { dtype, offload } = options;
+  const { dtype, load_in: loadIn, offload } = options;
+  const experts = expertStore(options, options.seed, offload);
   const decoders: Decoder[] = [];
   for (const { checkpoint } of models) {
-    const model = await Model.load(gpu, checkpoint, { dtype, freeze: () => true, offload, ...(warn && { warn }) });
+    const loading = { dtype, loadIn, freeze: () => true, offload, experts };
+    const model = await Model.load(gpu, checkpoint, { ...loading, ...(warn && { warn }) });
     decoders.push(new Decoder(model, checkpoint.ref));
   }
   const source = sourceOf(decoders, options);

@@ -6,7 +6,9 @@ import type { ExampleReader } from "../../data/examples.ts";
 import type { GroupReference } from "../../data/groups.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
 import type { Inputs } from "../../model/architecture.ts";
+import type { LoadIn } from "../../model/held-codes.ts";
 import { Model } from "../../model/model.ts";
+import type { PageStoreOptions } from "../../tensor/paging/page-kind.ts";
 import type { Recorder } from "../../tensor/recorder.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { Gate } from "../mixing/gate.ts";
@@ -42,7 +44,9 @@ export interface LoaderOptions {
     readonly max_tokens: number;
     readonly stop?: readonly string[] | undefined;
     readonly offload?: boolean | undefined;
+    readonly load_in?: LoadIn | undefined;
   };
+  readonly experts?: PageStoreOptions | undefined;
   readonly signal: AbortSignal;
   /** Hears how many rows there are to do where a technique announces it, how many are done, and of which model. */
   readonly progress: {
@@ -134,7 +138,7 @@ export class ModelLoader {
 
   /** Throws as `prepare` does. */
   async load(checkpoint: Checkpoint, { bits, trained = false, reader, mixed }: LoadOptions = {}): Promise<LoadedModel> {
-    const { gpu, metrics, options, signal, progress, warn, task } = this.#options;
+    const { gpu, metrics, options, signal, progress, warn, task, experts } = this.#options;
     const needs = needsOf(metrics);
     const isTrainable = trained || needs.has("gradient");
     const source = reader ?? (await prepare(checkpoint, metrics, options, warn));
@@ -145,6 +149,8 @@ export class ModelLoader {
         embeds: embedsOf(metrics),
         freeze: () => !isTrainable,
         offload: options.offload,
+        loadIn: options.load_in,
+        experts,
         warn,
       });
     const model = await loadOne(checkpoint);

@@ -14,6 +14,7 @@ import type { Picks } from "../../method/picks.ts";
 
 import type { Embedding } from "../../model/embedder.ts";
 import type { Model } from "../../model/model.ts";
+import type { PageStoreOptions } from "../../tensor/paging/page-kind.ts";
 import type { Parameter } from "../../tensor/parameter.ts";
 import type { CommandContext } from "../command-context.ts";
 import type { DescribedModel } from "../open-model.ts";
@@ -23,6 +24,7 @@ import type { Controller } from "./controller.ts";
 import type { HeldOutBatches } from "./held-out-objective.ts";
 import type { Objective } from "./objective.ts";
 import type { RUN } from "./options.ts";
+import type { SmallerResult } from "./smaller-result.ts";
 import type { UpdateRule } from "./update-rule.ts";
 
 /** Options of one way to begin, to make batches, or of one loss, which other scripts lack. */
@@ -92,6 +94,8 @@ export interface Work<B> {
   readonly memory?: Readonly<Record<string, number>>;
   /** Numbers of the whole run, which are told with those of the last step. */
   told?(): Readonly<Record<string, number>>;
+  /** A smaller model that is written in the place of the trained one, when every step is done; freed afterwards. */
+  result?(files: ReadonlyMap<string, Uint8Array>): Promise<SmallerResult>;
   /** Called when every step is done, before the result is written, whose lineage it gets. */
   end?(lineage: readonly LineageEntry[]): Promise<void>;
   free?(): void;
@@ -105,6 +109,8 @@ export interface Technique<B, D extends TrainingData<B> = TrainingData<B>> {
   readonly role?: string;
   /** Whether it learns numbers that rows say, where the model predicts such; such models are refused elsewhere. */
   readonly regresses?: boolean;
+  /** Where its experts are, where not all in memory. */
+  readonly experts?: PageStoreOptions | undefined;
   /** The config of the model that is trained, made of that which is named. */
   readonly changed?: ConfigChange | undefined;
   /** Where the model is trained as an embedder, on pairs of texts. */

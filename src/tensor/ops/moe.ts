@@ -4,9 +4,11 @@
  */
 import { spanGroups } from "../../gpu/grid.ts";
 import { type Form, type GroupedShape, planGroupedProduct } from "../linear-algebra/products.ts";
+import { weightPages } from "../paging/page-tensors.ts";
 import type { Recorder, StepParam, Target } from "../recorder.ts";
 import { rowParts } from "../stretches.ts";
 import { expectShape, rowsOf, type Tensor } from "../tensor.ts";
+import { isTurned, tableOf } from "./linear.ts";
 import { rowWork } from "./reduce.ts";
 import type { RoutePlan } from "./router.ts";
 
@@ -66,8 +68,8 @@ export function dispatch(rec: Recorder, x: Tensor, plan: Pick<RoutePlan, "slots"
 
 /**
  * Every row times the matrix of its expert: (N * k, in) sorted by expert and (E, out, in), or (E, in, out) where they
- * are `transposed`, in f32 or bf16 -> (N * k, out). The gradient of an expert without rows is 0. Experts that one
- * binding does not hold are taken some at a time.
+ * are `transposed`, in f32, bf16 or codes -> (N * k, out). The gradient of an expert without rows is 0. Experts that
+ * one binding does not hold are taken some at a time, and those that lie in pages one by one.
  */
 export function groupedLinear(
   rec: Recorder,
@@ -81,8 +83,11 @@ export function groupedLinear(
   const rows = plan.tokens * plan.k;
   expectShape(weights, [plan.experts, first, second], "grouped linear layer");
   expectShape(x, [rows, k], weights.label);
-  const { dtype: bDtype } = weights;
-  if (bDtype !== "f32" && bDtype !== "bf16") throw new TypeError(`${weights.label}: experts are f32 or bf16`);
+  const codes = weights.storage.codes?.packing;
+  const { dtype } = weights;
+  if (!codes && dtype !== "f32" && dtype !== "bf16") throw new TypeError(`${weights.label}: experts are f32 or bf16`);
+  const bDtype = dtype === "bf16" ? ("bf16" as const) : ("f32" as const);
+  const table = tableOf(rec, weights);
   const y = rec.result([rows, n], [x, weights], weights.label);
   const parts = expertParts(rec, weights);
   const append = (
@@ -97,14 +102,17 @@ export function groupedLinear(
       n: columns,
       k: tn ? rows : depth,
       rows,
-      bDtype: tn ? ("f32" as const) : bDtype,
+      ...(tn ? { bDtype: "f32" as const } : { bDtype, codes }),
     };
-    const shape: GroupedShape = { form, ...sizes, experts: own.weights.shape[0]!, firstExpert: own.first };
+    const some = { experts: own.weights.shape[0]!, firstExpert: own.first, ofExperts: plan.experts };
+    const shape: GroupedShape = { form, ...sizes, ...some };
     const { params, ...step } = planGroupedProduct(shape, rec.profile);
     const { accumulate, ...tensors } = bind;
-    rec.step({ ...step, bind: { ...tensors, offsets: plan.offsets }, params: { ...params, accumulate } });
+    const guard = own.isPage ? { rows: { offsets: plan.offsets, expert: own.first } } : {};
+    const beside = { offsets: plan.offsets, ...(table && !tn ? { table } : {}) };
+    rec.step({ ...step, bind: { ...tensors, ...beside }, params: { ...params, accumulate }, ...guard });
   };
-  const [forward, back] = transposed ? (["nn", "nt"] as const) : (["nt", "nn"] as const);
+  const [forward, back] = transposed !== isTurned(weights) ? (["nn", "nt"] as const) : (["nt", "nn"] as const);
   for (const own of parts)
     append(forward, own, { columns: n, depth: k }, { a: x, b: own.weights, c: y, accumulate: 0 });
   rec.onBackward(y, (dy) => {
@@ -180,13 +188,16 @@ interface Bound {
 interface Experts {
   readonly weights: Tensor;
   readonly first: number;
+  /** Whether it is one expert in a page of its own. */
+  readonly isPage: boolean;
 }
 
-/** All experts, or some at a time where the adapter does not bind all of them. */
+/** All experts, or some at a time where they lie in pages or the adapter does not bind all of them. */
 function expertParts(rec: Recorder, weights: Tensor): Experts[] {
   let first = 0;
-  return rowParts(rec, weights).map((part) => {
-    const own = { weights: part, first };
+  const pages = weightPages(rec, weights);
+  return (pages ?? rowParts(rec, weights)).map((part) => {
+    const own = { weights: part, first, isPage: pages !== undefined };
     first += part.shape[0]!;
     return own;
   });
