@@ -48,7 +48,7 @@ computes what the whole model does with all else silent; train or distill it to 
       about: "Say how many bits each matrix is to have under a budget.",
       args: "[model]",
       examples: ["bun run compress search model/ --budget 3.1bits --calibration rows.jsonl -o plan.json"],
-      output: "text",
+      output: "none",
       options: BIT_SEARCH,
       essentials: ["budget", "bits", "by", "quant", "group", "symmetric", "calibration"],
       notes: `The model is rounded once for each number of bits, and what that costs every matrix is measured on the way. --plan of compress reads the

@@ -36,12 +36,14 @@ function sparsityOf({ sparsity, pattern }: Values<typeof COMPRESS>): Sparsity {
 
 /** Bits of a matrix by its name: those of a plan, else the last entry that fits decides. Throws UserError. */
 function bitsBy(given: readonly string[], plan: BitPlan | undefined): (name: string) => number {
-  const entries = given.flatMap((text) => text.split(",")).map((text) => {
-    const [, glob, bits = ""] = /^(?:(.+)=)?([^=]*)$/.exec(text) ?? [];
-    if (!/^[2-8]$/.test(bits))
-      throw new UserError(`--bits ${text} is no number of bits`, "2 to 8, or PATTERN=BITS as *.down_proj.*=8");
-    return { fits: glob === undefined ? () => true : matcher([glob]), bits: Number(bits) };
-  });
+  const entries = given
+    .flatMap((text) => text.split(","))
+    .map((text) => {
+      const [, glob, bits = ""] = /^(?:(.+)=)?([^=]*)$/.exec(text) ?? [];
+      if (!/^[2-8]$/.test(bits))
+        throw new UserError(`--bits ${text} is no number of bits`, "2 to 8, or PATTERN=BITS as *.down_proj.*=8");
+      return { fits: glob === undefined ? () => true : matcher([glob]), bits: Number(bits) };
+    });
   return (name) => plan?.get(name) ?? entries.findLast(({ fits }) => fits(name))?.bits ?? 4;
 }
 

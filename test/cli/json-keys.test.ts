@@ -147,6 +147,8 @@ const LINES = [
   "evaluate tiny --data said.jsonl --probe conflict_synergy --joint tiny",
   "compress tiny --quant rtn -n -o small.safetensors",
   "compress extract tiny --depth 1 -o first.safetensors",
+  "compress search tiny --budget 3bits -n",
+  "compress search tiny --budget 3bits --bits 2,4 -o bits.json",
   "compress rotate tiny -n",
   "compress rotate tiny -o turned.safetensors",
   "compress width tiny --neurons 0.5 -n",
