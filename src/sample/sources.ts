@@ -26,6 +26,7 @@ type SourceOptions = Pick<
   | "alpha"
   | "cascade_by"
   | "dtype"
+  | "load_in"
   | "offload"
   | "expert_store"
   | "expert_slots"
@@ -69,7 +70,7 @@ export async function openOthers(
   const others: Opened[] = [];
   const refs = options.cascade === undefined ? (options.with ?? []) : [cascadeModels(options.cascade).strong];
   for (const ref of refs) {
-    const other = await openModel(ref, {}, warn);
+    const other = await openModel(ref, { load_in: options.load_in }, warn);
     opened(other.checkpoint);
     if (!other.tools) throw new UserError(`${ref} is a classifier, and language models write together`, "leave it out");
     const speaker = ({ ref: name, sizes, tools }: Opened) => ({
@@ -90,11 +91,11 @@ export async function loadSource(
   options: SourceOptions,
   warn?: (message: string) => void,
 ): Promise<{ source: LogitSource; free(): void }> {
-  const { dtype, offload } = options;
+  const { dtype, load_in: loadIn, offload } = options;
   const experts = expertStore(options, options.seed, offload);
   const decoders: Decoder[] = [];
   for (const { checkpoint } of models) {
-    const loading = { dtype, freeze: () => true, offload, experts };
+    const loading = { dtype, loadIn, freeze: () => true, offload, experts };
     const model = await Model.load(gpu, checkpoint, { ...loading, ...(warn && { warn }) });
     decoders.push(new Decoder(model, checkpoint.ref));
   }
