@@ -120,7 +120,7 @@ export async function search(context: SearchContext): Promise<Outcome | undefine
   if (options.by === "loss" && by.method.needs === "inputs" && by.method.prepare)
     throw new UserError(
       `${by.method.name} changes matrices together, and --by loss rounds one alone`,
-      "leave --by out, or use another --quant",
+      "use another --quant, or --by error",
     );
   const opened = await openModel(ref, options, (text) => context.warn(text));
   const { checkpoint } = opened;
