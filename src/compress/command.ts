@@ -17,7 +17,7 @@ import { checkPlan, readPlan } from "./bit-search/plan-file.ts";
 import { chooseWork } from "./choices.ts";
 import { compressModel, type LayerReport, placesOf, type Work } from "./compress-model.ts";
 import { storageFor } from "./layout-storage.ts";
-import { targetsOf } from "./matrices.ts";
+import { refuseUneven, targetsOf } from "./matrices.ts";
 import { planMemory } from "./memory.ts";
 import type { COMPRESS } from "./options.ts";
 import { tellEnd, tellPlan } from "./report.ts";
@@ -51,6 +51,7 @@ export async function compress(context: CompressContext): Promise<Outcome> {
   });
   const targets = targetsOf(model, options);
   if (plan) checkPlan(plan, targets);
+  if (choices.prune && "of" in choices.prune.target) refuseUneven(targets, choices.prune.target);
   const dtype = options.out_dtype && DTYPES[options.out_dtype];
   const storage = storageOf(context, { model, targets, choices, dtype });
   const infos = [...placesOf({ model, targets, storage, dtype }).values()].flatMap((places) =>
