@@ -7,7 +7,9 @@
  */
 import { command } from "../src/cli/commands.ts";
 import { script } from "../src/cli/script.ts";
+import { BIT_SEARCH } from "../src/compress/bit-search/options.ts";
 import { EXTRACT } from "../src/compress/extract-options.ts";
+import { FACTOR } from "../src/compress/factor-options.ts";
 import { COMPRESS } from "../src/compress/options.ts";
 import { ROTATE } from "../src/compress/rotation/options.ts";
 import { WIDTH } from "../src/compress/width/options.ts";
@@ -30,6 +32,20 @@ await script({
       notes: `The first heads, hidden units and blocks stay: those of the smaller models that train --supernet trains inside of a model.`,
       run: async (context) => (await import("../src/compress/commands/extract.ts")).extract(context),
     }),
+    factor: command({
+      about: "Put products of two thin matrices in the place of linear layers.",
+      args: "[model]",
+      methods: "factorization",
+      examples: [
+        "bun run compress factor model/ --method svd --rank 8 -o thin/",
+        "bun run compress factor model/ --method asvd --parameters 0.5 --calibration rows.jsonl -o thinner/",
+      ],
+      output: "checkpoint",
+      options: FACTOR,
+      notes: `Factors are multiplied out, as no architecture here holds two matrices for one: the result is as large as before, and tells what a rank
+costs. An adapter (bun run adapt extract) holds a difference to a base as two thin matrices.`,
+      run: async (context) => (await import("../src/compress/commands/factor.ts")).factor(context),
+    }),
     width: command({
       about: "Take heads and hidden units out of every block.",
       args: "[model]",
@@ -42,6 +58,17 @@ await script({
       notes: `Every block keeps as many, as config.json has one number for all; gpt2 and vit list heads that are gone as pruned_heads. What is left
 computes what the whole model does with all else silent; train or distill it to win back what that costs.`,
       run: async (context) => (await import("../src/compress/commands/width.ts")).width(context),
+    }),
+    search: command({
+      about: "Say how many bits each matrix is to have under a budget.",
+      args: "[model]",
+      examples: ["bun run compress search model/ --budget 3.1bits --calibration rows.jsonl -o plan.json"],
+      output: "none",
+      options: BIT_SEARCH,
+      essentials: ["budget", "bits", "by", "quant", "group", "symmetric", "calibration"],
+      notes: `The model is rounded once for each number of bits, and what that costs every matrix is measured on the way. --plan of compress reads the
+result. Bits are those of codes; a size counts scales of 16 bits, zero points, and all other tensors as they are stored.`,
+      run: async (context) => (await import("../src/compress/commands/search.ts")).search(context),
     }),
     rotate: command({
       about: "Turn a model's inner values by random Hadamard matrices, so that rounding costs less.",
