@@ -15,6 +15,7 @@ import type { KeysValues, LiveAdapter, Pass } from "./adapters/live-adapter.ts";
 import { hearChoice, hearLosses, type OwnLoss } from "./adapters/told.ts";
 import { behind } from "./ahead.ts";
 import type { AttendOptions, EmbedOptions, Inputs, Net, NormStatistics } from "./architecture.ts";
+import { insteadOf } from "./layers-instead.ts";
 import { type LinearPrecision, layerIn } from "./precision.ts";
 import { activeOf, hearRoutes, type Routed } from "./routing.ts";
 
@@ -117,6 +118,8 @@ export class Network implements Net {
     const weight = layer.weight(this.weight(name));
     const bias = parameters.has(`${module}.bias`) ? this.weight(`${module}.bias`) : undefined;
     const transposed = this.#given.transposed.has(module);
+    const instead = insteadOf(rec, parameters.get(name))?.(x, this.#given.inputs);
+    if (instead) return residual ? add(rec, instead, residual) : instead;
     const own = { transposed, ...(bias ? { bias } : {}) };
     const finish = (y: Tensor) => (residual ? add(rec, y, residual) : y);
     const product = (seen: Tensor) => {
