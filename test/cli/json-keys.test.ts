@@ -93,6 +93,8 @@ const LINES = [
   "merge moe tiny --experts 2 --gate-mode random -n",
   "merge msmoe mixture --calib said.jsonl --groups 1 -o fewer/",
   "merge dense mixture -o dense/",
+  "compress experts mixture --keep 1 --calibration said.jsonl -n",
+  "compress experts mixture --keep 1 --calibration said.jsonl -o lone/",
   "merge trim tiny --data said.jsonl -o trimmed/",
   "merge transplant tiny tiny -o transplanted/",
   "merge regmean++ tiny tiny --data said.jsonl --data said.jsonl -o regmean/",
