@@ -7,6 +7,8 @@
  */
 import { command } from "../src/cli/commands.ts";
 import { script } from "../src/cli/script.ts";
+import { BIT_SEARCH } from "../src/compress/bit-search/options.ts";
+import { EXPERTS } from "../src/compress/experts/options.ts";
 import { EXTRACT } from "../src/compress/extract-options.ts";
 import { FACTOR } from "../src/compress/factor-options.ts";
 import { COMPRESS } from "../src/compress/options.ts";
@@ -30,6 +32,19 @@ await script({
       options: EXTRACT,
       notes: `The first heads, hidden units and blocks stay: those of the smaller models that train --supernet trains inside of a model.`,
       run: async (context) => (await import("../src/compress/commands/extract.ts")).extract(context),
+    }),
+    experts: command({
+      about: "Drop the experts of a mixture that rows need least.",
+      args: "[model]",
+      examples: [
+        "bun run compress experts mixture/ --keep 1 --calibration rows.jsonl --write-recipe kept.jsonl -o fewer/",
+        "bun run compress experts mixture/ --recipe kept.jsonl -o again/",
+      ],
+      output: "checkpoint",
+      options: EXPERTS,
+      notes: `Every layer keeps as many, as config.json counts them once; rows of routers go with their experts. The lines of --write-recipe say
+which stay and what was measured, and --recipe does the same to another model. bun run merge msmoe merges experts instead.`,
+      run: async (context) => (await import("../src/compress/commands/experts.ts")).experts(context),
     }),
     factor: command({
       about: "Put products of two thin matrices in the place of linear layers.",
@@ -57,6 +72,17 @@ costs. An adapter (bun run adapt extract) holds a difference to a base as two th
       notes: `Every block keeps as many, as config.json has one number for all; gpt2 and vit list heads that are gone as pruned_heads. What is left
 computes what the whole model does with all else silent; train or distill it to win back what that costs.`,
       run: async (context) => (await import("../src/compress/commands/width.ts")).width(context),
+    }),
+    search: command({
+      about: "Say how many bits each matrix is to have under a budget.",
+      args: "[model]",
+      examples: ["bun run compress search model/ --budget 3.1bits --calibration rows.jsonl -o plan.json"],
+      output: "none",
+      options: BIT_SEARCH,
+      essentials: ["budget", "bits", "by", "quant", "group", "symmetric", "calibration"],
+      notes: `The model is rounded once for each number of bits, and what that costs every matrix is measured on the way. --plan of compress reads the
+result. Bits are those of codes; a size counts scales of 16 bits, zero points, and all other tensors as they are stored.`,
+      run: async (context) => (await import("../src/compress/commands/search.ts")).search(context),
     }),
     rotate: command({
       about: "Turn a model's inner values by random Hadamard matrices, so that rounding costs less.",
