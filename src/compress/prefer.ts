@@ -24,15 +24,14 @@ export interface Search {
 const floorOf = (grid: readonly number[], share: number): number =>
   grid.filter((width) => width <= share + 1e-9).at(-1) ?? grid[0] ?? 1;
 
-/** Where the search begins; undefined where not even the narrowest setting fits. */
-export function preferredWidths({ preferred, grid, budget, cost }: Search): TaskWidths | undefined {
+/** Where the search begins, the widest decoders first; none where not even the narrowest setting fits. */
+export function preferredWidths({ preferred, grid, budget, cost }: Search): TaskWidths[] {
   const most = Math.max(...preferred);
-  for (const s of [...grid].reverse()) {
+  return [...grid].reverse().flatMap((s) => {
     const decoders = preferred.map((p) => floorOf(grid, (s * p) / most));
     const trunk = [...grid].reverse().find((width) => cost({ trunk: width, decoders }) <= budget);
-    if (trunk !== undefined) return { trunk, decoders };
-  }
-  return undefined;
+    return trunk === undefined ? [] : [{ trunk, decoders }];
+  });
 }
 
 /** The setting and those a step of the grid away in one or two of its widths that fit, the setting itself first. */
@@ -59,5 +58,13 @@ export function neighbours(widths: TaskWidths, { grid, budget, cost }: Search): 
           ]),
         );
   }
+  return [...found.values()];
+}
+
+/** All settings that are tried, each once. */
+export function settingsToTry(search: Search): TaskWidths[] {
+  const found = new Map<string, TaskWidths>();
+  for (const begin of preferredWidths(search))
+    for (const widths of neighbours(begin, search)) found.set([widths.trunk, ...widths.decoders].join(), widths);
   return [...found.values()];
 }

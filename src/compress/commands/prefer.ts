@@ -17,7 +17,7 @@ import { openModel } from "../../run/open-model.ts";
 import { Programs } from "../../run/programs.ts";
 import { correctRows } from "../../tensor/ops/correct.ts";
 import type { EXTRACT } from "../extract-options.ts";
-import { neighbours, preferredWidths, type Search } from "../prefer.ts";
+import { type Search, settingsToTry } from "../prefer.ts";
 
 type ExtractContext = Context<typeof EXTRACT>;
 
@@ -113,7 +113,8 @@ export async function preferred(
   const sliced = (widths: TaskWidths) => sliceOf(model, { units: taskUnits(model, widths) });
   const cost = (widths: TaskWidths) => operationsOf(sliced(widths).tensors.map((tensor) => [tensor.name, tensor]));
   const search: Search = { preferred: shares, grid, budget: options.budget ?? operationsOf(model.tensors), cost };
-  const begin = preferredWidths(search);
+  const settings = settingsToTry(search);
+  const [begin] = settings;
   if (!begin) {
     const least = cost({ trunk: grid[0] ?? 1, decoders: shares.map(() => grid[0] ?? 1) });
     throw new UserError(
@@ -126,7 +127,6 @@ export async function preferred(
   const { batches } = await readBatches(groups, opened, options.batch_size);
   const gpu = await openGpu({ device: context.device, dry: false });
   const live = await Model.load(gpu, checkpoint, { freeze: () => true, warn: (text) => context.warn(text) });
-  const settings = neighbours(begin, search);
   let best: { readonly widths: TaskWidths; readonly accuracies: number[]; readonly score: number } | undefined;
   for (const widths of settings) {
     context.signal.throwIfAborted();

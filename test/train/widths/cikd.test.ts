@@ -4,7 +4,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { preferences } from "../../../src/compress/commands/prefer.ts";
-import { neighbours, preferredWidths } from "../../../src/compress/prefer.ts";
+import { neighbours, preferredWidths, settingsToTry } from "../../../src/compress/prefer.ts";
 import { operationsOf, type TaskWidths } from "../../../src/model/structure/task-widths.ts";
 import { distance, settingsOf } from "../../../src/train/widths/cikd.ts";
 import { runScript } from "../../support/command.ts";
@@ -70,17 +70,24 @@ describe("settings", () => {
 
   test("a task that alone counts gets the widest decoder, and the trunk what is left", () => {
     const search = { grid, cost, budget: 90 };
-    expect(preferredWidths({ ...search, preferred: [1, 0] })).toEqual({ trunk: 0.5, decoders: [1, 0.25] });
-    expect(preferredWidths({ ...search, preferred: [0, 2] })).toEqual({ trunk: 0.5, decoders: [0.25, 1] });
-    expect(preferredWidths({ ...search, preferred: [0.7, 0.3], budget: 1000 })).toEqual({
+    expect(preferredWidths({ ...search, preferred: [1, 0] })[0]).toEqual({ trunk: 0.5, decoders: [1, 0.25] });
+    expect(preferredWidths({ ...search, preferred: [0, 2] })[0]).toEqual({ trunk: 0.5, decoders: [0.25, 1] });
+    expect(preferredWidths({ ...search, preferred: [0.7, 0.3], budget: 1000 })[0]).toEqual({
       trunk: 1,
       decoders: [1, 0.25],
     });
-    expect(preferredWidths({ ...search, preferred: [1, 1], budget: 46 })).toEqual({
+    expect(preferredWidths({ ...search, preferred: [1, 1], budget: 46 })[0]).toEqual({
       trunk: 0.25,
       decoders: [0.5, 0.5],
     });
-    expect(preferredWidths({ ...search, preferred: [1, 1], budget: 34 })).toBeUndefined();
+    expect(preferredWidths({ ...search, preferred: [1, 1], budget: 34 })).toEqual([]);
+  });
+
+  test("narrow decoders that leave more to the trunk are tried, too", () => {
+    const found = settingsToTry({ grid, cost, budget: 90, preferred: [1, 1] });
+    expect(found[0]).toEqual({ trunk: 0.5, decoders: [1, 1] });
+    expect(found).toContainEqual({ trunk: 0.75, decoders: [0.25, 0.25] });
+    expect(new Set(found.map(({ trunk, decoders }) => [trunk, ...decoders].join())).size).toBe(found.length);
   });
 
   test("what is a step away fits the budget, too", () => {
