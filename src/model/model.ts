@@ -20,6 +20,7 @@ import { loraChoice } from "./adapters/lora/type.ts";
 import { fillAhead, inputsAhead, inputsBehind } from "./ahead.ts";
 import type { Architecture, Box, Inputs, Json, KvCache, ModelSizes, Net, ParameterSpec } from "./architecture.ts";
 import type { CacheMemory } from "./cache-memory.ts";
+import type { Depth } from "./depth.ts";
 import { configOf, describeConfig } from "./description.ts";
 import type { Embedding } from "./embedder.ts";
 import { drawParameters, expectRoom } from "./fresh.ts";
@@ -63,6 +64,8 @@ export interface RecordOptions {
   readonly replace?: (name: string, x: Tensor) => Tensor;
   /** Hears what every linear layer reads, (N, in), and what stacks of experts do, with their plan. */
   readonly observe?: (module: string, x: Tensor, plan?: RoutePlan) => void;
+  /** Which layers run, and how often; each once when left out. */
+  readonly depth?: Depth | undefined;
 }
 
 export interface Recorded {
@@ -266,7 +269,7 @@ export class Model {
 
   /** Records the forward pass. Inputs are tensors that the caller made with `rec.input`. */
   record(rec: Recorder, inputs: Inputs, options: RecordOptions = {}): Recorded {
-    const { adapter = true, increments: asked = false, replace, observe } = options;
+    const { adapter = true, increments: asked = false, replace, observe, depth } = options;
     const ahead = adapter ? this.adapter?.ahead : undefined;
     const seen = ahead ? inputsBehind(rec, inputs, ahead.tokens) : inputs;
     const cached = "cache" in inputs && inputs.cache !== undefined;
@@ -278,9 +281,7 @@ export class Model {
       before: ahead && !cached ? this.#before(rec, ahead) : undefined,
       recompute: options.recompute === true && rec.training,
       statistics: options.statistics === "batch" && (!rec.training || this.adapter) ? "running" : options.statistics,
-      increments: asked,
-      replace,
-      observe,
+      ...{ increments: asked, replace, observe, depth },
     });
     const hidden = net.run(() => this.architecture.forward(net, this.#config, seen));
     const { notes, attended, increments, routes: routed } = net;
