@@ -12,6 +12,8 @@ export const FOLDERS = {
   distill: ["distill/methods"],
   unlearn: ["unlearn/methods/objectives", "unlearn/methods/edits"],
   smoothing: ["unlearn/methods/smoothings"],
+  pruner: ["compress/methods/pruners"],
+  quantizer: ["compress/methods/quantizers"],
   control: ["align/methods/control"],
   align: ["align/methods/preferences", "align/methods/policies", "align/methods/reward-models", "align/methods/logged"],
   "pair-loss": ["align/methods/pair-losses"],

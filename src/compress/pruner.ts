@@ -1,0 +1,41 @@
+/** What a pruner is: it sets weights of one linear layer to zero, and may change those that are left. */
+import type { Options, Values } from "../method/options.ts";
+import type { MethodInfo } from "../method/registry.ts";
+import type { Layer, MeasuredLayer } from "./layer.ts";
+
+/** Which weights go: a share of them, or all but `keep` of every `of` inputs of a row that follow one another. */
+export type Sparsity = { readonly share: number } | { readonly keep: number; readonly of: number };
+
+interface Shared<O extends Options> extends MethodInfo<O> {
+  /** Refuses what it cannot do. Throws UserError. */
+  check?(target: Sparsity, values: Values<O>): void;
+}
+
+export interface WeightPruner<O extends Options = Options> extends Shared<O> {
+  readonly needs: "weights";
+  /** Changes the layer's weight in place; weights that go are exactly 0. */
+  prune(layer: Layer, target: Sparsity, values: Values<O>): Promise<void>;
+}
+
+export interface InputPruner<O extends Options = Options> extends Shared<O> {
+  readonly needs: "inputs";
+  /** The same, by what the layer reads. */
+  prune(layer: MeasuredLayer, target: Sparsity, values: Values<O>): Promise<void>;
+}
+
+export type Pruner = WeightPruner | InputPruner;
+
+export const defineWeightPruner = <const O extends Options>(
+  method: Omit<WeightPruner<O>, "needs">,
+): WeightPruner<O> => ({ needs: "weights", ...method });
+
+export const defineInputPruner = <const O extends Options>(method: Omit<InputPruner<O>, "needs">): InputPruner<O> => ({
+  needs: "inputs",
+  ...method,
+});
+
+declare module "../method/registry.ts" {
+  interface Contracts {
+    pruner: Pruner;
+  }
+}

@@ -1,0 +1,49 @@
+/** What a quantizer is: it gives the codes and scales of one linear layer. */
+import type { NumberGrid, QuantizedMatrix } from "../checkpoint/quantized/matrix.ts";
+import type { Options, Values } from "../method/options.ts";
+import type { MethodInfo } from "../method/registry.ts";
+import type { Layer, MeasuredLayer } from "./layer.ts";
+
+/** Numbers to quantise to. */
+export interface Scheme extends NumberGrid {
+  /** Inputs of a row that share a scale; Infinity for all. */
+  readonly group: number;
+  /** Whether integers lie about the middle, without zero points of their own. */
+  readonly symmetric: boolean;
+  /** Type in which scales are kept: they are rounded to it before codes are chosen. */
+  readonly scales: "f32" | "f16" | "bf16";
+  /** Weights that are 0 stay 0: the layer was pruned. */
+  readonly keepZeros: boolean;
+}
+
+interface Shared<O extends Options> extends MethodInfo<O> {
+  /** Refuses what it cannot do. Throws UserError. */
+  check?(scheme: Scheme, values: Values<O>): void;
+}
+
+export interface WeightQuantizer<O extends Options = Options> extends Shared<O> {
+  readonly needs: "weights";
+  quantize(layer: Layer, scheme: Scheme, values: Values<O>): Promise<QuantizedMatrix>;
+}
+
+export interface InputQuantizer<O extends Options = Options> extends Shared<O> {
+  readonly needs: "inputs";
+  /** The same, by what the layer reads. */
+  quantize(layer: MeasuredLayer, scheme: Scheme, values: Values<O>): Promise<QuantizedMatrix>;
+}
+
+export type Quantizer = WeightQuantizer | InputQuantizer;
+
+export const defineWeightQuantizer = <const O extends Options>(
+  method: Omit<WeightQuantizer<O>, "needs">,
+): WeightQuantizer<O> => ({ needs: "weights", ...method });
+
+export const defineInputQuantizer = <const O extends Options>(
+  method: Omit<InputQuantizer<O>, "needs">,
+): InputQuantizer<O> => ({ needs: "inputs", ...method });
+
+declare module "../method/registry.ts" {
+  interface Contracts {
+    quantizer: Quantizer;
+  }
+}
