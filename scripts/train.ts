@@ -7,6 +7,7 @@
  */
 import { command, script } from "../src/cli/script.ts";
 import { train } from "../src/train/command.ts";
+import { EXITS } from "../src/train/exits/options.ts";
 import { BOOST } from "../src/train/layers/boosting-options.ts";
 import { STAGES } from "../src/train/layers/stages-options.ts";
 import { TRAIN } from "../src/train/options.ts";
@@ -57,6 +58,17 @@ uninterrupted run. If the result goes to stdout, states are saved only where --s
       notes: `Each block of units learns what the blocks before leave over (gradient boosting), and all are one network in the end. The first units
 matter most: the last ones may be switched off. Classes are learnt by cross-entropy, numbers (problem_type regression) by squares.`,
       run: async (context) => (await import("../src/train/commands/boost.ts")).boost(context),
+    }),
+    exits: command({
+      about: "Train exits of a classifier: heads at inner layers, and gates that say which rows leave there.",
+      args: "[model]",
+      examples: ["bun run train exits deep/ --data blobs.jsonl --at 1,2 --epochs 2 -o deep.exits.safetensors"],
+      output: "checkpoint",
+      options: EXITS,
+      notes: `The model stays as it is; heads read the states of its layers, pooled over tokens or patches. Gates and heads take turns: gates learn
+where loss and --lambda times the cost are least, heads learn from the rows that leave at them. A cost is the share of the model's
+multiplications until there. "evaluate exits" compares gates with a threshold of confidence on the same heads.`,
+      run: async (context) => (await import("../src/train/commands/exits.ts")).trainExits(context),
     }),
     stages: command({
       about: "Train layers of a perceptron one after the other.",

@@ -149,6 +149,15 @@ export const IMATRIX = {
 /** Options of `evaluate gram`. */
 export const GRAM = IMATRIX;
 
+/** Options of `evaluate exits`. */
+export const EXITS = {
+  exits: { type: "string", required: true, help: "file that train exits wrote", value: "FILE" },
+  data: { type: "string[]", required: true, help: "rows that the classifier reads, with labels", value: "FILE" },
+  columns: READING.columns,
+  max_length: READING.max_length,
+  dtype: HELD.dtype,
+} as const satisfies Options;
+
 /** Options of `evaluate permutation`. */
 export const PERMUTATION = {
   k: { type: "2 <= number.integer <= 20", default: 8, value: "K", help: "bits" },
