@@ -13,7 +13,7 @@ const ROOT = join(import.meta.dir, "..");
 /** Folders of src/, the most basic first. `base` stands for the files of src/ itself. */
 const LAYERS = ["base", "text", "method", "gpu", "checkpoint", "tensor", "model", "data", "run"];
 const ROOMS = [
-  ...["merge", "adapt", "align", "distill", "unlearn", "curriculum", "train"],
+  ...["merge", "adapt", "align", "distill", "unlearn", "curriculum", "train", "compress"],
   ...["evaluate", "sample", "inspect", "report", "new"],
 ];
 /** Serve commands, scripts and each other. */

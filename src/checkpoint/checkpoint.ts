@@ -1,5 +1,6 @@
 /** What a checkpoint is in memory: names, shapes and where bytes are. Bytes are read when asked for. */
 import type { Dtype } from "./dtype.ts";
+import type { StoredMatrix } from "./quantized/matrix.ts";
 
 /** A tensor as a header states it. `bytes` is the product of the shape times the width of the dtype. */
 export interface TensorInfo {
@@ -50,6 +51,8 @@ export interface TensorEntry extends TensorInfo {
   read(into: Uint8Array, offset: number): Promise<void>;
   /** Applied after reading; absent for plain tensors. Code that uses the bytes must apply it. */
   readonly patch?: Patch;
+  /** The codes that `read` decodes; whoever changes what is read leaves it out. */
+  readonly codes?: StoredMatrix | undefined;
 }
 
 /** What a step read. */

@@ -1,5 +1,6 @@
 /** What a quantizer is: it gives the codes and scales of one linear layer. */
 import type { NumberGrid, QuantizedMatrix } from "../checkpoint/quantized/matrix.ts";
+import type { Gpu } from "../gpu/gpu.ts";
 import type { Options, Values } from "../method/options.ts";
 import type { MethodInfo } from "../method/registry.ts";
 import type { Layer, MeasuredLayer } from "./layer.ts";
@@ -26,8 +27,19 @@ export interface WeightQuantizer<O extends Options = Options> extends Shared<O> 
   quantize(layer: Layer, scheme: Scheme, values: Values<O>): Promise<QuantizedMatrix>;
 }
 
+/** Layers that read the same inputs, which can be scaled where they are made. */
+export interface InputGroup {
+  readonly gpu: Gpu;
+  /** One at least, each with the numbers that it is quantised to. */
+  readonly layers: readonly { readonly layer: MeasuredLayer; readonly scheme: Scheme }[];
+  /** Divides input j by factor j, above 0, and multiplies column j of the layers: the model computes the same. */
+  scale(factors: Float32Array): Promise<void>;
+}
+
 export interface InputQuantizer<O extends Options = Options> extends Shared<O> {
   readonly needs: "inputs";
+  /** Scales the inputs of layers, before any of them is quantised. Not called where inputs cannot be scaled. */
+  prepare?(group: InputGroup, values: Values<O>): Promise<void>;
   /** The same, by what the layer reads. */
   quantize(layer: MeasuredLayer, scheme: Scheme, values: Values<O>): Promise<QuantizedMatrix>;
 }

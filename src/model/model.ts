@@ -7,7 +7,6 @@
 import type { Checkpoint, TensorEntry } from "../checkpoint/checkpoint.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { Offload } from "../tensor/offload.ts";
-import type { RoutePlan } from "../tensor/ops/router.ts";
 import { Parameter } from "../tensor/parameter.ts";
 import type { Recorder } from "../tensor/recorder.ts";
 import { sizeOf, type Tensor } from "../tensor/tensor.ts";
@@ -18,15 +17,15 @@ import type { Ahead, KeysValues, LiveAdapter } from "./adapters/live-adapter.ts"
 import type { LoraOptions } from "./adapters/lora/lora.ts";
 import { loraChoice } from "./adapters/lora/type.ts";
 import { fillAhead, inputsAhead, inputsBehind } from "./ahead.ts";
-import type { Architecture, Box, Inputs, Json, KvCache, ModelSizes, Net, ParameterSpec } from "./architecture.ts";
+import type { Architecture, Box, Inputs, Json, KvCache, ModelSizes, ParameterSpec } from "./architecture.ts";
 import type { CacheMemory } from "./cache-memory.ts";
-import type { Depth } from "./depth.ts";
 import { configOf, describeConfig } from "./description.ts";
 import type { Embedding } from "./embedder.ts";
 import { drawParameters, expectRoom } from "./fresh.ts";
 import { markHidden } from "./hidden.ts";
 import type { StoredTensor } from "./load.ts";
 import { type Attended, Network, type Routed } from "./network.ts";
+import type { RecordOptions } from "./record-options.ts";
 import { loadWithHead } from "./tied-head.ts";
 
 export interface ModelOptions {
@@ -50,22 +49,6 @@ export interface ModelOptions {
   /** Read as an embedder. */
   readonly embeds?: Embedding | undefined;
   readonly warn?: (message: string) => void;
-}
-
-export interface RecordOptions {
-  readonly recompute?: boolean;
-  /** What batch norms go by; "batch", which the running ones follow, in training without an adapter alone. */
-  readonly statistics?: Net["statistics"];
-  /** false: the base alone, as the model was before its adapter. */
-  readonly adapter?: boolean;
-  /** Whether `increments` are recorded: another product of every adapted layer. */
-  readonly increments?: boolean;
-  /** Gives the tensor that takes the place of a noted one. */
-  readonly replace?: (name: string, x: Tensor) => Tensor;
-  /** Hears what every linear layer reads, (N, in), and what stacks of experts do, with their plan. */
-  readonly observe?: (module: string, x: Tensor, plan?: RoutePlan) => void;
-  /** Which layers run, and how often; each once when left out. */
-  readonly depth?: Depth | undefined;
 }
 
 export interface Recorded {
@@ -97,6 +80,8 @@ interface Parts {
   readonly stored: readonly StoredTensor[];
   readonly carried?: Carried;
   readonly adapter: LiveAdapter | undefined;
+  /** Whether the weights are marked as those of another model already. */
+  readonly marked?: boolean;
 }
 
 /** What a saved checkpoint holds beside the model, as it came. */
@@ -124,7 +109,8 @@ export class Model {
   readonly #inFirst: ReadonlySet<string>;
   readonly #running: ReadonlySet<string>;
 
-  private constructor({ gpu, architecture, json, config, specs, parameters, stored, carried, adapter }: Parts) {
+  private constructor(parts: Parts) {
+    const { gpu, architecture, json, config, specs, parameters, stored, carried, adapter } = parts;
     this.gpu = gpu;
     this.architecture = architecture;
     this.json = json;
@@ -140,7 +126,7 @@ export class Model {
       specs.filter(({ transposed }) => transposed).map(({ name }) => name.replace(/\.weight$/, "")),
     );
     this.#running = new Set(specs.filter(({ running }) => running).map(({ name }) => name));
-    markHidden(architecture, sizes.attention, specs, parameters);
+    if (!parts.marked) markHidden(architecture, sizes.attention, specs, parameters);
     const inFirst = ({ transposed, stack }: ParameterSpec) => transposed === true || stack === "in-out";
     this.#inFirst = new Set(specs.filter(inFirst).map(({ name }) => name));
   }
@@ -239,6 +225,7 @@ export class Model {
     return new Model({
       ...{ gpu, architecture, json, config, specs, parameters, stored, carried },
       adapter: undefined,
+      marked: true,
     });
   }
 
@@ -269,7 +256,7 @@ export class Model {
 
   /** Records the forward pass. Inputs are tensors that the caller made with `rec.input`. */
   record(rec: Recorder, inputs: Inputs, options: RecordOptions = {}): Recorded {
-    const { adapter = true, increments: asked = false, replace, observe, depth } = options;
+    const { adapter = true, increments: asked = false, replace, observe, reads, weights, depth } = options;
     const ahead = adapter ? this.adapter?.ahead : undefined;
     const seen = ahead ? inputsBehind(rec, inputs, ahead.tokens) : inputs;
     const cached = "cache" in inputs && inputs.cache !== undefined;
@@ -281,7 +268,7 @@ export class Model {
       before: ahead && !cached ? this.#before(rec, ahead) : undefined,
       recompute: options.recompute === true && rec.training,
       statistics: options.statistics === "batch" && (!rec.training || this.adapter) ? "running" : options.statistics,
-      ...{ increments: asked, replace, observe, depth },
+      ...{ increments: asked, replace, observe, reads, weights, depth },
     });
     const hidden = net.run(() => this.architecture.forward(net, this.#config, seen));
     const { notes, attended, increments, routes: routed } = net;

@@ -187,7 +187,10 @@ export const LAYER_KEYS = ["num_hidden_layers", "n_layer", "num_layers", "n_laye
  * The stack that slices cut: as many layers as the config says, else the longest one. Undefined if that leaves a
  * choice.
  */
-export function mainStack(model: NamedModel, among: Iterable<Stack> = model.stacks.values()): Stack | undefined {
+export function mainStack(
+  model: Pick<NamedModel, "config" | "stacks">,
+  among: Iterable<Stack> = model.stacks.values(),
+): Stack | undefined {
   const stacks = [...among];
   const said = configValue(model.config, ...LAYER_KEYS);
   const configured = stacks.filter(({ count }) => count === said);

@@ -30,6 +30,10 @@ export interface NetworkOptions {
   readonly increments?: boolean;
   /** Gives the tensor that takes the place of a noted one. */
   readonly replace?: ((name: string, x: Tensor) => Tensor) | undefined;
+  /** Gives what a linear layer reads in the place of (N, in): masked units, gates. */
+  readonly reads?: ((module: string, x: Tensor) => Tensor) | undefined;
+  /** Tensors in the place of weights, by name: parts of weights of a larger model. */
+  readonly weights?: ReadonlyMap<string, Tensor> | undefined;
   /** What every layer's attention sees before a sequence's own keys and values. */
   readonly before?: readonly KeysValues[] | undefined;
   /** Rows that stand for those of the embedding of tokens. */
@@ -103,14 +107,17 @@ export class Network implements Net {
   }
 
   weight(name: string): Tensor {
+    const other = this.#given.weights?.get(name);
+    if (other) return other;
     const parameter = this.#given.adapter?.whole.get(name) ?? this.#given.parameters.get(name);
     if (!parameter) throw new Error(`the architecture declares no ${name}`);
     return this.rec.parameter(parameter);
   }
 
-  linear(x: Tensor, module: string, { add: residual }: { readonly add?: Tensor } = {}): Tensor {
+  linear(given: Tensor, module: string, { add: residual }: { readonly add?: Tensor } = {}): Tensor {
     const { rec } = this;
-    const { parameters, adapter, observe } = this.#given;
+    const { parameters, adapter, observe, reads } = this.#given;
+    const x = reads?.(module, given) ?? given;
     observe?.(module, x);
     const weight = this.weight(`${module}.weight`);
     const bias = parameters.has(`${module}.bias`) ? this.weight(`${module}.bias`) : undefined;

@@ -4,8 +4,8 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TensorEntry } from "../../src/checkpoint/checkpoint.ts";
-import { anatomyOf } from "../../src/merge/structure/anatomy.ts";
 import { permuted } from "../../src/merge/structure/permutations.ts";
+import { anatomyOf } from "../../src/model/structure/anatomy.ts";
 import { named, network, valuesOf } from "../merge/structure/networks.ts";
 import { sharedGpu } from "../support/gpu.ts";
 import { DECODER, merge, readTensors, tensorsOf, writeModel } from "./merge-models.ts";

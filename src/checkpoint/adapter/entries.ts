@@ -14,7 +14,8 @@ export function viewEntry(entry: TensorEntry, change: { name?: string; patch?: P
   const patch = change.patch ?? entry.patch;
   const view = { name: change.name ?? entry.name, dtype, shape, bytes };
   const read: TensorEntry["read"] = (into, offset) => entry.read(into, offset);
-  return patch === undefined ? { ...view, read } : { ...view, read, patch };
+  if (patch !== undefined) return { ...view, read, patch };
+  return { ...view, read, ...(entry.codes && { codes: entry.codes }) };
 }
 
 /** A float tensor in another float dtype, rounded to nearest even. */

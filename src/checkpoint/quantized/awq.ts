@@ -9,16 +9,17 @@ import { show } from "../../json.ts";
 import type { TensorEntry } from "../checkpoint.ts";
 import { decodeFloats } from "../decode.ts";
 import { DTYPE_BYTES } from "../dtype.ts";
+import { AWQ_SHIFTS } from "./awq-order.ts";
 import { companion, type Decoded, described, expectShape, type Layout, refusal, type Stored } from "./contract.ts";
 import { groupSizeOf } from "./group-size.ts";
+import type { StoredMatrix } from "./matrix.ts";
 import { toldScales } from "./read.ts";
+import { scaleDtype } from "./scale-rows.ts";
 import type { TakeBytes } from "./spare-arrays.ts";
 import { decodeStrips, type Rectangle, readColumns } from "./strips.ts";
 
 const NAME = "AWQ";
 const SUFFIX = ".qweight";
-/** Place of the nibble of output r of eight. */
-const SHIFTS = [0, 4, 1, 5, 2, 6, 3, 7].map((nibble) => 4 * nibble);
 
 interface Awq {
   readonly codes: TensorEntry;
@@ -64,10 +65,12 @@ async function find(codes: TensorEntry, stored: Stored): Promise<Decoded> {
   expectShape(stored, NAME, scales, [groups, rows]);
   expectShape(stored, NAME, zeros, [groups, words]);
   const groupSize = groupSizeOf(stored, NAME, codes, { groups, inputs: columns });
+  const awq = { codes, zeros, scales, groups, groupSize, rows, columns };
   return {
     ...{ layout: NAME, bits: 4, group: `groups of ${groupSize}`, name: `${stem}.weight`, shape: [rows, columns] },
     consumes: [codes.name, zeros.name, scales.name],
-    decode: decoder(stored, { codes, zeros, scales, groups, groupSize, rows, columns }),
+    decode: decoder(stored, awq),
+    matrix: matrixOf(stored, awq),
   };
 }
 
@@ -80,6 +83,37 @@ function decoder(stored: Stored, awq: Awq): Decoded["decode"] {
     read: (from, take) => readStrip(stored, awq, from, width, take),
     fill: (into, block, strip) => fill(into, block, strip, awq),
   });
+}
+
+function matrixOf(stored: Stored, awq: Awq): StoredMatrix {
+  const { scales, groups, groupSize: group, rows, columns } = awq;
+  return {
+    ...{ rows, columns, bits: 4, group, transposed: false, with: "zeros", indexed: false },
+    scaleDtype: scaleDtype(scales),
+    async read(first, count) {
+      const from = 8 * Math.floor(first / 8);
+      const width = 8 * Math.ceil((first + count - from) / 8);
+      const strip = await readStrip(stored, awq, from, width, (bytes) => new Uint8Array(bytes));
+      /** (count, width) out of words that hold eight rows each. */
+      const turned = (words: Uint32Array, width: number) => {
+        const fields = new Uint8Array(count * width);
+        for (let r = 0; r < count; r++) {
+          const [word, shift] = [(first - from + r) >> 3, AWQ_SHIFTS[(first - from + r) % 8]!];
+          for (let k = 0; k < width; k++) fields[r * width + k] = (words[k * strip.words + word]! >>> shift) & 15;
+        }
+        return fields;
+      };
+      const factors = new Float32Array(count * groups);
+      for (let r = 0; r < count; r++)
+        for (let g = 0; g < groups; g++)
+          factors[r * groups + g] = strip.scales[g * 8 * strip.words + first - from + r]!;
+      return {
+        ...{ rows: count, columns, bits: 4, group, scales: factors },
+        codes: turned(strip.codes, columns),
+        zeros: turned(strip.zeros, groups),
+      };
+    },
+  };
 }
 
 async function readStrip(stored: Stored, awq: Awq, from: number, most: number, take: TakeBytes): Promise<Strip> {
@@ -112,7 +146,7 @@ function fill(into: Float32Array, rectangle: Rectangle, strip: Strip, { columns,
       const group = Math.floor(k / groupSize);
       const stop = Math.min(end, (group + 1) * groupSize);
       for (let r = first; r < high; r++) {
-        const shift = SHIFTS[r]!;
+        const shift = AWQ_SHIFTS[r]!;
         const z = (zeros[group * words + word]! >>> shift) & 15;
         const s = scales[(group * words + word) * 8 + r]!;
         let out = at + (o - row + r - first) * columns + k - column;

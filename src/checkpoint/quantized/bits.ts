@@ -53,3 +53,14 @@ export function field(words: Uint32Array, base: number, at: number, bits: number
   const high = shift + bits > 32 ? words[word + 1]! << (32 - shift) : 0;
   return (low | high) & ((1 << bits) - 1);
 }
+
+/**
+ * Writes a field at bit `at` of a stream whose word k is `words[base + k * stride]`. Bits that are set stay set, so the
+ * words hold zeros before.
+ */
+export function put(words: Uint32Array, base: number, stride: number, at: number, bits: number, value: number): void {
+  const word = base + (at >>> 5) * stride;
+  const shift = at & 31;
+  words[word]! |= value << shift;
+  if (shift + bits > 32) words[word + stride]! |= value >>> (32 - shift);
+}

@@ -9,11 +9,15 @@
 import { decodeText, isObject, type JsonObject, parseJson, show } from "../../json.ts";
 import type { TensorEntry } from "../checkpoint.ts";
 import { companion, type Decoded, described, expectShape, type Layout, refusal, type Stored } from "./contract.ts";
+import type { StoredMatrix } from "./matrix.ts";
 import { readBytes, readFloats, readScales } from "./read.ts";
+import { nibbles, scaleDtype } from "./scale-rows.ts";
 
 const NAME = "bitsandbytes 4 bit";
 /** The JSON is a few hundred bytes. */
 const MAX_STATE = 64 << 10;
+/** Columns below which scales are too many to be held beside the codes. */
+const LEAST_GROUP = 8;
 
 interface State {
   readonly shape: readonly number[];
@@ -74,6 +78,7 @@ async function find(codes: TensorEntry, stored: Stored): Promise<Decoded> {
     group: `blocks of ${state.blocksize}${nested ? ", nested" : ""}`,
     consumes: [codes, absmax, map, entry, inner?.scales, inner?.map].flatMap((tensor) => tensor?.name ?? []),
     decode: decoder(stored, codes, { absmax, map, inner }, state),
+    matrix: matrixOf(stored, codes, { absmax, map, inner }, state),
   };
 }
 
@@ -107,6 +112,35 @@ function decoder(stored: Stored, codes: TensorEntry, companions: Companions, sta
         into[at] = map[(stored4[n >> 1]! >> ((~n & 1) << 2)) & 15]! * scale;
       }
     }
+  };
+}
+
+/** Most columns that divide a row and a block: no group of them lies in two blocks. */
+const commonSize = (a: number, b: number): number => (b === 0 ? a : commonSize(b, a % b));
+
+function matrixOf(stored: Stored, codes: TensorEntry, companions: Companions, state: State): StoredMatrix | undefined {
+  const { shape, blocksize } = state;
+  const columns = shape.at(-1)!;
+  const group = commonSize(columns, blocksize);
+  const rows = shape.slice(0, -1).reduce((all, side) => all * side, 1);
+  if (shape.length < 2 || group < LEAST_GROUP) return undefined;
+  return {
+    ...{ rows, columns, bits: 4, group, transposed: false, with: "levels", indexed: false },
+    scaleDtype: companions.inner ? "F32" : scaleDtype(companions.absmax),
+    async read(first, count) {
+      const [from, to] = [first * columns, (first + count) * columns];
+      const bytes = await codesOf(codes, Math.floor(from / 2), Math.ceil(to / 2) - Math.floor(from / 2));
+      const fields = nibbles(bytes, false);
+      const block = Math.floor(from / blocksize);
+      const absmax = await scalesOf(stored, companions, state, block, Math.ceil(to / blocksize) - block);
+      const scales = new Float32Array((to - from) / group);
+      for (let g = 0; g < scales.length; g++) scales[g] = absmax[Math.floor((from + g * group) / blocksize) - block]!;
+      return {
+        ...{ rows: count, columns, bits: 4, group, scales },
+        levels: await readFloats(companions.map, 0, 16),
+        codes: fields.subarray(from % 2, (from % 2) + to - from),
+      };
+    },
   };
 }
 

@@ -35,13 +35,20 @@ async function find(codes: TensorEntry, stored: Stored): Promise<Decoded> {
   });
   if (stored.seekable) await checked();
   const grid = gridOf(codes.shape, scale.shape)!;
-  const decode = scaledBytes(stored, { codes, scale, grid, divisor: LARGEST });
+  const { decode, matrix } = scaledBytes(stored, { codes, scale, grid, divisor: LARGEST });
   return {
     ...{ layout: NAME, bits: 8, group: "one scale per row", name: codes.name, shape: codes.shape },
     consumes: [codes.name, scale.name, ...(format ? [format.name] : [])],
     async decode(into, first) {
       await checked();
       await decode(into, first);
+    },
+    matrix: matrix && {
+      ...matrix,
+      async read(first, count) {
+        await checked();
+        return matrix.read(first, count);
+      },
     },
   };
 }

@@ -30,7 +30,7 @@ async function find(codes: TensorEntry, stored: Stored): Promise<Decoded> {
   return {
     ...{ layout: name, bits: 8, group: grid.text, name: codes.name, shape: codes.shape },
     consumes: [codes.name, scale.name, ...(zero ? [zero.name] : [])],
-    decode: scaledBytes(stored, { codes, scale, grid, zero }),
+    ...scaledBytes(stored, { codes, scale, grid, zero }),
   };
 }
 

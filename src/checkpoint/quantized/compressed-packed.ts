@@ -21,7 +21,9 @@ import {
 } from "./contract.ts";
 import { eachRun, type Grid, gridOf, type ScalePart, scalePart, scaleRow } from "./grid.ts";
 import { groupIndex } from "./group-index.ts";
+import type { StoredMatrix } from "./matrix.ts";
 import { readBytes, readScales, readWords } from "./read.ts";
+import { bytesOfRows, groupOfGrid, scaleDtype, scalesOfRows } from "./scale-rows.ts";
 
 const NAME = "compressed-tensors pack-quantized";
 const SUFFIX = "_packed";
@@ -94,10 +96,12 @@ async function find(codes: TensorEntry, stored: Stored): Promise<Decoded> {
   const index = indexed ? companion(stored, NAME, codes, `${stem}_g_idx`, ["I32"]) : undefined;
   const groups = index && once(() => groupIndex(stored, NAME, index, columns, grid.columns));
   if (groups) await groups();
+  const packed = { codes, scale, zero, groups, grid, bits, columns };
   return {
     ...{ layout: NAME, bits, group: grid.text + (index ? ", act-order" : ""), name: stem, shape: [rows, columns] },
     consumes: [codes, scale, stored.tensors.get(`${stem}_shape`)!, zero, index].flatMap((entry) => entry?.name ?? []),
-    decode: decoder(stored, { codes, scale, zero, groups, grid, bits, columns }),
+    decode: decoder(stored, packed),
+    matrix: matrixOf(stored, packed, rows),
   };
 }
 
@@ -134,6 +138,31 @@ function decoder(stored: Stored, packed: Packed): Decoded["decode"] {
       const z = zeros[cell - part.first]!;
       for (let k = 0; k < length; k++) into[at + k] = (fields[local + k]! - z) * s;
     });
+  };
+}
+
+function matrixOf(stored: Stored, packed: Packed, rows: number): StoredMatrix | undefined {
+  const { codes, scale, zero, groups, grid, bits, columns } = packed;
+  const group = groupOfGrid(grid, columns);
+  if (group === undefined) return undefined;
+  const perRow = wordsOf(columns, bits);
+  return {
+    ...{ rows, columns, bits, group, transposed: false, indexed: groups !== undefined },
+    with: zero ? "zeros" : "integers",
+    scaleDtype: scaleDtype(scale),
+    async read(first, count) {
+      const words = await readWords(codes, first * perRow, count * perRow);
+      const fields = new Uint8Array(count * columns);
+      for (let row = 0; row < count; row++)
+        unpack(words, row * perRow, bits, 0, columns, fields.subarray(row * columns, (row + 1) * columns));
+      const points = (at: number, n: number) => zeroPoints(packed, { first: at, count: n });
+      return {
+        ...{ rows: count, columns, bits, group, codes: fields },
+        scales: await scalesOfRows(stored, scale, grid, first, count),
+        ...(zero && { zeros: await bytesOfRows(zero, grid, first, count, points) }),
+        ...(groups && { groupOf: await groups() }),
+      };
+    },
   };
 }
 

@@ -3,6 +3,7 @@ import { UserError } from "../../errors.ts";
 import { type JsonObject, show } from "../../json.ts";
 import type { TensorEntry } from "../checkpoint.ts";
 import { type Dtype, isFloat } from "../dtype.ts";
+import type { StoredMatrix } from "./matrix.ts";
 import type { StripCache } from "./strips.ts";
 
 /** A checkpoint as it is stored, before its tensors are decoded. */
@@ -37,6 +38,8 @@ export interface Decoded extends Scheme {
   readonly consumes: readonly string[];
   /** Fills `into` with the values from `first` on. Extra memory: about the size of `into`, and strips. */
   decode(into: Float32Array<ArrayBufferLike>, first: number): Promise<void>;
+  /** The same as codes and scales, where rows have groups of columns: every value is that which `decode` gives. */
+  readonly matrix?: StoredMatrix | undefined;
 }
 
 export interface Layout {

@@ -126,7 +126,7 @@ function plainTensors(
   return tensors;
 }
 
-function plainEntry(stored: Stored, { name, shape, decode }: Decoded): TensorEntry {
+function plainEntry(stored: Stored, { name, shape, decode, matrix }: Decoded): TensorEntry {
   const bytes = shape.reduce((product, side) => product * side, 4);
   /** For ranges that do not begin at a value, or targets that do not. */
   const unaligned = dtypeView("F32", async (first, count) => {
@@ -135,7 +135,7 @@ function plainEntry(stored: Stored, { name, shape, decode }: Decoded): TensorEnt
     return values;
   });
   return {
-    ...{ name, dtype: "F32", shape, bytes },
+    ...{ name, dtype: "F32", shape, bytes, ...(matrix && { codes: matrix }) },
     async read(into, offset) {
       if (offset < 0 || offset + into.length > bytes) {
         throw new RangeError(`${stored.ref}: ${show(name)} has ${bytes} bytes; asked for ${into.length} at ${offset}`);

@@ -32,7 +32,7 @@ async function find(codes: TensorEntry, stored: Stored): Promise<Decoded> {
   return {
     ...{ layout: NAME, bits: 8, group: grid.text, name: codes.name, shape: codes.shape },
     consumes: [codes.name, scale.name],
-    decode: scaledBytes(stored, { codes, scale, grid }),
+    ...scaledBytes(stored, { codes, scale, grid }),
   };
 }
 

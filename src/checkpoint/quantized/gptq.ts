@@ -13,7 +13,9 @@ import { field, wordsOf } from "./bits.ts";
 import { companion, type Decoded, described, expectShape, type Layout, refusal, type Stored } from "./contract.ts";
 import { groupIndex } from "./group-index.ts";
 import { groupSizeOf } from "./group-size.ts";
+import type { StoredMatrix } from "./matrix.ts";
 import { toldScales } from "./read.ts";
+import { scaleDtype } from "./scale-rows.ts";
 import type { TakeBytes } from "./spare-arrays.ts";
 import { decodeStrips, type Rectangle, readColumns } from "./strips.ts";
 
@@ -94,10 +96,12 @@ async function find(codes: TensorEntry, stored: Stored): Promise<Decoded> {
   if (index && stored.seekable) await groupIndex(stored, NAME, index, columns, groups);
   const text = `groups of ${groupSize || groupText(stored, columns, groups)}`;
   const actOrder = isObject(stored.settings) && stored.settings.desc_act === true ? ", act-order" : "";
+  const gptq = { codes, zeros, scales, index, bits, groups, groupSize, rows, columns, raise };
   return {
     ...{ layout: NAME, bits, group: text + actOrder, name: `${stem}.weight`, shape: [rows, columns] },
     consumes: [codes, zeros, scales, index].flatMap((entry) => entry?.name ?? []),
-    decode: decoder(stored, { codes, zeros, scales, index, bits, groups, groupSize, rows, columns, raise }),
+    decode: decoder(stored, gptq),
+    matrix: matrixOf(stored, gptq),
   };
 }
 
@@ -116,6 +120,43 @@ function decoder(stored: Stored, gptq: Gptq): Decoded["decode"] {
     read: (from, take) => readStrip(stored, gptq, from, width, take),
     fill: (into, block, strip) => fill(into, block, strip, gptq),
   });
+}
+
+/** Under an index the size of groups says no more than how many there are; undefined where no size does. */
+function matrixOf(stored: Stored, gptq: Gptq): StoredMatrix | undefined {
+  const { rows, columns, bits, groups, scales, index } = gptq;
+  const group = gptq.groupSize || Math.ceil(columns / groups);
+  if (Math.ceil(columns / group) !== groups) return undefined;
+  const form = { columns, bits, group };
+  return {
+    ...{ ...form, rows, transposed: false, with: "zeros", indexed: index !== undefined },
+    scaleDtype: scaleDtype(scales),
+    async read(first, count) {
+      const from = Math.floor(first / 32) * 32;
+      const strip = await readStrip(stored, gptq, from, first + count - from, (bytes) => new Uint8Array(bytes));
+      const codes = new Uint8Array(count * columns);
+      const mask = 2 ** bits - 1;
+      for (let k = 0; k < columns; k++) {
+        const [low, shift] = [((k * bits) >>> 5) * strip.width + first - from, (k * bits) & 31];
+        const crosses = shift + bits > 32;
+        for (let r = 0; r < count; r++) {
+          const high = crosses ? strip.codes[low + strip.width + r]! << (32 - shift) : 0;
+          codes[r * columns + k] = ((strip.codes[low + r]! >>> shift) | high) & mask;
+        }
+      }
+      const turned = <T extends Float32Array | Uint8Array>(table: Float32Array, into: T): T => {
+        for (let r = 0; r < count; r++)
+          for (let g = 0; g < groups; g++) into[r * groups + g] = table[g * strip.width + first - from + r]!;
+        return into;
+      };
+      return {
+        ...{ ...form, rows: count, codes },
+        scales: turned(strip.scales, new Float32Array(count * groups)),
+        zeros: turned(strip.zeros, new Uint8Array(count * groups)),
+        ...(index && { groupOf: strip.groupOf }),
+      };
+    },
+  };
 }
 
 async function readStrip(stored: Stored, gptq: Gptq, from: number, most: number, take: TakeBytes): Promise<Strip> {

@@ -9,12 +9,14 @@ import { layout as fp8 } from "./fp8.ts";
 import { layout as gptq } from "./gptq.ts";
 import { layout as mlx } from "./mlx.ts";
 import { layout as mxfp4 } from "./mxfp4.ts";
+import { layout as mxfp4Packed } from "./mxfp4-packed.ts";
 import { layout as nvfp4 } from "./nvfp4.ts";
 
 export const LAYOUTS: readonly Layout[] = [
   fp8,
   compressedBytes,
   compressedPacked,
+  mxfp4Packed,
   nvfp4,
   gptq,
   awq,

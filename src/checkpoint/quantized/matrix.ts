@@ -30,6 +30,25 @@ export interface QuantizedMatrix extends NumberGrid {
   readonly offsets?: Float32Array;
   /** (columns) the group of each column, where columns of a group do not follow one another. */
   readonly groupOf?: Int32Array;
+  /**
+   * Of scales that are stored as a byte beside one number for the matrix (NVFP4): each is the f32 nearest to a value of
+   * e4m3 over this. The values need only the scales.
+   */
+  readonly divisor?: number;
+}
+
+/** A matrix of codes in a file, as far as its header tells. */
+export interface StoredMatrix extends Pick<QuantizedMatrix, "rows" | "columns" | "bits" | "group"> {
+  /** The tensor is (..., columns, rows), the transpose of each of these matrices; else (..., rows, columns). */
+  readonly transposed: boolean;
+  /** What its values are made of beside scales. */
+  readonly with: "integers" | "zeros" | "offsets" | "levels";
+  /** Whether columns of a group do not follow one another. */
+  readonly indexed: boolean;
+  /** A type that holds its scales and offsets exactly. */
+  readonly scaleDtype: "F32" | "F16" | "BF16";
+  /** Rows [first, first + count), those of a stack of matrices counted one after the other. */
+  read(first: number, count: number): Promise<QuantizedMatrix>;
 }
 
 export const groupsOf = ({ columns, group }: Pick<QuantizedMatrix, "columns" | "group">): number =>

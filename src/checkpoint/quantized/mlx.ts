@@ -19,7 +19,9 @@ import {
   spell,
 } from "./contract.ts";
 import { eachRun, type Grid, scalePart } from "./grid.ts";
+import type { StoredMatrix } from "./matrix.ts";
 import { readScales, readWords } from "./read.ts";
+import { scaleDtype, scalesOfRows } from "./scale-rows.ts";
 
 const NAME = "MLX affine";
 /** `method` of a config in MLX's form, which names none. */
@@ -73,10 +75,12 @@ async function find(codes: TensorEntry, stored: Stored): Promise<Decoded> {
     columnBlock: group,
     text: `groups of ${group}`,
   };
+  const affine = { codes, scales, biases, grid, bits, width };
   return {
     ...{ layout: NAME, bits, group: grid.text, name: codes.name, shape: [...lead, width] },
     consumes: [codes.name, scales.name, biases.name],
-    decode: decoder(stored, { codes, scales, biases, grid, bits, width }),
+    decode: decoder(stored, affine),
+    matrix: matrixOf(stored, affine, rows),
   };
 }
 
@@ -110,8 +114,27 @@ function decoder(stored: Stored, { codes, scales, biases, grid, bits, width }: A
       const local = column - begin;
       const s = factors[cell - part.first]!;
       const b = offsets[cell - part.first]!;
-      for (let k = 0; k < length; k++) into[at + k] = fields[local + k]! * s + b;
+      for (let k = 0; k < length; k++) into[at + k] = Math.fround(fields[local + k]! * s) + b;
     });
+  };
+}
+
+function matrixOf(stored: Stored, { codes, scales, biases, grid, bits, width }: Affine, rows: number): StoredMatrix {
+  const perRow = wordsOf(width, bits);
+  const form = { columns: width, bits, group: grid.columnBlock };
+  return {
+    ...{ ...form, rows, transposed: false, with: "offsets", indexed: false, scaleDtype: scaleDtype(scales, biases) },
+    async read(first, count) {
+      const words = await readWords(codes, first * perRow, count * perRow);
+      const fields = new Uint8Array(count * width);
+      for (let row = 0; row < count; row++)
+        unpack(words, row * perRow, bits, 0, width, fields.subarray(row * width, (row + 1) * width));
+      return {
+        ...{ ...form, rows: count, codes: fields },
+        scales: await scalesOfRows(stored, scales, grid, first, count),
+        offsets: await scalesOfRows(stored, biases, grid, first, count),
+      };
+    },
   };
 }
 

@@ -7,6 +7,9 @@
 import type { TensorEntry } from "../checkpoint.ts";
 import { companion, type Decoded, described, expectShape, type Layout, refusal, type Stored } from "./contract.ts";
 import { E2M1 } from "./e2m1.ts";
+import type { StoredMatrix } from "./matrix.ts";
+import { readBytes } from "./read.ts";
+import { nibbles } from "./scale-rows.ts";
 import type { TakeBytes } from "./spare-arrays.ts";
 import { type Rectangle, readColumns, rectangles } from "./strips.ts";
 
@@ -48,6 +51,28 @@ async function find(codes: TensorEntry, stored: Stored): Promise<Decoded> {
     ...{ layout: NAME, bits: 4, group: `groups of ${GROUP}`, name: stem, shape: [experts, columns, rows] },
     consumes: [codes.name, scales.name],
     decode: decoder(stored, { codes, scales, rows, columns }),
+    matrix: matrixOf(stored, { codes, scales, rows, columns }, experts),
+  };
+}
+
+const told = (stored: Stored, scales: TensorEntry, exponents: Uint8Array): void => {
+  if (!exponents.includes(255)) return;
+  stored.warn(`${stored.ref}: ${scales.name} holds a scale that is NaN (255), and so are its weights`);
+};
+
+/** As the codes lie: a row for every output of every expert. Powers of two are exact in bf16. */
+function matrixOf(stored: Stored, { codes, scales, rows, columns }: Experts, experts: number): StoredMatrix {
+  const form = { columns, bits: 4, group: GROUP };
+  const groups = columns / GROUP;
+  return {
+    ...{ ...form, rows: experts * rows, transposed: true, with: "levels", indexed: false, scaleDtype: "BF16" },
+    async read(first, count) {
+      const exponents = await readBytes(scales, first * groups, count * groups);
+      told(stored, scales, exponents);
+      const bytes = await readBytes(codes, first * groups * GROUP_BYTES, count * groups * GROUP_BYTES);
+      const factors = Float32Array.from(exponents, (exponent) => POWERS[exponent]!);
+      return { ...form, rows: count, levels: E2M1, scales: factors, codes: nibbles(bytes, true) };
+    },
   };
 }
 
@@ -96,9 +121,7 @@ async function readStrip(
     );
   };
   const exponents = await part(scales, 1);
-  if (exponents.includes(255)) {
-    stored.warn(`${stored.ref}: ${scales.name} holds a scale that is NaN (255), and so are its weights`);
-  }
+  told(stored, scales, exponents);
   return { from, groups, codes: await part(codes, GROUP_BYTES), scales: exponents };
 }
 

@@ -9,7 +9,9 @@ import { COMPRESSED_TENSORS, refuseTransforms } from "./compressed-tensors.ts";
 import { companion, type Decoded, described, expectShape, type Layout, refusal, type Stored } from "./contract.ts";
 import { E2M1 } from "./e2m1.ts";
 import { eachRun, type Grid, scalePart } from "./grid.ts";
+import type { StoredMatrix } from "./matrix.ts";
 import { readBytes, readFloats, readScales } from "./read.ts";
+import { nibbles, scalesOfRows } from "./scale-rows.ts";
 
 const NAME = "compressed-tensors NVFP4";
 const SUFFIX = "_packed";
@@ -40,7 +42,37 @@ async function find(codes: TensorEntry, stored: Stored): Promise<Decoded> {
     ...{ layout: NAME, bits: 4, group: grid.text, name: stem, shape: [rows, width] },
     consumes: [codes.name, scale.name, global.name],
     decode: decoder(stored, codes, scale, global, grid, width),
+    matrix: matrixOf(stored, { codes, scale, global }, grid, rows),
   };
+}
+
+/** Quotients of scales, which take f32. */
+function matrixOf(
+  stored: Stored,
+  { codes, scale, global }: Readonly<Record<"codes" | "scale" | "global", TensorEntry>>,
+  grid: Grid,
+  rows: number,
+): StoredMatrix {
+  const columns = GROUP * grid.columns;
+  const form = { columns, bits: 4, group: GROUP };
+  return {
+    ...{ ...form, rows, transposed: false, with: "levels", indexed: false, scaleDtype: "F32" },
+    async read(first, count) {
+      const bytes = await readBytes(codes, (first * columns) / 2, (count * columns) / 2);
+      const scales = await scalesOfRows(stored, scale, grid, first, count);
+      const divisor = await divisorOf(stored, global);
+      for (const [i, value] of scales.entries()) scales[i] = value / divisor;
+      return { ...form, rows: count, levels: E2M1, scales, divisor, codes: nibbles(bytes, true) };
+    },
+  };
+}
+
+async function divisorOf(stored: Stored, global: TensorEntry): Promise<number> {
+  const divisor = (await readFloats(global, 0, 1))[0]!;
+  if (!(divisor > 0) || !Number.isFinite(divisor)) {
+    stored.warn(`${stored.ref}: ${global.name} is ${divisor}; expected a positive number`);
+  }
+  return divisor;
 }
 
 function decoder(
@@ -56,10 +88,7 @@ function decoder(
     const from = Math.floor(first / 2);
     const bytes = await readBytes(codes, from, Math.ceil((first + into.length) / 2) - from);
     const scales = await readScales(stored, scale, part.first, part.count);
-    const divisor = (await readFloats(global, 0, 1))[0]!;
-    if (!(divisor > 0) || !Number.isFinite(divisor)) {
-      stored.warn(`${stored.ref}: ${global.name} is ${divisor}; expected a positive number`);
-    }
+    const divisor = await divisorOf(stored, global);
     const odd = first - 2 * from;
     eachRun(grid, first, into.length, width, (at, length, cell) => {
       const s = Math.fround(scales[cell - part.first]! / divisor);

@@ -13,10 +13,11 @@
 import { UserError } from "../../errors.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
 import type { NamedModel } from "../../model/names.ts";
+import { type Anatomy, groupOf } from "../../model/structure/anatomy.ts";
+import { gathered } from "../../model/structure/gather.ts";
+import { pickedBy } from "../../model/structure/picked.ts";
 import { assign } from "../../tensor/linear-algebra/assignment.ts";
-import { type Anatomy, groupOf } from "./anatomy.ts";
-import { gathered } from "./gather.ts";
-import { identity, type Permutations, pickedBy } from "./permutations.ts";
+import { identity, type Permutations } from "./permutations.ts";
 import { addUnitProducts, unitsIn } from "./unit-products.ts";
 
 /** Spaces that take one order together: a space alone, or heads with those of keys and values that they read. */

@@ -5,9 +5,9 @@ import { isStream } from "../../checkpoint/stream/stream.ts";
 import { UserError } from "../../errors.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
 import type { NamedModel } from "../../model/names.ts";
+import { type Anatomy, anatomyOf, spacesBeside } from "../../model/structure/anatomy.ts";
 import { counted, Notes } from "../plan/notes.ts";
 import { familiesOf, matchWeights } from "./align-weights.ts";
-import { type Anatomy, anatomyOf, spacesBeside } from "./anatomy.ts";
 import { permuted } from "./permutations.ts";
 
 /** What is aligned: hidden units and heads, or these and the coordinates of the residual stream. */

@@ -2,8 +2,8 @@
 import type { TensorEntry } from "../../checkpoint/checkpoint.ts";
 import { UserError } from "../../errors.ts";
 import { configValue, type NamedModel } from "../../model/names.ts";
-import { type Anatomy, type Axis, anatomyOf } from "./anatomy.ts";
-import { gathered, ZERO } from "./gather.ts";
+import { type Anatomy, type Axis, anatomyOf } from "../../model/structure/anatomy.ts";
+import { gathered, ZERO } from "../../model/structure/gather.ts";
 import type { Outline, OutlinedTensor } from "./outline.ts";
 
 interface Member {

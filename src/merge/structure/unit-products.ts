@@ -3,10 +3,10 @@ import type { TensorEntry } from "../../checkpoint/checkpoint.ts";
 import { decodeFloats } from "../../checkpoint/decode.ts";
 import { DTYPE_BYTES } from "../../checkpoint/dtype.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
+import type { Axis } from "../../model/structure/anatomy.ts";
+import { sidesOf } from "../../model/structure/gather.ts";
 import { matmul } from "../../tensor/linear-algebra/matmul.ts";
 import { paddedBytes } from "../../tensor/load.ts";
-import type { Axis } from "./anatomy.ts";
-import { sidesOf } from "./gather.ts";
 
 /** Values of one strip of all units, and of a block of products. */
 const STRIP = 4 << 20;

@@ -11,8 +11,8 @@
 import type { TensorEntry } from "../../checkpoint/checkpoint.ts";
 import { UserError } from "../../errors.ts";
 import { configValue, isHead, type NamedModel, resolve } from "../../model/names.ts";
-import { type Anatomy, type Axis, anatomyOf, groupOf } from "./anatomy.ts";
-import { gathered } from "./gather.ts";
+import { type Anatomy, type Axis, anatomyOf, groupOf } from "../../model/structure/anatomy.ts";
+import { gathered } from "../../model/structure/gather.ts";
 
 /** What heads are paired by: heads of keys and values with the query heads that read them, or query heads alone. */
 export type Pairing = "groups" | "queries";

@@ -4,6 +4,7 @@ import { splitColumns } from "../../tensor/ops/columns.ts";
 import { add } from "../../tensor/ops/elementwise.ts";
 import type { Architecture, ParameterSpec } from "../architecture.ts";
 import { layerNormSpecs, normed } from "../blocks/layer-norm.ts";
+import { evenAttention, headsLeft, type PrunedHeads, prunedHeads, prunedJson } from "../blocks/pruned-heads.ts";
 import { ConfigReader, expectHead } from "../config.ts";
 
 export interface Gpt2Config {
@@ -11,6 +12,7 @@ export interface Gpt2Config {
   readonly inner: number;
   readonly layers: number;
   readonly heads: number;
+  readonly pruned: PrunedHeads;
   readonly vocabulary: number;
   readonly positions: number;
   readonly eps: number;
@@ -42,11 +44,13 @@ export const method: Architecture<Gpt2Config> = {
     const heads = c.count("n_head");
     expectHead(where, c.headWidth(width, heads, { width: "n_embd", heads: "n_head" }));
     const activation = c.oneOf("activation_function", ["gelu_new", "gelu_pytorch_tanh", "gelu"], "gelu_new");
+    const layers = c.count("n_layer");
     return {
       width,
       inner: c.count("n_inner", 4 * width),
-      layers: c.count("n_layer"),
+      layers,
       heads,
+      pruned: prunedHeads(c, layers, heads),
       vocabulary: c.count("vocab_size"),
       positions: c.count("n_positions", 1024),
       eps: c.number("layer_norm_epsilon", 1e-5, { least: 0 }),
@@ -62,6 +66,7 @@ export const method: Architecture<Gpt2Config> = {
     n_embd: c.width,
     n_layer: c.layers,
     n_head: c.heads,
+    ...prunedJson(c.pruned),
     n_inner: c.inner,
     activation_function: c.tanh ? "gelu_new" : "gelu",
     layer_norm_epsilon: c.eps,
@@ -71,7 +76,7 @@ export const method: Architecture<Gpt2Config> = {
 
   sizes: (c) => ({
     ...{ layers: c.layers, width: c.width, outputs: c.vocabulary, maxPositions: c.positions },
-    attention: { heads: c.heads, kvHeads: c.heads, headDim: c.width / c.heads },
+    ...evenAttention(c),
   }),
 
   parameters(c) {
@@ -83,10 +88,11 @@ export const method: Architecture<Gpt2Config> = {
     const ln = (module: string) => layerNormSpecs(module, c.width);
     const layer = (i: number): ParameterSpec[] => {
       const h = `transformer.h.${i}`;
+      const own = headsLeft(c, i) * (c.width / c.heads);
       return [
         ...ln(`${h}.ln_1`),
-        ...conv(`${h}.attn.c_attn`, c.width, 3 * c.width),
-        ...conv(`${h}.attn.c_proj`, c.width, c.width, residual),
+        ...conv(`${h}.attn.c_attn`, c.width, 3 * own),
+        ...conv(`${h}.attn.c_proj`, own, c.width, residual),
         ...ln(`${h}.ln_2`),
         ...conv(`${h}.mlp.c_fc`, c.width, c.inner),
         ...conv(`${h}.mlp.c_proj`, c.inner, c.width, residual),
@@ -108,12 +114,14 @@ export const method: Architecture<Gpt2Config> = {
     const { rec } = net;
     const tokens = net.embed(inputs.ids, "transformer.wte");
     const placed = add(rec, tokens, net.embed(inputs.positions, "transformer.wpe"));
-    const shape = { heads: c.heads, kvHeads: c.heads, headDim: c.width / c.heads, causal: true };
+    const headDim = c.width / c.heads;
     const last = net.layers(c.layers, placed, (layer, x) => {
+      const heads = headsLeft(c, layer);
+      const own = heads * headDim;
       const h = `transformer.h.${layer}`;
       const fused = net.linear(normed(net, c, `${h}.ln_1`, x), `${h}.attn.c_attn`); // (N, 3 C)
-      const [q, k, v] = splitColumns(rec, fused, [c.width, c.width, c.width]);
-      const attended = net.attend(q!, k!, v!, { layer, ...shape });
+      const [q, k, v] = splitColumns(rec, fused, [own, own, own]);
+      const attended = net.attend(q!, k!, v!, { layer, heads, kvHeads: heads, headDim, causal: true });
       const mixed = net.note(`middle.${layer}`, net.linear(attended, `${h}.attn.c_proj`, { add: x }));
       const inner = gelu(rec, net.linear(normed(net, c, `${h}.ln_2`, mixed), `${h}.mlp.c_fc`), { tanh: c.tanh });
       return net.linear(inner, `${h}.mlp.c_proj`, { add: mixed });

@@ -18,6 +18,7 @@ import {
   keyValueLogits,
   keyValueParameters,
 } from "../blocks/key-value-head.ts";
+import { headsLeft, prunedHeads, prunedJson } from "../blocks/pruned-heads.ts";
 import {
   classRows,
   imageTokens,
@@ -70,8 +71,10 @@ export const method: Architecture<VitConfig> = {
     const c = new ConfigReader(json, where);
     c.only("hidden_act", "gelu");
     const labels = c.object("id2label");
+    const vision = visionConfig(c, { patch: 16, eps: 1e-12, activation: "gelu" });
     return {
-      ...visionConfig(c, { patch: 16, eps: 1e-12, activation: "gelu" }),
+      ...vision,
+      pruned: prunedHeads(c, vision.layers, vision.heads),
       classes: c.count("num_labels", labels ? Object.keys(labels).length : 2),
       qkvBias: c.flag("qkv_bias", true),
       keyValue: keyValueHead(c),
@@ -83,6 +86,7 @@ export const method: Architecture<VitConfig> = {
     hidden_size: c.width,
     num_hidden_layers: c.layers,
     num_attention_heads: c.heads,
+    ...prunedJson(c.pruned),
     intermediate_size: c.inner,
     hidden_act: "gelu",
     initializer_range: c.std,
@@ -125,11 +129,12 @@ export const method: Architecture<VitConfig> = {
       { name: `${at}.patch_embeddings.projection.bias`, shape: [c.width], init: "zeros" },
       ...Array.from({ length: c.layers }, (_, i) => {
         const layer = `vit.encoder.layer.${i}`;
+        const own = headsLeft(c, i) * (c.width / c.heads);
         return [
           ...["query", "key", "value"].flatMap((name) =>
-            linear(`${layer}.attention.attention.${name}`, c.width, c.width, c.qkvBias),
+            linear(`${layer}.attention.attention.${name}`, c.width, own, c.qkvBias),
           ),
-          ...linear(`${layer}.attention.output.dense`, c.width, c.width),
+          ...linear(`${layer}.attention.output.dense`, own, c.width),
           ...linear(`${layer}.intermediate.dense`, c.width, c.inner),
           ...linear(`${layer}.output.dense`, c.inner, c.width),
           ...ln(`${layer}.layernorm_before`),

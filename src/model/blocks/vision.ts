@@ -11,12 +11,14 @@ import { patches } from "../../tensor/ops/patch.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { Inputs, Net } from "../architecture.ts";
 import { type ConfigReader, expectHead } from "../config.ts";
+import { headsLeft, type PrunedHeads } from "./pruned-heads.ts";
 
 export interface VisionConfig {
   readonly width: number;
   readonly inner: number;
   readonly layers: number;
   readonly heads: number;
+  readonly pruned: PrunedHeads;
   readonly image: number;
   readonly patch: number;
   readonly channels: number;
@@ -67,6 +69,7 @@ export function visionConfig(
     inner: c.count("intermediate_size", 3072),
     layers: c.count("num_hidden_layers", 12),
     heads,
+    pruned: new Map(),
     image,
     patch,
     channels: c.count("num_channels", 3),
@@ -119,10 +122,12 @@ export function imageTokens(net: Net, c: VisionConfig, names: VisionNames, input
 export function visionLayers(net: Net, c: VisionConfig, names: VisionNames, tokens: Tensor): Tensor {
   const { rec } = net;
   const activated = c.activation === "gelu" ? gelu : quickGelu;
-  const shape = { heads: c.heads, kvHeads: c.heads, headDim: c.width / c.heads, causal: false };
+  const headDim = c.width / c.heads;
   return net.layers(c.layers, tokens, (layer, x) => {
     const at = (name: string) => `${names.layer(layer)}.${name}`;
     const h = visionNorm(net, c, at(names.norms[0]), x);
+    const heads = headsLeft(c, layer);
+    const shape = { heads, kvHeads: heads, headDim, causal: false };
     const [q, k, v] = [names.q, names.k, names.v].map((name) => net.linear(h, at(name)));
     const mixed = net.linear(net.attend(q!, k!, v!, { layer, ...shape }), at(names.out), { add: x });
     const inner = activated(rec, net.linear(visionNorm(net, c, at(names.norms[1]), mixed), at(names.up)));

@@ -5,6 +5,7 @@
 import type { Batch } from "../../data/batch.ts";
 import type { Inputs } from "../../model/architecture.ts";
 import type { Depth } from "../../model/depth.ts";
+import { splitColumns } from "../../tensor/ops/columns.ts";
 import { add, mul } from "../../tensor/ops/elementwise.ts";
 import type { Program } from "../../tensor/program.ts";
 import type { Recorder } from "../../tensor/recorder.ts";
@@ -43,29 +44,39 @@ export function mixedTurns(
   };
 }
 
-const nameOf = (layer: number, turn: number): string => `layer ${layer} after ${turn}`;
+/** Shares (B, 1, 1) of the columns of a matrix (B, turns). */
+export function sharesIn(rec: Recorder, matrix: Tensor): Tensor[] {
+  const [rows = 0, turns = 0] = matrix.shape;
+  return splitColumns(rec, matrix, Array<number>(turns).fill(1)).map((share) => rec.reshape(share, [rows, 1, 1]));
+}
+
+const nameOf = (layer: number): string => `turns of layer ${layer}`;
+
+/** Records how often rows run a layer, (B, most + 1): 1 at the number of turns. Filled by `fillTurns`. */
+export const recordTurns = (rec: Recorder, layer: number, rows: number, most: number): Tensor =>
+  rec.input(nameOf(layer), [rows, most + 1]);
+
+/** Fills what `recordTurns` recorded for all layers, by row and layer. */
+export function fillTurns(program: Program, layers: number, most: number, times: readonly (readonly number[])[]): void {
+  for (let layer = 0; layer < layers; layer++) {
+    const marks = new Float32Array(times.length * (most + 1));
+    for (const [row, counts] of times.entries()) marks[row * (most + 1) + (counts[layer] ?? 1)] = 1;
+    program.write(nameOf(layer), marks);
+  }
+}
 
 /**
  * Ways that are given before each run. `times` says how often a row of the batch runs each layer, at most `most` times;
  * it is asked when a batch is filled.
  */
-export function givenTurns(
+export const givenTurns = (
   layers: number,
   most: number,
   times: (batch: Batch, row: number) => readonly number[],
-): RowDepth {
-  const turns = Array.from({ length: most + 1 }, (_, turn) => turn);
-  return {
-    record: (rec, { batch }) =>
-      mixedTurns(rec, batch, (layer) => turns.map((turn) => rec.input(nameOf(layer, turn), [batch, 1, 1]))),
-    fill(program, batch) {
-      const own = Array.from({ length: batch.rows }, (_, row) => times(batch, row));
-      for (let layer = 0; layer < layers; layer++)
-        for (const turn of turns)
-          program.write(
-            nameOf(layer, turn),
-            Float32Array.from(own, (counts) => (counts[layer] === turn ? 1 : 0)),
-          );
-    },
-  };
-}
+): RowDepth => ({
+  record: (rec, { batch }) => mixedTurns(rec, batch, (layer) => sharesIn(rec, recordTurns(rec, layer, batch, most))),
+  fill(program, batch) {
+    const all = Array.from({ length: batch.rows }, (_, row) => times(batch, row));
+    fillTurns(program, layers, most, all);
+  },
+});

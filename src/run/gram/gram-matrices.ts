@@ -87,6 +87,13 @@ export class GramMatrices implements Disposable {
     return made;
   }
 
+  /** The sums of a module, (parts, in, in). Throws Error where none were asked for. */
+  sumsOf(module: string): GPUBuffer {
+    const sums = this.#of.get(module);
+    if (!sums) throw new Error(`${module} was not measured`);
+    return sums.memory.buffer;
+  }
+
   /** One for every tensor of the checkpoint that is the weight of a measured layer. */
   matrices(): GramMatrix[] {
     return this.#model.stored.flatMap(({ name, shape, parameter, start }): GramMatrix[] => {
@@ -128,13 +135,25 @@ export function maskOf(batch: Batch): Float32Array | undefined {
   return mask;
 }
 
-/** Records a forward pass that adds to the sums. */
-function record(rec: Recorder, grams: GramMatrices, model: Model, batch: Batch, only: GramOptions["only"]): void {
+/** Hears what layers read while a forward pass is recorded, for `Model.record`. */
+export type Observe = (module: string, x: Tensor, plan?: RoutePlan) => void;
+
+/**
+ * Adds what layers read of a batch to the sums; `beside` hears each input that differs once, without its padding, and
+ * of experts sorted by expert. `maskOf` of the batch fills the program's input `mask`.
+ */
+export function observeGrams(
+  rec: Recorder,
+  grams: GramMatrices,
+  batch: Batch,
+  only: GramOptions["only"],
+  beside?: (module: string, kept: Tensor, plan?: RoutePlan) => void,
+): Observe {
   const padded = maskOf(batch);
   const mask = padded && rec.input("mask", [padded.length, 1]);
   const readers = new Map<Tensor, string>();
   const seen = new Set<string>();
-  const observe = (module: string, x: Tensor, plan?: RoutePlan): void => {
+  return (module, x, plan) => {
     if (only && !only(module)) return;
     if (seen.has(module)) throw new Error(`${module} is used twice, and its inputs would be mixed up`);
     seen.add(module);
@@ -147,13 +166,20 @@ function record(rec: Recorder, grams: GramMatrices, model: Model, batch: Batch, 
     if (plan) {
       const kept = mask ? mul(rec, x, dispatch(rec, mask, plan)) : x;
       addByExpert(rec, kept, x, into, plan);
+      beside?.(module, kept, plan);
       return;
     }
     // What is one row an example, such as what a head reads, has no padding.
     const flat = rec.reshape(x, [rows, width]);
     const kept = mask && padded.length === rows ? mul(rec, flat, mask) : flat;
     product(rec, { form: "tn", m: width, n: width, k: rows, a: kept, b: flat, c: into, accumulate: 1 });
+    beside?.(module, kept);
   };
+}
+
+/** Records a forward pass that adds to the sums. */
+function record(rec: Recorder, grams: GramMatrices, model: Model, batch: Batch, only: GramOptions["only"]): void {
+  const observe = observeGrams(rec, grams, batch, only);
   const { hidden, head } = model.record(rec, recordInputs(rec, batch), { observe });
   // The head of a language model is as wide as its vocabulary, and its inputs are left out.
   rec.output("last", model.task === "causal-lm" ? hidden : head(hidden));

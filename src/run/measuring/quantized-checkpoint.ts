@@ -32,7 +32,7 @@ const isRounded = ({ name, shape, dtype }: TensorEntry): boolean =>
   shape.length >= 2 && isFloat(dtype) && !KEPT.test(name);
 
 function rounded(entry: TensorEntry, bits: number): TensorEntry {
-  const { patch: _, ...plain } = entry;
+  const { patch: _, codes: __, ...plain } = entry;
   /** The tensor while it is read, from the first piece to the last: a stream gives it only once. */
   let held: Promise<Uint8Array> | undefined;
   const load = async () => {

@@ -125,16 +125,26 @@ export function groupedLinear(
 }
 
 /**
- * Sums over the rows of each expert: `weights` (N * k, 1) times x (N * k, C), both sorted by expert -> (E, C). 0 for an
- * expert without rows. Without a way back.
+ * Sums over the rows of each expert: `weights` (N * k, 1) times x (N * k, C), both sorted by expert -> (E, C), into
+ * `target` where there is one. 0 for an expert without rows. Without a way back.
  */
-export function expertSums(rec: Recorder, weights: Tensor, x: Tensor, { experts, offsets }: RoutePlan): Tensor {
+export function expertSums(
+  rec: Recorder,
+  weights: Tensor,
+  x: Tensor,
+  { experts, offsets }: RoutePlan,
+  target?: Target,
+): Tensor {
   const { rows, width } = rowsOf(x);
   expectShape(weights, [rows, 1], "weights of rows");
-  const sums = rec.scratch([experts, width], `sums of ${x.label}`);
+  const sums = target?.into ?? rec.scratch([experts, width], `sums of ${x.label}`);
   const sizes = { m: 1, n: width, k: rows, rows, bDtype: "f32" as const };
   const { params, ...step } = planGroupedProduct({ form: "tn", ...sizes, experts, firstExpert: 0 }, rec.profile);
-  rec.step({ ...step, bind: { a: weights, b: x, c: sums, offsets }, params: { ...params, accumulate: 0 } });
+  rec.step({
+    ...step,
+    bind: { a: weights, b: x, c: sums, offsets },
+    params: { ...params, accumulate: target?.accumulate ?? 0 },
+  });
   return sums;
 }
 

@@ -2,7 +2,9 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import type { TensorEntry } from "../../../src/checkpoint/checkpoint.ts";
+import { decodeFloats, encodeFloats } from "../../../src/checkpoint/decode.ts";
 import { dequantized } from "../../../src/checkpoint/quantized/dequantize.ts";
+import { matrixValues } from "../../../src/checkpoint/quantized/matrix.ts";
 import { bytesOf } from "../sample.ts";
 import {
   awq,
@@ -27,11 +29,42 @@ async function plainOf({ tensors, config, name, shape }: Encoded, stripBytes?: n
   return entry;
 }
 
+/** The values of its codes in some rows, as the tensor has them; undefined where it is no matrix of codes. */
+async function checkCodes({ codes, shape }: TensorEntry, expected: Float32Array, share: number): Promise<void> {
+  if (!codes) return;
+  const { rows, columns, transposed } = codes;
+  const [first, sides] = [Math.floor(share * (rows - 1)), shape.slice(-2)];
+  expect(sides).toEqual(transposed ? [columns, sides[1]!] : [sides[0]!, columns]);
+  for (const [from, count] of [
+    [0, rows],
+    [first, Math.max(1, rows - first - 1)],
+  ] as const) {
+    const matrix = await codes.read(from, count);
+    expect([matrix.rows, matrix.columns, matrix.bits, matrix.group]).toEqual([
+      ...[count, columns, codes.bits, codes.group],
+    ]);
+    const kind = matrix.levels ? "levels" : matrix.offsets ? "offsets" : matrix.zeros ? "zeros" : "integers";
+    expect([kind, matrix.groupOf !== undefined]).toEqual([codes.with, codes.indexed]);
+    const scales = new Float32Array(matrix.scales);
+    if (codes.scaleDtype !== "F32")
+      expect(decodeFloats(encodeFloats(scales, codes.scaleDtype), codes.scaleDtype)).toEqual(scales);
+    const values = matrixValues(matrix);
+    const height = transposed ? sides[1]! : rows;
+    const wanted = Float32Array.from(values, (_, i) => {
+      const [row, column] = [from + Math.floor(i / columns), i % columns];
+      const [one, own] = [Math.floor(row / height), row % height];
+      return expected[transposed ? (one * columns + column) * height + own : row * columns + column]!;
+    });
+    expect(Buffer.compare(new Uint8Array(values.buffer), new Uint8Array(wanted.buffer))).toBe(0);
+  }
+}
+
 /** Bit-equal in one read, and in a read that begins and ends anywhere. */
 async function checkRanges(encoded: Encoded, from: number, to: number, stripBytes?: number): Promise<void> {
   const entry = await plainOf(encoded, stripBytes);
   const expected = new Uint8Array(encoded.expected.buffer);
   expect(Buffer.compare(await bytesOf(entry), expected)).toBe(0);
+  await checkCodes(entry, encoded.expected, from);
   const begin = Math.floor(Math.min(from, to) * entry.bytes);
   const part = new Uint8Array(1 + Math.floor(Math.abs(to - from) * (entry.bytes - 1)));
   await entry.read(part, Math.min(begin, entry.bytes - part.length));

@@ -4,8 +4,14 @@ import { openPlain } from "../../../src/checkpoint/open.ts";
 
 export interface StoredValues {
   readonly shape: readonly number[];
-  /** Floats as f32, I32 as it is. */
+  /** Floats as f32, whole numbers as I32. */
   readonly data: Float32Array | Int32Array;
+}
+
+/** Whole numbers; undefined of other types. */
+function integers(bytes: Uint8Array<ArrayBuffer>, dtype: string): Int32Array | undefined {
+  if (dtype === "I32") return new Int32Array(bytes.buffer);
+  return dtype === "I8" ? Int32Array.from(new Int8Array(bytes.buffer)) : undefined;
 }
 
 /** The tensors of a file by name. */
@@ -15,7 +21,7 @@ export async function readTensors(file: string): Promise<Map<string, StoredValue
   for (const entry of opened.tensors.values()) {
     const bytes = new Uint8Array(entry.bytes);
     await entry.read(bytes, 0);
-    const data = entry.dtype === "I32" ? new Int32Array(bytes.buffer) : decodeFloats(bytes, entry.dtype);
+    const data = integers(bytes, entry.dtype) ?? decodeFloats(bytes, entry.dtype);
     found.set(entry.name, { shape: entry.shape, data });
   }
   opened.close();

@@ -1,10 +1,10 @@
 /** Weight matching: orders that leave the function as it is, and finding them again. */
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { assignGroups, familiesOf, matchWeights } from "../../../src/merge/structure/align-weights.ts";
-import { type Anatomy, anatomyOf, groupOf, spacesBeside } from "../../../src/merge/structure/anatomy.ts";
 import { permuted } from "../../../src/merge/structure/permutations.ts";
 import type { Json } from "../../../src/model/architecture.ts";
 import type { NamedModel } from "../../../src/model/names.ts";
+import { type Anatomy, anatomyOf, groupOf, spacesBeside } from "../../../src/model/structure/anatomy.ts";
 import { sharedGpu } from "../../support/gpu.ts";
 import { normals, randomWords } from "../../support/random.ts";
 import {

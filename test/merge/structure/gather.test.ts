@@ -2,7 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import { decodeFloats } from "../../../src/checkpoint/decode.ts";
 import { DTYPE_BYTES, type Dtype } from "../../../src/checkpoint/dtype.ts";
-import { gathered } from "../../../src/merge/structure/gather.ts";
+import { gathered } from "../../../src/model/structure/gather.ts";
 import { entryOf } from "../../support/entry.ts";
 import { valuesOf } from "./networks.ts";
 

@@ -2,11 +2,11 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { decodeFloats } from "../../../src/checkpoint/decode.ts";
 import { familiesOf, matchWeights } from "../../../src/merge/structure/align-weights.ts";
-import { anatomyOf } from "../../../src/merge/structure/anatomy.ts";
 import { permuted } from "../../../src/merge/structure/permutations.ts";
 import { bindDefaults } from "../../../src/method/bind.ts";
 import { Model } from "../../../src/model/model.ts";
 import type { NamedModel } from "../../../src/model/names.ts";
+import { anatomyOf } from "../../../src/model/structure/anatomy.ts";
 import { stackedBatches } from "../../../src/run/training/batch-source.ts";
 import { crossEntropyObjective } from "../../../src/run/training/cross-entropy.ts";
 import { trainModel } from "../../../src/run/training/train-model.ts";

@@ -6,8 +6,8 @@ import type { Gpu } from "../../../src/gpu/gpu.ts";
 import { recipeFromArguments } from "../../../src/merge/plan/arguments.ts";
 import { type MergePlan, planMerge } from "../../../src/merge/plan/merge-plan.ts";
 import { loadMethod } from "../../../src/method/registry.ts";
-import type { Json } from "../../../src/model/architecture.ts";
-import { Model } from "../../../src/model/model.ts";
+import type { Inputs, Json } from "../../../src/model/architecture.ts";
+import { Model, type Recorded } from "../../../src/model/model.ts";
 import { type NamedModel, nameModels } from "../../../src/model/names.ts";
 import { fillInputs, recordInputs } from "../../../src/run/batch-programs.ts";
 import { Program, profileOf } from "../../../src/tensor/program.ts";
@@ -46,7 +46,7 @@ export async function network(gpu: Gpu, json: Json, seed: number, ref = `m${seed
 export const named = (checkpoint: Checkpoint): NamedModel =>
   nameModels(new Map([["it", checkpoint]]), "it", []).get("it")!;
 
-function batchFor(model: Model): Batch {
+export function batchFor(model: Model): Batch {
   const { text, example } = model.sizes;
   if (example && example.length > 0) {
     const size = example.reduce((a, b) => a * b, 1);
@@ -64,12 +64,17 @@ function batchFor(model: Model): Batch {
   );
 }
 
-/** Logits of a fixed batch. */
-export async function logitsOf(gpu: Gpu, checkpoint: Checkpoint): Promise<Float32Array> {
+/** Logits of a fixed batch; `record` says how its pass is recorded. */
+export async function logitsOf(
+  gpu: Gpu,
+  checkpoint: Checkpoint,
+  record: (model: Model, rec: Recorder, inputs: Inputs) => Recorded | Promise<Recorded> = (model, rec, inputs) =>
+    model.record(rec, inputs),
+): Promise<Float32Array> {
   const model = await Model.load(gpu, checkpoint, { freeze: () => true });
   const batch = batchFor(model);
   const rec = new Recorder(profileOf(gpu), { training: false });
-  const recorded = model.record(rec, recordInputs(rec, batch));
+  const recorded = await record(model, rec, recordInputs(rec, batch));
   rec.output("logits", recorded.head(recorded.hidden));
   const program = await Program.compile(gpu, rec);
   fillInputs(program, batch);

@@ -4,7 +4,16 @@
  *
  * Read off names, shapes and the numbers of heads in config.json. What is not known is listed, never guessed.
  */
-import { configValue, isEmbedding, isHead, layerOf, type NamedModel } from "../../model/names.ts";
+import { PRUNED, prunedIn } from "../blocks/pruned-heads.ts";
+import { type Config, configValue, isEmbedding, isHead, layerOf } from "../names.ts";
+
+/** What is read of a model: names, shapes and config. */
+export interface ShapedModel {
+  readonly ref: string;
+  readonly config: Config | undefined;
+  readonly tensors: ReadonlyMap<string, { readonly shape: readonly number[] }>;
+  readonly stacks: ReadonlyMap<string, { readonly prefix: string; readonly count: number }>;
+}
 
 /** Parts of a model that are alike: `inner@model.layers.3`, `heads@model.layers.3`, `width`. */
 export interface Space {
@@ -97,12 +106,14 @@ interface Sizes {
   readonly headDim: number | undefined;
   /** Queries and keys are normalised over all heads together, not head by head. */
   readonly normsAll: boolean;
+  /** Heads that were taken out of a block. */
+  readonly pruned: (layer: number) => number;
 }
 
 /** A norm of queries or keys, and which. */
 const HEAD_NORM = /self_attn\.(q|k|query|key)_(?:layer)?norm\.weight$/;
 
-function sizesOf({ config, tensors }: NamedModel): Sizes {
+function sizesOf({ config, tensors }: ShapedModel): Sizes {
   const count = (...keys: string[]) => {
     const value = configValue(config, ...keys);
     return Number.isSafeInteger(value) && (value as number) > 0 ? (value as number) : undefined;
@@ -112,7 +123,14 @@ function sizesOf({ config, tensors }: NamedModel): Sizes {
   const headDim = count("head_dim") ?? (width && heads && width / heads);
   // Where there is but one head of keys, its norm alone does not tell.
   const normsAll = [...tensors].some(([name, { shape }]) => HEAD_NORM.test(name) && shape[0] !== headDim);
-  return { width, heads, kv: count("num_key_value_heads") ?? heads, headDim, normsAll };
+  const pruned = (layer: number) => prunedIn(configValue(config, PRUNED), layer).length;
+  return { width, heads, kv: count("num_key_value_heads") ?? heads, headDim, normsAll, pruned };
+}
+
+/** The sizes of a block, from which heads may be gone. */
+function sizesIn(layer: number, sizes: Sizes): Sizes {
+  const gone = sizes.pruned(layer);
+  return gone === 0 || sizes.heads === undefined ? sizes : { ...sizes, heads: sizes.heads - gone };
 }
 
 /** An axis of one or more stretches; heads of q, k and v have one size. Undefined where the length does not fit. */
@@ -150,19 +168,37 @@ function ofRest(name: string, shape: readonly number[], sizes: Sizes): Axis[] | 
   return shape.length === 2 ? all([fixed(shape[0]!), axisOf(["width"], shape[1]!, "", sizes)]) : undefined;
 }
 
-/** Layers of a classifier of vectors, each of which reads what the one before writes. */
+/** Layers of a classifier of vectors, each of which reads what the one before writes, with its batch norm. */
 function ofClassifier(name: string, shape: readonly number[], layers: number): Axis[] | undefined {
-  const [, index, part] = /^(?:layers\.(\d+)|classifier)\.(weight|bias)$/.exec(name) ?? [];
-  if (part === undefined) return undefined;
-  const at = index === undefined ? layers : Number(index);
   const side = (layer: number, length: number): Axis =>
     layer < 0 || layer === layers ? fixed(length) : [{ space: `inner@layers.${layer}`, units: length, size: 1 }];
+  const [, norm] = /^norms\.(\d+)\.(?:weight|bias|running_mean|running_var|num_batches_tracked)$/.exec(name) ?? [];
+  if (norm !== undefined) return shape.map((length) => side(Number(norm), length));
+  const [, index, , part] = /^(?:layers\.(\d+)|(classifier|domain_heads\.\d+))\.(weight|bias)$/.exec(name) ?? [];
+  if (part === undefined) return undefined;
+  const at = index === undefined ? layers : Number(index);
   return part === "bias" ? [side(at, shape[0]!)] : [side(at, shape[0]!), side(at - 1, shape[1]!)];
 }
 
-function axesOf(name: string, shape: readonly number[], model: NamedModel, sizes: Sizes): Axis[] | undefined {
-  if (configValue(model.config, "model_type") === "mlp")
-    return ofClassifier(name, shape, model.stacks.get("layers")?.count ?? 0);
+/** Those of a classifier of several tasks: the trunk, and behind it a decoder for each task, or its head alone. */
+function ofTasks(name: string, shape: readonly number[], layers: number, model: ShapedModel): Axis[] | undefined {
+  if (/^(fronts|gates|gate_pool)\b/.test(name)) return shape.map(fixed);
+  const [, kind, task, part] = /^(decoders|heads)\.(\d+)\.(weight|bias)$/.exec(name) ?? [];
+  if (part === undefined) return ofClassifier(name, shape, layers);
+  const inner = (space: string, length: number): Axis => [{ space: `inner@${space}`, units: length, size: 1 }];
+  const decoder = `decoders.${task}`;
+  const out = kind === "decoders" ? inner(decoder, shape[0]!) : fixed(shape[0]!);
+  if (part === "bias") return [out];
+  const isBehind = kind === "heads" && model.tensors.has(`${decoder}.weight`);
+  if (isBehind) return [out, inner(decoder, shape[1]!)];
+  return [out, layers === 0 ? fixed(shape[1]!) : inner(`layers.${layers - 1}`, shape[1]!)];
+}
+
+function axesOf(name: string, shape: readonly number[], model: ShapedModel, sizes: Sizes): Axis[] | undefined {
+  const type = configValue(model.config, "model_type");
+  const layers = model.stacks.get("layers")?.count ?? 0;
+  if (type === "mlp") return ofClassifier(name, shape, layers);
+  if (type === "mlp-tasks") return ofTasks(name, shape, layers, model);
   if (
     NORM.test(name) &&
     shape.length === 1 &&
@@ -172,7 +208,8 @@ function axesOf(name: string, shape: readonly number[], model: NamedModel, sizes
     return all([axisOf(["width"], shape[0]!, "", sizes)]);
   const layer = layerOf(name);
   if (!layer) return ofRest(name, shape, sizes);
-  return ofBlock(placeOf(`${layer.prefix}.${layer.index}`, layer.rest), layer.rest, shape, sizes);
+  const place = placeOf(`${layer.prefix}.${layer.index}`, layer.rest);
+  return ofBlock(place, layer.rest, shape, sizesIn(layer.index, sizes));
 }
 
 /** Rows that are looked up, not multiplied. */
@@ -185,7 +222,7 @@ function isTransposed(name: string): boolean {
 }
 
 /** What the sides of all tensors of a model stand for. */
-export function anatomyOf(model: NamedModel): Anatomy {
+export function anatomyOf(model: ShapedModel): Anatomy {
   const sizes = sizesOf(model);
   const spaces = new Map<string, Space>();
   const axes = new Map<string, readonly Axis[]>();

@@ -1,0 +1,78 @@
+/** What the command line asks of every layer: checked before any work. */
+import { UserError } from "../errors.ts";
+import type { Bound } from "../method/bind.ts";
+import type { Values } from "../method/options.ts";
+import { matcher } from "../run/training/starting-model.ts";
+import type { COMPRESS } from "./options.ts";
+import type { Pruner, Sparsity } from "./pruner.ts";
+import type { Quantizer, Scheme } from "./quantizer.ts";
+
+export interface Choices {
+  readonly prune?: { readonly by: Bound<Pruner>; readonly target: Sparsity };
+  /** The scheme of a matrix by its name and inputs. */
+  readonly quantize?: { readonly by: Bound<Quantizer>; scheme(name: string, columns: number): Scheme };
+  /** Whether a method asks what layers read. */
+  readonly measures: boolean;
+}
+
+/** `2:4` */
+function patternOf(text: string): Sparsity {
+  const [, keep = 0, of = 0] = (/^(\d{1,3}):(\d{1,3})$/.exec(text) ?? []).map(Number);
+  if (keep < 1 || of <= keep)
+    throw new UserError(`--pattern ${text} is not N:M with N from 1 and M above it`, "for example --pattern 2:4");
+  return { keep, of };
+}
+
+function sparsityOf({ sparsity, pattern }: Values<typeof COMPRESS>): Sparsity {
+  if (sparsity !== undefined && pattern !== undefined)
+    throw new UserError("--sparsity and --pattern both say which weights go", "give one of them");
+  if (pattern !== undefined) return patternOf(pattern);
+  return { share: sparsity ?? 0.5 };
+}
+
+/** Bits of a matrix by its name: the last entry that fits decides. Throws UserError. */
+function bitsBy(given: readonly string[]): (name: string) => number {
+  const entries = given.map((text) => {
+    const [, glob, bits = ""] = /^(?:(.+)=)?([^=]*)$/.exec(text) ?? [];
+    if (!/^[2-8]$/.test(bits))
+      throw new UserError(`--bits ${text} is no number of bits`, "2 to 8, or PATTERN=BITS as *.down_proj.*=8");
+    return { fits: glob === undefined ? () => true : matcher([glob]), bits: Number(bits) };
+  });
+  return (name) => entries.findLast(({ fits }) => fits(name))?.bits ?? 4;
+}
+
+/** Throws UserError for choices that do not go together. */
+export function chooseWork(
+  options: Values<typeof COMPRESS>,
+  {
+    prune: [pruner],
+    quant: [quantizer],
+  }: { readonly prune: readonly Bound<Pruner>[]; readonly quant: readonly Bound<Quantizer>[] },
+): Choices {
+  if (!pruner && !quantizer)
+    throw new UserError("nothing says what to do with the weights", "give --prune NAME, --quant NAME or both");
+  const measures = [pruner, quantizer].some((one) => one?.method.needs === "inputs");
+  const asking = pruner?.method.needs === "inputs" ? pruner : quantizer;
+  if (measures && !options.calibration)
+    throw new UserError(
+      `${asking!.method.name} goes by what layers read, and --calibration is missing`,
+      "give rows as the model will read: --calibration rows.jsonl",
+    );
+  const target = sparsityOf(options);
+  pruner?.method.check?.(target, pruner.values);
+  const bits = bitsBy(options.bits ?? []);
+  const { group, symmetric } = options;
+  if (group === 0) throw new UserError("--group 0 is no number of inputs", "1 or more, or -1 for whole rows");
+  const scheme = (name: string, columns: number): Scheme => ({
+    bits: bits(name),
+    group: group < 0 ? columns : Math.min(group, columns),
+    symmetric,
+    scales: "f16",
+    keepZeros: pruner !== undefined,
+  });
+  return {
+    ...(pruner ? { prune: { by: pruner, target } } : {}),
+    ...(quantizer ? { quantize: { by: quantizer, scheme } } : {}),
+    measures,
+  };
+}

@@ -1,0 +1,136 @@
+/** What `compress` does: it sets weights of linear layers to zero or rounds them, and writes the smaller checkpoint. */
+import { lineageOf } from "../checkpoint/lineage/input.ts";
+import { isStream } from "../checkpoint/stream/stream.ts";
+import type { OutputPlan } from "../checkpoint/write/shards.ts";
+import { createWriter } from "../checkpoint/write/write.ts";
+import type { WriteOptions, Writer } from "../checkpoint/write/writer.ts";
+import type { Context, Outcome } from "../cli/context.ts";
+import { refuseInputs } from "../cli/target.ts";
+import { groupsOf } from "../data/groups.ts";
+import { openGpu } from "../gpu/gpu.ts";
+import { Model } from "../model/model.ts";
+import { readBatches } from "../run/batches-in-order.ts";
+import { BlockPasses } from "../run/calibrating/block-passes.ts";
+import { openModel } from "../run/open-model.ts";
+import { humanBytes } from "../text/format.ts";
+import { chooseWork } from "./choices.ts";
+import { compressModel, type LayerReport, placesOf } from "./compress-model.ts";
+import { targetsOf } from "./matrices.ts";
+import type { COMPRESS } from "./options.ts";
+import { denseStorage } from "./storage.ts";
+
+type CompressContext = Context<typeof COMPRESS>;
+
+const DTYPES = { f32: "F32", bf16: "BF16", f16: "F16" } as const;
+
+export async function compress(context: CompressContext): Promise<Outcome> {
+  const { options, out, signal, seed } = context;
+  const ref = context.args[0] ?? "-";
+  const choices = chooseWork(options, context.picks);
+  const opened = await openModel(ref, options, (text) => context.warn(text));
+  const { checkpoint } = opened;
+  context.onExit(() => checkpoint.close());
+  refuseInputs(out, [ref]);
+  const { batches, rows } = options.calibration
+    ? await readBatches(groupsOf(options.calibration, "--calibration", options.columns), opened, options.batch_size)
+    : { batches: [], rows: 0 };
+  const gpu = await openGpu({ device: context.device, dry: context.dryRun });
+  const model = await Model.load(gpu, checkpoint, {
+    ...{ dtype: "f32", freeze: () => true, offload: !isStream(checkpoint) },
+    warn: (text) => context.warn(text),
+  });
+  const targets = targetsOf(model, options);
+  const dtype = options.out_dtype && DTYPES[options.out_dtype];
+  const storage = denseStorage(dtype);
+  const infos = [...placesOf({ model, targets, storage, dtype }).values()].flatMap((places) =>
+    places.flatMap((place) => place.infos),
+  );
+  const step = { script: "compress", version: context.version, options: context.chosen, seed };
+  const lineage = lineageOf(step, [{ checkpoint, role: "model" }], (text) => context.warn(text));
+  const plan: OutputPlan = { tensors: infos, files: storage.files(opened.files), lineage };
+  const before = [...checkpoint.tensors.values()].reduce((sum, { bytes }) => sum + bytes, 0);
+  if (context.dryRun) return tellPlan(context, { plan, before, matrices: targets.length, rows });
+  const writer = await begin(context, plan);
+  const passes = batches.length > 0 ? new BlockPasses(model, batches, signal) : undefined;
+  const reports: LayerReport[] = [];
+  context.progress.start({ total: targets.reduce((sum, { parts }) => sum + parts, 0), unit: "matrices" });
+  const told = (report: LayerReport) => {
+    reports.push(report);
+    context.log.event("layer", { ...report });
+    context.progress.advance(1, report.name, `E ${report.error.toPrecision(3)}`);
+  };
+  try {
+    const work = { model, checkpoint, targets, choices, storage, dtype, passes, seed, signal, told };
+    const tensors = compressModel({
+      ...work,
+      trueSequential: options.true_sequential,
+      warn: (text) => context.warn(text),
+    });
+    for await (const { name, bytes } of tensors) await writer.write(name, bytes);
+    await writer.finish();
+  } catch (error) {
+    await writer.abort();
+    throw error;
+  }
+  context.progress.done();
+  model.free();
+  return tell(context, { reports, before, after: writer.bytes });
+}
+
+/** How the result is written. */
+function writing({ options, ...context }: CompressContext): WriteOptions {
+  return {
+    ...(options.shards ? { shards: options.shards } : {}),
+    ...(options.gguf_type ? { ggufType: options.gguf_type } : {}),
+    ...(options.gguf_imatrix ? { ggufImatrix: options.gguf_imatrix } : {}),
+    warn: (message: string) => context.warn(message),
+    hub: { warn: (text: string) => context.warn(text), progress: context.progress },
+  };
+}
+
+/** Opens the target, so that what cannot be written is refused before the work. */
+async function begin(context: CompressContext, plan: OutputPlan): Promise<Writer> {
+  const writer = await createWriter(context.out, plan, writing(context));
+  context.onExit((ok) => (ok ? undefined : writer.abort()));
+  return writer;
+}
+
+interface Planned {
+  readonly plan: OutputPlan;
+  readonly before: number;
+  readonly matrices: number;
+  readonly rows: number;
+}
+
+function tellPlan(context: CompressContext, { plan, before, matrices, rows }: Planned): Outcome {
+  const after = plan.tensors.reduce((sum, { bytes }) => sum + bytes, 0);
+  if (context.options.json) context.json({ matrices, rows, bytes: { before, after } });
+  else context.print(`${matrices} matrices, ${rows} rows; ${humanBytes(before)} -> ${humanBytes(after)}`);
+  return {};
+}
+
+/** The end of a run, with what it did not do. */
+function tell(
+  context: CompressContext,
+  {
+    reports,
+    before,
+    after,
+  }: { readonly reports: readonly LayerReport[]; readonly before: number; readonly after: number },
+): Outcome {
+  const { options, out } = context;
+  const mean = reports.reduce((sum, { error }) => sum + error, 0) / reports.length;
+  const worst = reports.reduce((a, b) => (b.error > a.error ? b : a));
+  const size = (report: LayerReport) => report.rows * report.columns;
+  const total = reports.reduce((sum, report) => sum + size(report), 0);
+  const zeros = reports.reduce((sum, report) => sum + report.zeros * size(report), 0) / total;
+  const found = { matrices: reports.length, error: mean, worst: worst.name, worst_error: worst.error, zeros };
+  context.json({ ...found, bytes: { before, after }, layers: reports });
+  if (options.prune && !options.quant)
+    context.info("zeros are stored as any other value, so the file is as large and the model as fast as before");
+  return {
+    output: `${out === "-" ? "stdout" : out} (${humanBytes(after)})`,
+    told: `E ${mean.toPrecision(3)}, most ${worst.error.toPrecision(3)} in ${worst.name}`,
+    log: found,
+  };
+}

@@ -1,0 +1,35 @@
+/**
+ * Round to nearest: every weight by itself, on the grid that the range of its group gives.
+ *
+ * With `--mse`, the search of the code of Frantar et al. 2022, https://arxiv.org/abs/2210.17323: the share of the range
+ * whose error to the power 2.4 is least.
+ */
+import { UserError } from "../../../errors.ts";
+import { CLIP_SEARCH, refuseSearchOfLevels } from "../../clip-search.ts";
+import { GroupGrids } from "../../nearest-codes.ts";
+import { defineWeightQuantizer } from "../../quantizer.ts";
+
+export const method = defineWeightQuantizer({
+  name: "rtn",
+  title: "Round to nearest",
+  about: "round each weight on the grid of its group; needs no rows",
+  cite: "common practice",
+  options: {
+    ...CLIP_SEARCH,
+    absmax: {
+      type: "boolean",
+      default: false,
+      help: "symmetric: the largest of a group is the code 2^(bits - 1) - 1, exactly",
+    },
+  },
+  check(scheme, { mse, absmax }) {
+    refuseSearchOfLevels(scheme, mse);
+    if (absmax && (!scheme.symmetric || scheme.levels))
+      throw new UserError("--absmax is of symmetric integers", "add --symmetric, or leave --absmax out");
+  },
+  async quantize(layer, scheme, { mse, absmax }) {
+    using grids = new GroupGrids(layer, scheme, { search: mse, absmax });
+    await grids.fit(layer);
+    return grids.codes(layer);
+  },
+});
