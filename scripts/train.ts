@@ -11,6 +11,7 @@ import { EXITS } from "../src/train/exits/options.ts";
 import { BOOST } from "../src/train/layers/boosting-options.ts";
 import { STAGES } from "../src/train/layers/stages-options.ts";
 import { TRAIN } from "../src/train/options.ts";
+import { FIT, SEARCH } from "../src/train/routers/options.ts";
 
 await script({
   name: "train",
@@ -69,6 +70,26 @@ matter most: the last ones may be switched off. Classes are learnt by cross-entr
 where loss and --lambda times the cost are least, heads learn from the rows that leave at them. A cost is the share of the model's
 multiplications until there. "evaluate exits" compares gates with a threshold of confidence on the same heads.`,
       run: async (context) => (await import("../src/train/commands/exits.ts")).trainExits(context),
+    }),
+    "route-search": command({
+      about: "Search short ways through a model's layers that answer rows right.",
+      args: "[model]",
+      examples: ["bun run train route-search model/ --data sums.jsonl --rounds 8 -o ways.jsonl"],
+      output: "text",
+      options: SEARCH,
+      notes: `A way leaves layers out or runs them twice. Rows come back with layer_turns, how often each layer runs on the shortest right way
+that was found; rows that no way answers right are left out. An answer is right where greedy decoding gives it to the letter.`,
+      run: async (context) => (await import("../src/train/commands/route-search.ts")).routeSearch(context),
+    }),
+    routers: command({
+      about: "Fit routers to ways that were found: they say of a prompt which layers run, and which run twice.",
+      args: "[model]",
+      examples: ["bun run train routers model/ --data ways.jsonl --epochs 4 --warmup 0 -o model.routers.safetensors"],
+      output: "checkpoint",
+      options: FIT,
+      notes: `The model stays as it is. "sample --routers" writes with the routers' choice, and "sample --router-dial" moves it towards skipping,
+running or repeating all layers; "evaluate --routers" measures a model so.`,
+      run: async (context) => (await import("../src/train/commands/routers.ts")).trainRouters(context),
     }),
     stages: command({
       about: "Train layers of a perceptron one after the other.",

@@ -85,7 +85,7 @@ export const SAMPLE = {
   },
   routers: {
     type: "string",
-    help: "file of train routers fit: says for each prompt which layers of the first model run, and which run twice",
+    help: "file of train routers: says for each prompt which layers of the first model run, and which run twice",
     value: "FILE",
   },
   router_dial: {

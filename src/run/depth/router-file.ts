@@ -26,7 +26,7 @@ export interface StoredRouters {
 
 /** Reads routers for a model of these sizes. Throws UserError where the file is none, or they are another model's. */
 export async function readRouters(checkpoint: Checkpoint, model: ModelSizes): Promise<StoredRouters> {
-  const stored = await readParts(checkpoint, KIND, "ingot train routers fit");
+  const stored = await readParts(checkpoint, KIND, "ingot train routers");
   const [layers = 0, width = 0, hidden = 0] = stored.fixed("sizes");
   if (layers !== model.layers || width !== model.width)
     throw new UserError(
