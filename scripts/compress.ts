@@ -13,10 +13,7 @@ await script({
   name: "compress",
   about: "Make a checkpoint smaller: set weights to zero, round them to few bits.",
   args: "[model]",
-  examples: [
-    "bun run compress model/ --prune magnitude --sparsity 0.5 -o sparse/",
-    "bun run compress model/ --quant rtn --bits 4 -o small/",
-  ],
+  examples: ["bun run compress model/ --quant rtn --bits 4 --group 64 -o small/"],
   output: "checkpoint",
   options: COMPRESS,
   essentials: ["prune", "sparsity", "pattern", "quant", "bits", "group", "only", "ignore", "calibration", "out_dtype"],

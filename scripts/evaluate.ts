@@ -16,6 +16,7 @@ import {
   LIFELONG,
   LR_SENSITIVITY,
   PERMUTATION,
+  ROUTERS,
   TEST_STREAM,
   TWO_PHASE,
 } from "../src/evaluate/options.ts";
@@ -122,6 +123,16 @@ that of the first; top class is the share of the answer that is given most; clea
       notes: `Cost is the mean share of the model's multiplications; ECE is the calibration error of what rows say where they leave. Under each
 set of gates stands the threshold of confidence on the same heads that costs no more.`,
       run: async (context) => (await import("../src/evaluate/commands/exits.ts")).evaluateExits(context),
+    }),
+    routers: command({
+      about: "Tell how many layers routers run for prompts, and how many answers are right so.",
+      args: "[model]",
+      examples: ["bun run evaluate routers model/ --routers model.routers.safetensors --data sums.jsonl"],
+      output: "none",
+      options: ROUTERS,
+      notes: `An answer is right where greedy decoding gives it to the letter. Beside the routers stand the whole model, and as many layers for
+every row that are drawn at random.`,
+      run: async (context) => (await import("../src/evaluate/commands/routers.ts")).evaluateRouters(context),
     }),
     planted: command({
       about: "Compare rows that were planted in training with those that were held back.",

@@ -39,7 +39,6 @@ function trainAdapter(context: AdaptContext): Promise<Outcome> {
   const loss = context.picks.loss[0]!;
   return runTraining<Batch, TrainingData<Batch> & { readonly source: ReadRows }>(asked, {
     script: "adapt",
-    balances: true,
     model: context.args[0] ?? "-",
     data: async (opened) => ({ source: await readBatches(options, opened) }),
     work: async ({ model, gpu }, { source }) => {
@@ -55,7 +54,7 @@ function trainAdapter(context: AdaptContext): Promise<Outcome> {
       return chooseGradientRules(context.picks.gradient_rule, {
         objective: crossEntropyObjective(model, {
           loss: chosen,
-          ...{ smoothing, zLoss, recompute, balance: true, classes },
+          ...{ smoothing, zLoss, recompute, classes },
         }),
         groups: source.groups.map(({ name }) => name),
         shared: options.gradient_shared,

@@ -2,7 +2,7 @@
 import { UserError } from "../errors.ts";
 import type { Bound } from "../method/bind.ts";
 import type { Values } from "../method/options.ts";
-import { matcher } from "../run/training/starting-model.ts";
+import { matcher } from "../run/name-patterns.ts";
 import type { COMPRESS } from "./options.ts";
 import type { Pruner, Sparsity } from "./pruner.ts";
 import type { Quantizer, Scheme } from "./quantizer.ts";

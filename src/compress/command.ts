@@ -36,7 +36,7 @@ export async function compress(context: CompressContext): Promise<Outcome> {
     : { batches: [], rows: 0 };
   const gpu = await openGpu({ device: context.device, dry: context.dryRun });
   const model = await Model.load(gpu, checkpoint, {
-    ...{ dtype: "f32", freeze: () => true, offload: !isStream(checkpoint) },
+    ...{ dtype: options.dtype, freeze: () => true, offload: !isStream(checkpoint) },
     warn: (text) => context.warn(text),
   });
   const targets = targetsOf(model, options);
@@ -74,7 +74,7 @@ export async function compress(context: CompressContext): Promise<Outcome> {
   }
   context.progress.done();
   model.free();
-  return tell(context, { reports, before, after: writer.bytes });
+  return tell(context, { reports, before, after: infos.reduce((sum, { bytes }) => sum + bytes, 0) });
 }
 
 /** How the result is written. */

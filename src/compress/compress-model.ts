@@ -17,8 +17,10 @@ import { layerOf } from "../model/names.ts";
 import type { BlockInputs, BlockPasses, MatrixInputs } from "../run/calibrating/block-passes.ts";
 import { sizeOf } from "../tensor/tensor.ts";
 import type { Choices } from "./choices.ts";
+import { foldsOf } from "./folds.ts";
 import { type Layer, type LayerInputs, type MeasuredLayer, relativeError } from "./layer.ts";
 import type { Target } from "./matrices.ts";
+import { type Preparing, prepareBlock } from "./prepare-block.ts";
 import type { Result, Storage, Stored } from "./storage.ts";
 
 /** What became of one matrix. */
@@ -79,21 +81,33 @@ export function placesOf({ model, targets, storage, dtype }: Pick<Work, "model" 
   return new Map([...blocks].sort(([a], [b]) => a - b));
 }
 
+/** Values of tensors of a block that were changed before its matrices are, by name. */
+type Changed = Map<string, Float32Array>;
+
 /** All tensors of the result, in the order of `placesOf`. Throws UserError for weights that are not finite. */
 export async function* compressModel(work: Work): AsyncGenerator<Stored> {
+  if (preparesOf(work) && !work.model.dense)
+    work.warn(`which weights make what layers of ${work.model.architecture.name} read is not known; none is scaled`);
   for (const [block, places] of placesOf(work)) {
-    const results = block < 0 ? new Map<Target, Result>() : await compressBlock(work, block);
+    const changed: Changed = new Map();
+    const results = block < 0 ? new Map<Target, Result>() : await compressBlock(work, block, changed);
     for (const place of places) {
       if ("target" in place) yield* work.storage.encode(place.target, results.get(place.target)!);
-      else yield* keep(work, place.kept, place.infos[0]!);
+      else yield* keep(work, changed, place.kept, place.infos[0]!);
     }
     if (block >= 0) await work.passes?.advance();
   }
 }
 
 /** A tensor that stays. */
-async function* keep(work: Work, one: StoredTensor | TensorEntry, { name, dtype }: TensorInfo): AsyncGenerator<Stored> {
-  const bytes = await storedBytes(work, one);
+async function* keep(
+  work: Work,
+  changed: Changed,
+  one: StoredTensor | TensorEntry,
+  { name, dtype }: TensorInfo,
+): AsyncGenerator<Stored> {
+  const values = changed.get(one.name);
+  const bytes = values ? encodeFloats(values, one.dtype) : await storedBytes(work, one);
   yield { name, bytes: dtype === one.dtype ? bytes : encodeFloats(decodeFloats(bytes, one.dtype), dtype) };
 }
 
@@ -118,8 +132,9 @@ async function storedBytes({ model, checkpoint }: Work, one: StoredTensor | Tens
 }
 
 /** The targets of a block, a stage at a time: all at once, or those that read the same one after the other. */
-async function compressBlock(work: Work, block: number): Promise<Map<Target, Result>> {
+async function compressBlock(work: Work, block: number, changed: Changed): Promise<Map<Target, Result>> {
   const targets = work.targets.filter((target) => target.block === block);
+  await prepare(work, block, targets, changed);
   const results = new Map<Target, Result>();
   let left = targets;
   while (left.length > 0) {
@@ -127,11 +142,35 @@ async function compressBlock(work: Work, block: number): Promise<Map<Target, Res
     const stage = inputs && work.trueSequential ? left.filter((target) => inputs.isFirst(modulesOf(target))) : left;
     for (const target of stage) {
       work.signal.throwIfAborted();
-      results.set(target, await compressTarget(work, target, inputs));
+      results.set(target, await compressTarget(work, target, inputs, changed));
     }
     left = left.filter((target) => !stage.includes(target));
   }
   return results;
+}
+
+/** The quantizer that scales inputs; undefined where none does. */
+function preparesOf({ choices: { quantize } }: Work): Choices["quantize"] {
+  return quantize?.by.method.needs === "inputs" && quantize.by.method.prepare ? quantize : undefined;
+}
+
+/** Scales the inputs of a block's layers, where the quantizer does so. */
+async function prepare(work: Work, block: number, targets: readonly Target[], changed: Changed): Promise<void> {
+  const { model, passes, seed, signal } = work;
+  const quantize = preparesOf(work);
+  if (!quantize || !passes || !model.dense) return;
+  using inputs = await passes.measure((module) => targets.some((target) => isOf(target, module)));
+  const preparing: Preparing = {
+    ...{ model, by: quantize.by, seed, signal },
+    scheme: (name, columns) => quantize.scheme(name, columns),
+    inputs: (target) => inputs.of(modulesOf(target), target.firstPart),
+    read: async (stored) => changed.get(stored.name) ?? decodeFloats(await storedBytes(work, stored), stored.dtype),
+    change(stored, values) {
+      changed.set(stored.name, values);
+      putBack(model, stored, values);
+    },
+  };
+  await prepareBlock(preparing, foldsOf(model.dense, block), targets);
 }
 
 /** The names by which a model may ask for a target. */
@@ -149,10 +188,15 @@ function turned(values: Float32Array, rows: number, columns: number): Float32Arr
   return result;
 }
 
-async function compressTarget(work: Work, target: Target, inputs: BlockInputs | undefined): Promise<Result> {
+async function compressTarget(
+  work: Work,
+  target: Target,
+  inputs: BlockInputs | undefined,
+  changed: Changed,
+): Promise<Result> {
   const { stored, rows, columns, parts, inFirst } = target;
   const size = rows * columns;
-  const values = decodeFloats(await storedBytes(work, stored), stored.dtype);
+  const values = changed.get(stored.name) ?? decodeFloats(await storedBytes(work, stored), stored.dtype);
   const codes: QuantizedMatrix[] = [];
   for (let part = 0; part < parts; part++) {
     const own = values.subarray(part * size, (part + 1) * size);

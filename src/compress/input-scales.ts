@@ -42,7 +42,8 @@ export async function scaleInputs({ gpu, rows, columns, weight, inputs }: Measur
   const shares = factors.map((x) => 1 / x);
   using share = gpu.upload(shares, "shares of inputs");
   await scaleInPlace(gpu, inputs.gram.buffer, { rows: columns, columns, left: share, right: share });
-  for (const [j, x] of inputs.magnitudes.entries()) inputs.magnitudes[j] = x * shares[j]!;
+  for (const sizes of [inputs.magnitudes, inputs.largest ?? []])
+    for (const [j, x] of sizes.entries()) sizes[j] = x * shares[j]!;
 }
 
 /** Records what rounding changes in a matrix whose columns were multiplied by factors: (rows, columns) into `into`. */

@@ -14,6 +14,8 @@ export interface LayerInputs {
   readonly gram: Matrix;
   /** Mean magnitude of every input (in). */
   readonly magnitudes: Float32Array;
+  /** Largest magnitude of every input (in); of experts not measured. */
+  readonly largest?: Float32Array;
 }
 
 export interface Layer {
@@ -34,6 +36,14 @@ export interface Layer {
 
 /** A layer whose method asked for what it reads. */
 export type MeasuredLayer = Layer & { readonly inputs: LayerInputs };
+
+/** Brings W to the host. */
+export const readWeights = ({ gpu, rows, columns, weight }: Layer): Promise<Float32Array> =>
+  gpu.readFloats(weight.buffer, rows * columns);
+
+/** Puts W back. */
+export const writeWeights = ({ gpu, weight }: Layer, values: Float32Array): void =>
+  gpu.write(weight.buffer, 0, new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
 
 /** tr(D H D^T), or the sum of squares of D without H, of a matrix (rows, columns) on the host. Sums are f64. */
 async function energy({ gpu, rows, columns, inputs }: Layer, d: Float32Array): Promise<number> {

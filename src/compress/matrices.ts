@@ -3,7 +3,7 @@ import { UserError } from "../errors.ts";
 import type { StoredTensor } from "../model/load.ts";
 import type { Model } from "../model/model.ts";
 import { layerOf } from "../model/names.ts";
-import { matcher } from "../run/training/starting-model.ts";
+import { matcher } from "../run/name-patterns.ts";
 import { sizeOf } from "../tensor/tensor.ts";
 
 /** A tensor whose matrices are changed: one, or one for each expert of a stack. */

@@ -2,7 +2,7 @@
  * Grids of groups of a matrix and the codes of its values on them, on the GPU: what quantizers of linear layers share.
  * Host memory: a byte a weight.
  */
-import { groupsOf, type NumberGrid, type QuantizedMatrix } from "../checkpoint/quantized/matrix.ts";
+import { groupsOf, type QuantizedMatrix } from "../checkpoint/quantized/matrix.ts";
 import type { PooledBuffer } from "../gpu/buffer.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { foldGroups, LANES } from "../gpu/grid.ts";
@@ -49,7 +49,7 @@ export function sortedLevels(levels: Float32Array): { readonly levels: Float32Ar
 export const groupSize = ({ group }: Pick<Scheme, "group">, columns: number): number => Math.min(group, columns);
 
 /** Whether codes lie about the middle: those of levels do. */
-const isCentred = ({ symmetric, levels }: Scheme): boolean => symmetric || levels !== undefined;
+export const isCentred = ({ symmetric, levels }: Scheme): boolean => symmetric || levels !== undefined;
 
 /** Scales and zero points of the groups of a matrix (rows, groups), f32 on the GPU. `using` gives the memory back. */
 export class GroupGrids implements Disposable {
@@ -100,19 +100,26 @@ export class GroupGrids implements Disposable {
 
   /** Codes of a matrix of this shape, with what stands for its values. */
   async codes({ weight }: Pick<OnGpu, "weight">, groupOf?: Int32Array): Promise<QuantizedMatrix> {
-    const { rows, columns, groups } = this;
+    const { rows, columns } = this;
     const count = rows * columns;
     using packed = this.#gpu.buffer(4 * Math.ceil(count / 4), "codes");
     const places = Uint32Array.from({ length: columns }, (_, k) => groupOf?.[k] ?? Math.floor(k / this.group));
     using held = this.#gpu.upload(places, "groups of columns");
     await this.#round(weight, held, packed);
     const bytes = await this.#gpu.read(packed.buffer, 0, 4 * Math.ceil(count / 4), (view) => view.slice(0, count));
-    const scales = await this.#gpu.readFloats(this.scales.buffer, rows * groups);
+    return { ...(await this.read()), codes: bytes, ...(groupOf ? { groupOf } : {}) };
+  }
+
+  /** What a matrix of codes has beside them. */
+  async read(): Promise<Omit<QuantizedMatrix, "codes">> {
+    const { rows, columns, group, groups, scheme } = this;
+    const { bits, levels } = scheme;
+    const count = rows * groups;
+    const scales = await this.#gpu.readFloats(this.scales.buffer, count);
     return {
-      ...gridOf(this.scheme),
-      ...{ rows, columns, group: this.group, codes: bytes, scales },
-      ...(isCentred(this.scheme) ? {} : { zeros: await this.readZeros() }),
-      ...(groupOf ? { groupOf } : {}),
+      ...{ bits, rows, columns, group, scales },
+      ...(levels ? { levels } : {}),
+      ...(isCentred(scheme) ? {} : { zeros: Uint8Array.from(await this.#gpu.readFloats(this.zeros.buffer, count)) }),
     };
   }
 
@@ -136,19 +143,11 @@ export class GroupGrids implements Disposable {
     gpu.submit();
   }
 
-  /** The zero points as a matrix of codes has them. */
-  async readZeros(): Promise<Uint8Array> {
-    return Uint8Array.from(await this.#gpu.readFloats(this.zeros.buffer, this.rows * this.groups));
-  }
-
   [Symbol.dispose](): void {
     this.scales.free();
     this.zeros.free();
   }
 }
-
-/** What a matrix of codes says of its grid. */
-export const gridOf = ({ bits, levels }: Scheme): NumberGrid => ({ bits, ...(levels ? { levels } : {}) });
 
 /** The largest magnitude of levels. */
 function largest(levels: Float32Array): number {

@@ -69,5 +69,11 @@ export const COMPRESS = {
     needs: "calibration",
     help: "measure layers of a block again behind those before them that are changed already",
   },
+  dtype: {
+    type: "'f32' | 'bf16' | 'keep'",
+    default: "f32",
+    spelling: dtypeWord,
+    help: "type of weights in memory while rows are read",
+  },
   ...WRITTEN,
 } as const satisfies Options;

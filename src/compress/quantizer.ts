@@ -1,4 +1,5 @@
 /** What a quantizer is: it gives the codes and scales of one linear layer. */
+import { decodeFloats, encodeFloats } from "../checkpoint/decode.ts";
 import type { NumberGrid, QuantizedMatrix } from "../checkpoint/quantized/matrix.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import type { Options, Values } from "../method/options.ts";
@@ -16,6 +17,12 @@ export interface Scheme extends NumberGrid {
   /** Weights that are 0 stay 0: the layer was pruned. */
   readonly keepZeros: boolean;
 }
+
+/** Scales as they will be stored: rounded to nearest, halves to even. */
+export const storedScales = (scales: Float32Array, type: Scheme["scales"]): Float32Array =>
+  type === "f32"
+    ? scales
+    : decodeFloats(encodeFloats(scales, type === "f16" ? "F16" : "BF16"), type === "f16" ? "F16" : "BF16");
 
 interface Shared<O extends Options> extends MethodInfo<O> {
   /** Refuses what it cannot do. Throws UserError. */

@@ -9,6 +9,8 @@ import type { MethodInfo } from "../method/registry.ts";
 import type { RoutePlan } from "../tensor/ops/router.ts";
 import type { Recorder } from "../tensor/recorder.ts";
 import type { Tensor } from "../tensor/tensor.ts";
+import type { DenseLayout } from "./dense-layout.ts";
+import type { Routed } from "./routing.ts";
 
 export type Json = Readonly<Record<string, unknown>>;
 
@@ -203,8 +205,10 @@ export interface Net {
   note(name: string, x: Tensor): Tensor;
   /** A tensor that was noted. Throws where none was under the name. */
   noted(name: string): Tensor;
-  /** Gives a layer's router logits (N, E), of which every token takes the k likeliest, to losses that balance them. */
-  routed(layer: number, logits: Tensor, k: number): void;
+  /** Gives what a layer's router chose to what balances and measures experts. */
+  routed(layer: number, routed: Routed): void;
+  /** Experts that a token takes in a layer now, of k by the config: training may begin with more. */
+  active(layer: number, k: number): number;
 }
 
 /**
@@ -293,6 +297,8 @@ export interface Architecture<C = unknown> extends MethodInfo {
   /** Of an encoder of texts: the part below the head, with the names that it has by itself. */
   readonly trunk?: Trunk<C>;
   readonly bounds?: Bounds<C>;
+  /** Of decoders whose blocks are attention and a gated feed-forward network, under Llama's names. */
+  dense?(config: C): DenseLayout;
   /** Sizes that other parts ask for. */
   sizes(config: C): ModelSizes;
 }

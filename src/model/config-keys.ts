@@ -147,16 +147,9 @@ export function routerCoefficient(json: Json): number {
   return typeof stated === "number" ? stated : (ROUTER_COEFFICIENTS[String(json.model_type)] ?? 0.001);
 }
 
-/** What a config asks of training that is not done here, as remarks; `balances`: the experts' balance is. */
-export function trainingRemarks(json: Json, where: string, balances = false): string[] {
+/** What a config asks of training that is not done here, as remarks. */
+export function trainingRemarks(json: Json, where: string): string[] {
   const dropouts = Object.keys(json).filter((key) => isDropout(key) && typeof json[key] === "number" && json[key] > 0);
-  const remarks: string[] = [];
-  if (dropouts.length > 0)
-    remarks.push(`${where}: ${dropouts.map((key) => `${key} ${json[key]}`).join(", ")}: trained without dropout here`);
-  const coefficient = routerCoefficient(json);
-  if (coefficient !== 0 && !balances)
-    remarks.push(
-      `${where}: output_router_logits asks for the load-balancing loss (router_aux_loss_coef ${coefficient}); it is added by train alone`,
-    );
-  return remarks;
+  if (dropouts.length === 0) return [];
+  return [`${where}: ${dropouts.map((key) => `${key} ${json[key]}`).join(", ")}: trained without dropout here`];
 }

@@ -19,13 +19,15 @@ import { loraChoice } from "./adapters/lora/type.ts";
 import { fillAhead, inputsAhead, inputsBehind } from "./ahead.ts";
 import type { Architecture, Box, Inputs, Json, KvCache, ModelSizes, ParameterSpec } from "./architecture.ts";
 import type { CacheMemory } from "./cache-memory.ts";
+import type { DenseLayout } from "./dense-layout.ts";
 import { configOf, describeConfig } from "./description.ts";
 import type { Embedding } from "./embedder.ts";
 import { drawParameters, expectRoom } from "./fresh.ts";
 import { markHidden } from "./hidden.ts";
 import type { StoredTensor } from "./load.ts";
-import { type Attended, Network, type Routed } from "./network.ts";
+import { type Attended, Network } from "./network.ts";
 import type { RecordOptions } from "./record-options.ts";
+import type { Routed } from "./routing.ts";
 import { loadWithHead } from "./tied-head.ts";
 
 export interface ModelOptions {
@@ -134,6 +136,11 @@ export class Model {
   /** What the architecture says of each weight of the base. */
   get specs(): readonly ParameterSpec[] {
     return this.architecture.parameters(this.#config);
+  }
+
+  /** How its weights fit together, of a dense decoder under Llama's names. */
+  get dense(): DenseLayout | undefined {
+    return this.architecture.dense?.(this.#config);
   }
 
   /** Loads a checkpoint. Throws UserError for an unknown architecture, and for a tensor that does not fit it. */

@@ -16,6 +16,7 @@ import { hearChoice, hearLosses, type OwnLoss } from "./adapters/told.ts";
 import { behind } from "./ahead.ts";
 import type { AttendOptions, EmbedOptions, Inputs, Net, NormStatistics } from "./architecture.ts";
 import type { Depth } from "./depth.ts";
+import { activeOf, hearRoutes, type Routed } from "./routing.ts";
 
 export interface NetworkOptions {
   readonly parameters: ReadonlyMap<string, Parameter>;
@@ -56,12 +57,6 @@ export interface Attended {
   readonly options: AttentionOptions;
 }
 
-/** A layer's router logits (N, E), and how many experts each token takes. */
-export interface Routed {
-  readonly logits: Tensor;
-  readonly k: number;
-}
-
 export class Network implements Net {
   readonly rec: Recorder;
   readonly notes = new Map<string, Tensor>();
@@ -98,6 +93,9 @@ export class Network implements Net {
     const hidden = forward();
     if (this.#given.depth && !this.#isStack)
       throw new UserError("the model has no stack of layers to leave some out of", "name a transformer");
+    const { inputs, keep } = this.#given;
+    // What an adapter puts before sequences is no token of the batch.
+    if (!keep) hearRoutes(this.rec, { routed: this.routes, rows: inputs.batch, shares: inputs.tokenShares });
     hearLosses(this.rec, this.#losses);
     return hidden;
   }
@@ -239,9 +237,17 @@ export class Network implements Net {
     return attention(this.rec, q, k, v, options);
   }
 
-  routed(layer: number, logits: Tensor, k: number): void {
-    this.routes.set(layer, { logits, k });
-    this.#handed.push(logits);
+  routed(layer: number, routed: Routed): void {
+    this.routes.set(layer, routed);
+    this.#handed.push(routed.logits);
+  }
+
+  active(layer: number, k: number): number {
+    const told = activeOf(this.rec);
+    if (!told) return k;
+    const { adapter, parameters } = this.#given;
+    const isTrained = adapter !== undefined || [...parameters.values()].some(({ trainable }) => trainable);
+    return isTrained ? told(layer, k) : k;
   }
 
   note(name: string, x: Tensor): Tensor {

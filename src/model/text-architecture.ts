@@ -4,6 +4,7 @@ import type { Recorder } from "../tensor/recorder.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { Architecture, AttendOptions, Net } from "./architecture.ts";
 import type { TextLayout } from "./multimodal.ts";
+import type { Routed } from "./routing.ts";
 
 /** A network whose weights are asked for by the architecture's names. */
 class PlacedNet implements Net {
@@ -67,8 +68,12 @@ class PlacedNet implements Net {
     return this.#net.noted(name);
   }
 
-  routed(layer: number, logits: Tensor, k: number): void {
-    this.#net.routed(layer, logits, k);
+  routed(layer: number, routed: Routed): void {
+    this.#net.routed(layer, routed);
+  }
+
+  active(layer: number, k: number): number {
+    return this.#net.active(layer, k);
   }
 }
 

@@ -1,4 +1,6 @@
-/** Small trained parts beside a model, such as exits and routers, in a file of their own: parameters and what is fixed. */
+/**
+ * Small trained parts beside a model, such as exits and routers, in a file of their own: parameters and what is fixed.
+ */
 import { mergeOnCpu } from "../checkpoint/adapter/adapter.ts";
 import type { Checkpoint, LineageEntry } from "../checkpoint/checkpoint.ts";
 import { createWriter } from "../checkpoint/write/write.ts";

@@ -113,7 +113,6 @@ export function train(context: TrainContext): Promise<Outcome> {
   const asked = options.prequential ? { ...context, options: { ...options, shuffle: false, epochs: 1 } } : context;
   return runTraining<Batch, Read>(asked, {
     script: "train",
-    balances: true,
     regresses: true,
     embeds,
     changed: heads?.changed ?? front?.changed,

@@ -101,7 +101,7 @@ export function objectiveOf(
   if (options.head !== "sparse-etf")
     return crossEntropyObjective(model, {
       ...{ loss: chosen, smoothing, zLoss, recompute, increments, classes, weigher, modulation },
-      ...{ balance: true, statistics: "batch", accuracy: options.prequential, moved: texts },
+      ...{ statistics: "batch", accuracy: options.prequential, moved: texts },
     });
   if (method.name !== "ce")
     throw new UserError(

@@ -25,21 +25,21 @@ const SILENT: Readonly<Record<string, readonly string[]>> = {
   "src/checkpoint/write/write.ts": ["evaluate", "adapt"], // --pass and --dump write streams, adapt no GGUF files
   "src/checkpoint/gguf/write/encoder.ts": ["evaluate", "adapt"],
   "src/checkpoint/gguf/write/importance.ts": ["evaluate", "adapt"], // it makes statistics and quantizes nothing
-  "src/checkpoint/gguf/write/gguf-file.ts": ["evaluate", "merge", "adapt"], // whose results are no adapters of it
+  "src/checkpoint/gguf/write/gguf-file.ts": ["evaluate", "merge", "adapt", "compress"], // whose results are no adapters of it
   "src/data/chat/jinja.ts": ["merge"], // it renders nothing
   "src/data/load-tokenizer.ts": ["merge"], // a model's vocabulary is that of its own tokenizer
   "src/data/tokenization/definition.ts": ["merge"],
   "src/data/chat/conversation.ts": ["sample", "merge"], // no token of a prompt counts, and of rows that are read none
   "src/data/sequences.ts": ["sample", "merge"], // prompts have their own limit; rows that are counted have none
-  "src/data/split.ts": ["evaluate", "merge"],
+  "src/data/split.ts": ["evaluate", "merge", "compress"],
   "src/data/examples.ts": ["sample"],
   "src/run/measuring/mixed-model.ts": ["merge"], // a search measures its merges alone
-  "src/model/expect-buffers.ts": ["evaluate", "sample", "merge"], // nothing is trained
-  "src/model/adapters/lora/lora.ts": ["evaluate", "sample", "merge"], // they make no adapter
-  "src/model/adapters/lora/taken-out.ts": ["evaluate", "sample", "merge"],
+  "src/model/expect-buffers.ts": ["evaluate", "sample", "merge", "compress"], // nothing is trained
+  "src/model/adapters/lora/lora.ts": ["evaluate", "sample", "merge", "compress"], // they make no adapter
+  "src/model/adapters/lora/taken-out.ts": ["evaluate", "sample", "merge", "compress"],
   "src/run/measuring/metric-checks.ts": ["merge"], // a search refuses metrics of gold models itself, and offloads nothing
   "src/run/generating/prompts.ts": ["train", "distill", "unlearn", "curriculum", "adapt", "align", "evaluate"],
-  "src/run/batch-programs.ts": ["curriculum", "evaluate", "merge", "sample", "unlearn"], // they pack nothing
+  "src/run/batch-programs.ts": ["compress", "curriculum", "evaluate", "merge", "sample", "unlearn"], // they pack nothing
   "src/run/training/starting-model.ts": ["unlearn", "align"], // which say that no model is new
 };
 

@@ -145,6 +145,8 @@ const LINES = [
   "evaluate tiny --data said.jsonl --probe fisher",
   "evaluate tiny --data said.jsonl --data ids.jsonl --probe continual --continual-held said",
   "evaluate tiny --data said.jsonl --probe conflict_synergy --joint tiny",
+  "compress tiny --quant rtn -n -o small.safetensors",
+  "compress tiny --quant rtn --calibration said.jsonl -o small.safetensors",
   "evaluate gram tiny --data said.jsonl -n -o gram.safetensors",
   "evaluate gram tiny --data said.jsonl -o gram.safetensors",
   "evaluate permutation --k 2 --models 2 --width 512",

@@ -1,11 +1,12 @@
 /** `train --lora` on routed experts and embeddings: what is written, read back, continued and merged. */
 import { expect, test } from "bun:test";
-import { readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { tensorsOf } from "../support/checkpoint-values.ts";
+import { startScript } from "../support/command.ts";
 import { TINY_DECODERS, TINY_EXPERTS } from "../support/tiny-models.ts";
 import { trainLab } from "./train-lab.ts";
 
-const { at, run } = trainLab();
+const { at, folder, run } = trainLab();
 const DATA = "--data llama-tied.jsonl --batch-size 2 --no-shuffle -q --dtype f32".split(" ");
 const P = "base_model.model.model.layers.1";
 
@@ -89,3 +90,39 @@ test("what PEFT has no adapter for is refused before work", async () => {
     "train: --dora does not adapt model.embed_tokens: it is for linear layers other than routed experts\n  hint: leave out --dora, or choose --lora-targets\n",
   ]);
 }, 120_000);
+
+const BIAS = "--moe-balance bias --bias-step 0.01 --accumulate 2 --save-every 1 --data llama-tied.jsonl".split(" ");
+/** A new mixture whose router has a bias of the choice. */
+function glm(): string[] {
+  writeFileSync(at("glm.json"), JSON.stringify({ ...TINY_DECODERS.glm4_moe!, vocab_size: 64 }));
+  return ["--init", at("glm.json"), "--batch-size", "2", "--steps", "8", ...BIAS];
+}
+
+test("biases of the choice move and are kept in the checkpoint; adapters leave them out", async () => {
+  expect((await run("train", [...glm(), "-q", "-o", "glm-whole/"])).code).toBe(0);
+  const tensors = await tensorsOf(at("glm-whole/model.safetensors"));
+  const bias = tensors.get("model.layers.1.mlp.gate.e_score_correction_bias")!;
+  expect(bias.every((x) => Math.abs(x) <= 0.07 + 1e-6)).toBe(true); // seven of eight steps move it
+  expect(bias.filter((x) => x !== 0).length).toBeGreaterThan(1);
+  const lora = await run("train", ["glm-whole", ...BIAS, "--lora", "--dry-run"]);
+  expect(lora.err).toContain("--moe-balance bias moves weights of the base, which an adapter leaves out");
+});
+
+test.skipIf(process.env.INGOT_TEST_LONG !== "1")(
+  "a run with biases that was killed goes on as if it had not been",
+  async () => {
+    const argv = glm();
+    expect((await run("train", [...argv, "-q", "-o", "glm-uncut/"])).code).toBe(0);
+    const child = startScript("train", [...argv, "-q", "-o", "glm-cut/", "--resume", "--log", at("glm.log")], folder);
+    const steps = () =>
+      existsSync(at("glm.log")) ? readFileSync(at("glm.log"), "utf8").match(/"event":"step"/g) : null;
+    while (child.exitCode === null && (steps()?.length ?? 0) < 3) await Bun.sleep(2);
+    child.kill(9);
+    await child.exited;
+    const resumed = await run("train", [...argv, "-o", "glm-cut/", "--resume"]);
+    expect(resumed.err).toContain("experts: balanced by a bias of the choice");
+    expect(resumed.err).toContain("continuing after step");
+    expect(readFileSync(at("glm-cut/model.safetensors"))).toEqual(readFileSync(at("glm-uncut/model.safetensors")));
+  },
+  120_000,
+);

@@ -56,6 +56,8 @@ const NEEDS: Readonly<Record<string, Needs>> = {
   "adapter-routes": { before: ROUTED },
   // Of the classifier's inputs, all.
   competition: { settings: { competition_sources: COMPETING } },
+  "expert-load": { before: SPARSE },
+  "lbl-gap": { before: SPARSE },
   pathway: { before: SPARSE },
   "layer-range": { general: "layer_range_general" },
   hdc: { general: "hdc_new", settings: { hdc_bits: 256 } },

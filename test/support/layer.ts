@@ -32,16 +32,15 @@ export function gramOf(x: Float32Array, columns: number): { gram: Float64Array; 
   return { gram, magnitudes: Float32Array.from(magnitudes) };
 }
 
-/** A layer that reads the rows x (n, columns). */
-export function measuredLayer(
+/** A layer with the second moments and mean magnitudes of its inputs. */
+export function layerReading(
   gpu: Gpu,
   weight: Float32Array,
   rows: number,
-  x: Float32Array,
+  { gram, magnitudes }: { readonly gram: ArrayLike<number>; readonly magnitudes: Float32Array },
 ): Disposable & { readonly layer: MeasuredLayer } {
   const held = layerOf(gpu, weight, rows);
   const columns = weight.length / rows;
-  const { gram, magnitudes } = gramOf(x, columns);
   const buffer = gpu.upload(Float32Array.from(gram), "gram");
   const inputs: LayerInputs = { gram: { buffer: buffer.buffer, rows: columns, columns }, magnitudes };
   return {
@@ -52,6 +51,10 @@ export function measuredLayer(
     },
   };
 }
+
+/** A layer that reads the rows x (n, columns). */
+export const measuredLayer = (gpu: Gpu, weight: Float32Array, rows: number, x: Float32Array) =>
+  layerReading(gpu, weight, rows, gramOf(x, weight.length / rows));
 
 /**
  * Rows (n, columns) of inputs that go together and differ in size: normal values mixed by a random matrix, columns

@@ -1,23 +1,26 @@
-// What every token adds to the load-balancing loss E sum of f_i p_i beyond 1: `scale` times the sum over experts of
-// their probability for the token times how many slots they have beyond `even`, S / E. f_i is the share of slots, a
-// constant; p_i the mean probability. Near balance, the loss itself would leave few digits to its gradient.
+// What every token adds to a load-balancing loss beyond its value at balance: its weight times the sum over experts of
+// how far the expert's load is above its part, times the expert's probability for the token. Near balance, the loss
+// itself would leave few digits to its gradient.
 //
-//   logits  (N, E)   f32
-//   lse     (N)      f32  as wgsl/moe/route.wgsl left it
-//   offsets (E + 1)  u32
-//   y       (N)      f32  out
+//   logits  (N, E)     f32
+//   excess  (rows, E)  f32  load over its part, less 1: a constant; row r is of the tokens r length to (r + 1) length
+//   weights (N)        f32
+//   norm    (N)        f32  out: log of the sum of exp(logits), with `sigmoid` of the sigmoids
+//   y       (N)        f32  out
 //
-// One lane a token. Checked against f64 in test/tensor/ops/moe.test.ts.
+// Probabilities are a softmax, or with `sigmoid` the sigmoids over their sum. One lane a token. Checked against f64 in
+// test/tensor/ops/balance.test.ts.
 
 import package::lib::grid::span_of;
 
-struct Params { n: u32, e: u32, even: f32, scale: f32 }
+struct Params { n: u32, e: u32, length: u32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> logits: array<f32>;
-@group(0) @binding(2) var<storage, read> lse: array<f32>;
-@group(0) @binding(3) var<storage, read> offsets: array<u32>;
-@group(0) @binding(4) var<storage, read_write> y: array<f32>;
+@group(0) @binding(2) var<storage, read> excess: array<f32>;
+@group(0) @binding(3) var<storage, read> weights: array<f32>;
+@group(0) @binding(4) var<storage, read_write> norm: array<f32>;
+@group(0) @binding(5) var<storage, read_write> y: array<f32>;
 
 @compute @workgroup_size(64)
 fn balance(
@@ -27,10 +30,19 @@ fn balance(
 ) {
   let row = span_of(group, groups) * 64u + lane;
   if (row >= params.n) { return; }
+  let start = row * params.e;
+  let loads = (row / params.length) * params.e;
+  @if(!sigmoid) var most = logits[start];
+  @if(!sigmoid) for (var i = 1u; i < params.e; i++) { most = max(most, logits[start + i]); }
+  var whole = 0.0;
   var sum = 0.0;
   for (var i = 0u; i < params.e; i++) {
-    let beyond = f32(offsets[i + 1u] - offsets[i]) - params.even;
-    sum += beyond * exp(logits[row * params.e + i] - lse[row]);
+    @if(!sigmoid) let share = exp(logits[start + i] - most);
+    @if(sigmoid) let share = 1.0 / (1.0 + exp(-logits[start + i]));
+    whole += share;
+    sum += excess[loads + i] * share;
   }
-  y[row] = params.scale * sum;
+  @if(!sigmoid) norm[row] = most + log(whole);
+  @if(sigmoid) norm[row] = log(whole);
+  y[row] = weights[row] * (sum / whole);
 }

@@ -4,7 +4,7 @@
 //   weights (N)    f32
 //   y       (N, E) f32  out: weights[n] where expert e is among those of token n, else 0
 //
-// Checked in test/run/training/router-balance.test.ts.
+// Checked in test/tensor/ops/moe.test.ts.
 
 import package::lib::grid::{LANES, SPAN, span_of};
 

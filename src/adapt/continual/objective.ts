@@ -9,7 +9,6 @@ import { NORM_GAP } from "../../model/blocks/batch-norm.ts";
 import type { Model, Recorded } from "../../model/model.ts";
 import { fillInputs, fillTargets, recordInputs, recordTargets } from "../../run/batch-programs.ts";
 import type { Objective, RecordedLoss } from "../../run/training/objective.ts";
-import { routerBalance } from "../../run/training/router-balance.ts";
 import { RowMetrics } from "../../run/training/row-metrics.ts";
 import { crossEntropy } from "../../tensor/ops/cross-entropy.ts";
 import { add, mul, scale } from "../../tensor/ops/elementwise.ts";
@@ -43,7 +42,6 @@ interface Heard {
 
 export function stageObjective(setup: StreamObjective, work: StageWork): Objective<StreamBatch> {
   const { model, views, recompute = false } = setup;
-  const experts = routerBalance(model);
   const parts = [{ name: NEW, ...work }, ...(work.parts ?? [])].map(activeTerms);
   const partOf = (name: string, batch: PartBatch) => {
     const part = parts.find((part) => part.name === name)!;
@@ -89,12 +87,11 @@ export function stageObjective(setup: StreamObjective, work: StageWork): Objecti
       }); // (N)
       const loss = dot(rec, losses, weights);
       const metrics = Object.fromEntries(notes.means(weights));
-      const balance = name === NEW ? experts?.record(rec, own.batch, recorded) : undefined;
       const gap = setup.normGap ? normGap(rec, recorded) : undefined;
-      const extra = [
-        ...(balance ? [{ metric: "balance_loss", seed: balance }] : []),
-        ...(gap ? [{ metric: "norm_loss", seed: gap }] : []),
-      ].map((term) => ({ ...term, value: mul(rec, ...term.seed) }));
+      const extra = [...(gap ? [{ metric: "norm_loss", seed: gap }] : [])].map((term) => ({
+        ...term,
+        value: mul(rec, ...term.seed),
+      }));
       return {
         backward: [[losses, weights], ...extra.map(({ seed }) => seed)],
         metrics: {
@@ -113,7 +110,6 @@ export function stageObjective(setup: StreamObjective, work: StageWork): Objecti
       for (const term of partOf(name, own).terms) term.fill?.(program, own);
       if (setup.normGap && program.takes(NORM_SHARE))
         program.write(NORM_SHARE, Float32Array.of((setup.normGap * own.batch.counted) / total));
-      if (name === NEW) experts?.fill(program, own.batch, own.batch.counted / total);
     },
   };
 }

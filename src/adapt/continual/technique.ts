@@ -25,7 +25,6 @@ export const techniqueOf = (
   method: name,
   changed: changeOf(context, config && ((json) => config(json, values))),
   trains,
-  balances: true,
   model: context.args[0] ?? (context.options.init === undefined ? "-" : undefined),
   data: () => Promise.reject(new Error("a stream reads its own data")),
   work: () => Promise.reject(new Error("a stream sets up its own work")),

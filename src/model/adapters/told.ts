@@ -19,10 +19,14 @@ const heard = new WeakMap<Recorder, OwnLoss[]>();
 const said = new WeakMap<Recorder, Map<string, Tensor>>();
 const stepped = new WeakSet<Recorder>();
 
+/** Keeps further terms, whatever they are made of. */
+export const addLosses = (rec: Recorder, losses: readonly OwnLoss[]): void => {
+  heard.set(rec, [...(heard.get(rec) ?? []), ...losses]);
+};
+
 /** Keeps the terms of a forward pass that takes gradients; those of a frozen model are passed over. */
 export function hearLosses(rec: Recorder, losses: readonly OwnLoss[]): void {
-  if (rec.training && losses.some(({ value }) => value.needsGrad))
-    heard.set(rec, [...(heard.get(rec) ?? []), ...losses]);
+  if (rec.training && losses.some(({ value }) => value.needsGrad)) addLosses(rec, losses);
 }
 
 /** The terms of all forward passes of a recording. */

@@ -1,13 +1,12 @@
 /** gpt-oss: experts with biases and a clamped gate, attention with sinks. https://arxiv.org/abs/2508.10925 */
 import { clampedGate } from "../../tensor/ops/activation.ts";
 import { combine, dispatch, expertBias } from "../../tensor/ops/moe.ts";
-import { route } from "../../tensor/ops/router.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { Architecture, ParameterSpec } from "../architecture.ts";
 import { causalDecoder, type FeedForward } from "../blocks/causal-decoder.ts";
 import { linearSpecs } from "../blocks/decoder.ts";
 import { decoderConfig, decoderImplied, fullEvery, layerTypes } from "../blocks/decoder-config.ts";
-import { expectExperts, type SparseConfig } from "../blocks/experts.ts";
+import { expectExperts, routeTokens, type SparseConfig } from "../blocks/experts.ts";
 import { rotary } from "../blocks/rotary.ts";
 import { ConfigReader } from "../config.ts";
 
@@ -35,8 +34,7 @@ const feedForward: FeedForward<SparseConfig> = {
     const { rec } = net;
     const at = `${prefix}.mlp`;
     const logits = net.note(`router.${layer}`, net.linear(h, `${at}.router`)); // (N, E)
-    net.routed(layer, logits, c.perToken);
-    const { weights, plan } = route(rec, logits, { k: c.perToken, normalize: c.normalize });
+    const { weights, plan } = routeTokens(net, c, layer, logits);
     const through = (x: Tensor, name: string) => {
       const y = net.experts(x, `${at}.experts.${name}`, plan, { transposed: true });
       return expertBias(rec, y, net.weight(`${at}.experts.${name}_bias`), plan);

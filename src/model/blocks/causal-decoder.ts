@@ -70,7 +70,10 @@ export const causalDecoder = <C extends DecoderConfig>(
 };
 
 /** A decoder with a gated feed-forward network in every block. */
-export const denseDecoder = causalDecoder<DecoderConfig>({
-  specs: (c, prefix) => mlpSpecs(c, `${prefix}.mlp`),
-  forward: (net, c, prefix, _, h, add) => gatedMlp(net, c, `${prefix}.mlp`, h, add),
-});
+export const denseDecoder = {
+  ...causalDecoder<DecoderConfig>({
+    specs: (c, prefix) => mlpSpecs(c, `${prefix}.mlp`),
+    forward: (net, c, prefix, _, h, add) => gatedMlp(net, c, `${prefix}.mlp`, h, add),
+  }),
+  dense: (c: DecoderConfig) => c,
+};

@@ -4,7 +4,9 @@
  */
 import { UserError } from "../../errors.ts";
 import { gated, gatedHalves } from "../../tensor/ops/activation.ts";
+import { mul } from "../../tensor/ops/elementwise.ts";
 import { combine, dispatch } from "../../tensor/ops/moe.ts";
+import { rowSum } from "../../tensor/ops/reduce.ts";
 import { type RouteOptions, route } from "../../tensor/ops/router.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { Net, ParameterSpec } from "../architecture.ts";
@@ -98,6 +100,43 @@ export function expertSpecs(c: SparseConfig, prefix: string, names: ExpertNames)
   ];
 }
 
+/** Throws UserError where a layer is asked for more experts than a router may choose from. */
+function expectActive(layer: number, k: number, { experts, routing }: SparseConfig): void {
+  const { count, kept } = routing?.groups ?? { count: 1, kept: 1 };
+  const open = (experts / count) * kept;
+  if (k > open)
+    throw new UserError(
+      `layer ${layer} is to take ${k} experts for a token, and its router chooses from ${open}`,
+      "ask for fewer",
+    );
+}
+
+/**
+ * Router logits (N, E) of a layer -> weights (N, k) of every token's experts and where they go. While training asks
+ * for more experts than the config, these share what the config's own would weigh together, so that the layer's output
+ * keeps its scale.
+ */
+export function routeTokens(
+  net: Net,
+  c: SparseConfig,
+  layer: number,
+  logits: Tensor,
+  bias?: Tensor,
+): ReturnType<typeof route> {
+  const { rec } = net;
+  const { choiceBias: _, ...routing } = c.routing ?? {};
+  const options = { normalize: c.normalize, ...routing, ...(bias ? { bias } : {}) };
+  const k = net.active(layer, c.perToken);
+  expectActive(layer, k, c);
+  const chosen = route(rec, logits, { ...options, k, ...(k === c.perToken ? {} : { normalize: true }) });
+  const { expertOf } = chosen.plan;
+  net.routed(layer, { logits, k, expertOf, scoring: routing.scoring ?? "softmax" });
+  if (k === c.perToken || c.normalize) return chosen;
+  const own = route(rec, logits, { ...options, scale: 1, k: c.perToken });
+  const mass = rec.reshape(rowSum(rec, own.weights), [logits.shape[0]!, 1]); // (N, 1)
+  return { weights: mul(rec, chosen.weights, mass), plan: chosen.plan };
+}
+
 /**
  * add + sum over each token's experts of weight * down(silu(gate(h)) * up(h)). (N, C) -> (N, C). Notes the router's
  * logits (N, E) as `router.<layer>`.
@@ -112,11 +151,8 @@ export function sparseMlp(
   const { rec } = net;
   const at = `${prefix}.${names.module}`;
   const logits = net.note(`router.${layer}`, net.linear(h, `${at}.gate`)); // (N, E)
-  const { choiceBias, ...routing } = c.routing ?? {};
-  // Losses that balance experts are defined for a softmax over all of them.
-  if (routing.scoring !== "sigmoid") net.routed(layer, logits, c.perToken);
-  const bias = choiceBias ? { bias: net.weight(`${at}.gate.e_score_correction_bias`) } : {};
-  const { weights, plan } = route(rec, logits, { k: c.perToken, normalize: c.normalize, ...routing, ...bias });
+  const bias = c.routing?.choiceBias ? net.weight(`${at}.gate.e_score_correction_bias`) : undefined;
+  const { weights, plan } = routeTokens(net, c, layer, logits, bias);
   const rows = dispatch(rec, h, plan); // (N * k, C)
   const through = (x: Tensor, name: string) => net.experts(x, `${at}.experts.${name}`, plan);
   const inner = names.both

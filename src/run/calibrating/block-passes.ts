@@ -12,7 +12,7 @@ import { spanGroups } from "../../gpu/grid.ts";
 import type { Model } from "../../model/model.ts";
 import { abs } from "../../tensor/ops/elementwise.ts";
 import { expertSums } from "../../tensor/ops/moe.ts";
-import { columnSums } from "../../tensor/ops/reduce.ts";
+import { columnMaxima, columnSums } from "../../tensor/ops/reduce.ts";
 import type { RoutePlan } from "../../tensor/ops/router.ts";
 import type { Recorder } from "../../tensor/recorder.ts";
 import { rowsOf, type Tensor } from "../../tensor/tensor.ts";
@@ -28,6 +28,8 @@ export interface MatrixInputs {
   readonly gram: PooledBuffer;
   /** Mean magnitude of each input. */
   readonly magnitudes: Float32Array;
+  /** Largest magnitude of each input; of experts not measured. */
+  readonly largest?: Float32Array;
 }
 
 /** Sums of magnitudes by module, (parts, width). */
@@ -35,7 +37,16 @@ interface Magnitudes {
   readonly width: number;
   readonly parts: number;
   readonly memory: PooledBuffer;
+  /** Largest magnitudes (width); none of experts. */
+  readonly largest?: PooledBuffer;
 }
+
+const freeMagnitudes = (all: ReadonlyMap<string, Magnitudes>): void => {
+  for (const { memory, largest } of all.values()) {
+    memory.free();
+    largest?.free();
+  }
+};
 
 /** The hidden states that a block reads, as architectures note them. */
 const noteOf = (layer: number): string => `hidden.${layer}`;
@@ -70,7 +81,7 @@ export class BlockPasses {
       return new BlockInputs(this.#model, grams, sums, aliases);
     } catch (error) {
       grams[Symbol.dispose]();
-      for (const { memory } of sums.values()) memory.free();
+      freeMagnitudes(sums);
       throw error;
     }
   }
@@ -116,16 +127,24 @@ export class BlockPasses {
     let own = all.get(module);
     if (!own) {
       const parts = plan?.experts ?? 1;
-      own = { width, parts, memory: gpu.buffer(Math.max(16, 4 * parts * width), `magnitudes of what ${module} reads`) };
-      gpu.clear(own.memory.buffer, Math.max(16, 4 * parts * width));
+      const zeroed = (count: number, label: string): PooledBuffer => {
+        const memory = gpu.buffer(Math.max(16, 4 * count), `${label} magnitudes of what ${module} reads`);
+        gpu.clear(memory.buffer, Math.max(16, 4 * count));
+        return memory;
+      };
+      const largest = plan ? {} : { largest: zeroed(width, "largest") };
+      own = { width, parts, memory: zeroed(parts * width, "sums of"), ...largest };
       all.set(module, own);
     }
     const into = rec.state(`magnitudes of ${module}`, [own.parts, width], own.memory.buffer);
     const sizes = abs(rec, kept);
-    if (!plan) {
-      columnSums(rec, rec.reshape(sizes, [rows, width]), { into: rec.reshape(into, [width]), accumulate: 1 });
-      return;
+    if (own.largest) {
+      const flat = rec.reshape(sizes, [rows, width]);
+      columnSums(rec, flat, { into: rec.reshape(into, [width]), accumulate: 1 });
+      const most = rec.state(`largest magnitudes of ${module}`, [width], own.largest.buffer);
+      columnMaxima(rec, flat, { into: most, accumulate: 1 });
     }
+    if (!plan) return;
     const ones = rec.constant(new Float32Array(rows).fill(1), [rows, 1], "ones");
     expertSums(rec, ones, sizes, plan, { into, accumulate: 1 });
   }
@@ -223,11 +242,12 @@ export class BlockInputs implements Disposable {
       groups: spanGroups(width ** 2),
     });
     const sizes = await gpu.readFloats(own.memory.buffer, width, 4 * part * width);
-    return { columns: width, gram, magnitudes: sizes.map((x) => x * share) };
+    const largest = own.largest && (await gpu.readFloats(own.largest.buffer, width));
+    return { columns: width, gram, magnitudes: sizes.map((x) => x * share), ...(largest ? { largest } : {}) };
   }
 
   [Symbol.dispose](): void {
     this.#grams[Symbol.dispose]();
-    for (const { memory } of this.#sums.values()) memory.free();
+    freeMagnitudes(this.#sums);
   }
 }

@@ -1,4 +1,6 @@
-/** How often each layer runs for a prompt, as routers say: one pass over the prompts, in which all turns are computed. */
+/**
+ * How often each layer runs for a prompt, as routers say: one pass over the prompts, in which all turns are computed.
+ */
 import { collate } from "../../data/batch.ts";
 import type { Model } from "../../model/model.ts";
 import { scale } from "../../tensor/ops/elementwise.ts";

@@ -20,8 +20,8 @@ export interface RowDepth {
 }
 
 /**
- * A pass of which `sharesOf` gives, for a layer and its input (N, C), how much of the state after no turn, after one and
- * so on a row takes: (B, 1, 1) or (1, 1, 1) each. Of shares 1 and 0 the result is that state, bit for bit.
+ * A pass of which `sharesOf` gives, for a layer and its input (N, C), how much of the state after no turn, after one
+ * and so on a row takes: (B, 1, 1) or (1, 1, 1) each. Of shares 1 and 0 the result is that state, bit for bit.
  */
 export function mixedTurns(
   rec: Recorder,

@@ -53,8 +53,8 @@ export const meanCost = (exits: readonly number[], costs: readonly number[]): nu
   exits.reduce((sum, exit) => sum + costs[exit]!, 0) / exits.length;
 
 /**
- * The largest threshold of confidence at which rows cost at most `most` in the mean: a row that leaves later costs more.
- * -Infinity where even the first exit costs more.
+ * The largest threshold of confidence at which rows cost at most `most` in the mean: a row that leaves later costs
+ * more. -Infinity where even the first exit costs more.
  */
 export function thresholdFor(rows: readonly ExitRow[], costs: readonly number[], most: number): number {
   const tried = [...new Set(rows.flatMap(({ said }) => said.slice(0, -1).map(({ confidence }) => confidence)))].sort(

@@ -1,6 +1,6 @@
 /**
- * Exits of a frozen classifier: a linear head at some of its layers, and a gate that says from the head's answer whether
- * a row leaves there. Regol et al. 2024, https://arxiv.org/abs/2310.09163
+ * Exits of a frozen classifier: a linear head at some of its layers, and a gate that says from the head's answer
+ * whether a row leaves there. Regol et al. 2024, https://arxiv.org/abs/2310.09163
  *
  *   gate = sigmoid(w u + b),   u = largest probability, entropy, margin of the two largest, entropy of p^2 / sum p^2
  *
@@ -34,7 +34,9 @@ export const READS = 4;
 /** Entropies of p (N), of its logarithms. */
 const entropy = (rec: Recorder, p: Tensor, logs: Tensor): Tensor => neg(rec, rowSum(rec, mul(rec, p, logs)));
 
-/** What a gate reads of logits (N, K), which get no gradient from it: (N, 4). Of equal largest ones both count as one. */
+/**
+ * What a gate reads of logits (N, K), which get no gradient from it: (N, 4). Of equal largest ones both count as one.
+ */
 export function gateInputs(rec: Recorder, logits: Tensor): Tensor {
   const [n = 0] = logits.shape;
   const p = softmax(rec, logits);

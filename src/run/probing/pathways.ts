@@ -153,9 +153,9 @@ export class RouteView {
     const made = new RouteView(model);
     for (const [i, batch] of batches.entries()) {
       const { program, recorded } = await made.#programs.get(`batch ${i}`, (rec) => {
-        const { hidden, routed, notes } = model.record(rec, recordInputs(rec, batch));
-        const soft = [...notes.keys()].filter((name) => name.startsWith("router.")).length;
-        if (!isTokens(batch) || routed.size === 0 || soft !== routed.size)
+        const { hidden, routed } = model.record(rec, recordInputs(rec, batch));
+        const isSoft = [...routed.values()].every(({ scoring }) => scoring === "softmax");
+        if (!isTokens(batch) || routed.size === 0 || !isSoft)
           throw new UserError(
             `pathways are of mixtures of experts whose routers are a softmax over tokens, and this ${model.architecture.name} has none`,
             "leave them out",

@@ -72,7 +72,7 @@ export async function measureRouting(
     const key = `${batch.rows}x${batch.length}${batch.packed ? " packed" : ""}`;
     const { program, recorded } = await programs.get(key, (rec) => {
       const gated = new Set<number>();
-      const { hidden, routed, notes } = model.record(rec, recordInputs(rec, batch), {
+      const { hidden, routed } = model.record(rec, recordInputs(rec, batch), {
         observe(module, x) {
           const layer = SHARED_GATE.exec(module)?.[1];
           if (layer === undefined) return;
@@ -83,7 +83,7 @@ export async function measureRouting(
       });
       for (const [layer, { logits }] of routed) rec.output(`logits ${layer}`, logits);
       rec.output("hidden", hidden);
-      if ([...notes.keys()].filter((name) => name.startsWith("router.")).length !== routed.size)
+      if ([...routed.values()].some(({ scoring }) => scoring === "sigmoid"))
         throw new UserError(
           `the routers of a ${model.architecture.name} choose by more than their logits, which is not measured here`,
           "mixtures whose routers are a softmax can be measured",

@@ -14,7 +14,9 @@ import { checkSave, prepareSave, type SaveOptions, saveModel, savingTo } from ".
 import type { Parameter } from "../../tensor/parameter.ts";
 import { humanBytes } from "../../text/format.ts";
 import { hostMemory, hostMemoryText } from "../host-memory.ts";
+import { matcher } from "../name-patterns.ts";
 import { measuringData } from "./adapter-inputs.ts";
+import { balanceRemark, expertTraining } from "./experts/expert-training.ts";
 import { layerRates } from "./layer-rates.ts";
 import type { MemoryReport } from "./memory-report.ts";
 import { muRates, scaleHead } from "./mu-rates.ts";
@@ -25,7 +27,6 @@ import { adapterStages } from "./rules/adapter-stages.ts";
 import { chosenRules, readOf } from "./rules/chosen-rules.ts";
 import { runLineage } from "./run-lineage.ts";
 import { checkInputs } from "./saved-state.ts";
-import { matcher } from "./starting-model.ts";
 import type { Loaded, RunContext, Technique, TrainingData, Work } from "./technique.ts";
 import { Training } from "./train-model.ts";
 import type { UpdateRule } from "./update-rule.ts";
@@ -45,6 +46,7 @@ export const trainingSettings = <B>(
   steps: number,
   { model, rules }: { readonly model: Model; readonly rules: readonly UpdateRule[] },
   work: Pick<Work<B>, "extra" | "controllers" | "updates" | "multiplier">,
+  experts = expertTraining(model, options, steps),
 ) => ({
   optimizer: choices.optimizer,
   rate: (step: number) => choices.rate(step, steps) * (work.multiplier?.(step) ?? 1),
@@ -59,7 +61,8 @@ export const trainingSettings = <B>(
   ...(options.independent_decay ? { independentOf: options.lr } : {}),
   extra: work.extra ?? [],
   controllers: work.controllers ?? [],
-  updates: [...rules, ...(work.updates ?? [])],
+  updates: [...rules, ...(work.updates ?? []), ...(experts ? [experts] : [])],
+  experts,
 });
 
 /** What options multiply the rates of parameters by; undefined where they say nothing. */
@@ -158,6 +161,7 @@ export function describeRun<B, D extends TrainingData<B>>(
   { data, held, steps, perEpoch }: ReadRun<D>,
   { model, memory }: Pick<BuiltRun<B>, "model" | "memory">,
 ): void {
+  const { options } = context;
   const { groups } = data.source;
   const { total, trainable } = model.parameterCount();
   const carried = model.carried.entries;
@@ -169,12 +173,14 @@ export function describeRun<B, D extends TrainingData<B>>(
   const heldOut = held.map(({ name, rows }) => `${name} ${count(rows)} rows`);
   const trained = model.adapter ? `, adapter ${count(trainable)} trained` : `, ${count(trainable)} trained`;
   const kinds = Object.entries(memory).map(([kind, bytes]) => `${kind} ${humanBytes(bytes)}`);
+  const experts = balanceRemark(model, options);
   const lines = [
     `${count(total)} parameters${trainable === total && !model.adapter ? "" : trained}`,
     ...(carried.length > 0 ? [`carried through: ${carriedText(carried)}`] : []),
     `data: ${rows.join("; ")}`,
     ...(heldOut.length > 0 ? [`held out: ${heldOut.join("; ")}`] : []),
     `${count(steps)} steps (${(steps / perEpoch).toFixed(2)} epochs), ${choices.optimizer.method.name}, ${choices.schedule.method.name}`,
+    ...(experts ? [experts] : []),
     `GPU memory: ${kinds.join(", ")}`,
     ...(context.dryRun ? [`host memory: ${hostMemoryText(host)}`] : []),
     ...(context.out.startsWith("hf:") ? [`to: ${uploadText(context.out)}`] : []),

@@ -7,7 +7,7 @@ import { lossWeights } from "../../data/targets.ts";
 import type { Inputs } from "../../model/architecture.ts";
 import type { Model, Recorded } from "../../model/model.ts";
 import { correctRows } from "../../tensor/ops/correct.ts";
-import { add, mul } from "../../tensor/ops/elementwise.ts";
+import { add } from "../../tensor/ops/elementwise.ts";
 import { headLoss } from "../../tensor/ops/head-loss.ts";
 import { dot } from "../../tensor/ops/reduce.ts";
 import type { Program } from "../../tensor/program.ts";
@@ -19,7 +19,6 @@ import type { IncrementMask } from "./increment-mask.ts";
 import { type ChosenLoss, labelLosses, labelRows, wholeBatch } from "./label-loss.ts";
 import { fillMoves, movedEmbeddings } from "./moved-embeddings.ts";
 import { type Objective, ofBatch, type RecordedLoss } from "./objective.ts";
-import { routerBalance } from "./router-balance.ts";
 import type { SourceModulation } from "./source-modulation.ts";
 
 /** What makes one loss of the tokens' (N) in another way than by their mean. */
@@ -52,8 +51,6 @@ export interface CrossEntropyObjectiveOptions {
   readonly statistics?: "batch" | "running";
   /** Whether the share of examples that get their class is reported, of classifiers alone. */
   readonly accuracy?: boolean;
-  /** Whether experts are balanced where the config asks for it. */
-  readonly balance?: boolean;
   /** Keeps what the adapter adds to where it should act. */
   readonly increments?: IncrementMask | undefined;
   /** Of a classifier: what takes the place of the labels' cross-entropy, or joins it. Not beside a weigher. */
@@ -129,7 +126,6 @@ export function crossEntropyObjective(model: Model, options: CrossEntropyObjecti
   const { smoothing, zLoss, recompute = false, statistics = "running", logitBytes } = options;
   const { increments, classes, weigher, loss, modulation, moved = false } = options;
   const replace = moved ? movedEmbeddings : (options.replace ?? classes?.replace);
-  const experts = options.balance ? routerBalance(model) : undefined;
   const of = ofBatch<Batch>((batch) => batch);
   const counted = weigher?.counted ?? ((batch: Batch) => of.counted(batch, ""));
   return {
@@ -165,8 +161,6 @@ export function crossEntropyObjective(model: Model, options: CrossEntropyObjecti
         : (weigher?.record(rec, batch, { recorded, inputs, targets, nll: losses(), budget: logitBytes }) ??
           meanLoss(rec, batch, { nll: losses(), right }));
       let whole = modulated ? { ...own, metrics: { ...own.metrics, ...modulated.metrics } } : own;
-      const balance = experts?.record(rec, batch, recorded);
-      if (balance) whole = withTerm(rec, whole, "balance_loss", balance, mul(rec, ...balance));
       const squares = increments?.record(rec, batch, recorded);
       if (squares) whole = withTerm(rec, whole, "increment_loss", squares, dot(rec, ...squares));
       const contrast = classes?.contrast?.(rec, batch, hidden);
@@ -180,7 +174,6 @@ export function crossEntropyObjective(model: Model, options: CrossEntropyObjecti
       const targets = fillTargets(program, batch);
       if (weigher) weigher.fill(program, batch, total);
       else program.write("weights", focused(model, batch, lossWeights(batch, targets, total)));
-      experts?.fill(program, batch, counted(batch) / total);
       increments?.fill(program, batch, counted(batch) / total);
       classes?.fill(program, batch);
       if (moved) fillMoves(program, batch);

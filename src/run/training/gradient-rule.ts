@@ -13,10 +13,10 @@ import type { Options, Values } from "../../method/options.ts";
 import type { MethodInfo } from "../../method/registry.ts";
 import type { Model } from "../../model/model.ts";
 import type { Parameter } from "../../tensor/parameter.ts";
+import { matcher } from "../name-patterns.ts";
 import { byGroup } from "./by-group.ts";
 import type { Objective } from "./objective.ts";
 import type { SourceModulation } from "./source-modulation.ts";
-import { matcher } from "./starting-model.ts";
 import type { UpdateRule } from "./update-rule.ts";
 
 /** What may hold for a gradient rule, under its defaults. */

@@ -62,7 +62,6 @@ export async function openRun<B, D extends TrainingData<B>>(
     model: technique.model,
     role: technique.role,
     embeds: technique.embeds,
-    balances: technique.balances,
     changed: technique.changed,
     init: options.init,
     adapterType: context.picks.adapter[0],

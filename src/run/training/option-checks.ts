@@ -4,8 +4,8 @@ import { sameRows } from "../../data/same-rows.ts";
 import { UserError } from "../../errors.ts";
 import { flagOf } from "../../method/options.ts";
 import type { Model } from "../../model/model.ts";
+import { matcher } from "../name-patterns.ts";
 import type { Choices } from "./optimizer-and-schedule.ts";
-import { matcher } from "./starting-model.ts";
 import type { RunContext } from "./technique.ts";
 
 /** Throws UserError for an option that would undo another. */

@@ -3,6 +3,7 @@ import { dtypeWord } from "../../checkpoint/dtype.ts";
 import { GGUF } from "../../checkpoint/gguf/write/options.ts";
 import { READING } from "../../data/options.ts";
 import type { Options } from "../../method/options.ts";
+import { EXPERTS } from "./experts/options.ts";
 import { RULES } from "./rules/options.ts";
 
 /** Which data, and how it is cut into batches. */
@@ -233,6 +234,7 @@ export const RUN = {
   ...DATA,
   ...OPTIMIZATION,
   ...TRAINED,
+  ...EXPERTS,
   ...RULES,
   ...RUNNING,
   profile: { type: "boolean", default: false, decides: "nothing", help: "time every kernel; slower" },

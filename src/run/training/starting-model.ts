@@ -22,6 +22,7 @@ import { textPart } from "../../model/multimodal.ts";
 import { withNewHead } from "../../model/new-head.ts";
 import { withConfig } from "../../model/with-config.ts";
 import { quote } from "../../text/quote.ts";
+import { matcher } from "../name-patterns.ts";
 import { type AdapterOptions, adapterChoice, adapterFlag, refuseTwoAdapters, trainsAdapter } from "./adapter-choice.ts";
 import type { MeasureInputs } from "./adapter-inputs.ts";
 import type { ConfigChange } from "./config-change.ts";
@@ -49,8 +50,6 @@ export interface StartOptions extends AdapterOptions {
   /** The config of the model that is trained, made of that which is named. */
   readonly changed?: ConfigChange | undefined;
   readonly warn: (message: string) => void;
-  /** Whether the script adds the load-balancing loss of mixtures of experts. */
-  readonly balances?: boolean | undefined;
   /** Folder of a saved state, whose weights take the place of the model's or the adapter's. */
   readonly resumed?: string | undefined;
 }
@@ -130,7 +129,7 @@ async function startFrom(parts: Parts, options: StartOptions): Promise<Start> {
   const chosen = await modelOptions(options, adapter, base.ref);
   const json = configOf(base);
   const run = textPart(json, `${base.ref}: config.json`)?.json ?? json;
-  for (const remark of trainingRemarks(run, `${base.ref}: config.json`, options.balances)) warn(remark);
+  for (const remark of trainingRemarks(run, `${base.ref}: config.json`)) warn(remark);
   return {
     ref: base.ref,
     under: chosen.adapter?.base ?? base.ref,
@@ -227,7 +226,7 @@ async function fresh(init: string, options: StartOptions): Promise<Start> {
     options.warn(
       `${init} describes a ${(json as Json).model_type}; the new model is its text part alone, a ${given.model_type}`,
     );
-  for (const remark of trainingRemarks(given, init, options.balances)) options.warn(remark);
+  for (const remark of trainingRemarks(given, init)) options.warn(remark);
   const written = writtenConfig(described, options);
   const resumed = options.resumed === undefined ? undefined : await openPlain(options.resumed);
   const chosen = await modelOptions(options, undefined, init);
@@ -304,12 +303,6 @@ async function planned(
 }
 
 const isOfData = (init: Bound<AdapterInit>): init is Bound<DataInit> => init.method.needs !== "weight";
-
-/** A test of names by glob patterns. */
-export const matcher = (patterns: readonly string[]) => {
-  const globs = patterns.map((pattern) => new Bun.Glob(pattern));
-  return (name: string) => globs.some((glob) => glob.match(name));
-};
 
 async function modelOptions(options: StartOptions, from: Checkpoint | undefined, base: string): Promise<ModelOptions> {
   const { freeze = [], train_only = [], dtype, embeds, warn } = options;

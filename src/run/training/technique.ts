@@ -103,8 +103,6 @@ export interface Technique<B, D extends TrainingData<B> = TrainingData<B>> {
   readonly method?: string;
   /** What the model is called among its inputs; "model" when left out. */
   readonly role?: string;
-  /** Whether its objective has the load-balancing loss of mixtures of experts. */
-  readonly balances?: boolean;
   /** Whether it learns numbers that rows say, where the model predicts such; such models are refused elsewhere. */
   readonly regresses?: boolean;
   /** The config of the model that is trained, made of that which is named. */

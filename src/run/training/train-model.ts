@@ -19,6 +19,7 @@ import type { Model } from "../../model/model.ts";
 import type { Parameter } from "../../tensor/parameter.ts";
 import type { BatchSource } from "./batch-source.ts";
 import { type Controller, Controllers } from "./controller.ts";
+import type { ExpertTraining } from "./experts/expert-training.ts";
 import { HeldOut, type HeldOutGroup, type HeldOutMeasure } from "./held-out.ts";
 import { type HeldOutBatches, HeldOutObjective } from "./held-out-objective.ts";
 import { type RunOptions, TrainingLoop } from "./loop.ts";
@@ -57,6 +58,8 @@ export interface TrainingOptions<B> {
   readonly controllers?: readonly Controller[];
   /** What changes the way from gradients to weights; composed as update-rule.ts says. Freed with the training. */
   readonly updates?: readonly UpdateRule[];
+  /** How a mixture's experts are used; one of `updates`, too. */
+  readonly experts?: ExpertTraining | undefined;
   /** Held-out rows, for controllers and for `evaluate`. */
   readonly heldOut?: readonly HeldOutGroup[];
   /** Held-out rows in batches of the objective's own kind, which measures them in the place of `heldOut`. */
@@ -107,6 +110,7 @@ export class Training<B> {
       parameters: trained,
       objective: options.objective,
       updates,
+      experts: options.experts,
       seed: options.seed,
       optimizer: options.optimizer,
       decays: options.decays ?? (() => false),

@@ -13,6 +13,7 @@ import type { SlotPool } from "../../tensor/slots.ts";
 import { type Compiled, Programs } from "../programs.ts";
 import { fillAdapterLosses, withAdapterLosses } from "./adapter-losses.ts";
 import { Curvature } from "./curvature.ts";
+import type { ExpertTraining } from "./experts/expert-training.ts";
 import { NoiseScale, type PartialNorm } from "./noise-scale.ts";
 import type { Objective } from "./objective.ts";
 import { type PassOptions, type UpdateRule, UpdateRules } from "./update-rule.ts";
@@ -25,6 +26,8 @@ export interface TrainerOptions<B> extends UpdaterOptions {
   readonly seed: number;
   /** What changes the way from gradients to weights; they compose as update-rule.ts says. */
   readonly updates?: readonly UpdateRule[];
+  /** How a mixture's experts are used. */
+  readonly experts?: ExpertTraining | undefined;
   /** Whether the noise of gradients is measured, from those of the micro-batches. */
   readonly noiseScale?: boolean | undefined;
 }
@@ -94,11 +97,15 @@ export class Trainer<B> {
     return this.#programs.slots;
   }
 
-  #programOf(batch: B, part: string): Promise<Compiled<RecordedPart>> {
-    const { objective, parameters } = this.#options;
-    return this.#programs.get(`${objective.grouped ? "" : part} ${objective.key(batch)}`, (rec) => {
+  #programOf(batch: B, part: string, step: number): Promise<Compiled<RecordedPart>> {
+    const { objective, parameters, experts } = this.#options;
+    const key = `${objective.grouped ? "" : part} ${objective.key(batch)}${experts?.key(step) ?? ""}`;
+    return this.#programs.get(key, (rec) => {
       countSteps(rec);
-      const { backward, metrics } = withAdapterLosses(rec, objective.record(rec, batch, part));
+      experts?.begin(rec, step);
+      const recorded = objective.record(rec, batch, part);
+      experts?.lose(rec);
+      const { backward, metrics } = withAdapterLosses(rec, recorded);
       for (const [name, value] of Object.entries(metrics)) rec.output(name, value);
       rec.backward(backward);
       const reached = rec.reached();
@@ -125,7 +132,7 @@ export class Trainer<B> {
   async prepare(batch: B): Promise<readonly Program[]> {
     const programs: Program[] = [];
     const parts = this.#options.objective.grouped ? this.#parts.slice(0, 1) : this.#parts;
-    for (const part of parts) programs.push((await this.#programOf(batch, part)).program);
+    for (const part of parts) programs.push((await this.#programOf(batch, part, 1)).program);
     return programs;
   }
 
@@ -170,7 +177,7 @@ export class Trainer<B> {
       for (const [i, batch] of batches.entries()) {
         const counted = objective.counted(batch, part);
         if (objective.grouped && counted === 0 && total > 0) continue;
-        const { program, recorded } = await this.#programOf(batch, part);
+        const { program, recorded } = await this.#programOf(batch, part, step);
         // Another part may have left something where this one writes nothing.
         if (isFresh) for (const parameter of recorded.untouched) clearGradient(this.#options.gpu, parameter);
         objective.fill(program, batch, total, part);

@@ -12,6 +12,8 @@ export interface Matrix {
   readonly rows: number;
   readonly columns: number;
   readonly start?: number;
+  /** Values from one row to the next; `columns` when left out. */
+  readonly pitch?: number;
 }
 
 export interface Product {
@@ -39,7 +41,9 @@ export async function matmul(gpu: Gpu, { form, a, b, c, scale = 1, accumulate = 
     throw new RangeError(`product of (${m}, ${k}) and (${depth}, ${n}) does not give (${c.rows}, ${c.columns})`);
   }
   const starts = { startA: a.start ?? 0, startB: b.start ?? 0, startC: c.start ?? 0 };
-  const { kernel, params, groups, ...variant } = planProduct({ form, m, n, k, scale, ...starts }, profileOf(gpu));
+  const pitches = { lda: a.pitch ?? a.columns, ldb: b.pitch ?? b.columns, ldc: c.pitch ?? c.columns };
+  const shape = { form, m, n, k, scale, ...starts, ...pitches };
+  const { kernel, params, groups, ...variant } = planProduct(shape, profileOf(gpu));
   gpu.run(await gpu.kernel(kernel, variant), {
     bind: { a: a.buffer, b: b.buffer, c: c.buffer },
     params: { ...params, accumulate: Number(accumulate) },

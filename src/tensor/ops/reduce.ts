@@ -8,11 +8,18 @@ const DOT_VALUES = 16384; // of wgsl/reduce/dot.wgsl
 const BLOCK_ROWS = 256;
 
 /** Appends the column sums of x (..., C) into `target` (C): the gradient of a bias. Scratch: one row per 256 rows. */
-export function columnSums(rec: Recorder, x: Tensor, { into, accumulate }: Target): void {
+export const columnSums = (rec: Recorder, x: Tensor, target: Target): void => foldColumns(rec, x, target, []);
+
+/** The largest value of each column of x (..., C), 0 at the least, into `target` (C). Without a way back. */
+export const columnMaxima = (rec: Recorder, x: Tensor, target: Target): void =>
+  foldColumns(rec, x, target, ["largest"]);
+
+function foldColumns(rec: Recorder, x: Tensor, { into, accumulate }: Target, flags: string[]): void {
   const { rows: n, width: c } = rowsOf(x);
   const step = (from: Tensor, sums: Tensor, count: number, rows: number, adding: StepParam) =>
     rec.step({
       kernel: "reduce/column-sums",
+      flags,
       bind: { x: from, sums },
       params: { n: count, c, rows, accumulate: adding },
       groups: [Math.ceil(c / 64), Math.ceil(count / rows)],

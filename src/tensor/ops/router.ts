@@ -9,8 +9,7 @@
 import { spanGroups } from "../../gpu/grid.ts";
 import type { Recorder } from "../recorder.ts";
 import { expectShape, showShape, type Tensor } from "../tensor.ts";
-import { addScalar, stopGradient } from "./elementwise.ts";
-import { sum } from "./reduce.ts";
+import { stopGradient } from "./elementwise.ts";
 
 const BLOCK = 256; // slots that a lane of wgsl/moe/count.wgsl walks
 
@@ -121,36 +120,6 @@ function sortSlots(
     groups,
   });
   return { slots, places, offsets };
-}
-
-/**
- * Load-balancing loss E * sum of f_i p_i: (1). f_i is expert i's share of the slots, a constant; p_i its mean
- * probability, through which gradients go. 1 when both are even, E when all goes to one expert (k = 1). Implementations
- * that do not divide f by k give k times as much. Fedus et al. 2021, https://arxiv.org/abs/2101.03961;
- * https://arxiv.org/abs/2501.11873
- */
-export function balanceLoss(rec: Recorder, logits: Tensor, plan: RoutePlan): Tensor {
-  const { tokens: n, experts: e, k, lse, offsets } = plan;
-  expectShape(logits, [n, e], "load balance");
-  const scale = e / (n * n * k);
-  const even = (n * k) / e;
-  const y = rec.result([n], [logits], "imbalance of tokens");
-  rec.step({
-    kernel: "moe/balance",
-    bind: { logits, lse, offsets, y },
-    params: { n, e, even, scale },
-    groups: spanGroups(n, 64),
-  });
-  rec.onBackward(y, (dy) => {
-    const { into, accumulate } = rec.gradient(logits);
-    rec.step({
-      kernel: "moe/balance-gradient",
-      bind: { logits, lse, offsets, y, dy, d_logits: into },
-      params: { count: n * e, e, even, scale, accumulate },
-      groups: spanGroups(n * e),
-    });
-  });
-  return addScalar(rec, sum(rec, y), 1);
 }
 
 /**

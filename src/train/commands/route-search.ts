@@ -6,11 +6,12 @@ import { permutation } from "../../data/shuffle.ts";
 import { UserError } from "../../errors.ts";
 import { openGpu } from "../../gpu/gpu.ts";
 import { Model } from "../../model/model.ts";
+import { askedRows } from "../../run/depth/asked-rows.ts";
 import { openModel } from "../../run/open-model.ts";
 import type { SEARCH } from "../routers/options.ts";
 import type { Found } from "../routers/path-tree.ts";
 import { searchWays } from "../routers/search.ts";
-import { askedRows, wayLine } from "../routers/way-rows.ts";
+import { wayLine } from "../routers/way-rows.ts";
 
 /** Rows that are written, in their order: all that were mended, and of the others so many that these are a share. */
 export function keptRows(found: readonly Found[], mended: number, seed: number): number[] {

@@ -1,6 +1,6 @@
 /**
- * Exits and their gates, learnt together on the rows that leave where they do. Regol et al. 2024, Jointly-Learned Exit and
- * Inference for a Dynamic Neural Network, https://arxiv.org/abs/2310.09163
+ * Exits and their gates, learnt together on the rows that leave where they do. Regol et al. 2024, Jointly-Learned Exit
+ * and Inference for a Dynamic Neural Network, https://arxiv.org/abs/2310.09163
  *
  *   warm-up       sum over exits of (heads + 1 - l) CE_l, l from 1
  *   gate phase    l* = argmin over l of CE_l + lambda cost_l; the gates from l* on are to open, the others to stay shut

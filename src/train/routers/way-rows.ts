@@ -1,42 +1,15 @@
 /** Rows with the ways that were found for them, as `train route-search` writes and `train routers` reads them. */
-import { countedTokens } from "../../data/dataset.ts";
 import type { GroupReference } from "../../data/groups.ts";
-import { readRows } from "../../data/read-rows.ts";
 import type { LocatedRow } from "../../data/rows.ts";
-import { encodeRow, type Sequence } from "../../data/sequences.ts";
 import { writtenRow } from "../../data/written-row.ts";
 import { UserError } from "../../errors.ts";
-import { promptLength } from "../../run/depth/routers.ts";
+import { askedRows } from "../../run/depth/asked-rows.ts";
 import type { TextTools } from "../../run/text-tools.ts";
 import type { LabelledRow } from "./fit.ts";
 import type { Times } from "./path-tree.ts";
 
 /** The key of a row that says how often each layer runs. */
 const KEY = "layer_turns";
-
-export interface AskedRow {
-  readonly located: LocatedRow;
-  readonly sequence: Sequence;
-}
-
-/** Rows of a prompt and an answer. Throws UserError for others. */
-export async function askedRows(groups: readonly GroupReference[], { encode }: TextTools): Promise<AskedRow[]> {
-  const rows: AskedRow[] = [];
-  for (const source of groups)
-    for await (const located of readRows(source)) {
-      const [sequence, ...more] = encodeRow(located, encode);
-      const { place } = located;
-      const asks = sequence && promptLength(sequence.labels) < sequence.ids.length && countedTokens(sequence) > 0;
-      if (!asks || more.length > 0)
-        throw new UserError(
-          `${place}: a way is searched for a prompt and its answer`,
-          "give rows of prompt, completion",
-        );
-      rows.push({ located, sequence });
-    }
-  if (rows.length === 0) throw new UserError("--data has no rows", "give rows of prompt and completion");
-  return rows;
-}
 
 /** A row with its way, as a line. */
 export const wayLine = ({ row }: LocatedRow, times: Times): string =>

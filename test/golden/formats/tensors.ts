@@ -11,6 +11,7 @@ export interface StoredValues {
 /** Whole numbers; undefined of other types. */
 function integers(bytes: Uint8Array<ArrayBuffer>, dtype: string): Int32Array | undefined {
   if (dtype === "I32") return new Int32Array(bytes.buffer);
+  if (dtype === "U8") return Int32Array.from(bytes);
   return dtype === "I8" ? Int32Array.from(new Int8Array(bytes.buffer)) : undefined;
 }
 

@@ -3,7 +3,7 @@ import { decodeFloats, encodeFloats } from "../../../src/checkpoint/decode.ts";
 import type { AdapterProfile } from "../../../src/tensor/adapter-profile.ts";
 import { linear } from "../../../src/tensor/ops/linear.ts";
 import { combine, dispatch, groupedLinear } from "../../../src/tensor/ops/moe.ts";
-import { balanceLoss, type RoutePlan, route } from "../../../src/tensor/ops/router.ts";
+import { chosenExperts, type RoutePlan, route } from "../../../src/tensor/ops/router.ts";
 import type { Recorder } from "../../../src/tensor/recorder.ts";
 import type { Tensor } from "../../../src/tensor/tensor.ts";
 import { covers } from "../../support/covers.ts";
@@ -12,8 +12,7 @@ import { checkOp, finiteDifference, runOp } from "../../support/program.ts";
 import { normals } from "../../support/random.ts";
 
 covers(
-  "moe/balance",
-  "moe/balance-gradient",
+  "moe/chosen",
   "moe/combine",
   "moe/count",
   "moe/gather",
@@ -228,34 +227,25 @@ describe.each([...CASES, [65, 4, 2]] as const)("%d tokens over %d experts, %d ea
       },
     });
   });
-
-  if (k === e) return; // no choice, and no gradient
-  test("load balance", async () => {
-    await checkOp(gpu, "balance loss", {
-      inputs: { logits: { ...logits, grad: true } },
-      build: (rec, { logits }) => balanceLoss(rec, logits!, planOf(rec, logits!, k)),
-      reference: ({ logits }) => {
-        const p = Array.from({ length: n }, (_, row) => softmax(logits!.subarray(row * e, row * e + e)));
-        const share = (i: number) => experts.filter((expert) => expert === i).length / experts.length;
-        const mean = (i: number) => p.reduce((sum, row) => sum + row[i]! / n, 0);
-        return Float64Array.of(e * Array.from({ length: e }, (_, i) => share(i) * mean(i)).reduce((a, b) => a + b));
-      },
-    });
-  });
 });
 
-test("load balance is 1 for even use and E when one expert takes all", async () => {
-  const balance = async (data: Float32Array) => {
-    const { outputs } = await runOp(gpu, {
-      inputs: { logits: { shape: [4, 4], data } },
-      build: (rec, { logits }) => balanceLoss(rec, logits!, planOf(rec, logits!, 1)),
-    });
-    return outputs.y![0]!;
-  };
-  const even = Float32Array.from({ length: 16 }, (_, i) => (i % 5 === 0 ? 60 : 0));
-  const alone = Float32Array.from({ length: 16 }, (_, i) => (i % 4 === 2 ? 60 : 0));
-  expect(await balance(even)).toBeCloseTo(1, 6);
-  expect(await balance(alone)).toBeCloseTo(4, 6);
+test.each([
+  [1, 3, 1],
+  [33, 5, 2],
+  [150, 70, 6],
+] as const)("%d tokens, the %d-expert row has the token's weight at its %d likeliest", async (n, e, k) => {
+  const data = logitsOf(3, n, e);
+  const weights = normals(4, n);
+  const { chosen } = routed(Float64Array.from(data), e, k, false);
+  const { outputs } = await runOp(gpu, {
+    inputs: { logits: { shape: [n, e], data }, weights: { shape: [n, 1], data: weights } },
+    build: (rec, { logits, weights }) => chosenExperts(rec, logits!, k, weights!),
+  });
+  const expected = Array.from({ length: n * e }, (_, i) => {
+    const token = Math.floor(i / e);
+    return chosen[token]!.includes(i % e) ? weights[token]! : 0;
+  });
+  expect([...outputs.y!]).toEqual(expected);
 });
 
 test("experts of bf16 are read as they are, and their gradient is f32", async () => {

@@ -1,5 +1,6 @@
 import { test } from "bun:test";
-import { columnSums, dot, mean, rowSum, sum } from "../../../src/tensor/ops/reduce.ts";
+import { scale } from "../../../src/tensor/ops/elementwise.ts";
+import { columnMaxima, columnSums, dot, mean, rowSum, sum } from "../../../src/tensor/ops/reduce.ts";
 import { covers } from "../../support/covers.ts";
 import { sharedGpu } from "../../support/gpu.ts";
 import { checkOp as check, hardware, type OpCheck } from "../../support/program.ts";
@@ -73,6 +74,20 @@ test.each([
       const sums = new Float64Array(width);
       for (const [i, v] of x!.entries()) sums[i % width]! += 2 * v;
       return sums;
+    },
+  });
+  await checkOp(gpu, "column maxima", {
+    inputs: { x: { shape: [rows, width], data: normals(4, rows * width), grad: false } },
+    build: (rec, { x }) => {
+      const into = rec.scratch([width], "maxima");
+      columnMaxima(rec, x!, { into, accumulate: 0 });
+      columnMaxima(rec, scale(rec, x!, 1.5), { into, accumulate: 1 });
+      return into;
+    },
+    reference: ({ x }) => {
+      const most = new Float64Array(width);
+      for (const [i, v] of x!.entries()) most[i % width] = Math.max(most[i % width]!, 1.5 * v);
+      return most;
     },
   });
 });

@@ -1,7 +1,7 @@
 /**
  * Leaves out one layer after the other, each time the one without which the loss on rows is lowest. Kim et al. 2024,
- * Shortened LLaMA: Depth Pruning for Large Language Models, https://arxiv.org/abs/2402.02834, which measures every layer
- * once; here the others are measured again after each that went.
+ * Shortened LLaMA: Depth Pruning for Large Language Models, https://arxiv.org/abs/2402.02834, which measures every
+ * layer once; here the others are measured again after each that went.
  */
 import { defineMeasuredDepthRule, layersBelow } from "../../depth-rule.ts";
 

@@ -1,0 +1,111 @@
+/**
+ * Codes of a layer by a sweep over its columns, on the grids of its groups: GPTQ, and what begins with it. Frantar et
+ * al., ICLR 2023, https://arxiv.org/abs/2210.17323
+ */
+import type { QuantizedMatrix } from "../../checkpoint/quantized/matrix.ts";
+import type { PooledBuffer } from "../../gpu/buffer.ts";
+import type { Gpu } from "../../gpu/gpu.ts";
+import type { Options } from "../../method/options.ts";
+import { diagonalOf, inverseFactor } from "../../tensor/linear-algebra/inverse-factor.ts";
+import type { MeasuredLayer } from "../layer.ts";
+import { GroupGrids, sortedLevels } from "../nearest-codes.ts";
+import type { Scheme } from "../quantizer.ts";
+import { dropDead } from "./dead-inputs.ts";
+import { MOST_BLOCK, movedColumns, sweep } from "./sweep.ts";
+
+export const SWEEP_OPTIONS = {
+  damp: {
+    type: "number > 0",
+    default: 0.01,
+    help: "added to the second moments of the inputs, as a share of their mean",
+    value: "D",
+  },
+  block: {
+    type: "1 <= number.integer <= 128",
+    default: MOST_BLOCK,
+    help: "columns after which errors go on to all that follow",
+    value: "N",
+  },
+} as const satisfies Options;
+
+export interface SweepChoices {
+  readonly damp: number;
+  readonly block?: number;
+  /** Columns of the largest inputs first. */
+  readonly actOrder?: boolean;
+  /** Grids of all groups from the weights as they were. */
+  readonly staticGroups?: boolean;
+  /** Searches the range of each group. */
+  readonly search?: boolean;
+}
+
+/** Columns by falling second moments, equal ones as they stand; or all as they stand. */
+async function orderOf({ gpu, columns, inputs }: MeasuredLayer, falling: boolean): Promise<Uint32Array> {
+  const places = Uint32Array.from({ length: columns }, (_, k) => k);
+  if (!falling) return places;
+  const diagonal = await diagonalOf(gpu, inputs.gram);
+  return places.sort((a, b) => diagonal[b]! - diagonal[a]! || a - b);
+}
+
+/** 1 where a weight is 0, u32. The caller frees it. */
+async function zeroMarks(gpu: Gpu, weight: PooledBuffer, count: number): Promise<PooledBuffer> {
+  const values = await gpu.readFloats(weight.buffer, count);
+  return gpu.upload(
+    Uint32Array.from(values, (x) => Number(x === 0)),
+    "weights that are 0",
+  );
+}
+
+/** A layer's codes. Its weight becomes 0 for inputs that are always 0, and is else left as it is. */
+export async function sweepCodes(
+  layer: MeasuredLayer,
+  scheme: Scheme,
+  { damp, block = MOST_BLOCK, actOrder = false, staticGroups = false, search = false }: SweepChoices,
+): Promise<QuantizedMatrix> {
+  const { gpu, rows, columns, weight, inputs, signal } = layer;
+  const order = await orderOf(layer, actOrder);
+  using factor = await inverseFactor(gpu, inputs.gram, { damp, order });
+  await dropDead(layer, factor);
+  using moved = await movedColumns(layer, weight, order);
+  using marks = scheme.keepZeros ? await zeroMarks(gpu, moved, rows * columns) : undefined;
+  using grids = new GroupGrids(layer, scheme, { search });
+  if (staticGroups) await grids.fit(layer);
+  const { group, groups } = grids;
+  // Groups are of columns as they stand, or in the order in which they are rounded.
+  const groupOf = order.map((column, k) => Math.floor((staticGroups ? column : k) / group));
+  using codes = gpu.buffer(4 * rows * columns, "codes");
+  /** Fits the groups that begin in a block. */
+  const before = async (from: number, to: number) => {
+    const first = Math.ceil(from / group);
+    await grids.fit({ weight: moved }, { first, count: Math.ceil(to / group) - first });
+  };
+  await sweep({
+    ...{ gpu, rows, columns, weight: moved, factor: factor.factor, block, signal },
+    target: {
+      values: scheme.levels ? levelsOf(scheme.levels) : "integers",
+      top: 2 ** scheme.bits - 1,
+      ...{ scales: grids.scales.buffer, zeros: grids.zeros.buffer, groups, groupOf, codes: codes.buffer },
+      ...(marks ? { marks: marks.buffer } : {}),
+    },
+    ...(staticGroups ? {} : { before }),
+  });
+  const words = await gpu.readWords(codes.buffer, rows * columns);
+  const places = new Int32Array(columns);
+  for (const [k, column] of order.entries()) places[column] = groupOf[k]!;
+  const inOrder = !actOrder || staticGroups || groups === 1;
+  return { ...(await grids.read()), codes: unmoved(words, order), ...(inOrder ? {} : { groupOf: places }) };
+}
+
+const levelsOf = (levels: Float32Array) => {
+  const sorted = sortedLevels(levels);
+  return Array.from(sorted.levels, (value, i) => ({ value, code: sorted.names[i]! }));
+};
+
+/** Codes of columns that were moved, as bytes where they stood. */
+function unmoved(words: Uint32Array, order: Uint32Array): Uint8Array {
+  const columns = order.length;
+  const codes = new Uint8Array(words.length);
+  for (let row = 0; row < words.length; row += columns)
+    for (let k = 0; k < columns; k++) codes[row + order[k]!] = words[row + k]!;
+  return codes;
+}
