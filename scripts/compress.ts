@@ -5,9 +5,12 @@
  *   bun run compress model/ --prune wanda --sparsity 0.5 --calibration rows.jsonl -o sparse/
  *   bun run compress model/ --quant gptq --bits 4 --calibration rows.jsonl -o small/
  */
-import { command, script } from "../src/cli/script.ts";
+import { command } from "../src/cli/commands.ts";
+import { script } from "../src/cli/script.ts";
 import { DEPTH } from "../src/compress/depth-options.ts";
+import { EXTRACT } from "../src/compress/extract-options.ts";
 import { COMPRESS } from "../src/compress/options.ts";
+import { WIDTH } from "../src/compress/width/options.ts";
 
 await script({
   name: "compress",
@@ -22,16 +25,38 @@ await script({
       about: "Leave layers out of a model, and write what is left as a plain checkpoint.",
       args: "[model]",
       examples: [
-        "bun run compress depth model/ --speedup 2 -o shallow/",
-        "bun run compress depth model/ --method loss --drop 1 --calibration rows.jsonl -o shallow/",
+        "bun run compress depth model/ --layers 0 -o shallow/",
+        "bun run compress depth model/ --method loss --drop 1 --calibration rows.jsonl -o shallower/",
       ],
       methods: "depth-rule",
       defaultMethod: "uniform",
       output: "checkpoint",
       options: DEPTH,
-      notes: `What is left has lost much, and is to be healed: bun run compress depth model/ --speedup 2 | bun run distill --teacher model/ ...
+      notes: `What is left has lost much, and is to be healed: the pipe into distill --teacher model/ --student - does it.
 "sample --skip-layers" leaves layers out while it writes, and reads the prompt with all of them.`,
       run: async (context) => (await import("../src/compress/commands/depth.ts")).depth(context),
+    }),
+    extract: command({
+      about: "Cut a smaller model out of one that was trained for it.",
+      args: "[model]",
+      examples: ["bun run compress extract model/ --width 0.5 --depth 1 -o half/"],
+      output: "checkpoint",
+      options: EXTRACT,
+      notes: `The first heads, hidden units and blocks stay: those of the smaller models that train --supernet trains inside of a model.`,
+      run: async (context) => (await import("../src/compress/commands/extract.ts")).extract(context),
+    }),
+    width: command({
+      about: "Take heads and hidden units out of every block.",
+      args: "[model]",
+      examples: [
+        "bun run compress width model/ --heads 0.5 --neurons 0.5 -o narrow/",
+        "bun run compress width model/ --neurons 0.5 --by taylor --calibration rows.jsonl -o narrower/",
+      ],
+      output: "checkpoint",
+      options: WIDTH,
+      notes: `Every block keeps as many, as config.json has one number for all; gpt2 and vit list heads that are gone as pruned_heads. What is left
+computes what the whole model does with all else silent; train or distill it to win back what that costs.`,
+      run: async (context) => (await import("../src/compress/commands/width.ts")).width(context),
     }),
   },
   notes: `Linear layers of blocks are changed; embeddings, norms, heads and routers stay. With --calibration every block is measured behind those

@@ -117,7 +117,7 @@ that of the first; top class is the share of the answer that is given most; clea
     exits: command({
       about: "Tell what rows cost that leave a classifier at its exits, and how right they are.",
       args: "[model]",
-      examples: ["bun run evaluate exits deep/ --exits deep.exits.safetensors --data blobs.jsonl"],
+      examples: ["bun run evaluate exits by-layer/ --exits by-layer.exits.safetensors --data blobs.jsonl"],
       output: "none",
       options: EXITS,
       notes: `Cost is the mean share of the model's multiplications; ECE is the calibration error of what rows say where they leave. Under each
@@ -127,7 +127,7 @@ set of gates stands the threshold of confidence on the same heads that costs no 
     routers: command({
       about: "Tell how many layers routers run for prompts, and how many answers are right so.",
       args: "[model]",
-      examples: ["bun run evaluate routers model/ --routers model.routers.safetensors --data sums.jsonl"],
+      examples: ["bun run evaluate routers knows/ --routers knows.routers.safetensors --data few.jsonl"],
       output: "none",
       options: ROUTERS,
       notes: `An answer is right where greedy decoding gives it to the letter. Beside the routers stand the whole model, and as many layers for

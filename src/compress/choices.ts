@@ -7,10 +7,13 @@ import type { COMPRESS } from "./options.ts";
 import type { Pruner, Sparsity } from "./pruner.ts";
 import type { Quantizer, Scheme } from "./quantizer.ts";
 
+/** What a matrix is quantised to; the type of its scales is that of the file. */
+export type AskedScheme = Omit<Scheme, "scales">;
+
 export interface Choices {
   readonly prune?: { readonly by: Bound<Pruner>; readonly target: Sparsity };
   /** The scheme of a matrix by its name and inputs. */
-  readonly quantize?: { readonly by: Bound<Quantizer>; scheme(name: string, columns: number): Scheme };
+  readonly quantize?: { readonly by: Bound<Quantizer>; scheme(name: string, columns: number): AskedScheme };
   /** Whether a method asks what layers read. */
   readonly measures: boolean;
 }
@@ -63,11 +66,10 @@ export function chooseWork(
   const bits = bitsBy(options.bits ?? []);
   const { group, symmetric } = options;
   if (group === 0) throw new UserError("--group 0 is no number of inputs", "1 or more, or -1 for whole rows");
-  const scheme = (name: string, columns: number): Scheme => ({
+  const scheme = (name: string, columns: number): AskedScheme => ({
     bits: bits(name),
-    group: group < 0 ? columns : Math.min(group, columns),
+    group: group < 0 || group > columns ? Number.POSITIVE_INFINITY : group,
     symmetric,
-    scales: "f16",
     keepZeros: pruner !== undefined,
   });
   return {

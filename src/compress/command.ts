@@ -7,6 +7,7 @@ import type { WriteOptions, Writer } from "../checkpoint/write/writer.ts";
 import type { Context, Outcome } from "../cli/context.ts";
 import { refuseInputs } from "../cli/target.ts";
 import { groupsOf } from "../data/groups.ts";
+import { UserError } from "../errors.ts";
 import { openGpu } from "../gpu/gpu.ts";
 import { Model } from "../model/model.ts";
 import { readBatches } from "../run/batches-in-order.ts";
@@ -14,10 +15,11 @@ import { BlockPasses } from "../run/calibrating/block-passes.ts";
 import { openModel } from "../run/open-model.ts";
 import { humanBytes } from "../text/format.ts";
 import { chooseWork } from "./choices.ts";
-import { compressModel, type LayerReport, placesOf } from "./compress-model.ts";
+import { compressModel, type LayerReport, placesOf, type Work } from "./compress-model.ts";
+import { storageFor } from "./layout-storage.ts";
 import { targetsOf } from "./matrices.ts";
 import type { COMPRESS } from "./options.ts";
-import { denseStorage } from "./storage.ts";
+import type { Storage } from "./storage.ts";
 
 type CompressContext = Context<typeof COMPRESS>;
 
@@ -41,7 +43,7 @@ export async function compress(context: CompressContext): Promise<Outcome> {
   });
   const targets = targetsOf(model, options);
   const dtype = options.out_dtype && DTYPES[options.out_dtype];
-  const storage = denseStorage(dtype);
+  const storage = storageOf(context, { model, targets, choices, dtype });
   const infos = [...placesOf({ model, targets, storage, dtype }).values()].flatMap((places) =>
     places.flatMap((place) => place.infos),
   );
@@ -74,7 +76,36 @@ export async function compress(context: CompressContext): Promise<Outcome> {
   }
   context.progress.done();
   model.free();
-  return tell(context, { reports, before, after: infos.reduce((sum, { bytes }) => sum + bytes, 0) });
+  return tell(context, {
+    reports,
+    format: storage.name,
+    before,
+    after: infos.reduce((sum, { bytes }) => sum + bytes, 0),
+  });
+}
+
+/** How the changed matrices are stored: plain in a GGUF file, which has types of its own. */
+function storageOf(
+  { options, out }: CompressContext,
+  { model, targets, choices, dtype }: Pick<Work, "model" | "targets" | "choices" | "dtype">,
+): Storage {
+  const { quantize } = choices;
+  if (quantize)
+    for (const { stored, columns } of targets)
+      quantize.by.method.check?.({ ...quantize.scheme(stored.name, columns), scales: "f32" }, quantize.by.values);
+  const isGguf = out.endsWith(".gguf");
+  if (isGguf && !["auto", "dense"].includes(options.format))
+    throw new UserError(
+      `a GGUF file holds no codes of ${options.format}`,
+      "leave out --format, and give --gguf-type q4_k_m",
+    );
+  const changed = new Set(targets.map(({ stored }) => stored.parameter));
+  const linear = new Set(model.specs.filter((spec) => spec.linear).map(({ name }) => name));
+  const others = model.stored.filter(({ parameter }) => linear.has(parameter.name) && !changed.has(parameter));
+  const dtypes = new Set(targets.map(({ stored }) => dtype ?? stored.dtype));
+  const plain = dtypes.has("BF16") ? "BF16" : dtypes.has("F16") ? "F16" : "F32";
+  const wanted = { targets, quantize, others: others.map(({ name }) => name), plain, piped: out === "-" } as const;
+  return storageFor(isGguf ? "dense" : options.format, wanted, dtype);
 }
 
 /** How the result is written. */
@@ -114,9 +145,15 @@ function tell(
   context: CompressContext,
   {
     reports,
+    format,
     before,
     after,
-  }: { readonly reports: readonly LayerReport[]; readonly before: number; readonly after: number },
+  }: {
+    readonly reports: readonly LayerReport[];
+    readonly format: string;
+    readonly before: number;
+    readonly after: number;
+  },
 ): Outcome {
   const { options, out } = context;
   const mean = reports.reduce((sum, { error }) => sum + error, 0) / reports.length;
@@ -125,12 +162,12 @@ function tell(
   const total = reports.reduce((sum, report) => sum + size(report), 0);
   const zeros = reports.reduce((sum, report) => sum + report.zeros * size(report), 0) / total;
   const found = { matrices: reports.length, error: mean, worst: worst.name, worst_error: worst.error, zeros };
-  context.json({ ...found, bytes: { before, after }, layers: reports });
+  context.json({ ...found, format, bytes: { before, after }, layers: reports });
   if (options.prune && !options.quant)
     context.info("zeros are stored as any other value, so the file is as large and the model as fast as before");
   return {
     output: `${out === "-" ? "stdout" : out} (${humanBytes(after)})`,
-    told: `E ${mean.toPrecision(3)}, most ${worst.error.toPrecision(3)} in ${worst.name}`,
+    told: `${options.quant ? `${format}, ` : ""}E ${mean.toPrecision(3)}, most ${worst.error.toPrecision(3)} in ${worst.name}`,
     log: found,
   };
 }

@@ -162,7 +162,7 @@ async function prepare(work: Work, block: number, targets: readonly Target[], ch
   using inputs = await passes.measure((module) => targets.some((target) => isOf(target, module)));
   const preparing: Preparing = {
     ...{ model, by: quantize.by, seed, signal },
-    scheme: (name, columns) => quantize.scheme(name, columns),
+    scheme: (name, columns) => ({ ...quantize.scheme(name, columns), scales: work.storage.scales }),
     inputs: (target) => inputs.of(modulesOf(target), target.firstPart),
     read: async (stored) => changed.get(stored.name) ?? decodeFloats(await storedBytes(work, stored), stored.dtype),
     change(stored, values) {
@@ -239,12 +239,14 @@ function putBack({ gpu }: Model, { parameter, start }: StoredTensor, values: Flo
 }
 
 async function compressMatrix(
-  { model: { gpu }, choices, seed, signal, told }: Work,
-  { stored: { name }, rows, columns, parts }: Target,
+  { model: { gpu }, choices, storage, seed, signal, told }: Work,
+  target: Target,
   part: number,
   before: Float32Array,
   found: Awaited<ReturnType<BlockInputs["of"]>>,
 ) {
+  const { stored, rows, columns, parts } = target;
+  const { name } = stored;
   using weight = gpu.upload(before, name);
   const inputs: LayerInputs | undefined = found && {
     gram: { buffer: found.gram.buffer, rows: columns, columns },
@@ -268,11 +270,12 @@ async function compressMatrix(
   let quantized: QuantizedMatrix | undefined;
   if (quantize) {
     const { method, values } = quantize.by;
-    const scheme = quantize.scheme(name, columns);
-    quantized =
+    const scheme = { ...quantize.scheme(name, columns), scales: storage.scales };
+    const codes =
       method.needs === "inputs"
         ? await method.quantize(measured(method.name), scheme, values)
         : await method.quantize(layer, scheme, values);
+    quantized = storage.fitted(target, codes);
   }
   const after = quantized ? matrixValues(quantized) : await gpu.readFloats(weight.buffer, rows * columns);
   told({

@@ -1,7 +1,7 @@
 /** Options of `compress depth`. */
 import type { Options } from "../method/options.ts";
 import { HELD } from "../run/held-options.ts";
-import { CALIBRATION } from "./options.ts";
+import { CALIBRATION, WRITTEN } from "./options.ts";
 
 export const DEPTH = {
   speedup: {
@@ -25,4 +25,5 @@ export const DEPTH = {
   token_cache: CALIBRATION.token_cache,
   overflow: CALIBRATION.overflow,
   dtype: HELD.dtype,
+  shards: WRITTEN.shards,
 } as const satisfies Options;

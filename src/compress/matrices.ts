@@ -58,3 +58,13 @@ export function targetsOf(
     "bun run inspect MODEL lists the tensors by name",
   );
 }
+
+/** Throws UserError where a pattern does not fit the inputs of a matrix. */
+export function refuseUneven(targets: readonly Target[], { of }: { readonly of: number }): void {
+  const uneven = targets.find(({ columns }) => columns % of !== 0);
+  if (uneven)
+    throw new UserError(
+      `${uneven.stored.name} has ${uneven.columns} inputs, which are no multiple of the ${of} of --pattern`,
+      "give another pattern, or leave such matrices out with --ignore",
+    );
+}

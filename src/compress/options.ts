@@ -56,6 +56,13 @@ export const COMPRESS = {
     needs: "quant",
     help: "integers about zero, without zero points",
   },
+  format: {
+    type: "'auto' | 'dense' | 'compressed-tensors' | 'gptq' | 'gptq-v2' | 'awq' | 'mlx' | 'bnb-4bit' | 'bnb-int8'",
+    default: "auto",
+    needs: "quant",
+    decides: "storage",
+    help: "whose files: vLLM's (compressed-tensors), ...; dense: values again; auto: the first that holds the codes",
+  },
   only: {
     type: "string[]",
     help: "matrices that are changed, by pattern; those of linear layers in blocks, but routers, when left out",

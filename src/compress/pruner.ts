@@ -7,13 +7,15 @@ import type { Layer, MeasuredLayer } from "./layer.ts";
 export type Sparsity = { readonly share: number } | { readonly keep: number; readonly of: number };
 
 interface Shared<O extends Options> extends MethodInfo<O> {
+  /** Why the weights that go are not 0 in the result: what holds the zeros is multiplied out. */
+  readonly dense?: string;
   /** Refuses what it cannot do. Throws UserError. */
   check?(target: Sparsity, values: Values<O>): void;
 }
 
 export interface WeightPruner<O extends Options = Options> extends Shared<O> {
   readonly needs: "weights";
-  /** Changes the layer's weight in place; weights that go are exactly 0. */
+  /** Changes the layer's weight in place; weights that go are exactly 0, but in `dense` ones. */
   prune(layer: Layer, target: Sparsity, values: Values<O>): Promise<void>;
 }
 

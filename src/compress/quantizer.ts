@@ -27,6 +27,8 @@ export const storedScales = (scales: Float32Array, type: Scheme["scales"]): Floa
 interface Shared<O extends Options> extends MethodInfo<O> {
   /** Refuses what it cannot do. Throws UserError. */
   check?(scheme: Scheme, values: Values<O>): void;
+  /** Whether columns of a group do not follow one another; they do when left out. */
+  reorders?(values: Values<O>): boolean;
 }
 
 export interface WeightQuantizer<O extends Options = Options> extends Shared<O> {

@@ -14,7 +14,13 @@ import { modelsOf } from "./references.ts";
 
 /** Throws UserError for options that an attack or a probe cannot follow. */
 export function checkAlone(kind: string, options: EvaluateOptions): void {
-  const odd = options.pass ? "pass" : options.dump !== undefined ? "dump" : options.offload ? "offload" : undefined;
+  const given = {
+    pass: options.pass,
+    dump: options.dump !== undefined,
+    offload: options.offload,
+    "expert-store": options.expert_store === "stream",
+  };
+  const odd = Object.entries(given).find(([, set]) => set)?.[0];
   if (odd) throw new UserError(`--${odd} cannot be combined with --${kind}`, "run them apart, one evaluate each");
   if (options.dtype === "bf16")
     throw new UserError(`--${kind} works on weights in f32, not bf16`, "leave out --dtype bf16");

@@ -16,6 +16,7 @@ import { loadMethod } from "../method/registry.ts";
 import { leftOutOfTable } from "../run/evaluation/documents.ts";
 import { evaluationForm } from "../run/evaluation/form.ts";
 import { seedRuns } from "../run/evaluation/seeds.ts";
+import { expertStore } from "../run/expert-store.ts";
 import { ModelLoader } from "../run/measuring/loaded-model.ts";
 import { type BoundMetric, needsOf } from "../run/measuring/metric.ts";
 import { checkMetrics } from "../run/measuring/metric-checks.ts";
@@ -243,13 +244,15 @@ function reporter(context: EvaluateContext, refs: readonly string[]): (found: Fo
 }
 
 async function loaderFor(
-  { options, device, signal, progress }: EvaluateContext,
+  { options, seed, device, signal, progress }: EvaluateContext,
   metrics: readonly BoundMetric[],
   warn: (message: string) => void,
   task?: Task,
   gpu?: Gpu,
 ): Promise<ModelLoader> {
-  return new ModelLoader({ gpu: gpu ?? (await openGpu({ device })), metrics, options, signal, progress, warn, task });
+  const experts = expertStore(options, seed, options.offload);
+  const given = gpu ?? (await openGpu({ device }));
+  return new ModelLoader({ gpu: given, metrics, options, experts, signal, progress, warn, task });
 }
 
 async function runTechnique(

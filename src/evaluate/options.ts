@@ -1,6 +1,7 @@
 /** Options of `evaluate`. */
 import { READING } from "../data/options.ts";
 import type { Options, Values } from "../method/options.ts";
+import { EXPERT_STORE } from "../run/expert-store.ts";
 import { HELD } from "../run/held-options.ts";
 import { TEST_TIME } from "../run/test-time/options.ts";
 
@@ -131,6 +132,7 @@ export const EVALUATE = {
   template: READING.template,
   turns: READING.turns,
   ...HELD,
+  ...EXPERT_STORE,
 } as const satisfies Options;
 
 /** Options of `evaluate imatrix`. */

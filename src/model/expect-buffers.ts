@@ -10,17 +10,20 @@ interface Held {
   readonly shape: readonly number[];
   readonly dtype: "f32" | "bf16";
   readonly trainable: boolean;
+  /** Experts whose matrices it holds. */
+  readonly parts: number;
 }
 
 /**
  * Throws UserError for a weight, or the f32 gradient of one that is trained, that is larger than the adapter's largest
- * buffer. What is larger than one binding is bound in parts (tensor/stretches.ts).
+ * buffer; `paged`: experts lie in buffers of their own. What is larger than one binding is bound in parts
+ * (tensor/stretches.ts).
  */
-export function expectBuffers(gpu: Gpu, weights: readonly Held[]): void {
+export function expectBuffers(gpu: Gpu, weights: readonly Held[], paged = false): void {
   const most = gpu.adapter.limits.maxBufferSize ?? Number.POSITIVE_INFINITY;
   const other = "or take another adapter with --device; doctor lists them";
-  for (const { name, shape, dtype, trainable } of weights) {
-    const size = sizeOf(shape);
+  for (const { name, shape, dtype, trainable, parts } of weights) {
+    const size = sizeOf(shape) / (paged ? parts : 1);
     const own = bytesOf(size, dtype);
     const what = `${name} ${showShape(shape)}`;
     const limit = `the largest buffer of this adapter is ${humanBytes(most)}`;

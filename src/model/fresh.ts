@@ -5,12 +5,14 @@ import { DTYPE_BYTES } from "../checkpoint/dtype.ts";
 import { UserError } from "../errors.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { keyedNormals, keyedUnits } from "../keyed-random.ts";
+import type { PageStore } from "../tensor/paging/pages.ts";
 import { Parameter } from "../tensor/parameter.ts";
 import { showShape, sizeOf } from "../tensor/tensor.ts";
 import { humanBytes } from "../text/format.ts";
 import type { ParameterSpec } from "./architecture.ts";
 import { expectBuffers } from "./expect-buffers.ts";
-import { type Holding, heldDtype, type Loaded, type StoredTensor } from "./load.ts";
+import { expertsOf, type Holding, heldDtype, type Loaded, type StoredTensor } from "./load.ts";
+import { layerOf } from "./names.ts";
 
 /** Values of a new weight. */
 export function drawn({ init }: ParameterSpec, name: string, count: number, seed: number): Float32Array {
@@ -41,17 +43,33 @@ export function expectRoom(gpu: Gpu, specs: readonly ParameterSpec[], ref: strin
 }
 
 /** Makes every parameter. They are saved as f32. */
-export function drawParameters(gpu: Gpu, specs: readonly ParameterSpec[], seed: number, holding: Holding): Loaded {
+export function drawParameters(
+  gpu: Gpu,
+  specs: readonly ParameterSpec[],
+  seed: number,
+  holding: Holding,
+  store?: PageStore,
+): Loaded {
   const parameters = new Map<string, Parameter>();
   const stored: StoredTensor[] = [];
   const held = specs.map((spec) => {
     const { trainable, dtype: asked } = holding(spec.name);
     const dtype = heldDtype(spec, asked, { dtype: "F32" });
-    return { spec, name: spec.name, shape: spec.shape, dtype, trainable: trainable && !spec.buffer };
+    return {
+      spec,
+      name: spec.name,
+      shape: spec.shape,
+      dtype,
+      trainable: trainable && !spec.buffer,
+      parts: expertsOf(spec),
+    };
   });
-  expectBuffers(gpu, held);
-  for (const { spec, dtype, trainable } of held) {
-    const parameter = new Parameter(gpu, spec.name, spec.shape, dtype, trainable);
+  expectBuffers(gpu, held, store !== undefined);
+  for (const { spec, dtype, trainable, parts } of held) {
+    const layer = layerOf(spec.name);
+    const paged = store && parts > 1 ? { store, kind: layer ? `${layer.prefix}.${layer.rest}` : spec.name } : undefined;
+    const parameter = new Parameter(gpu, spec.name, spec.shape, dtype, trainable, paged);
+    parameter.parts = parts;
     parameters.set(spec.name, parameter);
     const shape = spec.parts ? spec.shape.slice(1) : spec.shape;
     const count = sizeOf(shape);
@@ -60,7 +78,7 @@ export function drawParameters(gpu: Gpu, specs: readonly ParameterSpec[], seed: 
       const start = part * count;
       stored.push({ name, shape, dtype, parameter, start });
       if (gpu.dry) continue;
-      gpu.write(parameter.buffer, start * DTYPE_BYTES[dtype], encodeFloats(drawn(spec, name, count, seed), dtype));
+      parameter.writeBytes(start * DTYPE_BYTES[dtype], encodeFloats(drawn(spec, name, count, seed), dtype));
     }
   }
   return { parameters, stored, others: [] };

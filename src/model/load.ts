@@ -11,6 +11,7 @@ import { isStream } from "../checkpoint/stream/stream.ts";
 import { UserError } from "../errors.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import type { Offload } from "../tensor/offload.ts";
+import type { PageStore } from "../tensor/paging/pages.ts";
 import { Parameter } from "../tensor/parameter.ts";
 import { showShape, sizeOf } from "../tensor/tensor.ts";
 import type { Architecture, ParameterSpec } from "./architecture.ts";
@@ -36,6 +37,8 @@ const PIECE_BYTES = 16 * 2 ** 20;
 /** Where the weights of layers go that come from the disk while a program runs. */
 export interface LoadOptions {
   readonly offload?: Offload | undefined;
+  /** Where experts are that do not fit. */
+  readonly store?: PageStore | undefined;
   readonly warn?: (message: string) => void;
 }
 
@@ -72,7 +75,7 @@ export async function loadParameters(
   architecture: Architecture,
   specs: readonly ParameterSpec[],
   holding: Holding,
-  { offload, warn = () => {} }: LoadOptions = {},
+  { offload, store, warn = () => {} }: LoadOptions = {},
 ): Promise<Loaded> {
   const { ref, tensors } = checkpoint;
   const rename = renaming(checkpoint, architecture, specs);
@@ -107,19 +110,25 @@ export async function loadParameters(
     const { name, shape } = spec;
     const { trainable, dtype: asked } = holding(name);
     const dtype = heldDtype(spec, asked, tensors.get(rename(namesOf(spec)[0]!))!);
-    return { name, shape, dtype, trainable: trainable && !spec.buffer };
+    return { name, shape, dtype, trainable: trainable && !spec.buffer, parts: expertsOf(spec) };
   });
-  expectBuffers(gpu, held);
-  if (offload && isStream(checkpoint))
+  expectBuffers(gpu, held, store !== undefined);
+  if ((offload || store) && isStream(checkpoint))
     throw new UserError(
-      `${ref} comes through a pipe, and --offload reads its layers again for every batch`,
+      `${ref} comes through a pipe, and ${offload ? "--offload" : "--expert-store stream"} reads its layers again for every batch`,
       "write it to a file first",
     );
+  const readers = new Map(specs.map((spec) => [spec.name, pageReader(spec, (name) => tensors.get(rename(name))!)]));
   const parameters = new Map(
-    held.map(({ name, shape, dtype, trainable }) => {
-      const layer = offload && layerOf(name);
-      const lent = layer && { to: offload, kind: `${layer.prefix}.${layer.rest}` };
-      return [name, new Parameter(gpu, name, shape, dtype, trainable, lent)];
+    held.map(({ name, shape, dtype, trainable, parts }) => {
+      const layer = layerOf(name);
+      const kind = layer ? `${layer.prefix}.${layer.rest}` : name;
+      const read = (page: number) => readers.get(name)!(page, dtype);
+      const paged = store && parts > 1 ? { store, kind, ...(gpu.dry ? {} : { read }) } : undefined;
+      const lent = paged ?? (offload && layer ? { to: offload, kind } : undefined);
+      const parameter = new Parameter(gpu, name, shape, dtype, trainable, lent);
+      parameter.parts = parts;
+      return [name, parameter];
     }),
   );
   const stored: StoredTensor[] = [];
@@ -130,6 +139,7 @@ export async function loadParameters(
     const parameter = parameters.get(spec.name)!;
     const start = part * sizeOf(partShape(spec));
     stored.push({ name: entry.name, shape: entry.shape, dtype: entry.dtype, parameter, start });
+    if (parameter.pages) continue; // its pages read it
     const read = () => loadEntry(gpu, entry, parameter, start);
     if (parameter.offloaded) parameter.offloaded.add(read);
     else await read();
@@ -194,22 +204,50 @@ function renaming(
 /** Writes a tensor into a parameter from value `start` on, a piece at a time; nothing in a dry run. */
 export async function loadEntry(gpu: Gpu, entry: TensorEntry, parameter: Parameter, start: number): Promise<void> {
   if (gpu.dry) return;
-  const put = (values: Float32Array, at: number) => {
-    const bytes = parameter.dtype === "bf16" ? encodeFloats(values, "BF16") : encodeFloats(values, "F32");
-    gpu.write(parameter.buffer, at * (parameter.dtype === "bf16" ? 2 : 4), bytes);
-  };
-  if (entry.patch && !isStackPatch(entry.patch)) return put(await patchedValues(entry), start);
+  const width = parameter.dtype === "bf16" ? 2 : 4;
+  for await (const { at, bytes } of heldPieces(entry, parameter.dtype))
+    gpu.write(parameter.buffer, (start + at) * width, bytes);
+}
+
+/** Values `first` to `first + count` of a tensor, all when left out, as they are held: a piece at a time. */
+async function* heldPieces(
+  entry: TensorEntry,
+  held: "f32" | "bf16",
+  first = 0,
+  count = sizeOf(entry.shape) - first,
+): AsyncGenerator<{ readonly at: number; readonly bytes: Uint8Array }> {
+  const dtype = held === "bf16" ? "BF16" : "F32";
+  if (entry.patch && !isStackPatch(entry.patch)) {
+    const values = (await patchedValues(entry)).subarray(first, first + count);
+    return yield { at: 0, bytes: encodeFloats(values, dtype) };
+  }
   const width = DTYPE_BYTES[entry.dtype];
-  for (let offset = 0; offset < entry.bytes; offset += PIECE_BYTES) {
-    const bytes = new Uint8Array(Math.min(PIECE_BYTES, entry.bytes - offset));
-    await entry.read(bytes, offset);
-    const at = start + offset / width;
-    if (entry.dtype === "BF16" && parameter.dtype === "bf16" && !entry.patch) {
-      gpu.write(parameter.buffer, 2 * at, bytes);
+  const step = PIECE_BYTES / width;
+  for (let at = 0; at < count; at += step) {
+    const bytes = new Uint8Array(Math.min(step, count - at) * width);
+    await entry.read(bytes, (first + at) * width);
+    if (entry.dtype === "BF16" && held === "bf16" && !entry.patch) {
+      yield { at, bytes };
       continue;
     }
     const values = decodeFloats(bytes, entry.dtype);
-    if (entry.patch) patchRange(entry, values, offset / width);
-    put(values, at);
+    if (entry.patch) patchRange(entry, values, first + at);
+    yield { at, bytes: encodeFloats(values, dtype) };
   }
 }
+
+/** Reads one expert's matrix as it is held: a tensor of its own, or a part of one for all experts. */
+const pageReader =
+  (spec: ParameterSpec, entryOf: (name: string) => TensorEntry) =>
+  async (page: number, held: "f32" | "bf16"): Promise<Uint8Array> => {
+    const count = sizeOf(spec.shape.slice(1));
+    const out = new Uint8Array(count * (held === "bf16" ? 2 : 4));
+    const entry = entryOf(spec.parts?.[page] ?? spec.name);
+    for await (const { at, bytes } of heldPieces(entry, held, spec.parts ? 0 : page * count, count))
+      out.set(bytes, at * (held === "bf16" ? 2 : 4));
+    return out;
+  };
+
+/** How many matrices of experts a weight holds; 1 where it is none of such. */
+export const expertsOf = ({ parts, stack, shape, small }: ParameterSpec): number =>
+  (parts || stack) && shape.length > 2 && !small ? shape[0]! : 1;

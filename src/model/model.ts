@@ -5,53 +5,33 @@
  * (norms, biases) always in f32. Host memory while loading: one tensor, or a piece of 16 MiB of it.
  */
 import type { Checkpoint, TensorEntry } from "../checkpoint/checkpoint.ts";
+import { UserError } from "../errors.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { Offload } from "../tensor/offload.ts";
+import type { PageStoreOptions } from "../tensor/paging/page-kind.ts";
+import { PageStore } from "../tensor/paging/pages.ts";
 import { Parameter } from "../tensor/parameter.ts";
 import type { Recorder } from "../tensor/recorder.ts";
 import { sizeOf, type Tensor } from "../tensor/tensor.ts";
-import type { AdapterChoice } from "./adapters/contract.ts";
 import { liveChoice } from "./adapters/from-file.ts";
 import { withHead } from "./adapters/head.ts";
 import type { Ahead, KeysValues, LiveAdapter } from "./adapters/live-adapter.ts";
-import type { LoraOptions } from "./adapters/lora/lora.ts";
 import { loraChoice } from "./adapters/lora/type.ts";
 import { fillAhead, inputsAhead, inputsBehind } from "./ahead.ts";
 import type { Architecture, Box, Inputs, Json, KvCache, ModelSizes, ParameterSpec } from "./architecture.ts";
 import type { CacheMemory } from "./cache-memory.ts";
 import type { DenseLayout } from "./dense-layout.ts";
 import { configOf, describeConfig } from "./description.ts";
-import type { Embedding } from "./embedder.ts";
 import { drawParameters, expectRoom } from "./fresh.ts";
 import { markHidden } from "./hidden.ts";
 import type { StoredTensor } from "./load.ts";
+import type { ModelOptions } from "./model-options.ts";
 import { type Attended, Network } from "./network.ts";
 import type { RecordOptions } from "./record-options.ts";
 import type { Routed } from "./routing.ts";
 import { loadWithHead } from "./tied-head.ts";
 
-export interface ModelOptions {
-  /**
-   * How matrices are held on the GPU. keep: bf16 as bf16, everything else as f32. When left out: f32 if trained, else
-   * keep.
-   */
-  readonly dtype?: "f32" | "bf16" | "keep";
-  /** Weights that are not trained, by checkpoint name; all of them under an adapter. */
-  readonly freeze?: (name: string) => boolean;
-  readonly adapter?: AdapterChoice | undefined;
-  /** Short for an `adapter` of the type LoRA. */
-  readonly lora?: LoraOptions;
-  /**
-   * Results are stored with the dtypes of this checkpoint's tensors; with those of the one that is loaded when left
-   * out.
-   */
-  readonly like?: Checkpoint;
-  /** Weights of layers stay on the disk, and come into memory as a program needs them; nothing can be trained. */
-  readonly offload?: boolean | undefined;
-  /** Read as an embedder. */
-  readonly embeds?: Embedding | undefined;
-  readonly warn?: (message: string) => void;
-}
+export type { ModelOptions } from "./model-options.ts";
 
 export interface Recorded {
   /** What the head reads: (N, width), or (batch, width) of a classifier. */
@@ -82,6 +62,7 @@ interface Parts {
   readonly stored: readonly StoredTensor[];
   readonly carried?: Carried;
   readonly adapter: LiveAdapter | undefined;
+  readonly store?: PageStore | undefined;
   /** Whether the weights are marked as those of another model already. */
   readonly marked?: boolean;
 }
@@ -92,6 +73,8 @@ export interface Carried {
   /** Names of all tensors of the checkpoint, in its order. */
   readonly order: readonly string[];
 }
+
+const storeOf = (gpu: Gpu, options: PageStoreOptions | undefined) => options && new PageStore(gpu, options);
 
 export class Model {
   readonly gpu: Gpu;
@@ -106,13 +89,15 @@ export class Model {
   /** Of a text part: the tensors of the other parts. */
   readonly carried: Carried;
   readonly adapter: LiveAdapter | undefined;
+  /** Where its experts are that take turns on the device. */
+  readonly store: PageStore | undefined;
   readonly #config: unknown;
   readonly #transposed: ReadonlySet<string>;
   readonly #inFirst: ReadonlySet<string>;
   readonly #running: ReadonlySet<string>;
 
   private constructor(parts: Parts) {
-    const { gpu, architecture, json, config, specs, parameters, stored, carried, adapter } = parts;
+    const { gpu, architecture, json, config, specs, parameters, stored, carried, adapter, store } = parts;
     this.gpu = gpu;
     this.architecture = architecture;
     this.json = json;
@@ -124,6 +109,7 @@ export class Model {
     this.stored = stored;
     this.carried = carried ?? { entries: [], order: [] };
     this.adapter = adapter;
+    this.store = store;
     this.#transposed = new Set(
       specs.filter(({ transposed }) => transposed).map(({ name }) => name.replace(/\.weight$/, "")),
     );
@@ -153,7 +139,8 @@ export class Model {
     const whole =
       beside.size > 0 ? { ...checkpoint, tensors: new Map([...checkpoint.tensors, ...beside]) } : checkpoint;
     const offload = options.offload ? new Offload(gpu) : undefined;
-    const loading = { gpu, checkpoint: whole, architecture, holding: Model.#holding(options), offload };
+    const store = storeOf(gpu, options.experts);
+    const loading = { gpu, checkpoint: whole, architecture, holding: Model.#holding(options), offload, store };
     const {
       stored: read,
       others,
@@ -165,7 +152,7 @@ export class Model {
     const kept = dtypes
       ? stored.map((tensor) => ({ ...tensor, dtype: dtypes.get(tensor.name)?.dtype ?? tensor.dtype }))
       : stored;
-    const parts = { gpu, architecture, json, ...loaded, stored: kept, carried, adapter: undefined };
+    const parts = { gpu, architecture, json, ...loaded, stored: kept, carried, adapter: undefined, store };
     const live = checkpoint.live && !options.adapter ? await liveChoice(checkpoint.live) : undefined;
     return Model.#finish(parts, live ? { ...options, adapter: live } : options);
   }
@@ -181,8 +168,10 @@ export class Model {
     const { architecture, config } = await describeConfig(json, ref, undefined, source);
     const specs = architecture.parameters(config);
     if (!gpu.dry) expectRoom(gpu, specs, ref);
-    const { parameters, stored } = drawParameters(gpu, specs, options.seed, Model.#holding(options));
-    return Model.#finish({ gpu, architecture, json, config, specs, parameters, stored, adapter: undefined }, options);
+    const store = storeOf(gpu, options.experts);
+    const { parameters, stored } = drawParameters(gpu, specs, options.seed, Model.#holding(options), store);
+    const parts = { gpu, architecture, json, config, specs, parameters, stored, adapter: undefined, store };
+    return Model.#finish(parts, options);
   }
 
   static #holding({ dtype, freeze, lora, adapter }: ModelOptions) {
@@ -192,6 +181,8 @@ export class Model {
   }
 
   static async #finish(parts: Parts, { lora, adapter: given, warn = () => {} }: ModelOptions): Promise<Model> {
+    if (parts.store?.isEmpty)
+      throw new UserError(`--expert-store stream: a ${parts.architecture.name} has no experts`, "leave it out");
     const choice = given ?? (lora && loraChoice(lora));
     if (!choice) return new Model(parts);
     const { gpu, specs, parameters, architecture, config, carried } = parts;
@@ -339,6 +330,7 @@ export class Model {
 
   free(): void {
     for (const parameter of this.parameters.values()) parameter.free();
+    this.store?.free();
     this.adapter?.free();
   }
 }

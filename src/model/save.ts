@@ -210,9 +210,12 @@ async function readPart(
   const width = parameter.dtype === "bf16" ? 2 : 4;
   const first = Math.floor((start * width) / 4) * 4; // read-backs begin at whole words
   const skip = start * width - first;
-  const bytes = await model.gpu.read(parameter.buffer, first, skip + count * width, (view) =>
-    view.slice(skip, skip + count * width),
-  );
+  const { pages } = parameter;
+  const bytes = pages
+    ? await pages.read(start * width, count * width)
+    : await model.gpu.read(parameter.buffer, first, skip + count * width, (view) =>
+        view.slice(skip, skip + count * width),
+      );
   const held = parameter.dtype === "bf16" ? "BF16" : "F32";
   return held === dtype ? bytes : encodeFloats(decodeFloats(bytes, held), dtype);
 }

@@ -6,6 +6,7 @@ import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { decodeFloats } from "../checkpoint/decode.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import type { Offload } from "../tensor/offload.ts";
+import type { PageStore } from "../tensor/paging/pages.ts";
 import type { Parameter } from "../tensor/parameter.ts";
 import type { Architecture, ParameterSpec } from "./architecture.ts";
 import { type Holding, type Loaded, loadParameters } from "./load.ts";
@@ -16,6 +17,7 @@ interface Loading {
   readonly architecture: Architecture;
   readonly holding: Holding;
   readonly offload?: Offload | undefined;
+  readonly store?: PageStore | undefined;
   readonly warn?: ((message: string) => void) | undefined;
 }
 
@@ -46,11 +48,11 @@ async function same(gpu: Gpu, a: Parameter, b: Parameter): Promise<boolean> {
 
 /** Loads every parameter. Throws UserError as `loadParameters` does. Dry runs take the head as the config says. */
 export async function loadWithHead(loading: Loading, config: unknown): Promise<LoadedModel> {
-  const { gpu, checkpoint, architecture, holding, offload, warn } = loading;
+  const { gpu, checkpoint, architecture, holding, offload, store, warn } = loading;
   const load = async (chosen: unknown): Promise<LoadedModel> => {
     const specs = architecture.parameters(chosen);
     const loaded = await loadParameters(gpu, checkpoint, architecture, specs, holding, {
-      offload,
+      ...{ offload, store },
       ...(warn && { warn }),
     });
     return { config: chosen, specs, ...loaded };

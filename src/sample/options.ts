@@ -1,6 +1,7 @@
 /** Options of `sample`. */
 import { READING } from "../data/options.ts";
 import type { Options } from "../method/options.ts";
+import { EXPERT_STORE } from "../run/expert-store.ts";
 import { EFFORT } from "../run/generating/effort.ts";
 import { HELD } from "../run/held-options.ts";
 
@@ -106,4 +107,5 @@ export const SAMPLE = {
   tokenizer: READING.tokenizer,
   template: READING.template,
   ...HELD,
+  ...EXPERT_STORE,
 } as const satisfies Options;

@@ -5,6 +5,7 @@ import { UserError } from "../errors.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import type { Values } from "../method/options.ts";
 import { Model } from "../model/model.ts";
+import { expertStore } from "../run/expert-store.ts";
 import { Decoder } from "../run/generating/decoder.ts";
 import type { LogitSource } from "../run/generating/logit-source.ts";
 import { RoutedDecoder } from "../run/generating/routed-decoder.ts";
@@ -28,6 +29,9 @@ type SourceOptions = Pick<
   | "cascade_by"
   | "dtype"
   | "offload"
+  | "expert_store"
+  | "expert_slots"
+  | "cache_policy"
 > & { readonly seed: number };
 
 /** Throws UserError unless models that write one after the other have a rising place each. */
@@ -89,9 +93,10 @@ export async function loadSource(
   warn?: (message: string) => void,
 ): Promise<{ source: LogitSource; free(): void }> {
   const { dtype, offload } = options;
+  const experts = expertStore(options, options.seed, offload);
+  const loading = { dtype, freeze: () => true, offload, experts, ...(warn && { warn }) };
   const loaded: Model[] = [];
-  for (const { checkpoint } of models)
-    loaded.push(await Model.load(gpu, checkpoint, { dtype, freeze: () => true, offload, ...(warn && { warn }) }));
+  for (const { checkpoint } of models) loaded.push(await Model.load(gpu, checkpoint, loading));
   const source = sourceOf(loaded, models, { ...options, depth });
   return {
     source,

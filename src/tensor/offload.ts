@@ -4,6 +4,7 @@
  */
 import type { PooledBuffer } from "../gpu/buffer.ts";
 import type { Gpu } from "../gpu/gpu.ts";
+import type { Lent, Turns } from "./lent.ts";
 
 /** Memory in which weights of equal size take turns. */
 interface Place {
@@ -13,19 +14,19 @@ interface Place {
 }
 
 /** A weight in a place that it has to itself only while it is used. */
-export class OffloadedWeight {
-  readonly offload: Offload;
-  readonly #place: Place;
+export class OffloadedWeight implements Lent {
+  readonly turns: Offload;
+  readonly place: Place;
   readonly #parts: (() => Promise<void>)[] = [];
 
   constructor(offload: Offload, place: Place) {
-    this.offload = offload;
-    this.#place = place;
+    this.turns = offload;
+    this.place = place;
     place.users++;
   }
 
   get buffer(): GPUBuffer {
-    return this.#place.memory.buffer;
+    return this.place.memory.buffer;
   }
 
   /** `read` brings a part of it into the buffer. */
@@ -33,27 +34,28 @@ export class OffloadedWeight {
     this.#parts.push(read);
   }
 
-  /** Whether both would have to be in one place. */
-  excludes(other: OffloadedWeight): boolean {
-    return this.#place === other.#place && this !== other;
+  /** Brings the weight into its place, unless it is there. */
+  async fetch(): Promise<boolean> {
+    if (this.place.holds === this) return false;
+    this.place.holds = undefined; // a read that fails leaves parts of two
+    for (const read of this.#parts) await read();
+    this.place.holds = this;
+    return true;
   }
 
-  /** Brings the weight into its place, unless it is there. */
-  async fetch(): Promise<void> {
-    if (this.#place.holds === this) return;
-    this.#place.holds = undefined; // a read that fails leaves parts of two
-    for (const read of this.#parts) await read();
-    this.#place.holds = this;
+  /** Throws Error: what lies on the disk is not trained. */
+  wrote(): void {
+    throw new Error("a program writes a weight that lies on the disk");
   }
 
   free(): void {
-    this.#place.users--;
-    if (this.#place.users === 0) this.offload.release(this.#place);
+    this.place.users--;
+    if (this.place.users === 0) this.turns.release(this.place);
   }
 }
 
 /** The places of a model, one for each kind of weight that a layer has. */
-export class Offload {
+export class Offload implements Turns {
   readonly #gpu: Gpu;
   readonly #places = new Map<string, Place>();
   #turn: Promise<unknown> = Promise.resolve();

@@ -11,11 +11,11 @@ import type { Bound, Gpu, Prepared } from "../gpu/gpu.ts";
 import { type Kernel, packParams } from "../gpu/kernel.ts";
 import { humanBytes } from "../text/format.ts";
 import type { AdapterProfile } from "./adapter-profile.ts";
-import type { OffloadedWeight } from "./offload.ts";
 import { liveSteps, type Plan, planMemory } from "./placement.ts";
 import type { Recorder, Step } from "./recorder.ts";
 import { SlotPool } from "./slots.ts";
 import { bytesOf, sizeOf, type Tensor } from "./tensor.ts";
+import { cutTurns, runTurns, type Turn } from "./turns.ts";
 
 const UNIFORM_SLOT = 256;
 const UNIFORM = 0x40;
@@ -38,29 +38,9 @@ interface DynamicSlot {
   readonly type: "u32" | "i32" | "f32";
 }
 
-/** Steps in a row whose weights from the disk are in memory together. */
-interface Turn {
-  readonly begin: number;
-  readonly end: number;
-  readonly weights: readonly OffloadedWeight[];
-}
-
-/** Cuts steps where a weight takes the place of another one; none where no weight lies on the disk. */
-function turnsOf(steps: readonly Step[]): Turn[] {
-  const turns: Turn[] = [];
-  let begin = 0;
-  let weights = new Set<OffloadedWeight>();
-  for (const [at, { bind }] of steps.entries()) {
-    const asked = Object.values(bind).flatMap(({ storage }) => storage.offloaded ?? []);
-    if (asked.some((one) => [...weights].some((held) => held.excludes(one)))) {
-      turns.push({ begin, end: at, weights: [...weights] });
-      begin = at;
-      weights = new Set();
-    }
-    for (const one of asked) weights.add(one);
-  }
-  return weights.size === 0 ? [] : [...turns, { begin, end: steps.length, weights: [...weights] }];
-}
+/** Bindings that a kernel writes. */
+const writesOf = ({ layout }: Kernel): string[] =>
+  layout.bindings.filter(({ access }) => access === "read_write").map(({ name }) => name);
 
 export type HostArray = Float32Array | Int32Array | Uint32Array | Uint16Array;
 
@@ -144,7 +124,7 @@ export class Program {
       return gpu.prepare(kernel, { ...step, bind }, uniform);
     });
     this.#dynamic = dynamics;
-    this.#turns = turnsOf(steps);
+    this.#turns = cutTurns(steps, (_, at) => writesOf(kernels[at]!));
   }
 
   /** Compiles the kernels and places the tensors. Programs that never run at once may share `slots`. */
@@ -154,11 +134,7 @@ export class Program {
     const nonEmpty = rec.steps.filter(({ groups }) => !groups?.includes(0));
     const kernels = await Promise.all(nonEmpty.map(compile));
     const kernelOf = new Map(nonEmpty.map((step, i) => [step, kernels[i]!]));
-    const writes = (step: Step) =>
-      kernelOf
-        .get(step)!
-        .layout.bindings.filter(({ access }) => access === "read_write")
-        .map(({ name }) => name);
+    const writes = (step: Step) => writesOf(kernelOf.get(step)!);
     const outputs = new Set([...rec.outputs.values()].map(({ storage }) => storage.id));
     const steps = liveSteps(nonEmpty, outputs, writes);
     return new Program(
@@ -221,35 +197,29 @@ export class Program {
     this.#gpu.write(this.#bufferOf(input), 0, new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
   }
 
-  /** Submits one run. Throws Error where weights lie on the disk: those come with `start` alone. */
+  /** Submits one run. Throws UserError where weights take turns in memory: those come with `start` alone. */
   run(values: Readonly<Record<string, number>> = {}): void {
-    if (this.#turns.length > 0) throw new Error("weights of this program lie on the disk; start it");
+    if (this.#turns.length > 0)
+      throw new UserError(
+        "some weights take turns in memory, and this work needs all of them at once",
+        "hold them all in memory",
+      );
     this.#set(values);
     this.#gpu.replay(this.#prepared);
     this.#gpu.submit();
   }
 
   /**
-   * As `run`, and brings weights that lie on the disk into memory as their turn comes. Resolves when all is submitted.
-   * The host is at most one turn ahead of the GPU, so that what waits for it stays small.
+   * As `run`, and brings weights into memory as their turn comes. Resolves when all is submitted. The host is at most
+   * one turn ahead of the GPU, so that what waits for it stays small.
    */
   async start(values: Readonly<Record<string, number>> = {}): Promise<void> {
     const [first] = this.#turns;
     if (!first) return this.run(values);
-    const run = async () => {
+    await first.turns.inTurn(() => {
       this.#set(values);
-      let ahead: Promise<unknown> = Promise.resolve();
-      for (const { begin, end, weights } of this.#turns) {
-        for (const weight of weights) await weight.fetch();
-        this.#gpu.replay(this.#prepared.slice(begin, end));
-        this.#gpu.submit();
-        await ahead;
-        // Reading anything waits until the GPU has come so far.
-        ahead = this.#gpu.readWords(this.#own[0]!.buffer, 1);
-      }
-      await ahead;
-    };
-    await first.weights[0]!.offload.inTurn(run);
+      return runTurns(this.#gpu, this.#turns, values, { prepared: this.#prepared, bufferOf: this.#bufferOf });
+    });
   }
 
   /** Writes the numbers of this run. */

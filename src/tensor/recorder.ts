@@ -8,6 +8,7 @@
 import { spanGroups } from "../gpu/grid.ts";
 import type { AdapterProfile } from "./adapter-profile.ts";
 import { Gradients } from "./gradients.ts";
+import type { Lent } from "./lent.ts";
 import type { Parameter } from "./parameter.ts";
 import { dynamic, type Step, type StepParam, type Target } from "./step.ts";
 import {
@@ -31,6 +32,13 @@ export const ACCUMULATE = "accumulate";
 interface TapeEntry {
   readonly results: readonly Tensor[];
   readonly run: () => void;
+}
+
+interface LentShape {
+  readonly shape: readonly number[];
+  readonly dtype?: ElementType;
+  readonly of?: Tensor;
+  readonly start?: number;
 }
 
 export type RecorderOptions = Readonly<Partial<Record<"training" | "toInputs", boolean>>>;
@@ -58,7 +66,7 @@ export class Recorder {
       scratch: (shape, label) => this.scratch(shape, label),
       ofParameter: (x, parameter, start) => this.#gradientOf(x, parameter, start),
       reshape: (x, shape) => this.reshape(x, shape),
-      copy: (x, y) => this.#addInto(x, y, 0),
+      copy: (x, y) => this.addInto(x, y, 0),
     });
   }
 
@@ -107,6 +115,21 @@ export class Recorder {
     return this.#tensor(shape, dtype, name, "state", { buffer });
   }
 
+  /** As `state`, of what is in a buffer only while it is used; with `of` a weight's part from value `start` on. */
+  lent(lent: Lent & { readonly name: string }, { shape, dtype = "f32", of, start = 0 }: LentShape): Tensor {
+    const made = this.#tensor(shape, dtype, lent.name, "state", { buffer: lent.buffer, lent });
+    const parameter = of && this.#gradients.parameterOf(of);
+    if (!parameter) return made;
+    made.needsGrad = of.needsGrad;
+    this.#gradients.belongsTo(made, parameter, start);
+    return made;
+  }
+
+  /** The parameter that `x` is, or is a part of. */
+  parameterOf(x: Tensor): Parameter | undefined {
+    return this.#gradients.parameterOf(x);
+  }
+
   /** Values fixed when the program is made. */
   constant(data: Float32Array | Int32Array | Uint32Array, shape: readonly number[], label: string): Tensor {
     const dtype = data instanceof Float32Array ? "f32" : data instanceof Int32Array ? "i32" : "u32";
@@ -143,9 +166,14 @@ export class Recorder {
     return tensor;
   }
 
-  #gradientOf({ shape, label }: Tensor, { gradient, size }: Parameter, start: number): Tensor {
-    const whole = this.#tensor([size], "f32", `gradient of ${label}`, "gradient", { buffer: gradient });
-    return viewOf(whole, start, shape);
+  #gradientOf({ shape, label }: Tensor, parameter: Parameter, start: number): Tensor {
+    const { size, gradientPages, shape: whole } = parameter;
+    if (gradientPages) {
+      const lent = gradientPages.list[start / (size / whole[0]!)]!;
+      return this.#tensor(shape, "f32", `gradient of ${label}`, "gradient", { buffer: lent.buffer, lent });
+    }
+    const all = this.#tensor([size], "f32", `gradient of ${label}`, "gradient", { buffer: parameter.gradient });
+    return viewOf(all, start, shape);
   }
 
   /** Rows of a weight, from value `start` on, with their part of its gradient. */
@@ -207,36 +235,7 @@ export class Recorder {
 
   #zero(into: Tensor): void {
     const zeros = this.constant(new Float32Array(sizeOf(into.shape)), into.shape, "zeros");
-    this.#addInto(zeros, into, 0);
-  }
-
-  /** One tensor out of parts that follow each other along the first dimension; copies. */
-  concat(parts: readonly Tensor[], label: string): Tensor {
-    const [first] = parts;
-    if (!first) throw new RangeError(`${label}: nothing to join`);
-    if (parts.length === 1) return first;
-    const rows = parts.reduce((sum, { shape }) => sum + (shape[0] ?? 0), 0);
-    const rest = first.shape.slice(1);
-    const rowBytes = bytesOf(sizeOf(rest), first.dtype);
-    const joined = this.result([rows, ...rest], parts, label);
-    const piece = (whole: Tensor, like: Tensor, at: number) => viewOf(whole, at * sizeOf(rest), like.shape);
-    const starts: number[] = [];
-    let at = 0;
-    for (const x of parts) {
-      if ((at * rowBytes) % 256 !== 0)
-        throw new RangeError(`${label}: row ${at} does not begin at a multiple of 256 bytes`);
-      this.#addInto(x, piece(joined, x, at), 0);
-      starts.push(at);
-      at += x.shape[0] ?? 0;
-    }
-    this.onBackward(joined, (dy) => {
-      for (const [i, x] of parts.entries()) {
-        if (!x.needsGrad) continue;
-        const { into, accumulate } = this.gradient(x);
-        this.#addInto(piece(dy, x, starts[i]!), into, accumulate);
-      }
-    });
-    return joined;
+    this.addInto(zeros, into, 0);
   }
 
   /** Remembers how to go back through an op. `run` gets the result's gradient; it is called only if there is one. */
@@ -274,10 +273,11 @@ export class Recorder {
   addGradient(x: Tensor, gradient: Tensor): void {
     if (!x.needsGrad || this.#gradients.share(x, gradient)) return;
     const { into, accumulate } = this.gradient(x);
-    this.#addInto(gradient, into, accumulate);
+    this.addInto(gradient, into, accumulate);
   }
 
-  #addInto(x: Tensor, y: Tensor, accumulate: StepParam): void {
+  /** Appends y = x, or y += x where `accumulate` is 1. */
+  addInto(x: Tensor, y: Tensor, accumulate: StepParam): void {
     const n = sizeOf(x.shape);
     this.step({
       kernel: "recorder/add-into",

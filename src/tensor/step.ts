@@ -19,6 +19,8 @@ export interface Step {
   /** Invocations along x, folded over y where they exceed the limit; or exact workgroups. */
   readonly invocations?: number;
   readonly groups?: readonly [number, number?, number?];
+  /** It does nothing where this expert has no rows, but that it sets to 0 what it would write first. */
+  readonly rows?: { readonly offsets: Tensor; readonly expert: number };
 }
 
 /** Where to put a gradient: the kernel writes when `accumulate` is 0 and adds when it is 1. */

@@ -1,6 +1,6 @@
 /** What the engine calls a tensor: a shape over a place in memory that is known only when a program is planned. */
 
-import type { OffloadedWeight } from "./offload.ts";
+import type { Lent } from "./lent.ts";
 
 /** How values lie in device memory. Arithmetic is f32; bf16 is storage, two values per word. */
 export type ElementType = "f32" | "bf16" | "i32" | "u32";
@@ -10,8 +10,8 @@ export type StorageKind = "activation" | "parameter" | "gradient" | "state" | "i
 /** Where a storage lies. */
 export interface Place {
   readonly buffer?: GPUBuffer;
-  /** Of a weight on the disk, which is in `buffer` only while it is used. */
-  readonly offloaded?: OffloadedWeight;
+  /** Of what is in `buffer` only while it is used. */
+  readonly lent?: Lent;
 }
 
 /** Memory that one or several tensors look at. Without a buffer it is an activation, placed by the planner. */

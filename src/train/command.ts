@@ -10,6 +10,7 @@ import { UserError } from "../errors.ts";
 import type { Bound } from "../method/bind.ts";
 import { checkPgd } from "../run/adversarial/options.ts";
 import { adversarialWork } from "../run/adversarial/training-work.ts";
+import { expertStore } from "../run/expert-store.ts";
 import { type ReadRows, readBatches } from "../run/training/batch-source.ts";
 import type { Controller } from "../run/training/controller.ts";
 import { chosenModulation } from "../run/training/gradient-rule.ts";
@@ -43,6 +44,8 @@ import { openProbes } from "./probing.ts";
 import { checkScheduleSearch } from "./schedules/schedule-search.ts";
 import { searchedRate } from "./schedules/short-lives.ts";
 import { shiftWarning } from "./shift-warning.ts";
+import { cikdWork } from "./widths/cikd.ts";
+import { depsWork } from "./widths/deps.ts";
 
 export type TrainContext = Context<typeof TRAIN>;
 
@@ -114,6 +117,7 @@ export function train(context: TrainContext): Promise<Outcome> {
   return runTraining<Batch, Read>(asked, {
     script: "train",
     regresses: true,
+    experts: expertStore(options, seed),
     embeds,
     changed: heads?.changed ?? front?.changed,
     ...(front ? { trains: front.trains } : {}),
@@ -235,6 +239,8 @@ async function otherWork(
   { chosen, heads }: { readonly chosen: ChosenLoss | undefined; readonly heads: PerDomain | undefined },
 ): Promise<OwnLoss | undefined> {
   const credit = creditWork(picks.credit[0]!, built.model, seed);
+  if (options.supernet === "deps") return depsWork(built.model, options, { ref: built.ref, steps: built.steps, seed });
+  if (options.supernet === "cikd") return cikdWork(built.model, options, { ref: built.ref, seed });
   if (credit) return credit;
   if (!chosen) return ownLoss(picks.loss[0]!, built, source, options, seed);
   const { model, steps, ref } = built;

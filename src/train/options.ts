@@ -1,6 +1,7 @@
 /** Options of `train`: those of every script that trains, its losses, and inputs that are moved against the model. */
 import type { Options } from "../method/options.ts";
 import { ADVERSARIAL } from "../run/adversarial/options.ts";
+import { EXPERT_STORE } from "../run/expert-store.ts";
 import { CLASS_LOSSES } from "../run/training/class-losses.ts";
 import { GRADIENT_RULE } from "../run/training/gradient-rule.ts";
 import { LABEL_LOSS } from "../run/training/label-loss.ts";
@@ -13,9 +14,13 @@ import { CREDIT } from "./credit.ts";
 import { CERTIFIED } from "./losses/certified-options.ts";
 import { PROBING } from "./probing.ts";
 import { SCHEDULE_SEARCH } from "./schedules/schedule-search.ts";
+import { SUPERNET } from "./widths/options.ts";
 
 export const TRAIN = {
   ...RUN,
+  ...EXPERT_STORE,
+  // Of a step of training the order is known: every expert of a layer in turn, and back.
+  cache_policy: { ...EXPERT_STORE.cache_policy, default: "oracle" },
   increment_mask: {
     type: "number > 0",
     needs: ["adapter", "lora", "lora_continue"],
@@ -174,4 +179,5 @@ export const TRAIN = {
     value: "RHO",
   },
   ...CERTIFIED,
+  ...SUPERNET,
 } as const satisfies Options;

@@ -53,6 +53,7 @@ export async function runShell(line: string, cwd: string): Promise<Ran> {
     "train",
     "distill",
     "unlearn",
+    "compress",
     "curriculum",
     "evaluate",
     "sample",

@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
 import { spanGroups } from "../../src/gpu/grid.ts";
+import { concat } from "../../src/tensor/concat.ts";
 import { scale } from "../../src/tensor/ops/elementwise.ts";
 import { Parameter } from "../../src/tensor/parameter.ts";
 import { Program, profileOf } from "../../src/tensor/program.ts";
@@ -77,7 +78,8 @@ test("joined parts are the whole, and take their share of its gradient", async (
   const { outputs, gradients } = await runOp(gpu, {
     inputs: { x: { shape: [130, 2], data, grad: true } },
     build: (rec, { x }) =>
-      rec.concat(
+      concat(
+        rec,
         rec.split(x!, 64).map((part) => plus(rec, part, part)),
         "joined",
       ),

@@ -1,6 +1,6 @@
 // Sums of squares of a gradient, one per workgroup: the first half of a global norm.
 //
-//   gradient (N)  f32
+//   gradient (N)  f32  from value `first` on
 //   sums          f32  out: value `start` + workgroup
 //
 // A workgroup takes 16,384 values; lanes interleave, then a tree of fixed order. Checked against f64 in
@@ -8,7 +8,7 @@
 
 import package::lib::grid::{LANES, span_of};
 
-struct Params { n: u32, start: u32 }
+struct Params { n: u32, start: u32, first: u32 }
 
 const VALUES = 16384u;
 
@@ -27,7 +27,7 @@ fn square_sums(
   let span = span_of(group, groups);
   let end = min((span + 1u) * VALUES, params.n);
   var sum = 0.0;
-  for (var i = span * VALUES + lane; i < end; i += LANES) { sum += gradient[i] * gradient[i]; }
+  for (var i = span * VALUES + lane; i < end; i += LANES) { let x = gradient[params.first + i]; sum += x * x; }
   partial[lane] = sum;
   for (var half = 32u; half > 0u; half /= 2u) {
     workgroupBarrier();

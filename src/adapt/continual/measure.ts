@@ -3,6 +3,7 @@ import { type Batch, batchKey } from "../../data/batch.ts";
 import type { Model } from "../../model/model.ts";
 import { fillInputs, fillTargets, recordInputs, recordTargets } from "../../run/batch-programs.ts";
 import { Programs } from "../../run/programs.ts";
+import { concat } from "../../tensor/concat.ts";
 import { scoreTokens } from "../../tensor/ops/cross-entropy.ts";
 import { add } from "../../tensor/ops/elementwise.ts";
 import { chunkRows } from "../../tensor/ops/head-loss.ts";
@@ -64,7 +65,8 @@ async function scoreBatch(
     for (const name of ["nll", "argmax"] as const)
       rec.output(
         name,
-        rec.concat(
+        concat(
+          rec,
           parts.map((part) => part[name]),
           name,
         ),

@@ -2,8 +2,6 @@
 import type { Checkpoint } from "../../checkpoint/checkpoint.ts";
 import { lineageOf } from "../../checkpoint/lineage/input.ts";
 import { isStream } from "../../checkpoint/stream/stream.ts";
-import { copyTensors } from "../../checkpoint/write/copy-tensors.ts";
-import { createWriter } from "../../checkpoint/write/write.ts";
 import type { Context, Outcome } from "../../cli/context.ts";
 import { refuseInputs } from "../../cli/target.ts";
 import { groupsOf } from "../../data/groups.ts";
@@ -20,6 +18,7 @@ import { type DescribedModel, openModel } from "../../run/open-model.ts";
 import { humanBytes } from "../../text/format.ts";
 import type { DEPTH } from "../depth-options.ts";
 import { RowMeasure } from "../row-measure.ts";
+import { bytesOf, writeCheckpoint } from "./write-checkpoint.ts";
 
 type DepthContext = Context<typeof DEPTH, "depth-rule">;
 type Opened = DescribedModel & { readonly checkpoint: Checkpoint };
@@ -89,7 +88,7 @@ async function chosen(context: DepthContext, opened: Opened, layers: number): Pr
 }
 
 export async function depth(context: DepthContext): Promise<Outcome> {
-  const { options, out, signal, progress } = context;
+  const { options, out } = context;
   const warn = (text: string) => context.warn(text);
   const opened = await openModel(context.args[0] ?? "-", options, warn);
   const { checkpoint, ref } = opened;
@@ -106,9 +105,7 @@ export async function depth(context: DepthContext): Promise<Outcome> {
     throw new UserError(`${ref} has no one stack of layers to leave some out of`, "name a transformer");
   const kept = listed(context, count, ref) ?? (await chosen(context, opened, count));
   const small = await slicedCheckpoint(named, sliceOf(named, { layers: kept, units: new Map() }));
-  const tensors = [...small.tensors.values()];
-  const sizeOf = (all: Iterable<{ readonly bytes: number }>) => [...all].reduce((sum, { bytes }) => sum + bytes, 0);
-  const bytes = { before: sizeOf(checkpoint.tensors.values()), after: sizeOf(tensors) };
+  const bytes = { before: bytesOf(checkpoint), after: bytesOf(small) };
   const told = `layers ${kept.join(", ")} of ${count}`;
   context.json({ layers: count, kept, bytes });
   if (context.dryRun) {
@@ -116,20 +113,11 @@ export async function depth(context: DepthContext): Promise<Outcome> {
     return {};
   }
   const step = { script: "compress depth", version: context.version, options: context.chosen, seed: context.seed };
-  const plan = { tensors, files: small.files, lineage: lineageOf(step, [{ checkpoint, role: "model" }], warn) };
-  const writer = await createWriter(out, plan, { hub: { warn, progress } });
-  const keep = context.onExit((ok) => (ok ? undefined : writer.abort()));
-  progress.start({ total: bytes.after, unit: "bytes" });
-  await copyTensors(writer, tensors, ({ name }, piece) => {
-    signal.throwIfAborted();
-    progress.advance(piece.length, name);
-  });
-  progress.done();
-  await writer.finish();
-  keep();
+  const lineage = lineageOf(step, [{ checkpoint, role: "model" }], warn);
+  await writeCheckpoint(context, small, lineage, options.shards ? { shards: options.shards } : {});
   if (isStream(checkpoint)) await checkpoint.finish();
   return {
-    output: `${out === "-" ? "stdout" : out} (${humanBytes(writer.bytes)})`,
+    output: `${out === "-" ? "stdout" : out} (${humanBytes(bytes.after)})`,
     told,
     log: { layers: count, kept },
   };

@@ -6,12 +6,12 @@ import type { QuantizedMatrix } from "../../checkpoint/quantized/matrix.ts";
 import type { PooledBuffer } from "../../gpu/buffer.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
 import type { Options } from "../../method/options.ts";
-import { diagonalOf, inverseFactor } from "../../tensor/linear-algebra/inverse-factor.ts";
+import { diagonalOf, type InverseFactor, inverseFactor } from "../../tensor/linear-algebra/inverse-factor.ts";
 import type { MeasuredLayer } from "../layer.ts";
 import { GroupGrids, sortedLevels } from "../nearest-codes.ts";
 import type { Scheme } from "../quantizer.ts";
 import { dropDead } from "./dead-inputs.ts";
-import { MOST_BLOCK, movedColumns, sweep } from "./sweep.ts";
+import { type CodeTarget, MOST_BLOCK, movedColumns, sweep } from "./sweep.ts";
 
 export const SWEEP_OPTIONS = {
   damp: {
@@ -56,44 +56,105 @@ async function zeroMarks(gpu: Gpu, weight: PooledBuffer, count: number): Promise
   );
 }
 
+/** What codes stand for in a sweep, by the columns as they stand. */
+export interface SweepGrid {
+  readonly scales: PooledBuffer;
+  /** Zero points, or offsets. */
+  readonly zeros: PooledBuffer;
+  readonly groups: number;
+  readonly values: CodeTarget["values"];
+  readonly top: number;
+}
+
+/** Sweeps over one layer's columns in one order. `using` gives the memory back. */
+export class ColumnSweep implements Disposable {
+  readonly order: Uint32Array;
+  readonly #layer: MeasuredLayer;
+  readonly #factor: InverseFactor;
+  readonly #block: number;
+
+  private constructor(layer: MeasuredLayer, order: Uint32Array, factor: InverseFactor, block: number) {
+    this.#layer = layer;
+    this.order = order;
+    this.#factor = factor;
+    this.#block = block;
+  }
+
+  /** The layer's weight becomes 0 for inputs that are always 0. */
+  static async of(
+    layer: MeasuredLayer,
+    { damp, block = MOST_BLOCK, actOrder = false }: Pick<SweepChoices, "damp" | "block" | "actOrder">,
+  ): Promise<ColumnSweep> {
+    const order = await orderOf(layer, actOrder);
+    const factor = await inverseFactor(layer.gpu, layer.inputs.gram, { damp, order });
+    await dropDead(layer, factor);
+    return new ColumnSweep(layer, order, factor, block);
+  }
+
+  /**
+   * Codes (rows, columns) of a matrix of the layer's shape. `groupOf` is the group of every column in the sweep's
+   * order. `before` fits groups to the matrix as it is when a block of columns is reached. Where `keep` is 0 the value
+   * is the one nearest to 0.
+   */
+  async codes(
+    weight: PooledBuffer,
+    { scales, zeros, ...grid }: SweepGrid,
+    groupOf: Uint32Array,
+    {
+      keep,
+      before,
+    }: { keep?: PooledBuffer; before?(moved: PooledBuffer, from: number, to: number): Promise<void> } = {},
+  ): Promise<Uint8Array> {
+    const { gpu, rows, columns, signal } = this.#layer;
+    using moved = await movedColumns(this.#layer, weight, this.order);
+    using kept = keep && (await movedColumns(this.#layer, keep, this.order));
+    using marks = kept && (await zeroMarks(gpu, kept, rows * columns));
+    using codes = gpu.buffer(4 * rows * columns, "codes");
+    await sweep({
+      ...{ gpu, rows, columns, weight: moved, factor: this.#factor.factor, block: this.#block, signal },
+      target: {
+        ...{ ...grid, groupOf, scales: scales.buffer, zeros: zeros.buffer, codes: codes.buffer },
+        ...(marks ? { marks: marks.buffer } : {}),
+      },
+      ...(before ? { before: (from, to) => before(moved, from, to) } : {}),
+    });
+    return unmoved(await gpu.readWords(codes.buffer, rows * columns), this.order);
+  }
+
+  [Symbol.dispose](): void {
+    this.#factor[Symbol.dispose]();
+  }
+}
+
 /** A layer's codes. Its weight becomes 0 for inputs that are always 0, and is else left as it is. */
 export async function sweepCodes(
   layer: MeasuredLayer,
   scheme: Scheme,
-  { damp, block = MOST_BLOCK, actOrder = false, staticGroups = false, search = false }: SweepChoices,
+  { staticGroups = false, search = false, ...choices }: SweepChoices,
 ): Promise<QuantizedMatrix> {
-  const { gpu, rows, columns, weight, inputs, signal } = layer;
-  const order = await orderOf(layer, actOrder);
-  using factor = await inverseFactor(gpu, inputs.gram, { damp, order });
-  await dropDead(layer, factor);
-  using moved = await movedColumns(layer, weight, order);
-  using marks = scheme.keepZeros ? await zeroMarks(gpu, moved, rows * columns) : undefined;
+  const { columns, weight } = layer;
+  using columnSweep = await ColumnSweep.of(layer, choices);
   using grids = new GroupGrids(layer, scheme, { search });
   if (staticGroups) await grids.fit(layer);
-  const { group, groups } = grids;
+  const { scales, zeros, group, groups } = grids;
+  const { order } = columnSweep;
   // Groups are of columns as they stand, or in the order in which they are rounded.
   const groupOf = order.map((column, k) => Math.floor((staticGroups ? column : k) / group));
-  using codes = gpu.buffer(4 * rows * columns, "codes");
   /** Fits the groups that begin in a block. */
-  const before = async (from: number, to: number) => {
+  const before = async (moved: PooledBuffer, from: number, to: number) => {
     const first = Math.ceil(from / group);
     await grids.fit({ weight: moved }, { first, count: Math.ceil(to / group) - first });
   };
-  await sweep({
-    ...{ gpu, rows, columns, weight: moved, factor: factor.factor, block, signal },
-    target: {
-      values: scheme.levels ? levelsOf(scheme.levels) : "integers",
-      top: 2 ** scheme.bits - 1,
-      ...{ scales: grids.scales.buffer, zeros: grids.zeros.buffer, groups, groupOf, codes: codes.buffer },
-      ...(marks ? { marks: marks.buffer } : {}),
-    },
+  const values = scheme.levels ? levelsOf(scheme.levels) : "integers";
+  const grid: SweepGrid = { scales, zeros, groups, values, top: 2 ** scheme.bits - 1 };
+  const codes = await columnSweep.codes(weight, grid, groupOf, {
+    ...(scheme.keepZeros ? { keep: weight } : {}),
     ...(staticGroups ? {} : { before }),
   });
-  const words = await gpu.readWords(codes.buffer, rows * columns);
   const places = new Int32Array(columns);
   for (const [k, column] of order.entries()) places[column] = groupOf[k]!;
-  const inOrder = !actOrder || staticGroups || groups === 1;
-  return { ...(await grids.read()), codes: unmoved(words, order), ...(inOrder ? {} : { groupOf: places }) };
+  const inOrder = !choices.actOrder || staticGroups || groups === 1;
+  return { ...(await grids.read()), codes, ...(inOrder ? {} : { groupOf: places }) };
 }
 
 const levelsOf = (levels: Float32Array) => {

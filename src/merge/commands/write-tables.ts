@@ -4,7 +4,6 @@
 import type { Checkpoint, LineageEntry, TensorEntry } from "../../checkpoint/checkpoint.ts";
 import { open } from "../../checkpoint/open.ts";
 import { isStream } from "../../checkpoint/stream/stream.ts";
-import { copyTensors } from "../../checkpoint/write/copy-tensors.ts";
 import { createWriter } from "../../checkpoint/write/write.ts";
 import type { PlainContext } from "../../cli/context.ts";
 import { UserError } from "../../errors.ts";
@@ -12,6 +11,9 @@ import { type NamedModel, nameModels } from "../../model/names.ts";
 import { ResultWatch } from "../finite.ts";
 import { tablesOf } from "../vocabulary/tables.ts";
 import { writeOptions } from "../write-options.ts";
+
+/** Bytes that are copied at a time. */
+const PIECE = 1 << 23;
 
 type Context = Omit<PlainContext, "options"> & { readonly options: object };
 
@@ -70,15 +72,21 @@ export async function writeResult(
     { ...writeOptions({ ...context, options: { ...context.options } }), hub },
   );
   const keep = context.onExit((ok) => (ok ? undefined : writer.abort()));
-  const made = await make();
+  const made = new Map((await make()).map((tensor) => [tensor.name, tensor]));
   const total = writer.tensors.reduce((sum, { bytes }) => sum + bytes, 0);
   context.progress.start({ total, unit: "bytes" });
   const watch = new ResultWatch();
-  await copyTensors(writer, made, (tensor, piece) => {
-    context.signal.throwIfAborted();
-    watch.look(tensor, piece);
-    context.progress.advance(piece.length, tensor.name);
-  });
+  for (const { name, bytes } of writer.tensors) {
+    const tensor = made.get(name)!;
+    for (let at = 0; at < bytes; at += PIECE) {
+      context.signal.throwIfAborted();
+      const piece = new Uint8Array(Math.min(PIECE, bytes - at));
+      await tensor.read(piece, at);
+      watch.look(tensor, piece);
+      await writer.write(name, piece);
+      context.progress.advance(piece.length, name);
+    }
+  }
   context.progress.done();
   await writer.finish();
   keep();

@@ -4,47 +4,8 @@
  * Rasmussen and Williams, Gaussian Processes for Machine Learning, 2006, algorithm 2.1 and (4.17); the improvement:
  * Jones, Schonlau and Welch 1998, https://doi.org/10.1023/A:1008306431147. All in f64 on the host: O(n^3) for n points.
  */
+import { choleskyFactor, solveLower, solveUpper } from "../../tensor/linear-algebra/cholesky.ts";
 import { Cma } from "./cma.ts";
-
-/** Lower triangle of the Cholesky factor of an (n, n) symmetric matrix; undefined if it is not positive definite. */
-export function cholesky(matrix: Float64Array, n: number): Float64Array | undefined {
-  const l = new Float64Array(n * n);
-  for (let i = 0; i < n; i++) {
-    for (let j = 0; j <= i; j++) {
-      let sum = matrix[i * n + j]!;
-      for (let k = 0; k < j; k++) sum -= l[i * n + k]! * l[j * n + k]!;
-      if (i !== j) {
-        l[i * n + j] = sum / l[j * n + j]!;
-        continue;
-      }
-      if (!(sum > 0)) return undefined;
-      l[i * n + i] = Math.sqrt(sum);
-    }
-  }
-  return l;
-}
-
-/** Solves L x = b. */
-export function solveLower(l: Float64Array, b: ArrayLike<number>, n: number): Float64Array {
-  const x = new Float64Array(n);
-  for (let i = 0; i < n; i++) {
-    let sum = b[i]!;
-    for (let k = 0; k < i; k++) sum -= l[i * n + k]! * x[k]!;
-    x[i] = sum / l[i * n + i]!;
-  }
-  return x;
-}
-
-/** Solves L^T x = b. */
-export function solveUpper(l: Float64Array, b: ArrayLike<number>, n: number): Float64Array {
-  const x = new Float64Array(n);
-  for (let i = n - 1; i >= 0; i--) {
-    let sum = b[i]!;
-    for (let k = i + 1; k < n; k++) sum -= l[k * n + i]! * x[k]!;
-    x[i] = sum / l[i * n + i]!;
-  }
-  return x;
-}
 
 /** What the kernel depends on, in logarithms: a length per coordinate, the scale of the values, that of the noise. */
 export interface Hyper {
@@ -96,7 +57,7 @@ export function condition(points: readonly (readonly number[])[], values: readon
   let factor: Float64Array | undefined;
   for (const jitter of JITTERS) {
     for (let i = 0; i < n; i++) kernel[i * n + i] = variance * (1 + jitter) + noise;
-    factor = cholesky(kernel, n);
+    factor = choleskyFactor(kernel, n);
     if (factor) break;
   }
   if (!factor) throw new RangeError("the points of a process are not finite");

@@ -4,6 +4,8 @@
  * group among those of the data, counted from `first_task` on. Rows of tasks with fewer numbers are padded with zeros.
  * "Multi-Task Multi-Agent Shared Layers are Universal Cognition of Multi-Agent Coordination", 2023.
  *
+ * With `task_head_sizes` a task has a hidden layer of so many units of its own before its head.
+ *
  * With `task_gates` every task weighs the channels E that the trunk reads, g_t = sigmoid(U_t + P E + 3), near 1 at
  * first: "Adaptive Pattern Extraction Multi-Task Learning for Multi-Step Conversion Estimations", 2023. Its fields are
  * vectors that set attention and squeeze-and-excitation mix; here a field is one number, and neither is there.
@@ -25,6 +27,8 @@ interface MlpTasksConfig {
   readonly front: number | undefined;
   readonly hidden: readonly number[];
   readonly heads: boolean;
+  /** Hidden units before the head of each task; none where it is empty. */
+  readonly decoders: readonly number[];
   readonly gates: boolean;
   readonly classes: number;
   readonly act: "relu" | "gelu";
@@ -35,7 +39,21 @@ interface MlpTasksConfig {
 const OPEN = 3;
 
 /** Modules that each task has of its own. */
-export const ofTask = (task: number): readonly string[] => [`fronts.${task}`, `gates.${task}`, `heads.${task}`];
+export const ofTask = (task: number): readonly string[] => [
+  `fronts.${task}`,
+  `gates.${task}`,
+  `heads.${task}`,
+  `decoders.${task}`,
+];
+
+const activated = (net: Net, { act }: MlpTasksConfig, h: Tensor): Tensor =>
+  act === "gelu" ? gelu(net.rec, h) : relu(net.rec, h);
+
+/** The answer of a task's head, behind its hidden layer where it has one: (B, C) -> (B, classes). */
+function answered(net: Net, c: MlpTasksConfig, task: number, x: Tensor): Tensor {
+  const [, , head, decoder] = ofTask(task);
+  return net.linear(c.decoders.length > 0 ? activated(net, c, net.linear(x, decoder!)) : x, head!);
+}
 
 /** The tasks that the groups of the data are. */
 const groupsOf = ({ tasks, first }: MlpTasksConfig) => Array.from({ length: tasks - first }, (_, i) => first + i);
@@ -69,13 +87,21 @@ export const method: Architecture<MlpTasksConfig> = {
     const [tasks, first] = [c.count("num_tasks", 2), c.countOrNone("first_task", 0)];
     if (first >= tasks)
       throw new UserError(`${where}: first_task ${first} is not among ${tasks} tasks`, "count from 0");
+    const heads = c.flag("task_heads", false);
+    const decoders = c.counts("task_head_sizes", []);
+    if (decoders.length > 0 && (!heads || decoders.length !== tasks))
+      throw new UserError(
+        `${where}: task_head_sizes has ${decoders.length} entries${heads ? ` for ${tasks} tasks` : " and task_heads is false"}`,
+        "it has the hidden units before the head of each task, which has one of its own: task_heads true",
+      );
     return {
       tasks,
       first,
       input: c.count("input_size"),
       front: c.has("front_size") ? c.count("front_size") : undefined,
       hidden: c.counts("hidden_sizes", [128]),
-      heads: c.flag("task_heads", false),
+      heads,
+      decoders,
       gates: c.flag("task_gates", false),
       classes: c.count("num_labels"),
       act: c.oneOf("hidden_act", ["relu", "gelu"], "relu"),
@@ -90,6 +116,7 @@ export const method: Architecture<MlpTasksConfig> = {
     ...(c.front === undefined ? {} : { front_size: c.front }),
     hidden_sizes: c.hidden,
     task_heads: c.heads,
+    ...(c.decoders.length > 0 ? { task_head_sizes: c.decoders } : {}),
     task_gates: c.gates,
     num_labels: c.classes,
     hidden_act: c.act,
@@ -114,11 +141,12 @@ export const method: Architecture<MlpTasksConfig> = {
     const sizes = [read, ...c.hidden];
     const width = sizes.at(-1)!;
     const ofEach = Array.from({ length: c.tasks }, (_, task) => {
-      const [front, gate, head] = ofTask(task);
+      const [front, gate, head, decoder] = ofTask(task);
       const own: ParameterSpec[] = [
         ...(c.front === undefined ? [] : linear(front!, c.input, c.front, 1)),
         ...(c.gates ? [{ name: `${gate}.bias`, shape: [read], init: "zeros" as const }] : []),
-        ...(c.heads ? linear(head!, width, c.classes) : []),
+        ...(c.decoders.length > 0 ? linear(decoder!, width, c.decoders[task]!) : []),
+        ...(c.heads ? linear(head!, c.decoders[task] ?? width, c.classes) : []),
       ];
       return task < c.first ? own.map(({ name, shape, init }) => ({ name, shape, init, buffer: true })) : own;
     });
@@ -145,9 +173,9 @@ export const method: Architecture<MlpTasksConfig> = {
     x = net.note("hidden.0", x);
     for (const i of c.hidden.keys()) {
       const h = net.linear(x, `layers.${i}`);
-      x = net.note(`hidden.${i + 1}`, c.act === "gelu" ? gelu(rec, h) : relu(rec, h));
+      x = net.note(`hidden.${i + 1}`, activated(net, c, h));
     }
-    return c.heads ? chosen(net, c, inputs, (task) => net.linear(x, ofTask(task)[2]!)) : x;
+    return c.heads ? chosen(net, c, inputs, (task) => answered(net, c, task, x)) : x;
   },
 
   // (B, classes)

@@ -45,7 +45,7 @@ export function gathered(
   if (entry.patch)
     throw new UserError(
       `${whose}: an adapter changes ${entry.name}, whose rows are wanted in another order`,
-      "write the model out first: merge base+adapter --method passthrough -o FOLDER",
+      "write the model out first: bun run merge base+adapter --method passthrough -o FOLDER",
     );
   const width = DTYPE_BYTES[entry.dtype];
   const [, columns] = sidesOf(shape);

@@ -12,6 +12,7 @@ import type { Config } from "../names.ts";
 import type { RecordOptions } from "../record-options.ts";
 import type { ShapedModel } from "./anatomy.ts";
 import type { Slice, SlicedTensor } from "./slice.ts";
+import { expectHeld } from "./sliced-checkpoint.ts";
 
 /** A model's weights as the structure of models is read off them. Stacks of experts are left out. */
 export function shapedModel(model: Model, ref: string): ShapedModel {
@@ -45,8 +46,9 @@ export class Subnet {
     return this.#tensors;
   }
 
-  /** Throws UserError for a config that the architecture does not read. */
+  /** Throws UserError where the architecture cannot hold such a shape. */
   static async make(model: Model, slice: Slice, ref: string): Promise<Subnet> {
+    await expectHeld(slice.config, ref, new Map(slice.tensors.map((tensor) => [tensor.name, tensor])));
     const tensors = slice.tensors.map((tensor) => ({ ...tensor, parameter: model.parameters.get(tensor.from)! }));
     const own = new Map(tensors.map(({ name, parameter }) => [name, parameter]));
     return new Subnet(slice, await model.variant(slice.config, ref, own), tensors);

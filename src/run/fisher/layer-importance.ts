@@ -67,7 +67,7 @@ async function meanLoss(model: Model, programs: Programs, batches: readonly Batc
 /** Loss of the whole model, and how much more it is without each block. */
 export async function ablatedLosses(model: Model, batches: readonly Batch[], options: LayerImportanceOptions) {
   const blocks = blockWeights(model, options.ref);
-  if (blocks.flat().some(({ offloaded }) => offloaded))
+  if (blocks.flat().some(({ place }) => place.lent))
     throw new UserError("blocks that lie on the disk cannot be set to 0", "leave out --offload");
   const { gpu } = model;
   const programs = new Programs(gpu);

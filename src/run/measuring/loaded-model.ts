@@ -7,6 +7,7 @@ import type { GroupReference } from "../../data/groups.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
 import type { Inputs } from "../../model/architecture.ts";
 import { Model } from "../../model/model.ts";
+import type { PageStoreOptions } from "../../tensor/paging/page-kind.ts";
 import type { Recorder } from "../../tensor/recorder.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { Gate } from "../mixing/gate.ts";
@@ -43,6 +44,7 @@ export interface LoaderOptions {
     readonly stop?: readonly string[] | undefined;
     readonly offload?: boolean | undefined;
   };
+  readonly experts?: PageStoreOptions | undefined;
   readonly signal: AbortSignal;
   /** Hears how many rows there are to do where a technique announces it, how many are done, and of which model. */
   readonly progress: {
@@ -134,7 +136,7 @@ export class ModelLoader {
 
   /** Throws as `prepare` does. */
   async load(checkpoint: Checkpoint, { bits, trained = false, reader, mixed }: LoadOptions = {}): Promise<LoadedModel> {
-    const { gpu, metrics, options, signal, progress, warn, task } = this.#options;
+    const { gpu, metrics, options, signal, progress, warn, task, experts } = this.#options;
     const needs = needsOf(metrics);
     const isTrainable = trained || needs.has("gradient");
     const source = reader ?? (await prepare(checkpoint, metrics, options, warn));
@@ -145,6 +147,7 @@ export class ModelLoader {
         embeds: embedsOf(metrics),
         freeze: () => !isTrainable,
         offload: options.offload,
+        experts,
         warn,
       });
     const model = await loadOne(checkpoint);

@@ -14,6 +14,7 @@ export interface MetricOptions {
   readonly forget_group: string;
   readonly holdout_group: string;
   readonly offload?: boolean | undefined;
+  readonly expert_store?: "memory" | "stream";
 }
 
 const CHOICE_NEEDS = new Set<Need>(["choice", "generated"]);
@@ -34,11 +35,12 @@ export function checkMetrics(
     checkRoles(method, groups, options);
     method.check?.(names);
   }
-  const backward = options.offload && metrics.find((metric) => needsOf([metric]).has("gradient"));
+  const turns = options.offload ? "--offload" : options.expert_store === "stream" ? "--expert-store" : undefined;
+  const backward = turns && metrics.find((metric) => needsOf([metric]).has("gradient"));
   if (backward)
     throw new UserError(
-      `--metric ${backward.method.name} goes back through the layers, which --offload reads on the way forward alone`,
-      "leave out --offload, or that metric",
+      `--metric ${backward.method.name} goes back through the layers, which ${turns} reads on the way forward alone`,
+      `leave out ${turns}, or that metric`,
     );
   const chooser = metrics.find((metric) => needsOf([metric]).has("choice"));
   const other = chooser && metrics.find((metric) => needsOf([metric]).difference(CHOICE_NEEDS).size > 0);

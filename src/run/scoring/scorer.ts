@@ -4,6 +4,7 @@
  */
 import { type Batch, batchKey } from "../../data/batch.ts";
 import type { Model } from "../../model/model.ts";
+import { concat } from "../../tensor/concat.ts";
 import { scoreTokens } from "../../tensor/ops/cross-entropy.ts";
 import { square, sub } from "../../tensor/ops/elementwise.ts";
 import { chunkRows } from "../../tensor/ops/head-loss.ts";
@@ -94,7 +95,7 @@ export class Scorer {
     const scored = labels.map((own, i) => scoreTokens(rec, logits(i), own, { moments: this.#moments }));
     for (const name of ["nll", "argmax", "confidence", "moments"] as const) {
       const parts = scored.flatMap((part) => part[name] ?? []);
-      if (parts.length > 0) rec.output(name, rec.concat(parts, name));
+      if (parts.length > 0) rec.output(name, concat(rec, parts, name));
     }
   }
 

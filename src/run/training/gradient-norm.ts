@@ -2,12 +2,38 @@
 import { spanGroups } from "../../gpu/grid.ts";
 import type { Recorder, StepParam } from "../../tensor/recorder.ts";
 import { stretches } from "../../tensor/stretches.ts";
-import { sizeOf, type Tensor } from "../../tensor/tensor.ts";
+import { sizeOf, type Tensor, viewOf } from "../../tensor/tensor.ts";
 
 const NORM_VALUES = 16384; // of wgsl/training/square-sums.wgsl
 
+/** Values that a view of a gradient begins at a multiple of: 256 bytes. */
+const VIEW_VALUES = 64;
+
+/**
+ * A gradient, whole or in pages. Each of its equal parts (1 when left out) is summed alone, so that a norm has the same
+ * bits wherever the parts lie.
+ */
+export type SummedGradient =
+  | Tensor
+  | { readonly whole: Tensor; readonly parts: number }
+  | { readonly pages: readonly Tensor[] };
+
+/** A part of a gradient: values of a tensor from `first` on. */
+interface Part {
+  readonly tensor: Tensor;
+  readonly first: number;
+  readonly count: number;
+}
+
+function partsOf(gradient: SummedGradient): Part[] {
+  if ("pages" in gradient) return gradient.pages.map((tensor) => ({ tensor, first: 0, count: sizeOf(tensor.shape) }));
+  const { whole: tensor, parts } = "whole" in gradient ? gradient : { whole: gradient, parts: 1 };
+  const count = sizeOf(tensor.shape) / parts;
+  return Array.from({ length: parts }, (_, i) => ({ tensor, first: i * count, count }));
+}
+
 export interface RecordedNorm {
-  /** Sums of squares; each gradient has one per 16,384 values. */
+  /** Sums of squares; each part of a gradient has one per 16,384 values. */
   readonly sums: Tensor;
   /** Where the sums of each gradient lie, in their order. */
   readonly ranges: readonly { readonly start: number; readonly count: number }[];
@@ -19,26 +45,34 @@ export interface RecordedNorm {
  */
 export function recordGradientNorm(
   rec: Recorder,
-  gradients: readonly Tensor[],
+  gradients: readonly SummedGradient[],
   norm: Tensor,
   limit: StepParam = 0,
 ): RecordedNorm {
   const ranges: { start: number; count: number }[] = [];
   let total = 0;
-  for (const { shape } of gradients) {
-    const count = Math.max(1, Math.ceil(sizeOf(shape) / NORM_VALUES));
+  const parts = gradients.map(partsOf);
+  const sumsOf = ({ count }: Part) => Math.max(1, Math.ceil(count / NORM_VALUES));
+  for (const own of parts) {
+    const count = own.reduce((sum, part) => sum + sumsOf(part), 0);
     ranges.push({ start: total, count });
     total += count;
   }
   const sums = rec.scratch([Math.max(1, total)], "sums of squares");
-  for (const [i, gradient] of gradients.entries()) {
-    for (const { start, count: n, of } of stretches(rec, sizeOf(gradient.shape)))
+  let into = 0;
+  for (const part of parts.flat()) {
+    for (const { start, count: n } of stretches(rec, part.count)) {
+      const at = part.first + start;
+      const begin = at - (at % VIEW_VALUES);
+      const isAll = begin === 0 && n === sizeOf(part.tensor.shape);
       rec.step({
         kernel: "training/square-sums",
-        bind: { gradient: of(gradient), sums },
-        params: { n, start: ranges[i]!.start + start / NORM_VALUES },
+        bind: { gradient: isAll ? part.tensor : viewOf(part.tensor, begin, [n + at - begin]), sums },
+        params: { n, start: into + start / NORM_VALUES, first: at - begin },
         groups: spanGroups(n, NORM_VALUES),
       });
+    }
+    into += sumsOf(part);
   }
   rec.step({ kernel: "training/clip-factor", bind: { sums, clip: norm }, params: { n: total, limit }, groups: [1] });
   return { sums, ranges };

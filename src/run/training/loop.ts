@@ -29,6 +29,8 @@ export interface LoopParts<B> {
   readonly heldOut: HeldOutLosses | undefined;
   /** Bytes on the GPU, for the log. */
   readonly gpuBytes: () => number;
+  /** Further numbers for the log, as they are when a step is under way. */
+  readonly more?: (() => Readonly<Record<string, number>>) | undefined;
 }
 
 /** How a training runs. Nothing here changes its result. */
@@ -64,6 +66,7 @@ interface Pending<B> {
   readonly batches: readonly B[];
   readonly epoch: number;
   readonly values: ReturnType<Controllers["values"]>;
+  readonly more: Readonly<Record<string, number>>;
 }
 
 /** Runs of a loop: what the steps so far have given. */
@@ -153,7 +156,7 @@ export class TrainingLoop<B> {
     const batches = drawn.map(({ batch }) => batch);
     const values = controllers.values(step);
     const { result } = await trainer.step(step, rate(step), batches, values.all);
-    this.#pending.push({ result, batches, values, epoch: drawn[0]!.epoch });
+    this.#pending.push({ result, batches, values, epoch: drawn[0]!.epoch, more: this.#parts.more?.() ?? {} });
     // Results are heard in order, some steps late, so that the GPU is never idle.
     const ahead = controllers.hears || this.#options.after ? 1 : AHEAD;
     while (this.#pending.length >= ahead) await this.#hear();
@@ -198,6 +201,7 @@ export class TrainingLoop<B> {
       counted: result.counted,
       tokens_per_s: Math.round(speed),
       gpu_bytes: this.#parts.gpuBytes(),
+      ...pending.more,
     });
   }
 

@@ -24,13 +24,15 @@ export function memoryReport<B>(
   more: Readonly<Record<string, number>> = {},
 ): MemoryReport {
   const held = new Set([...model.parameters.values(), ...(model.adapter?.tensors() ?? []), ...trained]);
-  const weights = [...held].reduce((sum, { bytes }) => sum + bytes, 0);
-  const gradients = trained.reduce((sum, { size }) => sum + 4 * size, 0);
+  // What lies in pages is counted by their store.
+  const weights = [...held].reduce((sum, { bytes, pages }) => sum + (pages ? 0 : bytes), 0);
+  const gradients = trained.reduce((sum, { size, pages }) => sum + (pages ? 0 : 4 * size), 0);
+  const experts: Record<string, number> = model.store ? { "expert slots": model.store.deviceBytes } : {};
   const { states: optimizer } = trainer.bytes;
   // Programs take turns in one memory; what is their own adds up.
   const shared = programs.reduce((most, { plan }) => Math.max(most, plan.bytes), 0);
   const activations = shared + programs.reduce((sum, { ownBytes }) => sum + ownBytes, 0);
-  const parts = { weights, gradients, optimizer, activations, ...more };
+  const parts = { weights, gradients, optimizer, activations, ...experts, ...more };
   const sum = Object.values(parts).reduce((a, b) => a + b, 0);
   const rounding = Math.max(0, model.gpu.pool.allocated - sum);
   return { ...parts, rounding, total: sum + rounding };

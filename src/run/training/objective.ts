@@ -27,6 +27,10 @@ export interface Objective<B> {
    * it, and metrics are named PART/NAME.
    */
   readonly grouped?: true;
+  /** Hears of which step, from 1, the batches are that it is asked for next. */
+  begin?(step: number): void;
+  /** The parts of the step that began, the first of all parts among them; all when left out. */
+  current?(): readonly string[];
   /** Batches with the same key share programs. */
   key(batch: B): string;
   /** Records forward pass and loss for batches like this one. */

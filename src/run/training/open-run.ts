@@ -62,6 +62,7 @@ export async function openRun<B, D extends TrainingData<B>>(
     model: technique.model,
     role: technique.role,
     embeds: technique.embeds,
+    experts: technique.experts,
     changed: technique.changed,
     init: options.init,
     adapterType: context.picks.adapter[0],

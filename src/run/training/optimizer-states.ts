@@ -4,6 +4,8 @@ import { UserError } from "../../errors.ts";
 import type { PooledBuffer } from "../../gpu/buffer.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
 import type { Bound } from "../../method/bind.ts";
+import { pageTensor } from "../../tensor/paging/page-tensors.ts";
+import type { Pages } from "../../tensor/paging/pages.ts";
 import type { Parameter } from "../../tensor/parameter.ts";
 import type { Recorder } from "../../tensor/recorder.ts";
 import { bytesOf, sizeOf, type Tensor } from "../../tensor/tensor.ts";
@@ -44,8 +46,9 @@ export interface Way {
   readonly decays: boolean;
 }
 
-interface HeldState {
-  readonly memory: PooledBuffer;
+export interface HeldState {
+  /** On the device as a whole, or in pages, as its parameter is. */
+  readonly memory: PooledBuffer | Pages;
   readonly shape: readonly number[];
   readonly dtype: "f32" | "bf16" | "u32";
 }
@@ -90,13 +93,23 @@ function makeStates(gpu: Gpu, parameter: Parameter, { bound }: Way, dtype: "f32"
       `--state-dtype bf16: the states of ${method.name} are ${method.rule ? "f32" : "packed"}`,
       "leave it out",
     );
+  const isWhole = method.rule ?? method.packed ?? method.refresh ?? method.curvature;
+  if (parameter.pages && (isWhole || parameter.dtype === "bf16"))
+    throw new UserError(
+      parameter.dtype === "bf16"
+        ? "--dtype bf16 rounds weights by their place in the whole, and --expert-store stream holds some experts at a time"
+        : `--optimizer ${method.name} works on all of a weight at once, and --expert-store stream holds some experts at a time`,
+      parameter.dtype === "bf16" ? "train in f32" : "take adamw, or another that goes value by value",
+    );
   return new Map(
-    Object.entries(shapesOf(parameter, bound)).map(([name, given]) => {
+    Object.entries(shapesOf(parameter, bound)).map(([name, given]): [string, HeldState] => {
+      const pages = parameter.pagesBeside(`${name} of ${parameter.name}`, dtype);
+      if (pages) return [name, { memory: pages, shape: parameter.shape, dtype }];
       const [shape, held] = "words" in given ? [given.words, "u32" as const] : [given, dtype];
       const bytes = Math.max(16, bytesOf(sizeOf(shape), held));
       const memory = gpu.buffer(bytes, `${name} of ${parameter.name}`);
       gpu.clear(memory.buffer, Math.ceil(bytes / 4) * 4);
-      return [name, { memory, shape, dtype: held }] as const;
+      return [name, { memory, shape, dtype: held }];
     }),
   );
 }
@@ -124,11 +137,19 @@ export function holdStates(
   return all;
 }
 
-/** The states of a parameter as tensors of a recording. */
-export const stateTensors = (rec: Recorder, { name }: Parameter, { states }: Held): Record<string, Tensor> =>
+/** The states of a parameter, or of a page of one, as tensors of a recording. */
+export const stateTensors = (rec: Recorder, { name }: Parameter, { states }: Held, page = 0): Record<string, Tensor> =>
   Object.fromEntries(
     [...states].map(([state, { memory, shape, dtype }]) => [
       state,
-      rec.state(`${state} of ${name}`, shape, memory.buffer, dtype),
+      "list" in memory
+        ? pageTensor(rec, memory, page, shape, dtype)
+        : rec.state(`${state} of ${name}`, shape, memory.buffer, dtype),
     ]),
   );
+
+/** The buffer of a state. Throws Error of one in pages. */
+export function wholeState({ memory }: HeldState): GPUBuffer {
+  if ("list" in memory) throw new Error("a state in pages has no one buffer");
+  return memory.buffer;
+}

@@ -3,6 +3,7 @@
 import { UserError } from "../../errors.ts";
 import { spanGroups } from "../../gpu/grid.ts";
 import type { Bound } from "../../method/bind.ts";
+import { statePages } from "../../tensor/paging/page-tensors.ts";
 import type { Parameter } from "../../tensor/parameter.ts";
 import { dynamic, type Recorder } from "../../tensor/recorder.ts";
 import { stretches } from "../../tensor/stretches.ts";
@@ -15,6 +16,8 @@ export interface UpdatePlace {
   readonly rec: Recorder;
   readonly clip: Tensor;
   readonly gradient: Tensor;
+  /** Of a parameter in pages: the gradients of all, of which `gradient` is the first. */
+  readonly pages?: readonly Tensor[] | undefined;
   readonly index: number;
   /** Of parameters. */
   readonly count: number;
@@ -27,22 +30,39 @@ const flagsOf = ({ dtype }: Parameter): string[] => (dtype === "bf16" ? ["weight
 
 /** Records what an optimizer does to a parameter at every step. Throws UserError where the adapter does not bind it. */
 export function recordUpdate(place: UpdatePlace, parameter: Parameter, held: Held): void {
+  const { rec, pages } = place;
   if (held.way.bound.method.rule) recordRule(place, parameter, held);
-  else recordKernel(place, parameter, held);
+  else if (pages && parameter.pages) {
+    const weights = statePages(rec, parameter.pages, parameter.shape, parameter.dtype);
+    for (const [i, gradient] of pages.entries())
+      recordKernel({ ...place, gradient }, parameter, held, {
+        weight: weights[i]!,
+        states: stateTensors(rec, parameter, held, i),
+      });
+  } else {
+    const weight = rec.state(parameter.name, parameter.shape, parameter.buffer, parameter.dtype);
+    recordKernel(place, parameter, held, { weight, states: stateTensors(rec, parameter, held) });
+  }
 }
 
 /** Records the optimizer's kernel, some values at a time where an adapter binds no more. */
-function recordKernel({ rec, clip, gradient, index, count }: UpdatePlace, parameter: Parameter, held: Held): void {
+function recordKernel(
+  { rec, clip, gradient, index, count }: UpdatePlace,
+  parameter: Parameter,
+  held: Held,
+  given: { readonly weight: Tensor; readonly states: Readonly<Record<string, Tensor>> },
+): void {
   const { way } = held;
+  const { weight } = given;
   const { method, values } = way.bound;
-  const weight = rec.state(parameter.name, parameter.shape, parameter.buffer, parameter.dtype);
-  const states = Object.entries(stateTensors(rec, parameter, held));
+  const states = Object.entries(given.states);
   const isBf16 = states.some(([, { dtype }]) => dtype === "bf16");
-  for (const { index: part, start, count: size, of } of stretches(rec, parameter.size)) {
+  const all = sizeOf(weight.shape);
+  for (const { index: part, start, count: size, of } of stretches(rec, all)) {
     const partOf = (name: string, x: Tensor): Tensor => {
       const per = method.packed?.[name]?.per;
       if (per === undefined) return of(x);
-      return size === parameter.size ? x : viewOf(x, start / per, [Math.ceil(size / per)]);
+      return size === all ? x : viewOf(x, start / per, [Math.ceil(size / per)]);
     };
     rec.step({
       kernel: method.kernel!,

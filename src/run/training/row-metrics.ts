@@ -1,4 +1,5 @@
 /** Numbers that a loss reports on the way: means over the rows that count. */
+import { concat } from "../../tensor/concat.ts";
 import { stopGradient } from "../../tensor/ops/elementwise.ts";
 import { dot } from "../../tensor/ops/reduce.ts";
 import type { Recorder } from "../../tensor/recorder.ts";
@@ -33,7 +34,7 @@ export class RowMetrics {
   /** The values of all rows (N). */
   all(name: string): Tensor {
     const parts = this.#parts.get(name)!;
-    return parts.length === 1 ? parts[0]! : this.#rec.concat(parts, name);
+    return parts.length === 1 ? parts[0]! : concat(this.#rec, parts, name);
   }
 
   *means(weights: Tensor): Generator<[string, Tensor]> {

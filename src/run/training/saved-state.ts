@@ -17,7 +17,14 @@ import type { Model } from "../../model/model.ts";
 import { saveModel } from "../../model/save.ts";
 import type { WatchState } from "./held-out-watch.ts";
 import { type Found, foreignIn, OPTIMIZER, replaceState, wholeStates } from "./state-folder.ts";
-import type { HostStateTensor, SavedTraining, StateTensor, TrainingProgress } from "./training-state.ts";
+import {
+  type HostStateTensor,
+  type PagedState,
+  readState as readTensor,
+  type SavedTraining,
+  type StateTensor,
+  type TrainingProgress,
+} from "./training-state.ts";
 
 /** Of training.json; states of others are refused. */
 export const VERSION = 3;
@@ -57,7 +64,7 @@ export async function saveState(
     lineage,
   }: {
     readonly model: Model;
-    readonly tensors: readonly (StateTensor | HostStateTensor)[];
+    readonly tensors: readonly (StateTensor | PagedState | HostStateTensor)[];
     readonly progress: Progress;
     readonly files: ReadonlyMap<string, Uint8Array>;
     readonly lineage: readonly LineageEntry[];
@@ -70,7 +77,11 @@ export async function saveState(
   });
 }
 
-async function saveTensors(gpu: Gpu, tensors: readonly (StateTensor | HostStateTensor)[], file: string): Promise<void> {
+async function saveTensors(
+  gpu: Gpu,
+  tensors: readonly (StateTensor | PagedState | HostStateTensor)[],
+  file: string,
+): Promise<void> {
   const infos = tensors.map(({ name, dtype, shape, bytes }) => ({ name, dtype, shape, bytes }));
   const writer = await createWriter(file, { tensors: infos, files: new Map(), lineage: [] });
   try {
@@ -78,11 +89,7 @@ async function saveTensors(gpu: Gpu, tensors: readonly (StateTensor | HostStateT
       const { name, bytes } = tensor;
       for (let at = 0; at < bytes; at += 2 ** 24) {
         const piece = Math.min(2 ** 24, bytes - at);
-        const read = async () =>
-          "host" in tensor
-            ? tensor.host.subarray(at, at + piece)
-            : gpu.read(tensor.buffer, at, piece, (view) => view.slice(0, piece));
-        await writer.write(name, await read());
+        await writer.write(name, await readTensor(gpu, tensor, at, piece));
       }
     }
     await writer.finish();

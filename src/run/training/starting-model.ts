@@ -21,6 +21,7 @@ import { Model, type ModelOptions } from "../../model/model.ts";
 import { textPart } from "../../model/multimodal.ts";
 import { withNewHead } from "../../model/new-head.ts";
 import { withConfig } from "../../model/with-config.ts";
+import type { PageStoreOptions } from "../../tensor/paging/page-kind.ts";
 import { quote } from "../../text/quote.ts";
 import { matcher } from "../name-patterns.ts";
 import { type AdapterOptions, adapterChoice, adapterFlag, refuseTwoAdapters, trainsAdapter } from "./adapter-choice.ts";
@@ -50,6 +51,8 @@ export interface StartOptions extends AdapterOptions {
   /** The config of the model that is trained, made of that which is named. */
   readonly changed?: ConfigChange | undefined;
   readonly warn: (message: string) => void;
+  /** Where its experts are, where not all in memory. */
+  readonly experts?: PageStoreOptions | undefined;
   /** Folder of a saved state, whose weights take the place of the model's or the adapter's. */
   readonly resumed?: string | undefined;
 }
@@ -305,7 +308,7 @@ async function planned(
 const isOfData = (init: Bound<AdapterInit>): init is Bound<DataInit> => init.method.needs !== "weight";
 
 async function modelOptions(options: StartOptions, from: Checkpoint | undefined, base: string): Promise<ModelOptions> {
-  const { freeze = [], train_only = [], dtype, embeds, warn } = options;
+  const { freeze = [], train_only = [], dtype, embeds, experts, warn } = options;
   if (trainsAdapter(options) && (freeze.length > 0 || train_only.length > 0))
     throw new UserError(
       "--freeze and --train-only have no effect on an adapter",
@@ -317,7 +320,7 @@ async function modelOptions(options: StartOptions, from: Checkpoint | undefined,
   const adapter = fresh && from ? await fromFile(fresh, from) : fresh;
   return {
     ...(dtype ? { dtype } : {}),
-    embeds,
+    ...{ embeds, experts },
     ...(adapter ? { adapter } : { freeze: (name) => frozen(name) || !trained(name) }),
     warn,
   };

@@ -14,6 +14,7 @@ import type { Picks } from "../../method/picks.ts";
 
 import type { Embedding } from "../../model/embedder.ts";
 import type { Model } from "../../model/model.ts";
+import type { PageStoreOptions } from "../../tensor/paging/page-kind.ts";
 import type { Parameter } from "../../tensor/parameter.ts";
 import type { CommandContext } from "../command-context.ts";
 import type { DescribedModel } from "../open-model.ts";
@@ -105,6 +106,8 @@ export interface Technique<B, D extends TrainingData<B> = TrainingData<B>> {
   readonly role?: string;
   /** Whether it learns numbers that rows say, where the model predicts such; such models are refused elsewhere. */
   readonly regresses?: boolean;
+  /** Where its experts are, where not all in memory. */
+  readonly experts?: PageStoreOptions | undefined;
   /** The config of the model that is trained, made of that which is named. */
   readonly changed?: ConfigChange | undefined;
   /** Where the model is trained as an embedder, on pairs of texts. */

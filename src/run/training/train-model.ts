@@ -66,6 +66,12 @@ export interface TrainingOptions<B> {
   readonly heldOutBatches?: readonly HeldOutBatches<B>[] | undefined;
 }
 
+/** What has come from the host and gone back to it, of experts that do not fit, since the training began. */
+const movedExperts = ({ loaded, stored }: { readonly loaded: number; readonly stored: number }) => ({
+  expert_bytes_loaded: loaded,
+  expert_bytes_stored: stored,
+});
+
 export interface TrainingResult {
   /** Steps that are done: fewer than asked for where the signal aborted or `after` ended it. */
   readonly step: number;
@@ -154,21 +160,26 @@ export class Training<B> {
     const besides = [...(this.#options.extra ?? []), ...updates.kept];
     return {
       progress: { step: this.#step, order: this.#options.source.state(), states: statesOf(this.#stateful) },
-      tensors: [...updater.states(), ...besides.map((p) => stateTensor(names.get(p) ?? p.name, p, p.buffer, p.dtype))],
+      tensors: [
+        ...updater.allStates(),
+        ...besides.map((p) => stateTensor(names.get(p) ?? p.name, p, p.buffer, p.dtype)),
+      ],
     };
   }
 
   /** Continues from a state. Throws UserError when it is of another training. */
   async load({ progress, where, read }: SavedTraining): Promise<void> {
     this.#options.source.load(progress.order, where);
-    for (const { name, buffer, bytes } of this.state().tensors) {
+    for (const tensor of this.state().tensors) {
+      const { name, bytes } = tensor;
       const saved = await read(name);
       if (saved?.byteLength !== bytes)
         throw new UserError(
           `${where} holds ${saved === undefined ? "no" : `${saved.byteLength} bytes of`} ${name}, expected ${bytes} bytes`,
           "resume with the settings that the run began with",
         );
-      this.#options.model.gpu.write(buffer, 0, saved);
+      if ("pages" in tensor) tensor.pages.write(0, saved);
+      else this.#options.model.gpu.write(tensor.buffer, 0, saved);
     }
     loadStates(this.#stateful, progress.states, where);
     this.#step = progress.step;
@@ -189,6 +200,7 @@ export class Training<B> {
         controllers: this.#controllers,
         heldOut: this.#heldOut,
         gpuBytes: () => model.gpu.pool.allocated,
+        ...(model.store ? { more: () => movedExperts(model.store!.moved) } : {}),
       },
       options,
     );

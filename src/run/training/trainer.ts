@@ -46,9 +46,6 @@ export interface StepResult {
   readonly counted: number;
 }
 
-const clearGradient = (gpu: Gpu, parameter: Parameter) =>
-  gpu.clear(parameter.gradient, Math.max(16, 4 * parameter.size));
-
 /** What is kept of the recording of a part: names of its metrics, and parameters that its gradient does not reach. */
 interface RecordedPart {
   readonly metrics: readonly string[];
@@ -87,7 +84,7 @@ export class Trainer<B> {
         "leave it out",
       );
     const updater = await Updater.make(options.gpu, options.parameters, options);
-    for (const parameter of options.parameters) clearGradient(options.gpu, parameter);
+    for (const parameter of options.parameters) parameter.clearGradient();
     const curvature = updater.curvature && (await Curvature.make(options.gpu, updater.curvature));
     return new Trainer(options, updater, curvature);
   }
@@ -123,7 +120,7 @@ export class Trainer<B> {
   /** The parts of a step: all, or the groups that count in it; the first where none does. */
   #partsOf(batches: readonly B[]): readonly string[] {
     const { objective } = this.#options;
-    if (!objective.grouped) return this.#parts;
+    if (!objective.grouped) return objective.current?.() ?? this.#parts;
     const present = this.#parts.filter((part) => batches.some((batch) => objective.counted(batch, part) > 0));
     return present.length > 0 ? present : this.#parts.slice(0, 1);
   }
@@ -144,6 +141,7 @@ export class Trainer<B> {
     partial?: Promise<PartialNorm>[],
   ): Promise<Promise<Record<string, number>>[]> {
     const { objective } = this.#options;
+    objective.begin?.(step);
     const found: Promise<Record<string, number>>[] = [];
     const run = this.#runner(
       step,
@@ -179,13 +177,13 @@ export class Trainer<B> {
         if (objective.grouped && counted === 0 && total > 0) continue;
         const { program, recorded } = await this.#programOf(batch, part, step);
         // Another part may have left something where this one writes nothing.
-        if (isFresh) for (const parameter of recorded.untouched) clearGradient(this.#options.gpu, parameter);
+        if (isFresh) for (const parameter of recorded.untouched) parameter.clearGradient();
         objective.fill(program, batch, total, part);
         const share = total > 0 ? counted / total : 0;
         fillAdapterLosses(program, objective.grouped ? share : share / this.#parts.length);
         // Each micro-batch has other random numbers.
         const random = (Math.imul(seed, 0x9e3779b9) + step * 4096 + i) >>> 0;
-        program.run({ step, ...values, accumulate: isFresh ? 0 : 1, seed: random });
+        await program.start({ step, ...values, accumulate: isFresh ? 0 : 1, seed: random });
         isFresh = false;
         sofar += share;
         if (this.#noise && partial) {
@@ -200,6 +198,7 @@ export class Trainer<B> {
 
   /** Takes an estimate of curvatures in, from the gradients of all parts as no rule changes them. */
   async #measureCurvature(step: number, batches: readonly B[], values: Readonly<Record<string, number>>) {
+    this.#options.objective.begin?.(step);
     const run = this.#runner(step, batches, values);
     await this.#curvature?.measure((this.#options.seed + step) >>> 0, async () => {
       for (const [i, part] of this.#partsOf(batches).entries()) await run(part, { fresh: i === 0, report: false });
@@ -235,7 +234,7 @@ export class Trainer<B> {
     if (this.#curvature?.isDue(step)) await this.#measureCurvature(step, batches, values);
     const partial: Promise<PartialNorm>[] = [];
     const parts = await this.#pass(step, batches, values, partial);
-    const norm = this.updater.step(step, lr, seed);
+    const { norm } = await this.updater.begin(step, lr, seed);
     await this.updates.after(step);
     const result = Promise.all([norm, ...parts]).then(async ([gradNorm, ...sums]) => {
       const metrics: Record<string, number> = {};

@@ -7,6 +7,7 @@ import { DTYPE_BYTES } from "../../checkpoint/dtype.ts";
 import type { OrderState } from "../../data/order.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
 import type { Json } from "../../json.ts";
+import type { Pages } from "../../tensor/paging/pages.ts";
 
 /** What is JSON of a state. */
 export interface TrainingProgress {
@@ -31,6 +32,11 @@ export interface StateTensor extends StateInfo {
   readonly buffer: GPUBuffer;
 }
 
+/** A tensor of a state that lies in pages. */
+export interface PagedState extends StateInfo {
+  readonly pages: Pages;
+}
+
 /** A tensor of a state that lies on the host. */
 export interface HostStateTensor extends StateInfo {
   readonly host: Uint8Array;
@@ -39,7 +45,7 @@ export interface HostStateTensor extends StateInfo {
 /** The state of a training that is under way. Its tensors change with the next step. */
 export interface TrainingState {
   readonly progress: TrainingProgress;
-  readonly tensors: readonly StateTensor[];
+  readonly tensors: readonly (StateTensor | PagedState)[];
 }
 
 /** A state that was saved, in memory or in files. */
@@ -61,10 +67,31 @@ export const stateTensor = (
   return { name, shape, dtype, buffer, bytes: size * DTYPE_BYTES[dtype] };
 };
 
+export const pagedState = (
+  name: string,
+  { shape, size }: { readonly shape: readonly number[]; readonly size: number },
+  pages: Pages,
+  held: "f32" | "bf16" | "u32",
+): PagedState => {
+  const dtype = ({ f32: "F32", bf16: "BF16", u32: "U32" } as const)[held];
+  return { name, shape, dtype, pages, bytes: size * DTYPE_BYTES[dtype] };
+};
+
+/** `count` bytes of a tensor of a state, from `first` on, a multiple of 4. */
+export function readState(
+  gpu: Gpu,
+  tensor: StateTensor | PagedState | HostStateTensor,
+  first: number,
+  count: number,
+): Promise<Uint8Array> | Uint8Array {
+  if ("host" in tensor) return tensor.host.subarray(first, first + count);
+  if ("pages" in tensor) return tensor.pages.read(first, count);
+  return gpu.read(tensor.buffer, first, Math.ceil(count / 4) * 4, (view) => view.slice(0, count));
+}
+
 /** Copies a state to host memory. */
 export async function copyState(gpu: Gpu, { progress, tensors }: TrainingState): Promise<SavedTraining> {
   const copies = new Map<string, Uint8Array>();
-  for (const { name, buffer, bytes } of tensors)
-    copies.set(name, await gpu.read(buffer, 0, Math.ceil(bytes / 4) * 4, (view) => view.slice(0, bytes)));
+  for (const tensor of tensors) copies.set(tensor.name, await readState(gpu, tensor, 0, tensor.bytes));
   return { progress: structuredClone(progress), where: "memory", read: async (name) => copies.get(name) };
 }

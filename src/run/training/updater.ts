@@ -9,17 +9,18 @@
 import type { PooledBuffer } from "../../gpu/buffer.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
 import { keyedUnits } from "../../keyed-random.ts";
+import { statePages } from "../../tensor/paging/page-tensors.ts";
 import type { Parameter } from "../../tensor/parameter.ts";
 import { Program, profileOf } from "../../tensor/program.ts";
 import { dynamic, Recorder } from "../../tensor/recorder.ts";
 import { SlotPool } from "../../tensor/slots.ts";
-import { sizeOf } from "../../tensor/tensor.ts";
+import { sizeOf, type Tensor } from "../../tensor/tensor.ts";
 import type { CurvatureOptions } from "./curvature.ts";
-import { type RecordedNorm, recordGradientNorm } from "./gradient-norm.ts";
+import { type RecordedNorm, recordGradientNorm, type SummedGradient } from "./gradient-norm.ts";
 import { numberName } from "./optimizer.ts";
-import { expectNumbers, type Held, holdStates, type UpdaterOptions, type Way } from "./optimizer-states.ts";
+import { expectNumbers, type Held, holdStates, type UpdaterOptions, type Way, wholeState } from "./optimizer-states.ts";
 import { recordMeasured, recordRefresh, recordUpdate, type UpdatePlace } from "./recorded-update.ts";
-import { type StateTensor, stateTensor } from "./training-state.ts";
+import { type PagedState, pagedState, type StateTensor, stateTensor } from "./training-state.ts";
 
 export type { UpdaterOptions } from "./optimizer-states.ts";
 
@@ -39,6 +40,13 @@ const everyOf = ({ bound: { method, values } }: Way): number => method.refresh?.
 
 /** Whether something is due before step `t`. */
 const isDue = (every: number, t: number): boolean => every > 0 && (t - 1) % every === 0;
+
+/** The gradient of a parameter in a recording. */
+function gradientOf(rec: Recorder, parameter: Parameter): Exclude<SummedGradient, Tensor> {
+  const { gradientPages, name, shape, parts } = parameter;
+  if (gradientPages) return { pages: statePages(rec, gradientPages, shape) };
+  return { whole: rec.state(`gradient of ${name}`, shape, parameter.gradient), parts };
+}
 
 export class Updater {
   readonly #gpu: Gpu;
@@ -76,9 +84,7 @@ export class Updater {
     const begin = () => {
       const rec = new Recorder(profileOf(gpu), { training: false });
       const clip = rec.state("clip", [3], clipMemory.buffer);
-      const gradients = parameters.map(({ name, shape, gradient }) =>
-        rec.state(`gradient of ${name}`, shape, gradient),
-      );
+      const gradients = parameters.map((parameter) => gradientOf(rec, parameter));
       return { rec, clip, gradients };
     };
     type Begun = ReturnType<typeof begin>;
@@ -86,12 +92,11 @@ export class Updater {
       { rec, clip, gradients }: Begun,
       record: (place: UpdatePlace, parameter: Parameter, held: Held) => void,
     ) => {
-      for (const [index, parameter] of parameters.entries())
-        record(
-          { rec, clip, gradient: gradients[index]!, index, count: parameters.length },
-          parameter,
-          states.get(parameter)!,
-        );
+      for (const [index, parameter] of parameters.entries()) {
+        const given = gradients[index]!;
+        const own = "pages" in given ? { gradient: given.pages[0]!, pages: given.pages } : { gradient: given.whole };
+        record({ rec, clip, ...own, index, count: parameters.length }, parameter, states.get(parameter)!);
+      }
     };
     const normOf = ({ rec, gradients, clip }: Begun) => recordGradientNorm(rec, gradients, clip, dynamic("limit"));
     /** A program over the parameters whose optimizers have something more to do. */
@@ -112,21 +117,28 @@ export class Updater {
     return new Updater(gpu, options, { update, refresh, measured }, slots, states, clipMemory, ranges);
   }
 
-  /** What is held, each once. */
+  /** What is held on the device, each once. */
   get #held() {
-    return [...this.#states.values()].filter(({ shared }) => !shared).flatMap(({ states }) => [...states.values()]);
+    return [...this.#states.values()]
+      .filter(({ shared }) => !shared)
+      .flatMap(({ states }) => [...states.values()].flatMap(({ memory }) => ("list" in memory ? [] : [memory])));
   }
 
   /** Bytes of the states, and of what rules work in. */
   get bytes(): number {
-    return this.#held.reduce((sum, { memory }) => sum + memory.bytes, this.#slots.bytes);
+    return this.#held.reduce((sum, { bytes }) => sum + bytes, this.#slots.bytes);
+  }
+
+  /** Does step `t` (from 1), as `begin`, and resolves to the norm. */
+  async step(t: number, lr: number, seed: number): Promise<number> {
+    return (await this.begin(t, lr, seed)).norm;
   }
 
   /**
-   * Records step `t` (from 1). Resolves later to the global norm of the gradients before clipping. When it is not
-   * finite nothing is updated, now or in the steps after.
+   * Records step `t` (from 1). `norm` resolves later to the global norm of the gradients before clipping. When it is
+   * not finite nothing is updated, now or in the steps after.
    */
-  step(t: number, lr: number, seed: number): Promise<number> {
+  async begin(t: number, lr: number, seed: number): Promise<{ readonly norm: Promise<number> }> {
     const numbers: Record<string, number> = { limit: this.#options.clip, seed: (seed + t) >>> 0 };
     for (const way of new Map([...this.#states.values()].map(({ way }) => [way.key, way])).values()) {
       const { method, values } = way.bound;
@@ -141,8 +153,8 @@ export class Updater {
     }
     this.#refresh(t, seed, numbers.limit!);
     const needed = this.#programs.update.dynamicNames;
-    this.#programs.update.run(Object.fromEntries(needed.map((name) => [name, numbers[name]!])));
-    return this.#gpu.readFloats(this.#clip.buffer, 1).then(([norm]) => norm!);
+    await this.#programs.update.start(Object.fromEntries(needed.map((name) => [name, numbers[name]!])));
+    return { norm: this.#gpu.readFloats(this.#clip.buffer, 1).then(([norm]) => norm!) };
   }
 
   /** Chooses anew what optimizers choose every so many steps, where step `t` is one of those. */
@@ -156,7 +168,7 @@ export class Updater {
       const unit = keyedUnits(seed, `${method.name} ${parameter.name} ${(t - 1) / every}`);
       for (const [name, filled] of Object.entries(method.refresh?.fill?.(parameter, values, unit) ?? {}))
         this.#gpu.write(
-          states.get(name)!.memory.buffer,
+          wholeState(states.get(name)!),
           0,
           new Uint8Array(filled.buffer, filled.byteOffset, filled.byteLength),
         );
@@ -194,7 +206,7 @@ export class Updater {
     const held = new Map<Parameter, GPUBuffer>();
     for (const [parameter, { states }] of this.#states) {
       const own = states.get(state);
-      if (own) held.set(parameter, own.memory.buffer);
+      if (own) held.set(parameter, wholeState(own));
     }
     return { held, every: every(values), distance: distance(values), keep: keep(values) };
   }
@@ -229,13 +241,21 @@ export class Updater {
     return names;
   }
 
-  /** The optimizer's states, each named `<parameter>.<state>`. */
+  /** The optimizer's states that lie on the device, each named `<parameter>.<state>`. */
   states(): StateTensor[] {
+    return this.allStates().flatMap((state) => ("buffer" in state ? [state] : []));
+  }
+
+  /** As `states`, with those in pages. */
+  allStates(): (StateTensor | PagedState)[] {
     const names = this.names();
     return [...this.#states].flatMap(([parameter, { way, states, shared }]) =>
       [...(shared ? [] : states)].map(([state, { memory, shape, dtype }]) => {
         const name = `${names.get(parameter)}.${way.bound.method.savedAs?.[state] ?? state}`;
-        return stateTensor(name, { shape, size: sizeOf(shape) }, memory.buffer, dtype);
+        const sizes = { shape, size: sizeOf(shape) };
+        return "list" in memory
+          ? pagedState(name, sizes, memory, dtype)
+          : stateTensor(name, sizes, memory.buffer, dtype);
       }),
     );
   }
@@ -244,6 +264,6 @@ export class Updater {
     for (const program of Object.values(this.#programs)) program?.free();
     this.#slots.free();
     this.#clip.free();
-    for (const { memory } of this.#held) memory.free();
+    for (const memory of this.#held) memory.free();
   }
 }

@@ -54,6 +54,8 @@ export interface GroupedShape extends ProductShape {
   readonly experts: number;
   /** Expert of the first matrix, where B (in tn C) holds those of some; `offsets` is that of all. 0 when left out. */
   readonly firstExpert?: number;
+  /** All experts that share `rows`; it chooses the kernel, so that some at a time give the bits of all at once. */
+  readonly ofExperts?: number;
   /** Most rows that all experts can have together. */
   readonly rows: number;
 }
@@ -177,7 +179,7 @@ export function planGroupedProduct(shape: GroupedShape, profile: AdapterProfile)
     form === "tn" ? { ...at, strideA: 0, strideB: 0 } : { ...at, strideA: 0, strideC: 0 },
     true,
   );
-  const rowsEach = form === "tn" ? m : Math.ceil(rows / experts);
+  const rowsEach = form === "tn" ? m : Math.ceil(rows / (shape.ofExperts ?? experts));
   const { kernel, side, flags: size, constants } = tileOf(tuningOf(profile), profile, rowsEach, n);
   const across = Math.ceil(n / side);
   const groups: [number, number, number] =

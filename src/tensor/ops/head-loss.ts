@@ -2,6 +2,7 @@
  * Losses over logits that never exist as a whole: some rows at a time, forward and back, so that a vocabulary may be
  * large.
  */
+import { concat } from "../concat.ts";
 import type { Recorder } from "../recorder.ts";
 import type { Tensor } from "../tensor.ts";
 import { type CrossEntropyOptions, crossEntropy } from "./cross-entropy.ts";
@@ -53,7 +54,8 @@ export function chunkedHeads(
     ),
   );
   return found[0]!.map((_, k) =>
-    rec.concat(
+    concat(
+      rec,
       found.map((of) => of[k]!),
       "losses",
     ),

@@ -4,6 +4,7 @@
  */
 import { spanGroups } from "../../gpu/grid.ts";
 import { type Form, type GroupedShape, planGroupedProduct } from "../linear-algebra/products.ts";
+import { weightPages } from "../paging/page-tensors.ts";
 import type { Recorder, StepParam, Target } from "../recorder.ts";
 import { rowParts } from "../stretches.ts";
 import { expectShape, rowsOf, type Tensor } from "../tensor.ts";
@@ -67,7 +68,7 @@ export function dispatch(rec: Recorder, x: Tensor, plan: Pick<RoutePlan, "slots"
 /**
  * Every row times the matrix of its expert: (N * k, in) sorted by expert and (E, out, in), or (E, in, out) where they
  * are `transposed`, in f32 or bf16 -> (N * k, out). The gradient of an expert without rows is 0. Experts that one
- * binding does not hold are taken some at a time.
+ * binding does not hold are taken some at a time, and those that lie in pages one by one.
  */
 export function groupedLinear(
   rec: Recorder,
@@ -99,10 +100,12 @@ export function groupedLinear(
       rows,
       bDtype: tn ? ("f32" as const) : bDtype,
     };
-    const shape: GroupedShape = { form, ...sizes, experts: own.weights.shape[0]!, firstExpert: own.first };
+    const some = { experts: own.weights.shape[0]!, firstExpert: own.first, ofExperts: plan.experts };
+    const shape: GroupedShape = { form, ...sizes, ...some };
     const { params, ...step } = planGroupedProduct(shape, rec.profile);
     const { accumulate, ...tensors } = bind;
-    rec.step({ ...step, bind: { ...tensors, offsets: plan.offsets }, params: { ...params, accumulate } });
+    const guard = own.isPage ? { rows: { offsets: plan.offsets, expert: own.first } } : {};
+    rec.step({ ...step, bind: { ...tensors, offsets: plan.offsets }, params: { ...params, accumulate }, ...guard });
   };
   const [forward, back] = transposed ? (["nn", "nt"] as const) : (["nt", "nn"] as const);
   for (const own of parts)
@@ -180,13 +183,16 @@ interface Bound {
 interface Experts {
   readonly weights: Tensor;
   readonly first: number;
+  /** Whether it is one expert in a page of its own. */
+  readonly isPage: boolean;
 }
 
-/** All experts, or some at a time where the adapter does not bind all of them. */
+/** All experts, or some at a time where they lie in pages or the adapter does not bind all of them. */
 function expertParts(rec: Recorder, weights: Tensor): Experts[] {
   let first = 0;
-  return rowParts(rec, weights).map((part) => {
-    const own = { weights: part, first };
+  const pages = weightPages(rec, weights);
+  return (pages ?? rowParts(rec, weights)).map((part) => {
+    const own = { weights: part, first, isPage: pages !== undefined };
     first += part.shape[0]!;
     return own;
   });

@@ -47,7 +47,9 @@ export function newFront(options: Values<typeof TRAIN>): NewFront | undefined {
           'begin with "model_type": "mlp-tasks" and a "front_size" in config.json',
         );
       task = tasks;
-      return { ...json, num_tasks: tasks + 1, first_task: tasks };
+      const { task_head_sizes: sizes } = json;
+      const wider = Array.isArray(sizes) && sizes.length > 0 ? { task_head_sizes: [...sizes, sizes.at(-1)] } : {};
+      return { ...json, ...wider, num_tasks: tasks + 1, first_task: tasks };
     },
     trains: async () => ofTask(task).map((module) => `${module}.*`),
   };

@@ -1,26 +1,24 @@
 import { expect, test } from "bun:test";
 import { Random } from "../../../src/data/random.ts";
 import {
-  cholesky,
   condition,
   fit,
   type Hyper,
   logImprovement,
   matern,
   predict,
-  solveLower,
-  solveUpper,
 } from "../../../src/merge/search/gaussian-process.ts";
+import { choleskyFactor, solveLower, solveUpper } from "../../../src/tensor/linear-algebra/cholesky.ts";
 
 const HYPER: Hyper = { lengths: [Math.log(0.3)], scale: 0, noise: Math.log(1e-4) };
 
 test("a Cholesky factor times itself is the matrix, and solves systems", () => {
   const a = Float64Array.of(4, 2, 2, 2, 5, 3, 2, 3, 6);
-  const l = cholesky(a, 3)!;
+  const l = choleskyFactor(a, 3)!;
   expect([...l]).toEqual([2, 0, 0, 1, 2, 0, 1, 1, 2]);
   const x = solveUpper(l, solveLower(l, [8, 10, 11], 3), 3);
   expect([...x]).toEqual([1, 1, 1]);
-  expect(cholesky(Float64Array.of(1, 2, 2, 1), 2)).toBeUndefined();
+  expect(choleskyFactor(Float64Array.of(1, 2, 2, 1), 2)).toBeUndefined();
 });
 
 test("the Matern kernel, by hand", () => {

@@ -24,6 +24,7 @@ export const method = defineInputQuantizer({
   check(scheme, { mse }) {
     refuseSearchOfLevels(scheme, mse);
   },
+  reorders: ({ act_order, static_groups }) => act_order && !static_groups,
 
   /** GPU memory: four matrices like H and three like W. */
   async quantize(layer, scheme, { damp, block, act_order, static_groups, mse }): Promise<QuantizedMatrix> {

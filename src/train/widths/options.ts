@@ -1,0 +1,67 @@
+/** Options of `train` for models that are trained to be made narrower or shallower. */
+import type { Options } from "../../method/options.ts";
+
+const DEPS = { supernet: "deps" } as const;
+const CIKD = { supernet: "cikd" } as const;
+
+export const SUPERNET = {
+  supernet: {
+    type: "'deps' | 'cikd'",
+    help: "train smaller models inside of the model along, for compress extract: of all blocks, or of a classifier of several tasks",
+  },
+  widths: {
+    type: "number[]",
+    needs: "supernet",
+    help: "shares of heads and hidden units that the smaller models have, the first ones; 1,0.75,0.5 when left out",
+    value: "F,F",
+  },
+  depths: {
+    type: "number[]",
+    with: DEPS,
+    help: "numbers of blocks that they have, the first ones; all when left out",
+    value: "N,N",
+  },
+  supernet_warmup: {
+    type: "0 <= number <= 1",
+    default: 0.5,
+    with: DEPS,
+    help: "share of the steps in which the whole model is trained alone",
+    value: "F",
+  },
+  supernet_begin: {
+    type: "number >= 0",
+    default: 1e-4,
+    with: DEPS,
+    help: "weight of what smaller models learn after that, which rises in a line",
+    value: "X",
+  },
+  supernet_weight: { type: "number >= 0", default: 1, with: DEPS, help: "weight that it rises to", value: "X" },
+  supernet_ramp: {
+    type: "0 < number <= 1",
+    default: 0.1,
+    with: DEPS,
+    help: "share of the steps that are left in which it rises",
+    value: "F",
+  },
+  supernet_nets: {
+    type: "number.integer >= 1",
+    default: 3,
+    with: DEPS,
+    help: "smaller models of a step: the smallest, and others by chance",
+    value: "N",
+  },
+  supernet_invariance: {
+    type: "number >= 0",
+    default: 0.1,
+    with: CIKD,
+    help: "weight of how far the features of a narrow trunk are from those of the whole one",
+    value: "X",
+  },
+  supernet_settings: {
+    type: "number.integer >= 1",
+    default: 8,
+    with: CIKD,
+    help: "settings of widths that are drawn once, of which each step has one beside the widest and the narrowest",
+    value: "N",
+  },
+} as const satisfies Options;
