@@ -32,7 +32,7 @@ await script({
       defaultMethod: "uniform",
       output: "checkpoint",
       options: DEPTH,
-      notes: `What is left has lost much, and is to be healed: the pipe into distill --teacher model/ --student - does it.
+      notes: `What is left has lost much, and is to be healed: the pipe into distill --teacher model/ does it.
 "sample --skip-layers" leaves layers out while it writes, and reads the prompt with all of them.`,
       run: async (context) => (await import("../src/compress/commands/depth.ts")).depth(context),
     }),

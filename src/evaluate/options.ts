@@ -163,7 +163,12 @@ export const EXITS = {
 /** Options of `evaluate routers`. */
 export const ROUTERS = {
   routers: { type: "string", required: true, help: "file that train routers wrote", value: "FILE" },
-  data: { type: "string[]", required: true, help: "rows of prompt and completion, name=path for groups", value: "FILE" },
+  data: {
+    type: "string[]",
+    required: true,
+    help: "rows of prompt and completion, name=path for groups",
+    value: "FILE",
+  },
   dial: {
     type: "-1 <= number <= 1[]",
     default: [-0.5],

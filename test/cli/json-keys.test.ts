@@ -147,6 +147,18 @@ const LINES = [
   "evaluate tiny --data said.jsonl --probe conflict_synergy --joint tiny",
   "compress tiny --quant rtn -n -o small.safetensors",
   "compress extract tiny --depth 1 -o first.safetensors",
+  "compress depth tiny --layers 0 -n",
+  "compress depth tiny --layers 0 -o shallow.safetensors",
+  "train route-search tiny --data said.jsonl --rounds 1 -n",
+  "train routers tiny --data ways.jsonl --epochs 1 --warmup 0 -n",
+  "train routers tiny --data ways.jsonl --epochs 1 --warmup 0 -o routers.safetensors",
+  "evaluate routers tiny --routers routers.safetensors --data said.jsonl -n",
+  "evaluate routers tiny --routers routers.safetensors --data said.jsonl",
+  `train --init deep.json --data decided.jsonl ${FEW} -o deep/`,
+  "train exits deep --data decided.jsonl --eval-data decided.jsonl --at 1 --epochs 1 -n",
+  "train exits deep --data decided.jsonl --eval-data decided.jsonl --at 1 --epochs 1 -o exits.safetensors",
+  "evaluate exits deep --exits exits.safetensors --data decided.jsonl -n",
+  "evaluate exits deep --exits exits.safetensors --data decided.jsonl",
   "compress width tiny --neurons 0.5 -n",
   "compress width tiny --neurons 0.5 -o narrow.safetensors",
   "compress tiny --quant rtn --calibration said.jsonl -o small.safetensors",
@@ -188,6 +200,10 @@ beforeAll(() => {
     at("chooser.json"),
     JSON.stringify({ model_type: "mlp", input_size: 2, hidden_sizes: [4], num_labels: 2 }),
   );
+  const deep = { model_type: "mlp", input_size: 2, hidden_sizes: [4, 4], num_labels: 2 };
+  writeFileSync(at("deep.json"), JSON.stringify(deep));
+  const ways = numbers.map((i) => ({ prompt: `is ${i}`, completion: ` ${i}`, layer_turns: [1, i % 3] }));
+  writeFileSync(at("ways.jsonl"), lines(ways));
   const sigmoids = { model_type: "mlp", input_size: 2, hidden_sizes: [4], num_labels: 2, hidden_act: "sigmoid" };
   writeFileSync(at("sigmoids.json"), JSON.stringify(sigmoids));
   const stages = [

@@ -52,7 +52,10 @@ async function script(name: string, line: string, folder: string): Promise<strin
  */
 export async function textModel(): Promise<string> {
   const rows = pieces();
-  const key = createHash("sha256").update(JSON.stringify([rows, CONFIG, TRAIN])).digest("hex").slice(0, 12);
+  const key = createHash("sha256")
+    .update(JSON.stringify([rows, CONFIG, TRAIN]))
+    .digest("hex")
+    .slice(0, 12);
   const folder = join(tmpdir(), `ingot-text-model-${key}`);
   if (existsSync(folder)) return folder;
   const making = `${folder}-${process.pid}`;
@@ -92,7 +95,11 @@ export class TextLab {
 
   /** Perplexity per byte of a model, by its name in the folder. */
   async perplexity(model: string): Promise<number> {
-    const text = await script("evaluate", `${model} --data held.jsonl --metric perplexity ${READ} --json`, this.#folder);
+    const text = await script(
+      "evaluate",
+      `${model} --data held.jsonl --metric perplexity ${READ} --json`,
+      this.#folder,
+    );
     const found = /"perplexity": ([\d.]+)/.exec(text)?.[1];
     if (found === undefined) throw new Error(`no perplexity of ${model} in ${text}`);
     return Number(found);

@@ -1,22 +1,13 @@
 /** Routers in files. */
-import type { Checkpoint, LineageEntry } from "../../checkpoint/checkpoint.ts";
+import type { Checkpoint } from "../../checkpoint/checkpoint.ts";
 import { UserError } from "../../errors.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
 import type { ModelSizes } from "../../model/architecture.ts";
 import { sizeOf } from "../../tensor/tensor.ts";
-import { expectParts, readParts, type StoredParts, writeParts } from "../parts-file.ts";
+import { expectParts, readParts, type StoredParts } from "../parts-file.ts";
 import { type RouterSizes, Routers, routerShapes } from "./routers.ts";
 
-const KIND = "routers";
-
-export const writeRouters = (
-  gpu: Gpu,
-  routers: Routers,
-  to: { readonly out: string; readonly lineage: readonly LineageEntry[] },
-): Promise<number> => {
-  const { layers, width, hidden } = routers.sizes;
-  return writeParts(gpu, KIND, { parameters: routers.parameters(), fixed: { sizes: [layers, width, hidden] } }, to);
-};
+export const ROUTERS = "routers";
 
 /** Routers as a file holds them. */
 export interface StoredRouters {
@@ -26,7 +17,7 @@ export interface StoredRouters {
 
 /** Reads routers for a model of these sizes. Throws UserError where the file is none, or they are another model's. */
 export async function readRouters(checkpoint: Checkpoint, model: ModelSizes): Promise<StoredRouters> {
-  const stored = await readParts(checkpoint, KIND, "ingot train routers");
+  const stored = await readParts(checkpoint, ROUTERS, "ingot train routers");
   const [layers = 0, width = 0, hidden = 0] = stored.fixed("sizes");
   if (layers !== model.layers || width !== model.width)
     throw new UserError(
@@ -36,7 +27,7 @@ export async function readRouters(checkpoint: Checkpoint, model: ModelSizes): Pr
   const sizes = { layers, width, hidden };
   expectParts(
     stored,
-    KIND,
+    ROUTERS,
     routerShapes(sizes).map(([name, shape]) => [name, sizeOf(shape)] as const),
   );
   return { sizes, stored };

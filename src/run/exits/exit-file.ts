@@ -3,7 +3,8 @@ import type { Checkpoint, LineageEntry } from "../../checkpoint/checkpoint.ts";
 import { UserError } from "../../errors.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
 import type { Model } from "../../model/model.ts";
-import { expectParts, readParts, writeParts } from "../parts-file.ts";
+import { expectParts, readParts } from "../parts-file.ts";
+import { writeParts } from "../write-parts.ts";
 import { type ExitPlan, Exits, READS } from "./exits.ts";
 
 const KIND = "exits";

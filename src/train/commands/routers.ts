@@ -7,7 +7,7 @@ import { groupsOf } from "../../data/groups.ts";
 import { UserError } from "../../errors.ts";
 import { openGpu } from "../../gpu/gpu.ts";
 import { Model } from "../../model/model.ts";
-import { writeRouters } from "../../run/depth/router-file.ts";
+import { writeRouters } from "../../run/depth/write-routers.ts";
 import { openModel } from "../../run/open-model.ts";
 import { humanBytes } from "../../text/format.ts";
 import { fitRouters } from "../routers/fit.ts";
