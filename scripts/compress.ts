@@ -10,6 +10,7 @@ import { script } from "../src/cli/script.ts";
 import { DEPTH } from "../src/compress/depth-options.ts";
 import { EXTRACT } from "../src/compress/extract-options.ts";
 import { COMPRESS } from "../src/compress/options.ts";
+import { ROTATE } from "../src/compress/rotation/options.ts";
 import { WIDTH } from "../src/compress/width/options.ts";
 
 await script({
@@ -57,6 +58,15 @@ await script({
       notes: `Every block keeps as many, as config.json has one number for all; gpt2 and vit list heads that are gone as pruned_heads. What is left
 computes what the whole model does with all else silent; train or distill it to win back what that costs.`,
       run: async (context) => (await import("../src/compress/commands/width.ts")).width(context),
+    }),
+    rotate: command({
+      about: "Turn a model's inner values by random Hadamard matrices, so that rounding costs less.",
+      args: "[model]",
+      examples: ["bun run compress rotate model/ -o turned/"],
+      output: "checkpoint",
+      options: ROTATE,
+      notes: `The model computes what it did. Norms' gains go into the layers behind them; a head that was the embedding becomes a tensor of its own.`,
+      run: async (context) => (await import("../src/compress/commands/rotate.ts")).rotate(context),
     }),
   },
   notes: `Linear layers of blocks are changed; embeddings, norms, heads and routers stay. With --calibration every block is measured behind those

@@ -56,10 +56,23 @@ export function chooseWork(
     throw new UserError("nothing says what to do with the weights", "give --prune NAME, --quant NAME or both");
   const measures = [pruner, quantizer].some((one) => one?.method.needs === "inputs");
   const asking = pruner?.method.needs === "inputs" ? pruner : quantizer;
-  if (measures && !options.calibration)
+  const { calibration, stats, shard } = options;
+  if (measures && !calibration && stats === undefined)
     throw new UserError(
       `${asking!.method.name} goes by what layers read, and --calibration is missing`,
       "give rows as the model will read: --calibration rows.jsonl",
+    );
+  if (calibration && stats !== undefined)
+    throw new UserError("--calibration and --stats both say what layers read", "give one of them");
+  if (calibration && shard !== undefined)
+    throw new UserError(
+      "--shard writes its share alone, and with --calibration every block hangs on those before it",
+      "measure first (bun run evaluate gram) and give --stats",
+    );
+  if (stats !== undefined && quantizer?.method.needs === "inputs" && quantizer.method.prepare)
+    throw new UserError(
+      `${quantizer.method.name} changes what layers read, and --stats holds what they read before`,
+      "give --calibration",
     );
   const target = sparsityOf(options);
   pruner?.method.check?.(target, pruner.values);

@@ -13,17 +13,23 @@ import { Model } from "../model/model.ts";
 import { readBatches } from "../run/batches-in-order.ts";
 import { BlockPasses } from "../run/calibrating/block-passes.ts";
 import { openModel } from "../run/open-model.ts";
-import { humanBytes } from "../text/format.ts";
 import { chooseWork } from "./choices.ts";
 import { compressModel, type LayerReport, placesOf, type Work } from "./compress-model.ts";
 import { storageFor } from "./layout-storage.ts";
 import { targetsOf } from "./matrices.ts";
+import { planMemory } from "./memory.ts";
 import type { COMPRESS } from "./options.ts";
+import { tellEnd, tellPlan } from "./report.ts";
 import type { Storage } from "./storage.ts";
+import { StoredInputs } from "./stored-inputs.ts";
 
 type CompressContext = Context<typeof COMPRESS>;
 
 const DTYPES = { f32: "F32", bf16: "BF16", f16: "F16" } as const;
+
+/** Options without those that say into how many files a result goes: lineage is the same for every shard. */
+const withoutShards = (options: Readonly<Record<string, unknown>>): Record<string, unknown> =>
+  Object.fromEntries(Object.entries(options).filter(([name]) => name !== "shard" && name !== "shards"));
 
 export async function compress(context: CompressContext): Promise<Outcome> {
   const { options, out, signal, seed } = context;
@@ -47,11 +53,17 @@ export async function compress(context: CompressContext): Promise<Outcome> {
   const infos = [...placesOf({ model, targets, storage, dtype }).values()].flatMap((places) =>
     places.flatMap((place) => place.infos),
   );
-  const step = { script: "compress", version: context.version, options: context.chosen, seed };
+  const step = { script: "compress", version: context.version, options: withoutShards(context.chosen), seed };
   const lineage = lineageOf(step, [{ checkpoint, role: "model" }], (text) => context.warn(text));
   const plan: OutputPlan = { tensors: infos, files: storage.files(opened.files), lineage };
   const before = [...checkpoint.tensors.values()].reduce((sum, { bytes }) => sum + bytes, 0);
-  if (context.dryRun) return tellPlan(context, { plan, before, matrices: targets.length, rows });
+  const { stats: statsRef } = options;
+  const stats = statsRef === undefined ? undefined : await StoredInputs.open(statsRef, targets);
+  context.onExit(() => stats?.close());
+  if (context.dryRun) {
+    const memory = await planMemory(model, targets, batches, signal);
+    return tellPlan(context, { plan, format: storage.name, before, matrices: targets.length, rows, memory });
+  }
   const writer = await begin(context, plan);
   const passes = batches.length > 0 ? new BlockPasses(model, batches, signal) : undefined;
   const reports: LayerReport[] = [];
@@ -62,9 +74,11 @@ export async function compress(context: CompressContext): Promise<Outcome> {
     context.progress.advance(1, report.name, `E ${report.error.toPrecision(3)}`);
   };
   try {
-    const work = { model, checkpoint, targets, choices, storage, dtype, passes, seed, signal, told };
+    const work = { model, checkpoint, targets, choices, storage, dtype, passes, stats, seed, signal, told };
+    const written = new Set(writer.tensors.map(({ name }) => name));
     const tensors = compressModel({
       ...work,
+      isWanted: (name) => written.has(name),
       trueSequential: options.true_sequential,
       warn: (text) => context.warn(text),
     });
@@ -76,12 +90,8 @@ export async function compress(context: CompressContext): Promise<Outcome> {
   }
   context.progress.done();
   model.free();
-  return tell(context, {
-    reports,
-    format: storage.name,
-    before,
-    after: infos.reduce((sum, { bytes }) => sum + bytes, 0),
-  });
+  const after = writer.tensors.reduce((sum, { bytes }) => sum + bytes, 0);
+  return tellEnd(context, { reports, format: storage.name, before, after });
 }
 
 /** How the changed matrices are stored: plain in a GGUF file, which has types of its own. */
@@ -108,10 +118,20 @@ function storageOf(
   return storageFor(isGguf ? "dense" : options.format, wanted, dtype);
 }
 
+/** The share of the result that this run writes. */
+function shardOf({ shard, overwrite }: CompressContext["options"]): Pick<WriteOptions, "shard" | "overwrite"> {
+  if (shard === undefined) return {};
+  const [, index = 0, count = 0] = (/^(\d+)\/(\d+)$/.exec(shard) ?? []).map(Number);
+  if (!(index >= 1 && index <= count))
+    throw new UserError(`--shard ${shard} is not I/N with I from 1 to N`, "for example --shard 2/8");
+  return { shard: { index, count }, overwrite: overwrite === true };
+}
+
 /** How the result is written. */
 function writing({ options, ...context }: CompressContext): WriteOptions {
   return {
     ...(options.shards ? { shards: options.shards } : {}),
+    ...shardOf(options),
     ...(options.gguf_type ? { ggufType: options.gguf_type } : {}),
     ...(options.gguf_imatrix ? { ggufImatrix: options.gguf_imatrix } : {}),
     warn: (message: string) => context.warn(message),
@@ -124,50 +144,4 @@ async function begin(context: CompressContext, plan: OutputPlan): Promise<Writer
   const writer = await createWriter(context.out, plan, writing(context));
   context.onExit((ok) => (ok ? undefined : writer.abort()));
   return writer;
-}
-
-interface Planned {
-  readonly plan: OutputPlan;
-  readonly before: number;
-  readonly matrices: number;
-  readonly rows: number;
-}
-
-function tellPlan(context: CompressContext, { plan, before, matrices, rows }: Planned): Outcome {
-  const after = plan.tensors.reduce((sum, { bytes }) => sum + bytes, 0);
-  if (context.options.json) context.json({ matrices, rows, bytes: { before, after } });
-  else context.print(`${matrices} matrices, ${rows} rows; ${humanBytes(before)} -> ${humanBytes(after)}`);
-  return {};
-}
-
-/** The end of a run, with what it did not do. */
-function tell(
-  context: CompressContext,
-  {
-    reports,
-    format,
-    before,
-    after,
-  }: {
-    readonly reports: readonly LayerReport[];
-    readonly format: string;
-    readonly before: number;
-    readonly after: number;
-  },
-): Outcome {
-  const { options, out } = context;
-  const mean = reports.reduce((sum, { error }) => sum + error, 0) / reports.length;
-  const worst = reports.reduce((a, b) => (b.error > a.error ? b : a));
-  const size = (report: LayerReport) => report.rows * report.columns;
-  const total = reports.reduce((sum, report) => sum + size(report), 0);
-  const zeros = reports.reduce((sum, report) => sum + report.zeros * size(report), 0) / total;
-  const found = { matrices: reports.length, error: mean, worst: worst.name, worst_error: worst.error, zeros };
-  context.json({ ...found, format, bytes: { before, after }, layers: reports });
-  if (options.prune && !options.quant)
-    context.info("zeros are stored as any other value, so the file is as large and the model as fast as before");
-  return {
-    output: `${out === "-" ? "stdout" : out} (${humanBytes(after)})`,
-    told: `${options.quant ? `${format}, ` : ""}E ${mean.toPrecision(3)}, most ${worst.error.toPrecision(3)} in ${worst.name}`,
-    log: found,
-  };
 }

@@ -22,6 +22,7 @@ import { type Layer, type LayerInputs, type MeasuredLayer, relativeError } from 
 import type { Target } from "./matrices.ts";
 import { type Preparing, prepareBlock } from "./prepare-block.ts";
 import type { Result, Storage, Stored } from "./storage.ts";
+import type { StoredInputs } from "./stored-inputs.ts";
 
 /** What became of one matrix. */
 export interface LayerReport {
@@ -46,9 +47,13 @@ export interface Work {
   /** dtype of all other float tensors; as stored when left out. */
   readonly dtype: Dtype | undefined;
   readonly passes: BlockPasses | undefined;
+  /** What layers read, measured before. */
+  readonly stats: StoredInputs | undefined;
   readonly trueSequential: boolean;
   readonly seed: number;
   readonly signal: AbortSignal;
+  /** Whether a tensor of the result is to be made here, by its name. */
+  isWanted(name: string): boolean;
   told(report: LayerReport): void;
   warn(message: string): void;
 }
@@ -88,11 +93,14 @@ type Changed = Map<string, Float32Array>;
 export async function* compressModel(work: Work): AsyncGenerator<Stored> {
   if (preparesOf(work) && !work.model.dense)
     work.warn(`which weights make what layers of ${work.model.architecture.name} read is not known; none is scaled`);
-  for (const [block, places] of placesOf(work)) {
+  for (const [block, all] of placesOf(work)) {
+    const places = all.filter(({ infos }) => infos.some(({ name }) => work.isWanted(name)));
+    if (places.length === 0) continue;
     const changed: Changed = new Map();
     const results = block < 0 ? new Map<Target, Result>() : await compressBlock(work, block, changed);
     for (const place of places) {
-      if ("target" in place) yield* work.storage.encode(place.target, results.get(place.target)!);
+      if ("target" in place)
+        yield* work.storage.encode(place.target, results.get(place.target)!).filter(({ name }) => work.isWanted(name));
       else yield* keep(work, changed, place.kept, place.infos[0]!);
     }
     if (block >= 0) await work.passes?.advance();
@@ -206,7 +214,8 @@ async function compressTarget(
         `${stored.name} has values that are not finite`,
         "the model is damaged; fetch or train it again",
       );
-    const found = await inputs?.of(modulesOf(target), target.firstPart + part);
+    const found = await (work.stats?.of(work.model.gpu, target, part) ??
+      inputs?.of(modulesOf(target), target.firstPart + part));
     if (found?.magnitudes.every((x) => x === 0)) {
       const which = parts > 1 ? `expert ${part} of ${stored.name}` : stored.name;
       work.warn(`no row of --calibration reaches ${which}; its inputs count alike`);

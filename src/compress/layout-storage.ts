@@ -39,7 +39,12 @@ function schemeIn(layout: WriteLayout, { quantize, plain }: Wanted, target: Targ
   return {
     bits: scheme.bits,
     grid: "integer",
-    points: layout.name === "mlx" ? "offsets" : scheme.symmetric ? "middle" : "zeros",
+    points:
+      layout.name === "mlx" || (method.offsets && !scheme.symmetric)
+        ? "offsets"
+        : scheme.symmetric
+          ? "middle"
+          : "zeros",
     group,
     ...(reordered ? { reordered: true } : {}),
     scale: layout.scales.find((scale) => scale === plain) ?? layout.scales[0]!,
@@ -77,6 +82,7 @@ function layoutFor(format: FormatName, wanted: Wanted): WriteLayout | undefined 
 
 /** The matrix with offsets in the place of its zero points. */
 function withOffsets({ zeros, ...matrix }: QuantizedMatrix, { scale }: MatrixScheme): QuantizedMatrix {
+  if (matrix.offsets) return matrix;
   const middle = 2 ** (matrix.bits - 1);
   const offsets = matrix.scales.map((s, i) => -s * (zeros?.[i] ?? middle));
   return { ...matrix, offsets: storedScales(offsets, scale) };

@@ -24,6 +24,11 @@ export const WRITTEN = {
     help: "of matrices that are not kept as codes; as the model stores them when left out",
   },
   shards: { type: "number.integer >= 1", value: "N", help: "number of files in the output folder" },
+  shard: {
+    type: "string",
+    value: "I/N",
+    help: "write only the I-th of N files; other processes write the others",
+  },
   ...GGUF,
 } as const satisfies Options;
 
@@ -70,6 +75,11 @@ export const COMPRESS = {
   },
   ignore: { type: "string[]", help: "matrices that stay as they are, by pattern", value: "GLOB" },
   ...CALIBRATION,
+  stats: {
+    type: "string",
+    help: "what layers read, from evaluate gram, in the place of rows: of the model before any change",
+    value: "FILE",
+  },
   true_sequential: {
     type: "boolean",
     default: false,

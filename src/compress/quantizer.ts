@@ -29,6 +29,8 @@ interface Shared<O extends Options> extends MethodInfo<O> {
   check?(scheme: Scheme, values: Values<O>): void;
   /** Whether columns of a group do not follow one another; they do when left out. */
   reorders?(values: Values<O>): boolean;
+  /** Whether its integers have offsets, not zero points, unless they are symmetric. */
+  readonly offsets?: true;
 }
 
 export interface WeightQuantizer<O extends Options = Options> extends Shared<O> {

@@ -44,8 +44,7 @@ import { openProbes } from "./probing.ts";
 import { checkScheduleSearch } from "./schedules/schedule-search.ts";
 import { searchedRate } from "./schedules/short-lives.ts";
 import { shiftWarning } from "./shift-warning.ts";
-import { cikdWork } from "./widths/cikd.ts";
-import { depsWork } from "./widths/deps.ts";
+import { changesWidths, type WidthWork, widthWork } from "./widths/work.ts";
 
 export type TrainContext = Context<typeof TRAIN>;
 
@@ -66,6 +65,7 @@ function checkOptions({ options, picks }: TrainContext): void {
   checkCredit(picks.credit[0]!, name, options);
   if (options.adversarial) checkPgd(options);
   checkCertified(options, method);
+  changesWidths(options);
   checkSmooth(options, method);
   if (options.loss_balance !== "none" && (name !== "ce" || options.head === "sparse-etf"))
     throw new UserError(
@@ -194,7 +194,7 @@ const readData = async (options: TrainContext["options"], opened: Opened): Promi
 });
 
 /** What an objective of its own brings, freed with the training. */
-const freeing = (own: OwnLoss): WorkPart<Batch> => ({
+const freeing = (own: OwnLoss | WidthWork): WorkPart<Batch> => ({
   ...own,
   free() {
     for (const parameter of own.extra ?? []) parameter.free();
@@ -233,14 +233,13 @@ function courseOf({ method, values }: Bound<LabelLoss>, steps: number): Controll
 
 /** What is trained in the place of the labels' loss alone; undefined where nothing is. */
 async function otherWork(
-  { picks, options, seed }: TrainContext,
+  { picks, options, seed, out }: TrainContext,
   built: Built,
   source: ReadRows,
   { chosen, heads }: { readonly chosen: ChosenLoss | undefined; readonly heads: PerDomain | undefined },
-): Promise<OwnLoss | undefined> {
+): Promise<OwnLoss | WidthWork | undefined> {
+  if (changesWidths(options)) return widthWork(built, options, { seed, out });
   const credit = creditWork(picks.credit[0]!, built.model, seed);
-  if (options.supernet === "deps") return depsWork(built.model, options, { ref: built.ref, steps: built.steps, seed });
-  if (options.supernet === "cikd") return cikdWork(built.model, options, { ref: built.ref, seed });
   if (credit) return credit;
   if (!chosen) return ownLoss(picks.loss[0]!, built, source, options, seed);
   const { model, steps, ref } = built;

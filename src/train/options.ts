@@ -14,7 +14,7 @@ import { CREDIT } from "./credit.ts";
 import { CERTIFIED } from "./losses/certified-options.ts";
 import { PROBING } from "./probing.ts";
 import { SCHEDULE_SEARCH } from "./schedules/schedule-search.ts";
-import { SUPERNET } from "./widths/options.ts";
+import { PRUNING, SUPERNET } from "./widths/options.ts";
 
 export const TRAIN = {
   ...RUN,
@@ -180,4 +180,5 @@ export const TRAIN = {
   },
   ...CERTIFIED,
   ...SUPERNET,
+  ...PRUNING,
 } as const satisfies Options;

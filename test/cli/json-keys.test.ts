@@ -159,6 +159,8 @@ const LINES = [
   "train exits deep --data decided.jsonl --eval-data decided.jsonl --at 1 --epochs 1 -o exits.safetensors",
   "evaluate exits deep --exits exits.safetensors --data decided.jsonl -n",
   "evaluate exits deep --exits exits.safetensors --data decided.jsonl",
+  "compress rotate tiny -n",
+  "compress rotate tiny -o turned.safetensors",
   "compress width tiny --neurons 0.5 -n",
   "compress width tiny --neurons 0.5 -o narrow.safetensors",
   "compress tiny --quant rtn --calibration said.jsonl -o small.safetensors",

@@ -81,11 +81,12 @@ async function run(from: string, to: string, method: Pruner, batches: readonly T
   const tensors = [...placesOf(shared).values()].flatMap((places) => places.flatMap(({ infos }) => infos));
   const writer = await createWriter(to, { tensors, files: checkpoint.files, lineage: [] });
   const choices = { prune: { by: bind(method, {}), target: { share: 0.5 } }, measures: true };
-  const work = { ...shared, checkpoint, choices, passes, trueSequential, seed: 0, signal };
+  const work = { ...shared, checkpoint, choices, passes, stats: undefined, trueSequential, seed: 0, signal };
   for await (const { name, bytes } of compressModel({
     ...work,
     told: (report) => reports.push(report),
     warn: () => {},
+    isWanted: () => true,
   }))
     await writer.write(name, bytes);
   await writer.finish();

@@ -76,6 +76,15 @@ test("columns that go in another order keep their groups", async () => {
   }
 });
 
+test("a quantizer with offsets is held as it is by MLX, and refused by layouts of zero points", async () => {
+  const line = "base/ --quant decoupleq --group 32 --bits 3 --only *.0.self_attn.* --calibration rows.jsonl -q";
+  await succeeds("compress", `${line} --format dense -o decoupled/`);
+  expect(JSON.parse(await succeeds("compress", `${line} -o codes-of-it/ --json`))).toMatchObject({ format: "mlx" });
+  expect(await values("codes-of-it")).toEqual(await values("decoupled"));
+  const { err, code } = await run("compress", `${line} --format gptq -o bad/`);
+  expect([code, err]).toEqual([2, expect.stringContaining("it has zero points, no offsets")]);
+});
+
 test("offsets of MLX are those of the zero points, rounded as they are stored", async () => {
   await succeeds("compress", `${RTN.replace("compress ", "")} --format mlx -o mlx/`);
   await succeeds("compress", `${RTN.replace("compress ", "")} --format dense -o rtn/`);

@@ -105,11 +105,32 @@ export class TextLab {
     return Number(found);
   }
 
-  /** Perplexity of what `compress` makes of the model; `out` is a folder or a GGUF file. */
-  async after(line: string, out = "out/"): Promise<number> {
-    const name = `${this.#seed}-${process.pid}-${out}`;
-    const rows = `--calibration calibration-${this.#seed}.jsonl ${READ}`;
-    await script("compress", `model/ ${line} ${rows} -o ${name}`, this.#folder);
+  /** Perplexity of what `compress` makes of the model. */
+  async after(line: string): Promise<number> {
+    const name = `${this.#seed}-${process.pid}/`;
+    await script("compress", `model/ ${line} --calibration ${this.#rows} ${READ} -o ${name}`, this.#folder);
+    return this.#measured(name);
+  }
+
+  /** An importance matrix of the seed's rows. */
+  async importance(): Promise<string> {
+    const name = `importance-${this.#seed}.gguf`;
+    await script("evaluate", `imatrix model/ --data ${this.#rows} ${READ} -o ${name} --overwrite`, this.#folder);
+    return name;
+  }
+
+  /** Perplexity of a GGUF file of the model. */
+  async asGguf(line: string): Promise<number> {
+    const name = `${this.#seed}-${process.pid}.gguf`;
+    await script("merge", `model/ --method passthrough ${line} -o ${name}`, this.#folder);
+    return this.#measured(name);
+  }
+
+  get #rows(): string {
+    return `calibration-${this.#seed}.jsonl`;
+  }
+
+  async #measured(name: string): Promise<number> {
     const found = await this.perplexity(name);
     rmSync(join(this.#folder, name), { recursive: true });
     return found;

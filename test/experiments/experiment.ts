@@ -53,6 +53,7 @@ export const FAMILIES = [
   "continual",
   "adapters",
   "align",
+  "compress",
 ] as const;
 export type Family = (typeof FAMILIES)[number];
 

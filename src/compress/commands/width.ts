@@ -11,6 +11,7 @@ import { openGpu } from "../../gpu/gpu.ts";
 import { Model } from "../../model/model.ts";
 import { nameModels } from "../../model/names.ts";
 import { anatomyOf } from "../../model/structure/anatomy.ts";
+import { readingsOf } from "../../model/structure/reads.ts";
 import { sliceOf, type WidthSpace, widthSpaces } from "../../model/structure/slice.ts";
 import { slicedCheckpoint } from "../../model/structure/sliced-checkpoint.ts";
 import { shapedModel } from "../../model/structure/subnet.ts";
@@ -21,7 +22,6 @@ import { chosenUnits, keptCount } from "../width/choose.ts";
 import { magnitudes } from "../width/magnitude.ts";
 import { measured } from "../width/measured.ts";
 import type { WIDTH } from "../width/options.ts";
-import { readingsOf } from "../width/reads.ts";
 import { bytesOf, writeCheckpoint } from "./write-checkpoint.ts";
 
 type WidthContext = Context<typeof WIDTH>;

@@ -10,6 +10,7 @@
 import { type Batch, batchKey } from "../../data/batch.ts";
 import { meanWeights } from "../../data/targets.ts";
 import type { Model } from "../../model/model.ts";
+import type { Reading } from "../../model/structure/reads.ts";
 import { fillInputs, fillTargets, recordInputs, recordTargets } from "../../run/batch-programs.ts";
 import { maskOf } from "../../run/gram/gram-matrices.ts";
 import { Programs } from "../../run/programs.ts";
@@ -18,7 +19,6 @@ import { headLoss } from "../../tensor/ops/head-loss.ts";
 import { columnSums, rowSum } from "../../tensor/ops/reduce.ts";
 import type { Recorder } from "../../tensor/recorder.ts";
 import { rowsOf, type Tensor } from "../../tensor/tensor.ts";
-import type { Reading } from "./reads.ts";
 
 export interface MeasureOptions {
   readonly by: "activation" | "taylor";

@@ -13,7 +13,7 @@ import { type Config, configValue, LAYER_KEYS, layerOf, mainStack, TEXT_CONFIGS 
 import { type Anatomy, anatomyOf, type ShapedModel, type Space, spacesBeside } from "./anatomy.ts";
 import type { Picked } from "./gather.ts";
 import { refuseNumbered, renumbered } from "./numbered.ts";
-import { pickedBy, placesOf, type Units } from "./picked.ts";
+import { placesOf, type Units } from "./picked.ts";
 
 /** What stays of a model. */
 export interface Kept {
@@ -21,6 +21,8 @@ export interface Kept {
   readonly layers?: readonly number[] | undefined;
   /** Units by space of the whole model (`heads@…`, `kv@…`, `inner@…`), rising; all of one that is left out. */
   readonly units: Units;
+  /** Of these, units that are read by zeros: they fill a block up to the number that config.json has for all. */
+  readonly silent?: Units | undefined;
 }
 
 /** A tensor of the smaller model. */
@@ -99,7 +101,7 @@ function check(model: ShapedModel, anatomy: Anatomy, units: Units): void {
     if (HEAD_NORM.test(name) && axes.flat().some(({ space }) => space !== undefined && units.has(space)))
       throw new UserError(
         `${model.ref} normalises queries and keys over all heads together, so none can go without changing the others`,
-        "keep all heads: --heads 1",
+        "keep all heads, and cut hidden units or blocks",
       );
   const lost = anatomy.unknown.find((name) => spacesBeside(name, anatomy).some((id) => units.has(id)));
   if (lost !== undefined)
@@ -237,7 +239,11 @@ export function sliceOf(model: ShapedModel, kept: Kept, anatomy: Anatomy = anato
     if (now === -1) continue;
     const name = now === undefined ? from : `${stack!.prefix}.${now}.${place!.rest}`;
     const axes = anatomy.axes.get(from) ?? [];
-    const picked = pickedBy(axes, kept.units);
+    const silent = anatomy.inputs.get(from) ?? -1;
+    const [rows, columns] = axes.map((axis, side) =>
+      placesOf(axis, kept.units, side === silent ? kept.silent : undefined),
+    );
+    const picked = { rows, columns };
     const sides = axes.map((axis) => placesOf(axis, kept.units)?.length);
     tensors.push({ name, from, shape: shape.map((length, i) => sides[i] ?? length), picked });
   }

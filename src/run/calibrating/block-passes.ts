@@ -174,6 +174,7 @@ export class BlockPasses {
             );
           rec.output("state after", given);
         });
+        if (model.gpu.dry) continue; // a plan: memory is taken, nothing runs
         fillInputs(program, batch);
         const mask = maskOf(batch);
         if (mask && program.takes("mask")) program.write("mask", mask);

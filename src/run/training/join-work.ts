@@ -26,6 +26,7 @@ export function joinWork<B>(objective: Objective<B>, given: readonly (WorkPart<B
     ...single(parts, "source"),
     ...single(parts, "multiplier"),
     ...single(parts, "stage"),
+    ...single(parts, "result"),
     extra: parts.flatMap(({ extra = [] }) => extra),
     controllers: parts.flatMap(({ controllers = [] }) => controllers),
     updates: parts.flatMap(({ updates = [] }) => updates),

@@ -74,7 +74,10 @@ async function save<B>(
   measured: readonly string[] | undefined,
 ): Promise<Outcome> {
   await work.end?.(lineage);
-  const bytes = await saveResult(model, writer ?? context.out, saving, context.log.run);
+  const smaller = await work.result?.(saving.files);
+  const written = smaller?.model ?? model;
+  const own = smaller ? { ...saving, files: smaller.files } : saving;
+  const bytes = await saveResult(written, writer ?? context.out, own, context.log.run);
   if (folder !== undefined) removeState(folder);
   const { said } = training;
   await training.free();
@@ -84,8 +87,11 @@ async function save<B>(
     ...last?.metrics,
     ...work.told?.(),
     ...heldOutResult(watch),
-    parameters: model.parameterCount(),
+    parameters: smaller
+      ? { ...model.parameterCount(), written: written.parameterCount().total }
+      : model.parameterCount(),
   };
+  smaller?.model.free();
   context.json(result);
   await tellTimes(context, gpu);
   const where = context.out === "-" ? "stdout" : context.out;

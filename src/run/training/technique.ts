@@ -24,6 +24,7 @@ import type { Controller } from "./controller.ts";
 import type { HeldOutBatches } from "./held-out-objective.ts";
 import type { Objective } from "./objective.ts";
 import type { RUN } from "./options.ts";
+import type { SmallerResult } from "./smaller-result.ts";
 import type { UpdateRule } from "./update-rule.ts";
 
 /** Options of one way to begin, to make batches, or of one loss, which other scripts lack. */
@@ -93,6 +94,8 @@ export interface Work<B> {
   readonly memory?: Readonly<Record<string, number>>;
   /** Numbers of the whole run, which are told with those of the last step. */
   told?(): Readonly<Record<string, number>>;
+  /** A smaller model that is written in the place of the trained one, when every step is done; freed afterwards. */
+  result?(files: ReadonlyMap<string, Uint8Array>): Promise<SmallerResult>;
   /** Called when every step is done, before the result is written, whose lineage it gets. */
   end?(lineage: readonly LineageEntry[]): Promise<void>;
   free?(): void;

@@ -90,7 +90,7 @@ export function scaledOutputs(
 
 /** Held-out rows, where the objective measures them itself. */
 export const heldByScale = async (options: Values<typeof TRAIN>, opened: Opened) =>
-  options.output_scale === undefined
+  options.output_scale === undefined && options.prune === undefined
     ? {}
     : { heldOut: await readHeldOut(heldOutGroups(options, opened.split), opened, options.batch_size) };
 

@@ -65,3 +65,39 @@ export const SUPERNET = {
     value: "N",
   },
 } as const satisfies Options;
+
+const PRUNE = { prune: "polarize" } as const;
+
+export const PRUNING = {
+  prune: {
+    type: "'polarize'",
+    help: "learn which units may go, by gates that are to agree on all rows; the result is the smaller model",
+  },
+  prune_unit: {
+    type: "'layer' | 'head' | 'ffn'",
+    default: "ffn",
+    with: PRUNE,
+    help: "what has a gate: whole blocks, heads, or hidden units of feed-forward networks and perceptrons",
+  },
+  prune_keep: {
+    type: "0 < number <= 1",
+    default: 0.5,
+    with: PRUNE,
+    help: "share of the weights of such units that is to stay",
+    value: "F",
+  },
+  prune_polarize: {
+    type: "number >= 0",
+    default: 2,
+    with: PRUNE,
+    help: "weight of how far gates disagree between rows; it rises over the first fifth of the steps",
+    value: "X",
+  },
+  prune_budget: {
+    type: "number >= 0",
+    default: 10,
+    with: PRUNE,
+    help: "weight of the squared distance from --prune-keep",
+    value: "X",
+  },
+} as const satisfies Options;

@@ -87,6 +87,7 @@ export const method = defineInputQuantizer({
   title: "decoupleQ",
   about: "integers, and scales and offsets by least squares, by turns; for 2 bits",
   cite: "arXiv:2404.12759",
+  offsets: true,
   options: {
     ...SWEEP_OPTIONS,
     rounds: {

@@ -1,6 +1,6 @@
 /** Where the units of a model are read: the linear layers behind heads and behind hidden units. */
-import type { Anatomy } from "../../model/structure/anatomy.ts";
-import type { WidthSpace } from "../../model/structure/slice.ts";
+import type { Anatomy } from "./anatomy.ts";
+import type { WidthSpace } from "./slice.ts";
 
 /** A linear layer that reads the units of a space, `size` neighbouring inputs each. */
 export interface Reading {
