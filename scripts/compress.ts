@@ -9,6 +9,7 @@ import { command } from "../src/cli/commands.ts";
 import { script } from "../src/cli/script.ts";
 import { DEPTH } from "../src/compress/depth-options.ts";
 import { EXTRACT } from "../src/compress/extract-options.ts";
+import { FACTOR } from "../src/compress/factor-options.ts";
 import { COMPRESS } from "../src/compress/options.ts";
 import { ROTATE } from "../src/compress/rotation/options.ts";
 import { WIDTH } from "../src/compress/width/options.ts";
@@ -45,6 +46,20 @@ await script({
       options: EXTRACT,
       notes: `The first heads, hidden units and blocks stay: those of the smaller models that train --supernet trains inside of a model.`,
       run: async (context) => (await import("../src/compress/commands/extract.ts")).extract(context),
+    }),
+    factor: command({
+      about: "Put products of two thin matrices in the place of linear layers.",
+      args: "[model]",
+      methods: "factorization",
+      examples: [
+        "bun run compress factor model/ --method svd --rank 8 -o thin/",
+        "bun run compress factor model/ --method asvd --parameters 0.5 --calibration rows.jsonl -o thinner/",
+      ],
+      output: "checkpoint",
+      options: FACTOR,
+      notes: `Factors are multiplied out, as no architecture here holds two matrices for one: the result is as large as before, and tells what a rank
+costs. An adapter (bun run adapt extract) holds a difference to a base as two thin matrices.`,
+      run: async (context) => (await import("../src/compress/commands/factor.ts")).factor(context),
     }),
     width: command({
       about: "Take heads and hidden units out of every block.",

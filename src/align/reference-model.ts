@@ -3,11 +3,14 @@ import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { tokenClash } from "../data/same-tokens.ts";
 import { UserError } from "../errors.ts";
 import type { Gpu } from "../gpu/gpu.ts";
+import type { LoadIn } from "../model/held-codes.ts";
 import { Model } from "../model/model.ts";
 import { openModel } from "../run/open-model.ts";
 import type { Opened, RunContext } from "../run/training/technique.ts";
 
-type Run = Pick<RunContext, "warn" | "onExit"> & { readonly options: { readonly reference?: string | undefined } };
+type Run = Pick<RunContext, "warn" | "onExit"> & {
+  readonly options: { readonly reference?: string | undefined; readonly load_in?: LoadIn | undefined };
+};
 
 /** Its checkpoint, of which only the headers are read. */
 export interface ReferenceModel {
@@ -24,7 +27,7 @@ export interface ReferenceModel {
  * tokens are others than those of the model that is trained.
  */
 export async function openReference(run: Run, opened: Opened): Promise<ReferenceModel | undefined> {
-  const { reference } = run.options;
+  const { reference, load_in: loadIn } = run.options;
   if (reference === undefined) return undefined;
   const warn = (text: string) => run.warn(text);
   const { checkpoint, ref, task, sizes, files } = await openModel(reference, {}, warn);
@@ -48,6 +51,6 @@ export async function openReference(run: Run, opened: Opened): Promise<Reference
           `give --max-length ${sizes.maxPositions}, or shorter rows`,
         );
     },
-    load: (gpu) => Model.load(gpu, checkpoint, { freeze: () => true, warn }),
+    load: (gpu) => Model.load(gpu, checkpoint, { freeze: () => true, loadIn, warn }),
   };
 }

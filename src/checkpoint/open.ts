@@ -23,8 +23,11 @@ export interface OpenOptions {
   warn?: (message: string) => void;
   /** "list" gives a quantised checkpoint that no decoder reads as it is stored; it is refused otherwise. */
   undecoded?: "list";
-  /** Whether an adapter may stay beside its base, as `live`, where it does not fold; it is refused otherwise. */
-  live?: boolean;
+  /**
+   * Whether an adapter may stay beside its base, as `live`, where it does not fold; it is refused otherwise. "all": it
+   * does so in any case.
+   */
+  live?: boolean | "all";
 }
 
 /**

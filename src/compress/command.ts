@@ -16,7 +16,7 @@ import { openModel } from "../run/open-model.ts";
 import { chooseWork } from "./choices.ts";
 import { compressModel, type LayerReport, placesOf, type Work } from "./compress-model.ts";
 import { storageFor } from "./layout-storage.ts";
-import { targetsOf } from "./matrices.ts";
+import { refuseUneven, targetsOf } from "./matrices.ts";
 import { planMemory } from "./memory.ts";
 import type { COMPRESS } from "./options.ts";
 import { tellEnd, tellPlan } from "./report.ts";
@@ -48,6 +48,7 @@ export async function compress(context: CompressContext): Promise<Outcome> {
     warn: (text) => context.warn(text),
   });
   const targets = targetsOf(model, options);
+  if (choices.prune && "of" in choices.prune.target) refuseUneven(targets, choices.prune.target);
   const dtype = options.out_dtype && DTYPES[options.out_dtype];
   const storage = storageOf(context, { model, targets, choices, dtype });
   const infos = [...placesOf({ model, targets, storage, dtype }).values()].flatMap((places) =>

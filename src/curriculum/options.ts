@@ -74,6 +74,7 @@ export const SHORT_RUNS = {
   decay_all: OPTIMIZATION.decay_all,
   clip: OPTIMIZATION.clip,
   dtype: TRAINED.dtype,
+  load_in: TRAINED.load_in,
   state_dtype: TRAINED.state_dtype,
   freeze: TRAINED.freeze,
   train_only: TRAINED.train_only,

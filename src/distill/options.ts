@@ -2,6 +2,7 @@
 import { READING } from "../data/options.ts";
 import type { Options } from "../method/options.ts";
 import { ADVERSARIAL } from "../run/adversarial/options.ts";
+import { LOAD_IN } from "../run/held-options.ts";
 import { GRADIENT_RULE } from "../run/training/gradient-rule.ts";
 import { LABEL_LOSS } from "../run/training/label-loss.ts";
 import { MIXUP } from "../run/training/mixup.ts";
@@ -15,6 +16,7 @@ export const DISTILL = {
     help: "model to learn from, or several; self: the student as it was. Stdin if only --student is given",
     value: "MODEL",
   },
+  teacher_load_in: { ...LOAD_IN, help: `of teachers, ${LOAD_IN.help}` },
   student: { type: "string", help: "model that learns; stdin when left out", value: "MODEL" },
   distill_weight: { type: "number >= 0", help: "weight of the method's loss; 1 for most methods", value: "W" },
   label_weight: { type: "number >= 0", help: "weight of the loss of the labels; 0 for most methods", value: "W" },
@@ -46,4 +48,5 @@ export const CACHE = {
   },
   ...READING,
   batch_size: DATA.batch_size,
+  load_in: LOAD_IN,
 } as const satisfies Options;

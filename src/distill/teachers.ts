@@ -59,7 +59,7 @@ export interface Compared {
 }
 
 async function headerOf(run: DistillRun, name: string, student: Opened): Promise<TeacherHeader> {
-  const teacher = await openModel(name, {}, (text) => run.warn(text));
+  const teacher = await openModel(name, { load_in: run.options.teacher_load_in }, (text) => run.warn(text));
   run.onExit(() => teacher.checkpoint.close());
   if (teacher.task !== student.task)
     throw new UserError(`the teacher ${teacher.ref} is a ${teacher.task}, the student a ${student.task}`);
@@ -81,6 +81,11 @@ export async function openNamed(
   const { options } = run;
   /** Whether a teacher is the student's own base, beneath its adapter. */
   const isBase = (ref: string | undefined) => ref === SELF && trainsAdapter(options);
+  if (trains && options.teacher_load_in !== undefined)
+    throw new UserError(
+      `--teacher-load-in ${options.teacher_load_in} holds matrices as codes, and these teachers are trained`,
+      "leave it out",
+    );
   const headers: (TeacherHeader & Compared)[] = [];
   for (const ref of refs) {
     if (ref === SELF) continue;
@@ -117,7 +122,7 @@ export async function openNamed(
         const header = ref === SELF ? undefined : left.next().value!;
         const loaded = header
           ? await Model.load(gpu, header.checkpoint, {
-              ...(trains ? { dtype: "f32" } : { freeze: () => true }),
+              ...(trains ? { dtype: "f32" } : { freeze: () => true, loadIn: options.teacher_load_in }),
               warn: (text) => run.warn(text),
             })
           : await original();

@@ -14,13 +14,12 @@ import { modelsOf } from "./references.ts";
 
 /** Throws UserError for options that an attack or a probe cannot follow. */
 export function checkAlone(kind: string, options: EvaluateOptions): void {
+  const { pass, dump, offload, load_in } = options;
   const given = {
-    pass: options.pass,
-    dump: options.dump !== undefined,
-    offload: options.offload,
+    ...{ pass, dump: dump !== undefined, offload, "load-in": load_in !== undefined },
     "expert-store": options.expert_store === "stream",
   };
-  const odd = Object.entries(given).find(([, set]) => set)?.[0];
+  const odd = Object.entries(given).find(([, is]) => is)?.[0];
   if (odd) throw new UserError(`--${odd} cannot be combined with --${kind}`, "run them apart, one evaluate each");
   if (options.dtype === "bf16")
     throw new UserError(`--${kind} works on weights in f32, not bf16`, "leave out --dtype bf16");

@@ -22,6 +22,7 @@ import { type BoundMetric, needsOf } from "../run/measuring/metric.ts";
 import { checkMetrics } from "../run/measuring/metric-checks.ts";
 import { checkMixedNeeds, type MixedWith } from "../run/measuring/mixed-model.ts";
 import { prepare } from "../run/measuring/model-checks.ts";
+import { liveAdapters } from "../run/open-model.ts";
 import { type Reader, readForScoring, type ScoringData } from "../run/scoring/read-rows.ts";
 import { readingsOf } from "../run/scoring/score-text.ts";
 import type { Need, ScoredRow } from "../run/scoring/scored-row.ts";
@@ -185,7 +186,7 @@ async function openAll(
   const models: { role: string; ref: string; checkpoint: Checkpoint }[] = [];
   for (const { role, ref } of asked) {
     if (ref === undefined) continue;
-    const checkpoint = withHeadFile(await open(ref, { live: true, warn }), options.zeroshot_head);
+    const checkpoint = withHeadFile(await open(ref, { live: liveAdapters(options), warn }), options.zeroshot_head);
     checkpoints.push(checkpoint);
     models.push({ role, ref, checkpoint });
   }

@@ -43,8 +43,8 @@ export class BufferPool {
     return this.#lent;
   }
 
-  /** Lends a buffer of at least `bytes`; its contents are undefined. */
-  take(bytes: number, label: string): PooledBuffer {
+  /** Lends a buffer of at least `bytes`, of no more if it is to stay; its contents are undefined. */
+  take(bytes: number, label: string, stays = false): PooledBuffer {
     const { maxBufferSize: most = Number.POSITIVE_INFINITY, maxStorageBufferBindingSize: binding = most } =
       this.#device.adapter.limits;
     if (bytes > most)
@@ -55,7 +55,8 @@ export class BufferPool {
       );
     // Rounding up must not pass a limit that what was asked for keeps: kernels bind the whole buffer.
     const largest = Math.floor((bytes <= binding ? binding : most) / 4) * 4;
-    const size = Math.min(sizeClass(bytes), Math.max(largest, bytes));
+    const rounded = stays ? Math.ceil(bytes / 256) * 256 : sizeClass(bytes);
+    const size = Math.min(rounded, Math.max(largest, bytes));
     const buffer = this.#idle.get(size)?.pop() ?? this.#create(size, label);
     this.#lent += size;
     let free = false;

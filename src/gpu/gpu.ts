@@ -130,9 +130,12 @@ export class Gpu {
     return this.#kernels.get(path, variant);
   }
 
-  /** A pooled storage buffer of at least `bytes`, contents undefined; `using` or `free()` gives it back. */
-  buffer(bytes: number, label: string): PooledBuffer {
-    return this.pool.take(bytes, label);
+  /**
+   * A pooled storage buffer of at least `bytes`, contents undefined; `using` or `free()` gives it back. One that
+   * `stays` is not rounded up to a size that others could use after it.
+   */
+  buffer(bytes: number, label: string, stays = false): PooledBuffer {
+    return this.pool.take(bytes, label, stays);
   }
 
   /** A pooled storage buffer holding `data`. */

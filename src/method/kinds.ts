@@ -15,6 +15,7 @@ export const FOLDERS = {
   pruner: ["compress/methods/pruners"],
   quantizer: ["compress/methods/quantizers"],
   "depth-rule": ["compress/methods/depth"],
+  factorization: ["compress/methods/factorizations"],
   control: ["align/methods/control"],
   align: ["align/methods/preferences", "align/methods/policies", "align/methods/reward-models", "align/methods/logged"],
   "pair-loss": ["align/methods/pair-losses"],

@@ -179,7 +179,7 @@ export interface Net {
   embed(ids: Tensor, module: string, options?: EmbedOptions): Tensor;
   /** A product with a weight of any name, (out, ...in) as it lies in memory: tied heads, convolutions over patches. */
   project(x: Tensor, weight: string, bias?: string): Tensor;
-  /** `<module>.weight` where the layer is a product with it and nothing more: no bias, no adapter. */
+  /** `<module>.weight` where the layer is a product with it and nothing more: no bias, no adapter, no codes. */
   matrix(module: string): Tensor | undefined;
   /** One layer, whose activations may be computed again on the way back. */
   block(run: () => Tensor): Tensor;

@@ -1,6 +1,7 @@
 /** Refuses weights that no buffer of the adapter holds, before any of them is read. */
 import { UserError } from "../errors.ts";
 import type { Gpu } from "../gpu/gpu.ts";
+import type { Packing } from "../tensor/packed.ts";
 import { bytesOf, showShape, sizeOf } from "../tensor/tensor.ts";
 import { humanBytes } from "../text/format.ts";
 
@@ -8,7 +9,7 @@ import { humanBytes } from "../text/format.ts";
 interface Held {
   readonly name: string;
   readonly shape: readonly number[];
-  readonly dtype: "f32" | "bf16";
+  readonly dtype: "f32" | "bf16" | Packing;
   readonly trainable: boolean;
   /** Experts whose matrices it holds. */
   readonly parts: number;
@@ -24,12 +25,13 @@ export function expectBuffers(gpu: Gpu, weights: readonly Held[], paged = false)
   const other = "or take another adapter with --device; doctor lists them";
   for (const { name, shape, dtype, trainable, parts } of weights) {
     const size = sizeOf(shape) / (paged ? parts : 1);
-    const own = bytesOf(size, dtype);
+    const isPlain = typeof dtype === "string";
+    const own = isPlain ? bytesOf(size, dtype) : (4 * dtype.pitch * size) / dtype.columns;
     const what = `${name} ${showShape(shape)}`;
     const limit = `the largest buffer of this adapter is ${humanBytes(most)}`;
     if (own > most)
       throw new UserError(
-        `${what} takes ${humanBytes(own)} in ${dtype}, and ${limit}`,
+        `${what} takes ${humanBytes(own)} in ${isPlain ? dtype : "codes"}, and ${limit}`,
         dtype === "f32" && own <= 2 * most ? `hold it in half of that: --dtype bf16, ${other}` : other.slice(3),
       );
     if (trainable && 4 * size > most)

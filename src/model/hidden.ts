@@ -16,18 +16,25 @@ function headsOf({ name, shape }: ParameterSpec, attention: ModelSizes["attentio
   return heads !== undefined && shape[0]! % heads === 0 ? heads : undefined;
 }
 
+/** Whether a weight is a matrix of a hidden layer; `headModules` as the architecture has them. */
+export function isHiddenMatrix(
+  { name, linear, routes, shape }: ParameterSpec,
+  headModules: readonly string[],
+): boolean {
+  const isHead = [...HEADS, ...headModules].includes(name.replace(/\.weight$/, ""));
+  return linear === true && !routes && shape.length === 2 && !isHead;
+}
+
 export function markHidden(
   { headModules = [] }: Pick<Architecture, "headModules">,
   attention: ModelSizes["attention"],
   specs: readonly ParameterSpec[],
   parameters: ReadonlyMap<string, Parameter>,
 ): void {
-  const heads = new Set([...HEADS, ...headModules]);
   for (const spec of specs) {
-    const { name, linear, routes, shape } = spec;
-    const parameter = parameters.get(name);
+    const parameter = parameters.get(spec.name);
     if (!parameter) continue;
-    parameter.isHidden = linear === true && !routes && shape.length === 2 && !heads.has(name.replace(/\.weight$/, ""));
+    parameter.isHidden = isHiddenMatrix(spec, headModules);
     parameter.heads = parameter.isHidden ? headsOf(spec, attention) : undefined;
   }
 }

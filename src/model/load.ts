@@ -11,11 +11,13 @@ import { isStream } from "../checkpoint/stream/stream.ts";
 import { UserError } from "../errors.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import type { Offload } from "../tensor/offload.ts";
+import { type CodesForm, packingOf } from "../tensor/packed.ts";
 import type { PageStore } from "../tensor/paging/pages.ts";
 import { Parameter } from "../tensor/parameter.ts";
 import { showShape, sizeOf } from "../tensor/tensor.ts";
 import type { Architecture, ParameterSpec } from "./architecture.ts";
 import { expectBuffers } from "./expect-buffers.ts";
+import { codesForm, type LoadIn, loadCodes, mayBeCodes } from "./held-codes.ts";
 import { layerOf } from "./names.ts";
 
 /** A tensor of a saved checkpoint: a parameter, or a part of a stack. */
@@ -34,9 +36,11 @@ export type Holding = (name: string) => { readonly trainable: boolean; readonly 
 
 const PIECE_BYTES = 16 * 2 ** 20;
 
-/** Where the weights of layers go that come from the disk while a program runs. */
 export interface LoadOptions {
+  /** Where the weights of layers go that come from the disk while a program runs. */
   readonly offload?: Offload | undefined;
+  /** Frozen matrices of layers stay codes. */
+  readonly loadIn?: LoadIn | undefined;
   /** Where experts are that do not fit. */
   readonly store?: PageStore | undefined;
   readonly warn?: (message: string) => void;
@@ -75,7 +79,7 @@ export async function loadParameters(
   architecture: Architecture,
   specs: readonly ParameterSpec[],
   holding: Holding,
-  { offload, store, warn = () => {} }: LoadOptions = {},
+  { offload, loadIn, store, warn = () => {} }: LoadOptions = {},
 ): Promise<Loaded> {
   const { ref, tensors } = checkpoint;
   const rename = renaming(checkpoint, architecture, specs);
@@ -106,12 +110,19 @@ export async function loadParameters(
   const others = othersOf(checkpoint, architecture, wanted, warn);
   if (isStream(checkpoint)) for (const { name } of others) checkpoint.retain(name);
 
+  const forms = new Map<string, CodesForm>();
   const held = specs.map((spec) => {
     const { name, shape } = spec;
     const { trainable, dtype: asked } = holding(name);
-    const dtype = heldDtype(spec, asked, tensors.get(rename(namesOf(spec)[0]!))!);
-    return { name, shape, dtype, trainable: trainable && !spec.buffer, parts: expertsOf(spec) };
+    const entries = namesOf(spec).map((part) => tensors.get(rename(part))!);
+    const parts = expertsOf(spec);
+    const isCodes = !trainable && !(store && parts > 1) && mayBeCodes(spec, architecture.headModules);
+    const form = isCodes && loadIn ? codesForm(entries, loadIn, offload !== undefined) : undefined;
+    if (form) forms.set(name, form);
+    const dtype = form ? packingOf(form) : heldDtype(spec, asked, entries[0]!);
+    return { name, shape, dtype, trainable: trainable && !spec.buffer, parts };
   });
+  if (loadIn === "stored") expectCodes(checkpoint, specs, architecture, forms);
   expectBuffers(gpu, held, store !== undefined);
   if ((offload || store) && isStream(checkpoint))
     throw new UserError(
@@ -123,8 +134,9 @@ export async function loadParameters(
     held.map(({ name, shape, dtype, trainable, parts }) => {
       const layer = layerOf(name);
       const kind = layer ? `${layer.prefix}.${layer.rest}` : name;
-      const read = (page: number) => readers.get(name)!(page, dtype);
-      const paged = store && parts > 1 ? { store, kind, ...(gpu.dry ? {} : { read }) } : undefined;
+      const plain = typeof dtype === "string" ? dtype : undefined;
+      const read = plain && ((page: number) => readers.get(name)!(page, plain));
+      const paged = store && parts > 1 && plain ? { store, kind, ...(gpu.dry ? {} : { read }) } : undefined;
       const lent = paged ?? (offload && layer ? { to: offload, kind } : undefined);
       const parameter = new Parameter(gpu, name, shape, dtype, trainable, lent);
       parameter.parts = parts;
@@ -139,12 +151,28 @@ export async function loadParameters(
     const parameter = parameters.get(spec.name)!;
     const start = part * sizeOf(partShape(spec));
     stored.push({ name: entry.name, shape: entry.shape, dtype: entry.dtype, parameter, start });
+    const form = forms.get(spec.name);
     if (parameter.pages) continue; // its pages read it
-    const read = () => loadEntry(gpu, entry, parameter, start);
+    const read = () =>
+      form ? loadCodes(gpu, entry, { parameter, start, form }) : loadEntry(gpu, entry, parameter, start);
     if (parameter.offloaded) parameter.offloaded.add(read);
     else await read();
   }
   return { parameters, stored, others };
+}
+
+/** Throws UserError where no weight is stored as codes; says which are not. */
+function expectCodes(
+  { ref }: Checkpoint,
+  specs: readonly ParameterSpec[],
+  { headModules }: Architecture,
+  forms: ReadonlyMap<string, unknown>,
+): void {
+  if (forms.size > 0 || !specs.some((spec) => mayBeCodes(spec, headModules))) return;
+  throw new UserError(
+    `${ref} holds no weights of layers as codes, which --load-in stored would leave as they are`,
+    "4bit and 8bit round them while they are loaded",
+  );
 }
 
 /** `36 tensors of model.vision_tower, model.multi_modal_projector` */

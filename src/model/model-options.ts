@@ -4,6 +4,7 @@ import type { PageStoreOptions } from "../tensor/paging/page-kind.ts";
 import type { AdapterChoice } from "./adapters/contract.ts";
 import type { LoraOptions } from "./adapters/lora/lora.ts";
 import type { Embedding } from "./embedder.ts";
+import type { LoadIn } from "./held-codes.ts";
 
 export interface ModelOptions {
   /**
@@ -11,6 +12,8 @@ export interface ModelOptions {
    * keep.
    */
   readonly dtype?: "f32" | "bf16" | "keep";
+  /** Frozen matrices of layers stay codes; those that no file holds so are rounded, but for "stored". */
+  readonly loadIn?: LoadIn | undefined;
   /** Weights that are not trained, by checkpoint name; all of them under an adapter. */
   readonly freeze?: (name: string) => boolean;
   readonly adapter?: AdapterChoice | undefined;

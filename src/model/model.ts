@@ -140,7 +140,9 @@ export class Model {
       beside.size > 0 ? { ...checkpoint, tensors: new Map([...checkpoint.tensors, ...beside]) } : checkpoint;
     const offload = options.offload ? new Offload(gpu) : undefined;
     const store = storeOf(gpu, options.experts);
-    const loading = { gpu, checkpoint: whole, architecture, holding: Model.#holding(options), offload, store };
+    const { loadIn } = options;
+    const held = { holding: Model.#holding(options), offload, store, loadIn };
+    const loading = { gpu, checkpoint: whole, architecture, ...held };
     const {
       stored: read,
       others,
@@ -203,8 +205,8 @@ export class Model {
     const { gpu, architecture, json, stored, carried } = this;
     const parameters = new Map<string, Parameter>();
     for (const [name, parameter] of this.parameters) {
-      const copy = new Parameter(gpu, name, parameter.shape, parameter.dtype, false);
-      gpu.copy(parameter.buffer, 0, copy.buffer, 0, Math.ceil(parameter.bytes / 4) * 4);
+      const copy = new Parameter(gpu, name, parameter.shape, parameter.held, false);
+      copy.take(parameter);
       parameters.set(name, copy);
     }
     const specs = architecture.parameters(this.#config);

@@ -168,7 +168,8 @@ export class Network implements Net {
   matrix(module: string): Tensor | undefined {
     const { parameters, transposed, adapter } = this.#given;
     const more = parameters.has(`${module}.bias`) || transposed.has(module) || adapter?.changes(module);
-    return more ? undefined : this.weight(`${module}.weight`);
+    const weight = more ? undefined : this.weight(`${module}.weight`);
+    return weight?.storage.codes ? undefined : weight;
   }
 
   block(run: () => Tensor): Tensor {

@@ -9,6 +9,7 @@ import type { Offload } from "../tensor/offload.ts";
 import type { PageStore } from "../tensor/paging/pages.ts";
 import type { Parameter } from "../tensor/parameter.ts";
 import type { Architecture, ParameterSpec } from "./architecture.ts";
+import type { LoadIn } from "./held-codes.ts";
 import { type Holding, type Loaded, loadParameters } from "./load.ts";
 
 interface Loading {
@@ -17,6 +18,7 @@ interface Loading {
   readonly architecture: Architecture;
   readonly holding: Holding;
   readonly offload?: Offload | undefined;
+  readonly loadIn?: LoadIn | undefined;
   readonly store?: PageStore | undefined;
   readonly warn?: ((message: string) => void) | undefined;
 }
@@ -48,11 +50,11 @@ async function same(gpu: Gpu, a: Parameter, b: Parameter): Promise<boolean> {
 
 /** Loads every parameter. Throws UserError as `loadParameters` does. Dry runs take the head as the config says. */
 export async function loadWithHead(loading: Loading, config: unknown): Promise<LoadedModel> {
-  const { gpu, checkpoint, architecture, holding, offload, store, warn } = loading;
+  const { gpu, checkpoint, architecture, holding, offload, store, loadIn, warn } = loading;
   const load = async (chosen: unknown): Promise<LoadedModel> => {
     const specs = architecture.parameters(chosen);
     const loaded = await loadParameters(gpu, checkpoint, architecture, specs, holding, {
-      ...{ offload, store },
+      ...{ offload, store, loadIn },
       ...(warn && { warn }),
     });
     return { config: chosen, specs, ...loaded };

@@ -8,6 +8,7 @@ import { liveChoice, tokensAhead } from "../model/adapters/from-file.ts";
 import type { Json, ModelSizes } from "../model/architecture.ts";
 import { configOf, describeConfig, type ModelDescription } from "../model/description.ts";
 import { type Embedding, longestOf } from "../model/embedder.ts";
+import type { LoadIn } from "../model/held-codes.ts";
 import { classifierTools } from "./example-reader.ts";
 import { type TextOptions, type TextTools, textTools } from "./text-tools.ts";
 
@@ -105,6 +106,10 @@ export async function describeModel(
   return { ...description, sizes, ref, task, tools, examples: { classes: sizes.outputs }, files: named };
 }
 
+/** Adapters stay beside weights that are held as codes: a change of these would have to be rounded to them. */
+export const liveAdapters = ({ load_in: loadIn }: { readonly load_in?: LoadIn | undefined }): true | "all" =>
+  loadIn === undefined ? true : "all";
+
 /**
  * Opens a checkpoint and reads its config and tokenizer; no weights. Throws UserError. The caller closes the
  * checkpoint.
@@ -113,10 +118,10 @@ export async function describeModel(
  */
 export async function openModel(
   ref: string,
-  options: TextOptions = {},
+  options: TextOptions & { readonly load_in?: LoadIn | undefined } = {},
   warn?: (message: string) => void,
 ): Promise<DescribedModel & { readonly checkpoint: Checkpoint }> {
-  const checkpoint = await open(ref, { live: true, ...(warn ? { warn } : {}) });
+  const checkpoint = await open(ref, { live: liveAdapters(options), ...(warn ? { warn } : {}) });
   try {
     return { ...(await describeModel(checkpoint, options, warn)), checkpoint };
   } catch (error) {

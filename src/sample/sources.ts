@@ -28,6 +28,7 @@ type SourceOptions = Pick<
   | "alpha"
   | "cascade_by"
   | "dtype"
+  | "load_in"
   | "offload"
   | "expert_store"
   | "expert_slots"
@@ -71,7 +72,7 @@ export async function openOthers(
   const others: Opened[] = [];
   const refs = options.cascade === undefined ? (options.with ?? []) : [cascadeModels(options.cascade).strong];
   for (const ref of refs) {
-    const other = await openModel(ref, {}, warn);
+    const other = await openModel(ref, { load_in: options.load_in }, warn);
     opened(other.checkpoint);
     if (!other.tools) throw new UserError(`${ref} is a classifier, and language models write together`, "leave it out");
     const speaker = ({ ref: name, sizes, tools }: Opened) => ({
@@ -92,9 +93,9 @@ export async function loadSource(
   { depth, ...options }: SourceOptions & { readonly depth: SampleDepth },
   warn?: (message: string) => void,
 ): Promise<{ source: LogitSource; free(): void }> {
-  const { dtype, offload } = options;
+  const { dtype, load_in: loadIn, offload } = options;
   const experts = expertStore(options, options.seed, offload);
-  const loading = { dtype, freeze: () => true, offload, experts, ...(warn && { warn }) };
+  const loading = { dtype, loadIn, freeze: () => true, offload, experts, ...(warn && { warn }) };
   const loaded: Model[] = [];
   for (const { checkpoint } of models) loaded.push(await Model.load(gpu, checkpoint, loading));
   const source = sourceOf(loaded, models, { ...options, depth });

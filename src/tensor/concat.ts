@@ -1,6 +1,6 @@
 /** Joins tensors along their first dimension. */
 import type { Recorder } from "./recorder.ts";
-import { bytesOf, sizeOf, type Tensor, viewOf } from "./tensor.ts";
+import { sizeOf, type Tensor, tensorBytes, viewOf } from "./tensor.ts";
 
 /**
  * One tensor out of parts that follow each other along the first dimension; copies. Throws RangeError where a part
@@ -12,7 +12,7 @@ export function concat(rec: Recorder, parts: readonly Tensor[], label: string): 
   if (parts.length === 1) return first;
   const rows = parts.reduce((sum, { shape }) => sum + (shape[0] ?? 0), 0);
   const rest = first.shape.slice(1);
-  const rowBytes = bytesOf(sizeOf(rest), first.dtype);
+  const rowBytes = tensorBytes(viewOf(first, 0, [1, ...rest]));
   const joined = rec.result([rows, ...rest], parts, label);
   const piece = (whole: Tensor, like: Tensor, at: number) => viewOf(whole, at * sizeOf(rest), like.shape);
   const starts: number[] = [];

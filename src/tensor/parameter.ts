@@ -4,8 +4,15 @@ import { UserError } from "../errors.ts";
 import type { PooledBuffer } from "../gpu/buffer.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { type Offload, OffloadedWeight } from "./offload.ts";
+import { type Packing, tableWords } from "./packed.ts";
 import { type PageStore, Pages } from "./paging/pages.ts";
 import { bytesOf, type ElementType, type Place, sizeOf } from "./tensor.ts";
+
+/** What lies beside a weight of codes on the GPU. */
+interface Codes {
+  readonly packing: Packing;
+  readonly table: PooledBuffer | undefined;
+}
 
 /** A weight whose parts along the first dimension lie on the host, some of them at a time on the device. */
 export interface Paged {
@@ -19,7 +26,6 @@ export interface Paged {
 export class Parameter {
   readonly name: string;
   readonly shape: readonly number[];
-  readonly dtype: "f32" | "bf16";
   trainable: boolean;
   /** Whether an optimizer's decay may take off it. */
   decays = true;
@@ -31,27 +37,38 @@ export class Parameter {
   parts = 1;
   readonly #gpu: Gpu;
   readonly #memory: PooledBuffer | OffloadedWeight | Pages;
+  readonly #dtype: "f32" | "bf16" | undefined;
+  readonly #codes: Codes | undefined;
   readonly #paged: Paged | undefined;
   #gradient: PooledBuffer | Pages | undefined;
 
-  /** Contents are undefined until `write`. `lent`: it lies on the disk, where nothing trains it; or in pages. */
+  /**
+   * Contents are undefined until `write`. `lent`: it lies on the disk, where nothing trains it; or in pages. A packing
+   * makes it a weight of codes, which nothing trains either, and which has no pages.
+   */
   constructor(
     gpu: Gpu,
     name: string,
     shape: readonly number[],
-    dtype: "f32" | "bf16" = "f32",
+    dtype: "f32" | "bf16" | Packing = "f32",
     trainable = true,
     lent?: { readonly to: Offload; readonly kind: string } | Paged,
   ) {
     this.#gpu = gpu;
     this.name = name;
     this.shape = shape;
-    this.dtype = dtype;
-    this.trainable = trainable;
-    const bytes = Math.max(16, bytesOf(this.size, dtype));
+    this.trainable = trainable && typeof dtype === "string";
+    if (typeof dtype === "string") this.#dtype = dtype;
+    else {
+      const words = tableWords(dtype);
+      const table = words > 0 ? gpu.buffer(Math.max(16, 4 * words), `table of ${name}`) : undefined;
+      this.#codes = { packing: dtype, table };
+    }
+    const bytes = Math.max(16, this.bytes);
     this.#paged = lent && "store" in lent ? lent : undefined;
-    if (this.#paged) this.#memory = this.pagesBeside(name, dtype, this.#paged.read)!;
-    else this.#memory = lent && "to" in lent ? lent.to.weight(lent.kind, bytes) : gpu.buffer(bytes, name);
+    if (this.#paged) this.#memory = this.pagesBeside(name, this.dtype, this.#paged.read)!;
+    else
+      this.#memory = lent && "to" in lent ? lent.to.weight(lent.kind, bytes) : gpu.buffer(bytes, name, !!this.#codes);
   }
 
   /** Of a weight in pages: another tensor of its shape in pages, such as a state; undefined of any other weight. */
@@ -66,12 +83,36 @@ export class Parameter {
   get size(): number {
     return sizeOf(this.shape);
   }
+  /** Bytes of its values, or of its codes and scales. */
   get bytes(): number {
-    return bytesOf(this.size, this.dtype);
+    if (!this.#codes) return bytesOf(this.size, this.dtype);
+    const { pitch, columns } = this.#codes.packing;
+    return (4 * pitch * this.size) / columns;
   }
-  /** Throws UserError of a weight in pages, which no one buffer holds. */
+  /** Of its values. Throws UserError for a weight of codes, as `buffer` does. */
+  get dtype(): "f32" | "bf16" {
+    return this.#dtype ?? this.#refuse();
+  }
+  /**
+   * Throws UserError of a weight in pages, which no one buffer holds, and of one of codes, which products alone read.
+   */
   get buffer(): GPUBuffer {
-    return this.#whole(this.#memory).buffer;
+    return this.#codes ? this.#refuse() : this.#whole(this.#memory).buffer;
+  }
+  /** The same for a copy of it. */
+  get held(): "f32" | "bf16" | Packing {
+    return this.#codes?.packing ?? this.dtype;
+  }
+  #refuse(): never {
+    throw new UserError(
+      `${this.name} is held as codes (--load-in), and its values are asked for`,
+      "hold the weights themselves, or leave out what reads them",
+    );
+  }
+  /** Of a weight of codes: how its rows lie, and where. */
+  get codes(): { packing: Packing; rows: GPUBuffer; table: GPUBuffer | undefined } | undefined {
+    const codes = this.#codes;
+    return codes && { packing: codes.packing, rows: this.#whole(this.#memory).buffer, table: codes.table?.buffer };
   }
   /** Of a weight on the disk: what brings it into the buffer. */
   get offloaded(): OffloadedWeight | undefined {
@@ -83,9 +124,10 @@ export class Parameter {
   }
   /** Where it lies; nowhere as a whole if in pages. */
   get place(): Place {
-    const { offloaded: lent, pages } = this;
+    const { offloaded: lent, pages, codes } = this;
     if (pages) return {};
-    return lent ? { buffer: lent.buffer, lent } : { buffer: this.buffer };
+    const buffer = this.#whole(this.#memory).buffer;
+    return { buffer, ...(lent ? { lent } : {}), ...(codes ? { codes } : {}) };
   }
   get hasGradient(): boolean {
     return this.#gradient !== undefined;
@@ -139,6 +181,14 @@ export class Parameter {
     else this.#gpu.write(this.buffer, first, bytes);
   }
 
+  /** Copies all of another that is held alike. */
+  take(other: Parameter): void {
+    const [to, from] = [this.codes, other.codes];
+    if (to && from) this.#gpu.copy(from.rows, 0, to.rows, 0, this.bytes);
+    else this.#gpu.copy(other.buffer, 0, this.buffer, 0, Math.ceil(this.bytes / 4) * 4);
+    if (to?.table && from?.table) this.#gpu.copy(from.table, 0, to.table, 0, 4 * tableWords(to.packing));
+  }
+
   /** Gives the gradient's memory back; it is made anew when it is asked for. Pages belong to their store. */
   freeGradient(): void {
     if (!(this.#gradient instanceof Pages)) this.#gradient?.free();
@@ -147,6 +197,7 @@ export class Parameter {
 
   free(): void {
     if (!(this.#memory instanceof Pages)) this.#memory.free();
+    this.#codes?.table?.free();
     this.freeGradient();
   }
 }

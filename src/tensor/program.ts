@@ -14,7 +14,7 @@ import type { AdapterProfile } from "./adapter-profile.ts";
 import { liveSteps, type Plan, planMemory } from "./placement.ts";
 import type { Recorder, Step } from "./recorder.ts";
 import { SlotPool } from "./slots.ts";
-import { bytesOf, sizeOf, type Tensor } from "./tensor.ts";
+import { sizeOf, type Tensor, tensorBytes } from "./tensor.ts";
 import { cutTurns, runTurns, type Turn } from "./turns.ts";
 
 const UNIFORM_SLOT = 256;
@@ -148,7 +148,7 @@ export class Program {
 
   #bound(x: Tensor, kernel: Kernel): Bound {
     const buffer = this.#bufferOf(x);
-    const bytes = Math.max(16, Math.ceil(bytesOf(sizeOf(x.shape), x.dtype) / 16) * 16);
+    const bytes = Math.max(16, Math.ceil(tensorBytes(x) / 16) * 16);
     // A view in the middle may end between two vectors: what follows it in the storage is bound along, never beyond.
     const size = Math.min(bytes, buffer.size - x.offset);
     const most = this.#gpu.adapter.limits.maxStorageBufferBindingSize;

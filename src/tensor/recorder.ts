@@ -10,7 +10,7 @@ import type { AdapterProfile } from "./adapter-profile.ts";
 import { Gradients } from "./gradients.ts";
 import type { Lent } from "./lent.ts";
 import type { Parameter } from "./parameter.ts";
-import { dynamic, type Step, type StepParam, type Target } from "./step.ts";
+import { dynamic, refuseCodes, type Step, type StepParam, type Target } from "./step.ts";
 import {
   bytesOf,
   type ElementType,
@@ -21,6 +21,7 @@ import {
   showShape,
   sizeOf,
   type Tensor,
+  tensorBytes,
   viewOf,
 } from "./tensor.ts";
 
@@ -72,7 +73,8 @@ export class Recorder {
 
   #tensor(shape: readonly number[], dtype: ElementType, label: string, kind: StorageKind, place?: Place): Tensor {
     const id = newIdentity();
-    const bytes = Math.max(16, Math.ceil(bytesOf(sizeOf(shape), dtype) / 16) * 16);
+    const whole = dtype === "codes" ? place!.buffer!.size : bytesOf(sizeOf(shape), dtype);
+    const bytes = Math.max(16, Math.ceil(whole / 16) * 16);
     const storage: Storage = { id, bytes, kind, label, ...place };
     return { id, root: id, label, shape, dtype, storage, offset: 0, needsGrad: false };
   }
@@ -158,7 +160,8 @@ export class Recorder {
     if ("storage" in parameter) return parameter;
     let tensor = this.#parameters.get(parameter);
     if (!tensor) {
-      tensor = this.#tensor(parameter.shape, parameter.dtype, parameter.name, "parameter", parameter.place);
+      const dtype = parameter.codes ? "codes" : parameter.dtype;
+      tensor = this.#tensor(parameter.shape, dtype, parameter.name, "parameter", parameter.place);
       tensor.needsGrad = this.training && parameter.trainable;
       this.#parameters.set(parameter, tensor);
       this.#gradients.belongsTo(tensor, parameter);
@@ -192,8 +195,9 @@ export class Recorder {
     this.outputs.set(name, x);
   }
 
-  /** Appends a dispatch. */
+  /** Appends a dispatch. Throws UserError where it would read codes as values. */
   step(step: Step): void {
+    refuseCodes(step);
     this.steps.push(step);
   }
 
@@ -210,7 +214,7 @@ export class Recorder {
    */
   split(x: Tensor, rows: number): Tensor[] {
     const [count = 0, ...rest] = x.shape;
-    const rowBytes = bytesOf(sizeOf(rest), x.dtype);
+    const rowBytes = tensorBytes(viewOf(x, 0, [1, ...rest]));
     if (count > rows && (rows * rowBytes) % 256 !== 0)
       throw new RangeError(`${x.label}: ${rows} rows of ${rowBytes} bytes do not end at a multiple of 256 bytes`);
     if (count <= rows) return [x];

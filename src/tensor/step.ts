@@ -1,4 +1,5 @@
 /** One step of a recording, and the numbers that it takes. */
+import { UserError } from "../errors.ts";
 import type { Tensor } from "./tensor.ts";
 
 /** A number that is set at every run of the program rather than when it is recorded. */
@@ -27,4 +28,14 @@ export interface Step {
 export interface Target {
   readonly into: Tensor;
   readonly accumulate: StepParam;
+}
+
+/** Throws UserError where a kernel that is no product would read the codes of a weight as its values. */
+export function refuseCodes({ kernel, bind }: Step): void {
+  const codes = Object.values(bind).find(({ dtype }) => dtype === "codes");
+  if (!codes || kernel.startsWith("matmul/")) return;
+  throw new UserError(
+    `${codes.label} is held as codes (--load-in), and ${kernel} reads plain weights`,
+    "hold the weights themselves, or leave out what reads them",
+  );
 }

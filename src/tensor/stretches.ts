@@ -1,6 +1,6 @@
 /** Tensors that are larger than what an adapter binds, in parts. */
 import type { Recorder } from "./recorder.ts";
-import { bytesOf, sizeOf, type Tensor, viewOf } from "./tensor.ts";
+import { sizeOf, type Tensor, tensorBytes, viewOf } from "./tensor.ts";
 
 /** Some of the values of tensors that are worked on one by one. */
 export interface Stretch {
@@ -15,8 +15,8 @@ export interface Stretch {
 /** Values that a stretch is a multiple of: those of one sum of wgsl/training/square-sums.wgsl. */
 const UNIT = 16384;
 
-/** Values that rows of a part are a multiple of: in bf16 they end at a multiple of 256 bytes. */
-const ROW_UNIT = 128;
+/** Bytes that a part begins at a multiple of. */
+const ALIGNED = 256;
 
 const greatestCommonDivisor = (a: number, b: number): number => (b === 0 ? a : greatestCommonDivisor(b, a % b));
 
@@ -48,11 +48,13 @@ const known = new WeakMap<Recorder, Map<number, readonly Tensor[]>>();
 export function rowParts(rec: Recorder, weight: Tensor): readonly Tensor[] {
   const [count = 0, ...rest] = weight.shape;
   const width = sizeOf(rest);
-  const bytes = weight.needsGrad ? 4 : bytesOf(2, weight.dtype) / 2; // of a value
-  const unit = ROW_UNIT / greatestCommonDivisor(ROW_UNIT, width);
-  const rows = Math.floor(mostOf(rec) / (bytes * width) / unit) * unit;
+  const pair = tensorBytes(viewOf(weight, 0, [2, ...rest])); // of two rows: one in bf16 may end within a word
+  const largest = weight.needsGrad ? 8 * width : pair;
+  const unit = (2 * ALIGNED) / greatestCommonDivisor(2 * ALIGNED, pair);
+  const rows = Math.floor((2 * mostOf(rec)) / largest / unit) * unit;
   const isWeight = weight.storage.buffer !== undefined;
-  if (!isWeight || bytes * count * width <= mostOf(rec) || rows === 0) return [weight];
+  const isTurned = weight.storage.codes?.packing.transposed === true && weight.shape.length === 2;
+  if (!isWeight || isTurned || (largest / 2) * count <= mostOf(rec) || rows === 0) return [weight];
   const made = known.get(rec) ?? new Map<number, readonly Tensor[]>();
   known.set(rec, made);
   let parts = made.get(weight.root);

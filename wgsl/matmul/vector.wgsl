@@ -2,7 +2,8 @@
 // once.
 //
 //   a       (m, k)                          f32, or bf16 under a_bf16; m at most 8
-//   b       (k, n), or (n, k) under nt      f32, or bf16 under b_bf16
+//   b       (k, n), or (n, k) under nt      f32, or bf16 under b_bf16, or rows of codes under b_codes
+//   table   what rows of codes share        under b_levels or b_indexed (wgsl/lib/packed.wgsl)
 //   bias    (n)                             f32, under bias
 //   addend  (m, n)                          f32, under add; rows as in c
 //   c       (m, n)  f32  out; added to when accumulate is 1
@@ -15,6 +16,9 @@
 // parts of each row of B. Checked against f64 in test/tensor/linear-algebra/products.test.ts.
 
 @if(a_bf16 || b_bf16) import package::lib::bf16::unpack_bf16;
+@if(b_codes) import package::lib::packed::Packed;
+@if(b_codes && (b_levels || b_indexed)) import package::lib::packed::packed_four_by;
+@if(b_codes && !b_levels && !b_indexed) import package::lib::packed::packed_four;
 
 struct Params {
   m: u32,
@@ -31,6 +35,12 @@ struct Params {
   stride_c: u32,
   accumulate: u32,
   scale: f32,
+  @if(b_codes) b_pitch: u32,
+  @if(b_codes) b_scales: u32,
+  @if(b_codes) b_beside: u32,
+  @if(b_codes) b_shift: u32,
+  @if(b_codes) b_index: u32,
+  @if(b_codes) b_zero: f32,
 }
 
 @if(ragged_a && a_bf16) alias A = u32;
@@ -40,11 +50,13 @@ struct Params {
 @if(ragged_b && b_bf16) alias B = u32;
 @if(ragged_b && !b_bf16) alias B = f32;
 @if(!ragged_b && b_bf16) alias B = vec2u;
-@if(!ragged_b && !b_bf16) alias B = vec4f;
+@if(!ragged_b && !b_bf16 && !b_codes) alias B = vec4f;
+@if(b_codes) alias B = u32;
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> a: array<A>;
 @group(0) @binding(2) var<storage, read> b: array<B>;
+@if(b_levels || b_indexed) @group(0) @binding(7) var<storage, read> table: array<u32>;
 @if(bias) @group(0) @binding(3) var<storage, read> bias: array<f32>;
 @if(add) @group(0) @binding(4) var<storage, read> addend: array<f32>;
 @group(0) @binding(6) var<storage, read_write> c: array<f32>;
@@ -66,7 +78,8 @@ var<workgroup> shares: array<vec4f, LANES * ROWS * QUADS>; // (ROWS, QUADS, LANE
   @if(!b_bf16) return b[at];
 }
 
-// Four neighbours of a row that begins at `row`; those from `end` on repeat the last.
+// Four neighbours of a row that begins at `row`; those from `end` on repeat the last. A matrix of codes has whole
+// vectors, and counts its rows one by one.
 fn four_a(row: u32, at: u32, end: u32) -> vec4f {
   @if(ragged_a) {
     let last = row + end - 1u;
@@ -84,7 +97,10 @@ fn four_b(row: u32, at: u32, end: u32) -> vec4f {
     return vec4f(one_b(i.x), one_b(i.y), one_b(i.z), one_b(i.w));
   }
   @if(!ragged_b && b_bf16) return unpack_bf16(b[(row + at) / 4u]);
-  @if(!ragged_b && !b_bf16) return b[(row + at) / 4u];
+  @if(!ragged_b && !b_bf16 && !b_codes) return b[(row + at) / 4u];
+  @if(b_codes) let form = Packed(params.b_scales, params.b_beside, params.b_shift, params.b_index, params.b_zero);
+  @if(b_codes && (b_levels || b_indexed)) return packed_four_by(&b, &table, row * params.b_pitch, at, form);
+  @if(b_codes && !b_levels && !b_indexed) return packed_four(&b, row * params.b_pitch, at, form);
 }
 
 // Four columns of B, k ... k + 3, as one vector of columns per k.

@@ -40,7 +40,7 @@ export function isAdapter(checkpoint: Checkpoint): boolean {
 /**
  * The base with the adapter in `file` applied, as a checkpoint of the base's dtypes; apply several in turn. The
  * adapter's factors are read now and held in f32; everything else is read when asked for, so both stay open until the
- * result is closed. With `live`, one that does not fold stays beside the base.
+ * result is closed. With `live`, one that does not fold stays beside the base, with "all" any.
  * `warn` gets what is odd but harmless. Throws UserError when the adapter does not fit the base, whole or in part.
  *
  *     const tuned = await applyAdapter(await openPlain("base/"), await openPlain("adapter/"), { warn: console.warn });
@@ -48,12 +48,12 @@ export function isAdapter(checkpoint: Checkpoint): boolean {
 export async function applyAdapter(
   base: Checkpoint,
   file: Checkpoint,
-  { warn = () => {}, live = false }: { warn?: (message: string) => void; live?: boolean } = {},
+  { warn = () => {}, live = false }: { warn?: (message: string) => void; live?: boolean | "all" } = {},
 ): Promise<Checkpoint> {
   refuseUnread(file);
   const adapter = await translated(file);
   const format = await formatOf(adapter);
-  if (format && !format.fold && live) return besideBase(base, adapter);
+  if (live === "all" || (format && !format.fold && live)) return besideBase(base, adapter);
   if (base.live) throw twoAtOnce(base, adapter);
   const typed = format && (await readTyped(adapter, format));
   const config = typed

@@ -37,7 +37,7 @@ export async function cache(context: Context<typeof CACHE>): Promise<Outcome> {
   }
   await tryTarget(context.out);
   const gpu = await openGpu({ device: context.device });
-  const model = await Model.load(gpu, checkpoint, { freeze: () => true });
+  const model = await Model.load(gpu, checkpoint, { freeze: () => true, loadIn: options.load_in });
   const { teacher: _, ...chosen } = context.chosen;
   const step = {
     script: "distill cache",

@@ -6,6 +6,7 @@ import type { ExampleReader } from "../../data/examples.ts";
 import type { GroupReference } from "../../data/groups.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
 import type { Inputs } from "../../model/architecture.ts";
+import type { LoadIn } from "../../model/held-codes.ts";
 import { Model } from "../../model/model.ts";
 import type { PageStoreOptions } from "../../tensor/paging/page-kind.ts";
 import type { Recorder } from "../../tensor/recorder.ts";
@@ -43,6 +44,7 @@ export interface LoaderOptions {
     readonly max_tokens: number;
     readonly stop?: readonly string[] | undefined;
     readonly offload?: boolean | undefined;
+    readonly load_in?: LoadIn | undefined;
   };
   readonly experts?: PageStoreOptions | undefined;
   readonly signal: AbortSignal;
@@ -147,6 +149,7 @@ export class ModelLoader {
         embeds: embedsOf(metrics),
         freeze: () => !isTrainable,
         offload: options.offload,
+        loadIn: options.load_in,
         experts,
         warn,
       });

@@ -14,6 +14,7 @@ export interface MetricOptions {
   readonly forget_group: string;
   readonly holdout_group: string;
   readonly offload?: boolean | undefined;
+  readonly load_in?: string | undefined;
   readonly expert_store?: "memory" | "stream";
 }
 
@@ -35,9 +36,14 @@ export function checkMetrics(
     checkRoles(method, groups, options);
     method.check?.(names);
   }
+  const backward = metrics.find((metric) => needsOf([metric]).has("gradient"));
+  if (backward && options.load_in !== undefined)
+    throw new UserError(
+      `--metric ${backward.method.name} takes gradients of all weights, and --load-in holds codes`,
+      "leave out --load-in, or that metric",
+    );
   const turns = options.offload ? "--offload" : options.expert_store === "stream" ? "--expert-store" : undefined;
-  const backward = turns && metrics.find((metric) => needsOf([metric]).has("gradient"));
-  if (backward)
+  if (backward && turns)
     throw new UserError(
       `--metric ${backward.method.name} goes back through the layers, which ${turns} reads on the way forward alone`,
       `leave out ${turns}, or that metric`,

@@ -3,6 +3,7 @@ import { dtypeWord } from "../../checkpoint/dtype.ts";
 import { GGUF } from "../../checkpoint/gguf/write/options.ts";
 import { READING } from "../../data/options.ts";
 import type { Options } from "../../method/options.ts";
+import { LOAD_IN } from "../held-options.ts";
 import { EXPERTS } from "./experts/options.ts";
 import { RULES } from "./rules/options.ts";
 
@@ -84,6 +85,7 @@ export const TRAINED = {
     spelling: dtypeWord,
     help: "type of weights in memory; f32 if trained, as stored if frozen",
   },
+  load_in: { ...LOAD_IN, help: `under an adapter, ${LOAD_IN.help}` },
   state_dtype: {
     type: "'f32' | 'bf16'",
     default: "f32",

@@ -17,6 +17,7 @@ import { trainingRemarks } from "../../model/config-keys.ts";
 import { configOf, describeConfig, type ModelDescription } from "../../model/description.ts";
 import type { Embedding } from "../../model/embedder.ts";
 import { withMoreClasses } from "../../model/grown-head.ts";
+import type { LoadIn } from "../../model/held-codes.ts";
 import { Model, type ModelOptions } from "../../model/model.ts";
 import { textPart } from "../../model/multimodal.ts";
 import { withNewHead } from "../../model/new-head.ts";
@@ -36,6 +37,7 @@ export interface StartOptions extends AdapterOptions {
   readonly neverNew?: boolean | undefined;
   readonly seed: number;
   readonly dtype?: "f32" | "bf16" | "keep" | undefined;
+  readonly load_in?: LoadIn | undefined;
   /** dtype of the file; as held when left out. */
   readonly out_dtype?: "f32" | "bf16" | "f16" | undefined;
   readonly freeze?: readonly string[] | undefined;
@@ -308,7 +310,12 @@ async function planned(
 const isOfData = (init: Bound<AdapterInit>): init is Bound<DataInit> => init.method.needs !== "weight";
 
 async function modelOptions(options: StartOptions, from: Checkpoint | undefined, base: string): Promise<ModelOptions> {
-  const { freeze = [], train_only = [], dtype, embeds, experts, warn } = options;
+  const { freeze = [], train_only = [], dtype, load_in: loadIn, embeds, experts, warn } = options;
+  if (loadIn !== undefined && !trainsAdapter(options))
+    throw new UserError(
+      `--load-in ${loadIn} holds matrices as codes, which nothing trains`,
+      "train an adapter on them (--lora), or leave it out",
+    );
   if (trainsAdapter(options) && (freeze.length > 0 || train_only.length > 0))
     throw new UserError(
       "--freeze and --train-only have no effect on an adapter",
@@ -320,7 +327,7 @@ async function modelOptions(options: StartOptions, from: Checkpoint | undefined,
   const adapter = fresh && from ? await fromFile(fresh, from) : fresh;
   return {
     ...(dtype ? { dtype } : {}),
-    ...{ embeds, experts },
+    ...{ loadIn, embeds, experts },
     ...(adapter ? { adapter } : { freeze: (name) => frozen(name) || !trained(name) }),
     warn,
   };

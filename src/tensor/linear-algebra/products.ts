@@ -5,11 +5,13 @@
  *   nt  C = A B^T    a (m, k), b (n, k)
  *   tn  C = A^T B    a (k, m), b (k, n)
  *
- * Matrices are row-major; C is (m, n), f32. Every kernel binds a, b and c, and bias, addend and offsets where they are
- * asked for. Sums are f32 in an order that depends on the kernel alone, so equal inputs give equal bits.
+ * Matrices are row-major; C is (m, n), f32. Every kernel binds a, b and c, and bias, addend, offsets and the table of
+ * codes where they are asked for. Sums are f32 in an order that depends on the kernel alone, so equal inputs give equal
+ * bits.
  */
 import { MOST_GROUPS } from "../../gpu/grid.ts";
 import type { AdapterProfile } from "../adapter-profile.ts";
+import { type Packing, packingFlags, packingParams } from "../packed.ts";
 import { type Tuning, tuningOf } from "./tuning.ts";
 
 export type Form = "nn" | "nt" | "tn";
@@ -37,6 +39,8 @@ export interface ProductShape {
   /** Storage types; f32 when left out. */
   readonly aDtype?: "f32" | "bf16";
   readonly bDtype?: "f32" | "bf16";
+  /** B is rows of codes, all of each: startB and strideB count them. */
+  readonly codes?: Packing | undefined;
   /** Adds `bias` (n) to every row. */
   readonly bias?: boolean;
   /** Adds `addend`, laid out as C and another buffer. */
@@ -77,7 +81,7 @@ type Layout = Required<Pick<ProductShape, "lda" | "ldb" | "ldc" | "strideA" | "s
 function layoutOf(shape: ProductShape): Layout {
   const { form, m, n, k, startA = 0, startB = 0, startC = 0, batch = 1 } = shape;
   const lda = shape.lda ?? (form === "tn" ? m : k);
-  const ldb = shape.ldb ?? (form === "nt" ? k : n);
+  const ldb = shape.codes ? 1 : (shape.ldb ?? (form === "nt" ? k : n));
   const ldc = shape.ldc ?? n;
   const strideA = shape.strideA ?? lda * (form === "tn" ? k : m);
   const strideB = shape.strideB ?? ldb * (form === "nt" ? n : k);
@@ -96,21 +100,22 @@ function flagsOf(shape: ProductShape, at: Layout, grouped: boolean): string[] {
     ["a_bf16", shape.aDtype === "bf16"],
     ["b_bf16", shape.bDtype === "bf16"],
     ["ragged_a", !wideA],
-    ["ragged_b", !wideB],
+    ["ragged_b", !wideB && !shape.codes],
     ["ragged_c", !wideC],
     ["tail", k % 4 !== 0],
     ["bias", shape.bias === true],
     ["add", shape.add === true],
     ["grouped", grouped],
   ];
-  return flags.flatMap(([name, set]) => (set ? [name] : []));
+  return [...flags.flatMap(([name, set]) => (set ? [name] : [])), ...(shape.codes ? packingFlags(shape.codes) : [])];
 }
 
-function paramsOf({ m, n, k, scale = 1 }: ProductShape, at: Layout): Record<string, number> {
+function paramsOf({ m, n, k, codes, scale = 1 }: ProductShape, at: Layout): Record<string, number> {
   const { lda, ldb, ldc } = at;
   const starts = { start_a: at.startA, start_b: at.startB, start_c: at.startC };
   const strides = { stride_a: at.strideA, stride_b: at.strideB, stride_c: at.strideC };
-  return { m, n, k, lda, ldb, ldc, ...starts, ...strides, accumulate: 0, scale };
+  const packing = codes ? packingParams(codes) : {};
+  return { m, n, k, lda, ldb, ldc, ...starts, ...strides, accumulate: 0, scale, ...packing };
 }
 
 function expectSizes(sizes: Readonly<Record<string, number>>): void {

@@ -39,6 +39,15 @@ interface ProductOf {
   readonly scale?: number;
 }
 
+/** Memory beside a weight of codes, which products bind with it; undefined where it has none. */
+export function tableOf(rec: Recorder, { storage, label }: Tensor): Tensor | undefined {
+  const buffer = storage.codes?.table;
+  return buffer && rec.state(`table of ${label}`, [buffer.size / 4], buffer, "u32");
+}
+
+/** Whether the rows of its codes are columns of the tensor. */
+export const isTurned = ({ storage }: Tensor): boolean => storage.codes?.packing.transposed === true;
+
 const isFloat = (dtype: ElementType): dtype is "f32" | "bf16" => dtype === "f32" || dtype === "bf16";
 
 /** Appends C = scale op(A) op(B) + bias + add, or adds it to C. Shapes are the caller's to get right. */
@@ -46,17 +55,20 @@ export function product(
   rec: Recorder,
   { form, m, n, k, a, b, c, accumulate = 0, bias, add, scale = 1 }: ProductOf,
 ): void {
-  if (!isFloat(b.dtype) || !isFloat(a.dtype))
-    throw new TypeError(`${b.label}: products are of f32 or bf16, not ${b.dtype}`);
-  const shape: ProductShape = { form, m, n, k, aDtype: a.dtype, bDtype: b.dtype, bias: !!bias, add: !!add, scale };
+  const codes = b.storage.codes?.packing;
+  if (!isFloat(a.dtype) || (!codes && !isFloat(b.dtype)))
+    throw new TypeError(`${b.label}: products are of f32 or bf16, not ${isFloat(a.dtype) ? b.dtype : a.dtype}`);
+  const bDtype = isFloat(b.dtype) ? b.dtype : "f32";
+  const shape: ProductShape = { form, m, n, k, aDtype: a.dtype, bDtype, codes, bias: !!bias, add: !!add, scale };
   const { params, ...step } = planProduct(shape, rec.profile);
-  const bind = { a, b, c, ...(bias ? { bias } : {}), ...(add ? { addend: add } : {}) };
+  const table = tableOf(rec, b);
+  const bind = { a, b, c, ...(bias ? { bias } : {}), ...(add ? { addend: add } : {}), ...(table ? { table } : {}) };
   rec.step({ ...step, bind, params: { ...params, accumulate } });
 }
 
 /**
- * (..., in) and (out, in) -> (..., out), f32. The weight may be stored in bf16; a trained one is f32 or bf16 alike, its
- * gradient f32. Throws RangeError when shapes do not fit.
+ * (..., in) and (out, in) -> (..., out), f32. The weight may be stored in bf16 or, where nothing trains it, as codes; a
+ * trained one is f32 or bf16 alike, its gradient f32. Throws RangeError when shapes do not fit.
  */
 export function linear(rec: Recorder, x: Tensor, weight: Tensor, options: LinearOptions = {}): Tensor {
   const { bias, add, scale = 1, transposed = false } = options;
@@ -73,7 +85,9 @@ export function linear(rec: Recorder, x: Tensor, weight: Tensor, options: Linear
   if (add) expectShape(add, shape, weight.label);
   const from = [x, weight, ...(bias ? [bias] : []), ...(add ? [add] : [])];
   const y = rec.result(shape, from, weight.label);
-  product(rec, { form: transposed ? "nn" : "nt", m, n, k, a: x, b: weight, c: y, bias, add, scale });
+  // Codes may lie as the transpose of what the tensor is.
+  const [forward, back] = transposed !== isTurned(weight) ? (["nn", "nt"] as const) : (["nt", "nn"] as const);
+  product(rec, { form: forward, m, n, k, a: x, b: weight, c: y, bias, add, scale });
   rec.onBackward(y, (dy) => {
     if (add) rec.addGradient(add, dy);
     if (bias?.needsGrad) columnSums(rec, dy, rec.gradient(bias));
@@ -84,7 +98,7 @@ export function linear(rec: Recorder, x: Tensor, weight: Tensor, options: Linear
     }
     if (x.needsGrad) {
       const { into, accumulate } = rec.gradient(x);
-      product(rec, { form: transposed ? "nt" : "nn", m, n: k, k: n, a: dy, b: weight, c: into, accumulate, scale });
+      product(rec, { form: back, m, n: k, k: n, a: dy, b: weight, c: into, accumulate, scale });
     }
   });
   return y;

@@ -8,6 +8,7 @@ import { weightPages } from "../paging/page-tensors.ts";
 import type { Recorder, StepParam, Target } from "../recorder.ts";
 import { rowParts } from "../stretches.ts";
 import { expectShape, rowsOf, type Tensor } from "../tensor.ts";
+import { isTurned, tableOf } from "./linear.ts";
 import { rowWork } from "./reduce.ts";
 import type { RoutePlan } from "./router.ts";
 
@@ -67,8 +68,8 @@ export function dispatch(rec: Recorder, x: Tensor, plan: Pick<RoutePlan, "slots"
 
 /**
  * Every row times the matrix of its expert: (N * k, in) sorted by expert and (E, out, in), or (E, in, out) where they
- * are `transposed`, in f32 or bf16 -> (N * k, out). The gradient of an expert without rows is 0. Experts that one
- * binding does not hold are taken some at a time, and those that lie in pages one by one.
+ * are `transposed`, in f32, bf16 or codes -> (N * k, out). The gradient of an expert without rows is 0. Experts that
+ * one binding does not hold are taken some at a time, and those that lie in pages one by one.
  */
 export function groupedLinear(
   rec: Recorder,
@@ -82,8 +83,11 @@ export function groupedLinear(
   const rows = plan.tokens * plan.k;
   expectShape(weights, [plan.experts, first, second], "grouped linear layer");
   expectShape(x, [rows, k], weights.label);
-  const { dtype: bDtype } = weights;
-  if (bDtype !== "f32" && bDtype !== "bf16") throw new TypeError(`${weights.label}: experts are f32 or bf16`);
+  const codes = weights.storage.codes?.packing;
+  const { dtype } = weights;
+  if (!codes && dtype !== "f32" && dtype !== "bf16") throw new TypeError(`${weights.label}: experts are f32 or bf16`);
+  const bDtype = dtype === "bf16" ? ("bf16" as const) : ("f32" as const);
+  const table = tableOf(rec, weights);
   const y = rec.result([rows, n], [x, weights], weights.label);
   const parts = expertParts(rec, weights);
   const append = (
@@ -98,16 +102,17 @@ export function groupedLinear(
       n: columns,
       k: tn ? rows : depth,
       rows,
-      bDtype: tn ? ("f32" as const) : bDtype,
+      ...(tn ? { bDtype: "f32" as const } : { bDtype, codes }),
     };
     const some = { experts: own.weights.shape[0]!, firstExpert: own.first, ofExperts: plan.experts };
     const shape: GroupedShape = { form, ...sizes, ...some };
     const { params, ...step } = planGroupedProduct(shape, rec.profile);
     const { accumulate, ...tensors } = bind;
     const guard = own.isPage ? { rows: { offsets: plan.offsets, expert: own.first } } : {};
-    rec.step({ ...step, bind: { ...tensors, offsets: plan.offsets }, params: { ...params, accumulate }, ...guard });
+    const beside = { offsets: plan.offsets, ...(table && !tn ? { table } : {}) };
+    rec.step({ ...step, bind: { ...tensors, ...beside }, params: { ...params, accumulate }, ...guard });
   };
-  const [forward, back] = transposed ? (["nn", "nt"] as const) : (["nt", "nn"] as const);
+  const [forward, back] = transposed !== isTurned(weights) ? (["nn", "nt"] as const) : (["nt", "nn"] as const);
   for (const own of parts)
     append(forward, own, { columns: n, depth: k }, { a: x, b: own.weights, c: y, accumulate: 0 });
   rec.onBackward(y, (dy) => {

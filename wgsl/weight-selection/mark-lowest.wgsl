@@ -5,7 +5,7 @@
 //   cuts    (selections)                vec2u
 //   marks   (selections * rows, pitch)  u32    out, in columns [from, from + width): 1 for those that go, else 0
 //
-// With `some_go` 0 none goes, and cuts are not read. Checked in test/compress/selection.test.ts.
+// With `some_go` 0 none goes, and cuts are not read. Checked in test/tensor/weight-selection.test.ts.
 
 import package::lib::grid::{LANES, SPAN, span_of};
 import package::lib::importance::importance;

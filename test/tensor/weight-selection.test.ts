@@ -1,12 +1,17 @@
 /** Which weights of a layer go, against a sort on the host. */
 import { expect, test } from "bun:test";
-import { countOf, dropLowest, dropMarked, markLowest, markPattern } from "../../src/compress/selection.ts";
+import { countOf, dropLowest, dropMarked, markLowest, markPattern } from "../../src/tensor/weight-selection.ts";
 import { covers } from "../support/covers.ts";
 import { sharedGpu } from "../support/gpu.ts";
 import { layerOf } from "../support/layer.ts";
 import { normals } from "../support/random.ts";
 
-covers("compress/lowest-cuts", "compress/mark-lowest", "compress/mark-pattern", "compress/drop-marked");
+covers(
+  "weight-selection/lowest-cuts",
+  "weight-selection/mark-lowest",
+  "weight-selection/mark-pattern",
+  "weight-selection/drop-marked",
+);
 
 const gpu = await sharedGpu();
 

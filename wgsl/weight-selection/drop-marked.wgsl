@@ -3,7 +3,7 @@
 //   marks  (rows, columns), or (columns) under `whole_columns`  u32
 //   weight (rows, columns)                                      f32  in and out
 //
-// Checked in test/compress/selection.test.ts.
+// Checked in test/tensor/weight-selection.test.ts.
 
 import package::lib::grid::{LANES, SPAN, span_of};
 

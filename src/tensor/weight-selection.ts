@@ -6,13 +6,15 @@
 import type { PooledBuffer } from "../gpu/buffer.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { foldGroups, spanGroups } from "../gpu/grid.ts";
-import type { Sparsity } from "./pruner.ts";
+
+/** Which weights go: a share of them, or all but `keep` of every `of` inputs of a row that follow one another. */
+export type Sparsity = { readonly share: number } | { readonly keep: number; readonly of: number };
 
 interface Weights {
   readonly gpu: Gpu;
   readonly rows: number;
   readonly columns: number;
-  readonly weight: PooledBuffer;
+  readonly weight: Pick<PooledBuffer, "buffer">;
 }
 
 export interface Lowest {
@@ -44,10 +46,10 @@ export async function markLowest(
   const read = { weight: weight.buffer, factors };
   if (count > 0) {
     const placed = { ...params, count, place_bits: 32 - Math.clz32(rowsEach * width - 1) };
-    const kernel = await gpu.kernel("compress/lowest-cuts");
+    const kernel = await gpu.kernel("weight-selection/lowest-cuts");
     gpu.run(kernel, { bind: { ...read, cuts: cuts.buffer }, params: placed, groups: foldGroups(selections) });
   }
-  const kernel = await gpu.kernel("compress/mark-lowest");
+  const kernel = await gpu.kernel("weight-selection/mark-lowest");
   const bind = { ...read, cuts: cuts.buffer, marks };
   gpu.run(kernel, { bind, params: { ...params, some_go: Number(count > 0) }, groups: spanGroups(rows * width) });
 }
@@ -59,7 +61,7 @@ export async function markPattern(
   { keep, of }: Extract<Sparsity, { of: number }>,
   marks: GPUBuffer,
 ): Promise<void> {
-  const kernel = await gpu.kernel("compress/mark-pattern");
+  const kernel = await gpu.kernel("weight-selection/mark-pattern");
   const bind = { weight: weight.buffer, factors, marks };
   const params = { rows, columns, keep, of_inputs: of };
   gpu.run(kernel, { bind, params, groups: spanGroups((rows * columns) / of) });
@@ -72,7 +74,7 @@ export async function dropMarked(
   whole: "columns" | "weights" = "weights",
 ): Promise<void> {
   const flags = whole === "columns" ? ["whole_columns"] : [];
-  const kernel = await gpu.kernel("compress/drop-marked", { flags });
+  const kernel = await gpu.kernel("weight-selection/drop-marked", { flags });
   const bind = { marks, weight: weight.buffer };
   gpu.run(kernel, { bind, params: { rows, columns }, groups: spanGroups(rows * columns) });
 }

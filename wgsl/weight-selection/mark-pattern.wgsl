@@ -4,7 +4,7 @@
 //   factors (columns)        f32  not negative
 //   marks   (rows, columns)  u32  out: 1 for those that go, of equal ones the first
 //
-// One invocation to `of` weights. Checked against a sort in test/compress/selection.test.ts.
+// One invocation to `of` weights. Checked against a sort in test/tensor/weight-selection.test.ts.
 
 import package::lib::grid::{LANES, SPAN, span_of};
 import package::lib::importance::importance;

@@ -7,7 +7,7 @@
 //
 // One workgroup a selection, which counts digits of eight bits, the most significant first: those of the importance,
 // then among equals those of the place. `count` is at least 1. Checked against a sort in
-// test/compress/selection.test.ts.
+// test/tensor/weight-selection.test.ts.
 
 import package::lib::grid::span_of;
 import package::lib::importance::importance;
