@@ -16,6 +16,7 @@ import { hearChoice, hearLosses, type OwnLoss } from "./adapters/told.ts";
 import { behind } from "./ahead.ts";
 import type { AttendOptions, EmbedOptions, Inputs, Net, NormStatistics } from "./architecture.ts";
 import type { Depth } from "./depth.ts";
+import { insteadOf } from "./layers-instead.ts";
 import { activeOf, hearRoutes, type Routed } from "./routing.ts";
 
 export interface NetworkOptions {
@@ -120,6 +121,8 @@ export class Network implements Net {
     const weight = this.weight(`${module}.weight`);
     const bias = parameters.has(`${module}.bias`) ? this.weight(`${module}.bias`) : undefined;
     const transposed = this.#given.transposed.has(module);
+    const instead = insteadOf(rec, parameters.get(`${module}.weight`))?.(x, this.#given.inputs);
+    if (instead) return residual ? add(rec, instead, residual) : instead;
     const own = { transposed, ...(bias ? { bias } : {}) };
     const whole = (seen: Tensor) => linear(rec, seen, weight, { ...own, ...(residual ? { add: residual } : {}) });
     if (!adapter?.changes(module)) return whole(x);

@@ -30,6 +30,7 @@ import { type PerDomain, perDomain } from "./heads/domain-heads.ts";
 import { holdEtf } from "./heads/etf-head.ts";
 import { newFront } from "./heads/new-front.ts";
 import { openPrivate, PrivateHead } from "./heads/private-head.ts";
+import { expertShares, withShares } from "./layers/ewa.ts";
 import { fauLog } from "./log-fau.ts";
 import { certifiedWork, checkCertified } from "./losses/certified.ts";
 import { openNumbers } from "./losses/kept-numbers.ts";
@@ -156,7 +157,9 @@ export function train(context: TrainContext): Promise<Outcome> {
       const searched = options.schedule_search
         ? await searchedRate(context, built, { source, objective, heldOut: watched })
         : undefined;
-      return joinWork(objective, [
+      const shares = expertShares(options, built);
+      return joinWork(withShares(objective, shares), [
+        shares && { extra: shares.parameters, updates: [shares] },
         searched && { controllers: [searched], multiplier: (step) => searched.multiplier(step, built.steps) },
         balance,
         second,

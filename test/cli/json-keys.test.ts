@@ -161,6 +161,8 @@ const LINES = [
   "train exits deep --data decided.jsonl --eval-data decided.jsonl --at 1 --epochs 1 -o exits.safetensors",
   "evaluate exits deep --exits exits.safetensors --data decided.jsonl -n",
   "evaluate exits deep --exits exits.safetensors --data decided.jsonl",
+  "compress search tiny --budget 3bits -n",
+  "compress search tiny --budget 3bits --bits 2,4 -o bits.json",
   "compress rotate tiny -n",
   "compress rotate tiny -o turned.safetensors",
   "compress width tiny --neurons 0.5 -n",
