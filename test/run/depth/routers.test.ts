@@ -1,4 +1,7 @@
-/** Routers of layers: what they read, how the dial turns their choice, how they are fitted, and what a model says by them. */
+/**
+ * Routers of layers: what they read, how the dial turns their choice, how they are fitted, and what a model says by
+ * them.
+ */
 import { afterAll, describe, expect, test } from "bun:test";
 import { collate } from "../../../src/data/batch.ts";
 import { drawnWay } from "../../../src/evaluate/commands/routers.ts";
