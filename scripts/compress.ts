@@ -8,6 +8,7 @@
 import { command } from "../src/cli/commands.ts";
 import { script } from "../src/cli/script.ts";
 import { BIT_SEARCH } from "../src/compress/bit-search/options.ts";
+import { DEPTH } from "../src/compress/depth-options.ts";
 import { EXPERTS } from "../src/compress/experts/options.ts";
 import { EXTRACT } from "../src/compress/extract-options.ts";
 import { FACTOR } from "../src/compress/factor-options.ts";
@@ -25,6 +26,21 @@ await script({
   options: COMPRESS,
   essentials: ["prune", "sparsity", "pattern", "quant", "bits", "group", "only", "ignore", "calibration", "out_dtype"],
   commands: {
+    depth: command({
+      about: "Leave layers out of a model, and write what is left as a plain checkpoint.",
+      args: "[model]",
+      examples: [
+        "bun run compress depth model/ --layers 0 -o shallow/",
+        "bun run compress depth model/ --method loss --drop 1 --calibration rows.jsonl -o shallower/",
+      ],
+      methods: "depth-rule",
+      defaultMethod: "uniform",
+      output: "checkpoint",
+      options: DEPTH,
+      notes: `What is left has lost much, and is to be healed: the pipe into distill --teacher model/ does it.
+"sample --skip-layers" leaves layers out while it writes, and reads the prompt with all of them.`,
+      run: async (context) => (await import("../src/compress/commands/depth.ts")).depth(context),
+    }),
     extract: command({
       about: "Cut a smaller model out of one that was trained for it.",
       args: "[model]",
