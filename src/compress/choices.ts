@@ -51,7 +51,7 @@ function bitsBy(given: readonly string[], plan: BitPlan | undefined): (name: str
 /** The format of `--numbers`. Throws UserError where it has no codes, or the quantizer cannot choose its scales. */
 function formatOf(format: NumberFormat, { name, scalesOfFormats }: Quantizer, bits: unknown): ScaledFormat {
   if (format.kind === "plain")
-    throw new UserError(`--numbers ${format.name} is a type of plain values`, "give --out-dtype in its place");
+    throw new UserError(`--numbers ${format.name} is a type of plain values`, "for 16 bits give --out-dtype bf16");
   if (bits !== undefined)
     throw new UserError(`--numbers ${format.name} has ${format.bits} bits, and --bits says others`, "leave --bits out");
   if (format.rule !== "absmax" && !scalesOfFormats)
