@@ -7,6 +7,7 @@
  */
 import { command } from "../src/cli/commands.ts";
 import { script } from "../src/cli/script.ts";
+import { BIT_SEARCH } from "../src/compress/bit-search/options.ts";
 import { EXTRACT } from "../src/compress/extract-options.ts";
 import { FACTOR } from "../src/compress/factor-options.ts";
 import { COMPRESS } from "../src/compress/options.ts";
@@ -57,6 +58,17 @@ costs. An adapter (bun run adapt extract) holds a difference to a base as two th
       notes: `Every block keeps as many, as config.json has one number for all; gpt2 and vit list heads that are gone as pruned_heads. What is left
 computes what the whole model does with all else silent; train or distill it to win back what that costs.`,
       run: async (context) => (await import("../src/compress/commands/width.ts")).width(context),
+    }),
+    search: command({
+      about: "Say how many bits each matrix is to have under a budget.",
+      args: "[model]",
+      examples: ["bun run compress search model/ --budget 3.1bits --calibration rows.jsonl -o plan.json"],
+      output: "none",
+      options: BIT_SEARCH,
+      essentials: ["budget", "bits", "by", "quant", "group", "symmetric", "calibration"],
+      notes: `The model is rounded once for each number of bits, and what that costs every matrix is measured on the way. --plan of compress reads the
+result. Bits are those of codes; a size counts scales of 16 bits, zero points, and all other tensors as they are stored.`,
+      run: async (context) => (await import("../src/compress/commands/search.ts")).search(context),
     }),
     rotate: command({
       about: "Turn a model's inner values by random Hadamard matrices, so that rounding costs less.",

@@ -149,6 +149,8 @@ const LINES = [
   "compress factor tiny --method svd --rank 2 -n",
   "compress factor tiny --method svd --rank 2 -o thin.safetensors",
   "compress extract tiny --depth 1 -o first.safetensors",
+  "compress search tiny --budget 3bits -n",
+  "compress search tiny --budget 3bits --bits 2,4 -o bits.json",
   "compress rotate tiny -n",
   "compress rotate tiny -o turned.safetensors",
   "compress width tiny --neurons 0.5 -n",
