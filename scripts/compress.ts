@@ -8,6 +8,8 @@
 import { command } from "../src/cli/commands.ts";
 import { script } from "../src/cli/script.ts";
 import { BIT_SEARCH } from "../src/compress/bit-search/options.ts";
+import { DEPTH } from "../src/compress/depth-options.ts";
+import { EXPERTS } from "../src/compress/experts/options.ts";
 import { EXTRACT } from "../src/compress/extract-options.ts";
 import { FACTOR } from "../src/compress/factor-options.ts";
 import { COMPRESS } from "../src/compress/options.ts";
@@ -23,6 +25,21 @@ await script({
   options: COMPRESS,
   essentials: ["prune", "sparsity", "pattern", "quant", "bits", "group", "only", "ignore", "calibration", "out_dtype"],
   commands: {
+    depth: command({
+      about: "Leave layers out of a model, and write what is left as a plain checkpoint.",
+      args: "[model]",
+      examples: [
+        "bun run compress depth model/ --layers 0 -o shallow/",
+        "bun run compress depth model/ --method loss --drop 1 --calibration rows.jsonl -o shallower/",
+      ],
+      methods: "depth-rule",
+      defaultMethod: "uniform",
+      output: "checkpoint",
+      options: DEPTH,
+      notes: `What is left has lost much, and is to be healed: the pipe into distill --teacher model/ does it.
+"sample --skip-layers" leaves layers out while it writes, and reads the prompt with all of them.`,
+      run: async (context) => (await import("../src/compress/commands/depth.ts")).depth(context),
+    }),
     extract: command({
       about: "Cut a smaller model out of one that was trained for it.",
       args: "[model]",
@@ -31,6 +48,19 @@ await script({
       options: EXTRACT,
       notes: `The first heads, hidden units and blocks stay: those of the smaller models that train --supernet trains inside of a model.`,
       run: async (context) => (await import("../src/compress/commands/extract.ts")).extract(context),
+    }),
+    experts: command({
+      about: "Drop the experts of a mixture that rows need least.",
+      args: "[model]",
+      examples: [
+        "bun run compress experts mixture/ --keep 1 --calibration rows.jsonl --write-recipe kept.jsonl -o fewer/",
+        "bun run compress experts mixture/ --recipe kept.jsonl -o again/",
+      ],
+      output: "checkpoint",
+      options: EXPERTS,
+      notes: `Every layer keeps as many, as config.json counts them once; rows of routers go with their experts. The lines of --write-recipe say
+which stay and what was measured, and --recipe does the same to another model. bun run merge msmoe merges experts instead.`,
+      run: async (context) => (await import("../src/compress/commands/experts.ts")).experts(context),
     }),
     factor: command({
       about: "Put products of two thin matrices in the place of linear layers.",
