@@ -14,6 +14,7 @@ import { EXTRACT } from "../src/compress/extract-options.ts";
 import { FACTOR } from "../src/compress/factor-options.ts";
 import { COMPRESS } from "../src/compress/options.ts";
 import { ROTATE } from "../src/compress/rotation/options.ts";
+import { UPCYCLE } from "../src/compress/upcycle-options.ts";
 import { WIDTH } from "../src/compress/width/options.ts";
 
 await script({
@@ -99,6 +100,16 @@ computes what the whole model does with all else silent; train or distill it to 
       notes: `The model is rounded once for each number of bits, and what that costs every matrix is measured on the way. --plan of compress reads the
 result. Bits are those of codes; a size counts scales of 16 bits, zero points, and all other tensors as they are stored.`,
       run: async (context) => (await import("../src/compress/commands/search.ts")).search(context),
+    }),
+    upcycle: command({
+      about: "Make a mixture of a dense model: its feed-forward networks beside experts that begin as copies.",
+      args: "[model]",
+      examples: ["bun run compress upcycle model/ --experts 4 -o mixture/"],
+      output: "checkpoint",
+      options: UPCYCLE,
+      notes: `Train the result with --ternary '*.experts.*', so that each expert takes 2 bits a weight: compress --quant rtn --bits 2 --symmetric --absmax
+--group -1 --only '*.mlp.experts.*' packs them as they are.`,
+      run: async (context) => (await import("../src/compress/commands/upcycle.ts")).upcycle(context),
     }),
     rotate: command({
       about: "Turn a model's inner values by random Hadamard matrices, so that rounding costs less.",

@@ -166,6 +166,8 @@ const LINES = [
   "evaluate exits deep --exits exits.safetensors --data decided.jsonl",
   "compress search tiny --budget 3bits -n",
   "compress search tiny --budget 3bits --bits 2,4 -o bits.json",
+  "compress upcycle tiny -n",
+  "compress upcycle tiny --experts 2 -o mixture.safetensors",
   "compress rotate tiny -n",
   "compress rotate tiny -o turned.safetensors",
   "compress width tiny --neurons 0.5 -n",
