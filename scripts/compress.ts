@@ -44,7 +44,7 @@ await script({
     extract: command({
       about: "Cut a smaller model out of one that was trained for it.",
       args: "[model]",
-      examples: ["bun run compress extract model/ --width 0.5 --depth 1 -o half/"],
+      examples: ["bun run compress extract model/ --width 0.5 --depth 1 -o first-half/"],
       output: "checkpoint",
       options: EXTRACT,
       notes: `The first heads, hidden units and blocks stay: those of the smaller models that train --supernet trains inside of a model.`,
