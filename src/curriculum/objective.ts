@@ -89,8 +89,8 @@ function fillWeights(
 }
 
 /**
- * The objective of a curriculum. Metrics are `loss`, for every group with tokens in the step `loss.<group>`, and what the
- * model tells of itself.
+ * The objective of a curriculum. Metrics are `loss`, for every group with tokens in the step `loss.<group>`, and what
+ * the model tells of itself.
  */
 export function curriculumObjective(given: CurriculumLoss): Objective<CurriculumBatch> {
   const { model, names, taskLoss, sampleWeight, recompute } = given;
