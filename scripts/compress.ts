@@ -8,6 +8,7 @@
 import { command } from "../src/cli/commands.ts";
 import { script } from "../src/cli/script.ts";
 import { BIT_SEARCH } from "../src/compress/bit-search/options.ts";
+import { EXPERTS } from "../src/compress/experts/options.ts";
 import { EXTRACT } from "../src/compress/extract-options.ts";
 import { FACTOR } from "../src/compress/factor-options.ts";
 import { COMPRESS } from "../src/compress/options.ts";
@@ -31,6 +32,19 @@ await script({
       options: EXTRACT,
       notes: `The first heads, hidden units and blocks stay: those of the smaller models that train --supernet trains inside of a model.`,
       run: async (context) => (await import("../src/compress/commands/extract.ts")).extract(context),
+    }),
+    experts: command({
+      about: "Drop the experts of a mixture that rows need least.",
+      args: "[model]",
+      examples: [
+        "bun run compress experts mixture/ --keep 1 --calibration rows.jsonl --write-recipe kept.jsonl -o fewer/",
+        "bun run compress experts mixture/ --recipe kept.jsonl -o again/",
+      ],
+      output: "checkpoint",
+      options: EXPERTS,
+      notes: `Every layer keeps as many, as config.json counts them once; rows of routers go with their experts. The lines of --write-recipe say
+which stay and what was measured, and --recipe does the same to another model. bun run merge msmoe merges experts instead.`,
+      run: async (context) => (await import("../src/compress/commands/experts.ts")).experts(context),
     }),
     factor: command({
       about: "Put products of two thin matrices in the place of linear layers.",

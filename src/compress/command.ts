@@ -95,7 +95,7 @@ export async function compress(context: CompressContext): Promise<Outcome> {
   context.progress.done();
   model.free();
   const after = writer.tensors.reduce((sum, { bytes }) => sum + bytes, 0);
-  return tellEnd(context, { reports, format: storage.name, before, after });
+  return tellEnd(context, { reports, format: storage.name, before, after, gpuBytes: gpu.pool.peak });
 }
 
 /** How the changed matrices are stored: plain in a GGUF file, which has types of its own. */

@@ -36,6 +36,7 @@ export const FOLDERS = {
   verifier: ["align/methods/verifiers"],
   task: ["data/tasks"],
   corruption: ["data/corruptions"],
+  "number-format": ["checkpoint/number-formats"],
   architecture: ["model/architectures"],
 } as const satisfies Record<string, readonly string[]>;
 

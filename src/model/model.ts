@@ -27,6 +27,7 @@ import { markHidden } from "./hidden.ts";
 import type { StoredTensor } from "./load.ts";
 import type { ModelOptions } from "./model-options.ts";
 import { type Attended, Network } from "./network.ts";
+import { precisionOf } from "./precision.ts";
 import type { RecordOptions } from "./record-options.ts";
 import type { Routed } from "./routing.ts";
 import { loadWithHead } from "./tied-head.ts";
@@ -269,7 +270,7 @@ export class Model {
       recompute: options.recompute === true && rec.training,
       statistics: options.statistics === "batch" && (!rec.training || this.adapter) ? "running" : options.statistics,
       increments: asked,
-      ...{ replace, observe, reads, weights },
+      ...{ replace, observe, reads, weights, precision: precisionOf(this) },
     });
     const hidden = net.run(() => this.architecture.forward(net, this.#config, seen));
     const { notes, attended, increments, routes: routed } = net;

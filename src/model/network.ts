@@ -16,6 +16,7 @@ import { hearChoice, hearLosses, type OwnLoss } from "./adapters/told.ts";
 import { behind } from "./ahead.ts";
 import type { AttendOptions, EmbedOptions, Inputs, Net, NormStatistics } from "./architecture.ts";
 import { insteadOf } from "./layers-instead.ts";
+import { type LinearPrecision, layerIn } from "./precision.ts";
 import { activeOf, hearRoutes, type Routed } from "./routing.ts";
 
 export interface NetworkOptions {
@@ -33,6 +34,8 @@ export interface NetworkOptions {
   readonly replace?: ((name: string, x: Tensor) => Tensor) | undefined;
   /** Gives what a linear layer reads in the place of (N, in): masked units, gates. */
   readonly reads?: ((module: string, x: Tensor) => Tensor) | undefined;
+  /** How linear layers compute; in f32 when left out. */
+  readonly precision?: LinearPrecision | undefined;
   /** Tensors in the place of weights, by name: parts of weights of a larger model. */
   readonly weights?: ReadonlyMap<string, Tensor> | undefined;
   /** What every layer's attention sees before a sequence's own keys and values. */
@@ -108,21 +111,30 @@ export class Network implements Net {
   linear(given: Tensor, module: string, { add: residual }: { readonly add?: Tensor } = {}): Tensor {
     const { rec } = this;
     const { parameters, adapter, observe, reads } = this.#given;
-    const x = reads?.(module, given) ?? given;
+    const name = `${module}.weight`;
+    const layer = layerIn(rec, this.#given.precision, name);
+    const x = layer.reads(reads?.(module, given) ?? given);
     observe?.(module, x);
-    const weight = this.weight(`${module}.weight`);
+    const weight = layer.weight(this.weight(name));
     const bias = parameters.has(`${module}.bias`) ? this.weight(`${module}.bias`) : undefined;
     const transposed = this.#given.transposed.has(module);
-    const instead = insteadOf(rec, parameters.get(`${module}.weight`))?.(x, this.#given.inputs);
+    const instead = insteadOf(rec, parameters.get(name))?.(x, this.#given.inputs);
     if (instead) return residual ? add(rec, instead, residual) : instead;
     const own = { transposed, ...(bias ? { bias } : {}) };
-    const whole = (seen: Tensor) => linear(rec, seen, weight, { ...own, ...(residual ? { add: residual } : {}) });
+    const finish = (y: Tensor) => (residual ? add(rec, y, residual) : y);
+    const product = (seen: Tensor) => {
+      const y = linear(rec, seen, weight, own);
+      return layer.gives?.(y) ?? y;
+    };
+    const whole = (seen: Tensor) =>
+      layer.gives
+        ? finish(product(seen))
+        : linear(rec, seen, weight, { ...own, ...(residual ? { add: residual } : {}) });
     if (!adapter?.changes(module)) return whole(x);
     const place = {
       ...this.#pass,
       ...{ module, weight, transposed, bias, residual, whole },
-      product: (seen: Tensor) => linear(rec, seen, weight, own),
-      finish: (y: Tensor) => (residual ? add(rec, y, residual) : y),
+      ...{ product, finish },
     };
     const y = adapter.linear(place, x);
     if (y && this.#given.increments) this.#increment(module, sub(rec, y, whole(x)));
@@ -137,10 +149,15 @@ export class Network implements Net {
   experts(x: Tensor, name: string, plan: RoutePlan, shape: { readonly transposed?: boolean } = {}): Tensor {
     const { rec } = this;
     const { adapter, observe } = this.#given;
-    observe?.(name, x, plan);
-    const weight = this.weight(name);
-    const product = (seen: Tensor) => groupedLinear(rec, seen, weight, plan, shape);
-    return adapter?.experts({ ...this.#pass, module: name, weight, plan, product }, x) ?? product(x);
+    const layer = layerIn(rec, this.#given.precision, name);
+    const read = layer.reads(x);
+    observe?.(name, read, plan);
+    const weight = layer.weight(this.weight(name));
+    const product = (seen: Tensor) => {
+      const y = groupedLinear(rec, seen, weight, plan, shape);
+      return layer.gives?.(y) ?? y;
+    };
+    return adapter?.experts({ ...this.#pass, module: name, weight, plan, product }, read) ?? product(read);
   }
 
   embed(ids: Tensor, module: string, { scale: factor = 1, ...options }: EmbedOptions = {}): Tensor {
@@ -162,7 +179,8 @@ export class Network implements Net {
 
   matrix(module: string): Tensor | undefined {
     const { parameters, transposed, adapter } = this.#given;
-    const more = parameters.has(`${module}.bias`) || transposed.has(module) || adapter?.changes(module);
+    const isRounded = this.#given.precision?.weights.has(`${module}.weight`);
+    const more = isRounded || parameters.has(`${module}.bias`) || transposed.has(module) || adapter?.changes(module);
     const weight = more ? undefined : this.weight(`${module}.weight`);
     return weight?.storage.codes ? undefined : weight;
   }

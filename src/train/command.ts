@@ -89,6 +89,11 @@ function checkOptions({ options, picks }: TrainContext): void {
   if (options.probe && options.log === undefined)
     throw new UserError("--probe tells the log, and there is none", "give --log FILE");
   if (options.schedule_search) checkScheduleSearch(options);
+  if (options.schedule_search && options.precision !== undefined)
+    throw new UserError(
+      "--schedule-search tries schedules in f32, and --precision trains in other numbers",
+      "leave one of them out",
+    );
   if (options.schedule_search && (method.perRow || method.remembers))
     throw new UserError(
       `--schedule-search trains many times, and --loss ${name} remembers ${method.remembers ?? "what was seen of rows"}`,

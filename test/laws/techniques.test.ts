@@ -62,6 +62,7 @@ const NEEDS: Readonly<Record<string, Needs>> = {
   "lbl-gap": { before: SPARSE },
   pathway: { before: SPARSE },
   "layer-range": { general: "layer_range_general" },
+  "number-format": { settings: { number_format_names: "int8,mxfp4" } },
   hdc: { general: "hdc_new", settings: { hdc_bits: 256 } },
 };
 
