@@ -8,11 +8,13 @@
 import { command } from "../src/cli/commands.ts";
 import { script } from "../src/cli/script.ts";
 import { BIT_SEARCH } from "../src/compress/bit-search/options.ts";
+import { DEPTH } from "../src/compress/depth-options.ts";
 import { EXPERTS } from "../src/compress/experts/options.ts";
 import { EXTRACT } from "../src/compress/extract-options.ts";
 import { FACTOR } from "../src/compress/factor-options.ts";
 import { COMPRESS } from "../src/compress/options.ts";
 import { ROTATE } from "../src/compress/rotation/options.ts";
+import { UPCYCLE } from "../src/compress/upcycle-options.ts";
 import { WIDTH } from "../src/compress/width/options.ts";
 
 await script({
@@ -24,6 +26,21 @@ await script({
   options: COMPRESS,
   essentials: ["prune", "sparsity", "pattern", "quant", "bits", "group", "only", "ignore", "calibration", "out_dtype"],
   commands: {
+    depth: command({
+      about: "Leave layers out of a model, and write what is left as a plain checkpoint.",
+      args: "[model]",
+      examples: [
+        "bun run compress depth model/ --layers 0 -o shallow/",
+        "bun run compress depth model/ --method loss --drop 1 --calibration rows.jsonl -o shallower/",
+      ],
+      methods: "depth-rule",
+      defaultMethod: "uniform",
+      output: "checkpoint",
+      options: DEPTH,
+      notes: `What is left has lost much, and is to be healed: the pipe into distill --teacher model/ does it.
+"sample --skip-layers" leaves layers out while it writes, and reads the prompt with all of them.`,
+      run: async (context) => (await import("../src/compress/commands/depth.ts")).depth(context),
+    }),
     extract: command({
       about: "Cut a smaller model out of one that was trained for it.",
       args: "[model]",
@@ -83,6 +100,16 @@ computes what the whole model does with all else silent; train or distill it to 
       notes: `The model is rounded once for each number of bits, and what that costs every matrix is measured on the way. --plan of compress reads the
 result. Bits are those of codes; a size counts scales of 16 bits, zero points, and all other tensors as they are stored.`,
       run: async (context) => (await import("../src/compress/commands/search.ts")).search(context),
+    }),
+    upcycle: command({
+      about: "Make a mixture of a dense model: its feed-forward networks beside experts that begin as copies.",
+      args: "[model]",
+      examples: ["bun run compress upcycle model/ --experts 4 -o mixture/"],
+      output: "checkpoint",
+      options: UPCYCLE,
+      notes: `Train the result with --ternary '*.experts.*', so that each expert takes 2 bits a weight: compress --quant rtn --bits 2 --symmetric --absmax
+--group -1 --only '*.mlp.experts.*' packs them as they are.`,
+      run: async (context) => (await import("../src/compress/commands/upcycle.ts")).upcycle(context),
     }),
     rotate: command({
       about: "Turn a model's inner values by random Hadamard matrices, so that rounding costs less.",

@@ -14,6 +14,7 @@ export const FOLDERS = {
   smoothing: ["unlearn/methods/smoothings"],
   pruner: ["compress/methods/pruners"],
   quantizer: ["compress/methods/quantizers"],
+  "depth-rule": ["compress/methods/depth"],
   factorization: ["compress/methods/factorizations"],
   control: ["align/methods/control"],
   align: ["align/methods/preferences", "align/methods/policies", "align/methods/reward-models", "align/methods/logged"],

@@ -1,5 +1,5 @@
 /** The `Net` that architectures are written with: a model's weights and adapter over one recording. */
-
+import { UserError } from "../errors.ts";
 import { attention } from "../tensor/ops/attention.ts";
 import type { AttentionOptions } from "../tensor/ops/attention-options.ts";
 import { add, scale, sub } from "../tensor/ops/elementwise.ts";
@@ -15,6 +15,7 @@ import type { KeysValues, LiveAdapter, Pass } from "./adapters/live-adapter.ts";
 import { hearChoice, hearLosses, type OwnLoss } from "./adapters/told.ts";
 import { behind } from "./ahead.ts";
 import type { AttendOptions, EmbedOptions, Inputs, Net, NormStatistics } from "./architecture.ts";
+import type { Depth } from "./depth.ts";
 import { insteadOf } from "./layers-instead.ts";
 import { type LinearPrecision, layerIn } from "./precision.ts";
 import { activeOf, hearRoutes, type Routed } from "./routing.ts";
@@ -46,6 +47,8 @@ export interface NetworkOptions {
   readonly keep?: ((layer: number, own: KeysValues) => void) | undefined;
   /** Hears what every linear layer reads, (N, in), and what stacks of experts do, with their plan. */
   readonly observe?: ((module: string, x: Tensor, plan?: RoutePlan) => void) | undefined;
+  /** Which layers run, and how often; each once when left out. */
+  readonly depth?: Depth | undefined;
 }
 
 /**
@@ -71,6 +74,9 @@ export class Network implements Net {
   readonly #losses: OwnLoss[] = [];
   /** What the block that is being recorded gives beside its result. */
   #handed: Tensor[] = [];
+  /** Numbers that are added to a layer's where it runs again, so that its turns do not share what is cached. */
+  #again = 0;
+  #isStack = false;
   readonly #given: NetworkOptions;
   readonly #pass: Pass;
 
@@ -89,6 +95,8 @@ export class Network implements Net {
   run(forward: () => Tensor): Tensor {
     this.#given.adapter?.begin?.(this.#pass);
     const hidden = forward();
+    if (this.#given.depth && !this.#isStack)
+      throw new UserError("the model has no stack of layers to leave some out of", "name a transformer");
     const { inputs, keep } = this.#given;
     // What an adapter puts before sequences is no token of the batch.
     if (!keep) hearRoutes(this.rec, { routed: this.routes, rows: inputs.batch, shares: inputs.tokenShares });
@@ -194,6 +202,28 @@ export class Network implements Net {
     return x!;
   }
 
+  layers(count: number, x: Tensor, run: (layer: number, x: Tensor) => Tensor): Tensor {
+    const { depth } = this.#given;
+    this.#isStack = true;
+    let h = this.note("hidden.0", x);
+    for (let layer = 0; layer < count; layer++) {
+      let turns = 0;
+      const once = (y: Tensor): Tensor => {
+        const again = count * turns++;
+        return this.block(() => {
+          this.#again = again;
+          return run(layer, y);
+        });
+      };
+      h = this.note(`hidden.${layer + 1}`, depth ? depth.turn(layer, h, once) : once(h));
+    }
+    return h;
+  }
+
+  kept(layer: number): readonly [number, ...number[]] {
+    return [layer + this.#again, ...(this.#given.depth?.stoodFor?.(layer) ?? [])];
+  }
+
   attend(q: Tensor, k: Tensor, v: Tensor, { layer, ...options }: AttendOptions): Tensor {
     const { rec } = this;
     const { inputs, keep } = this.#given;
@@ -201,11 +231,18 @@ export class Network implements Net {
     keep?.(layer, { keys: k, values: v });
     if (!("ids" in inputs)) return this.#attention(q, k, v, layer, { batch, ...options });
     if ("cache" in inputs && inputs.cache) {
-      const { keys, values } = inputs.cache.layer(layer, options.kvHeads * options.headDim);
-      const shared = { batch, capacity: inputs.cache.capacity };
-      cacheWrite(rec, k, keys, inputs.positions, shared);
-      cacheWrite(rec, v, values, inputs.positions, shared);
-      return attentionCached(rec, q, keys, values, inputs.positions, { ...shared, ...options });
+      const { cache, positions } = inputs;
+      const shared = { batch, capacity: cache.capacity };
+      const [own, ...others] = this.kept(layer);
+      const written = (at: number) => {
+        const { keys, values } = cache.layer(at, options.kvHeads * options.headDim);
+        cacheWrite(rec, k, keys, positions, shared);
+        cacheWrite(rec, v, values, positions, shared);
+        return { keys, values };
+      };
+      const { keys, values } = written(own);
+      for (const other of others) written(other);
+      return attentionCached(rec, q, keys, values, positions, { ...shared, ...options });
     }
     const segments = inputs.segments ? { segments: inputs.segments } : {};
     return this.#attention(q, k, v, layer, { batch, ...segments, ...options });

@@ -152,8 +152,22 @@ const LINES = [
   "compress factor tiny --method svd --rank 2 -n",
   "compress factor tiny --method svd --rank 2 -o thin.safetensors",
   "compress extract tiny --depth 1 -o first.safetensors",
+  "compress depth tiny --layers 0 -n",
+  "compress depth tiny --layers 0 -o shallow.safetensors",
+  "train route-search tiny --data said.jsonl --rounds 1 -n",
+  "train routers tiny --data ways.jsonl --epochs 1 --warmup 0 -n",
+  "train routers tiny --data ways.jsonl --epochs 1 --warmup 0 -o routers.safetensors",
+  "evaluate routers tiny --routers routers.safetensors --data said.jsonl -n",
+  "evaluate routers tiny --routers routers.safetensors --data said.jsonl",
+  `train --init deep.json --data decided.jsonl ${FEW} -o deep/`,
+  "train exits deep --data decided.jsonl --eval-data decided.jsonl --at 1 --epochs 1 -n",
+  "train exits deep --data decided.jsonl --eval-data decided.jsonl --at 1 --epochs 1 -o exits.safetensors",
+  "evaluate exits deep --exits exits.safetensors --data decided.jsonl -n",
+  "evaluate exits deep --exits exits.safetensors --data decided.jsonl",
   "compress search tiny --budget 3bits -n",
   "compress search tiny --budget 3bits --bits 2,4 -o bits.json",
+  "compress upcycle tiny -n",
+  "compress upcycle tiny --experts 2 -o mixture.safetensors",
   "compress rotate tiny -n",
   "compress rotate tiny -o turned.safetensors",
   "compress width tiny --neurons 0.5 -n",
@@ -199,6 +213,10 @@ beforeAll(() => {
     at("chooser.json"),
     JSON.stringify({ model_type: "mlp", input_size: 2, hidden_sizes: [4], num_labels: 2 }),
   );
+  const deep = { model_type: "mlp", input_size: 2, hidden_sizes: [4, 4], num_labels: 2 };
+  writeFileSync(at("deep.json"), JSON.stringify(deep));
+  const ways = numbers.map((i) => ({ prompt: `is ${i}`, completion: ` ${i}`, layer_turns: [1, i % 3] }));
+  writeFileSync(at("ways.jsonl"), lines(ways));
   const sigmoids = { model_type: "mlp", input_size: 2, hidden_sizes: [4], num_labels: 2, hidden_act: "sigmoid" };
   writeFileSync(at("sigmoids.json"), JSON.stringify(sigmoids));
   const stages = [

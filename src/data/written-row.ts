@@ -1,5 +1,5 @@
 /** A row as JSON again, so that commands and later runs read what the data set holds. */
-import type { Row } from "../../data/rows.ts";
+import type { Row } from "./rows.ts";
 
 /** The keys of a row under the names that are read as its form, with all others. */
 export function writtenRow(row: Row): Record<string, unknown> {

@@ -1,8 +1,8 @@
 /** Rows that are written are read as what they were. */
 import { expect, test } from "bun:test";
-import { writtenRow } from "../../../src/align/verifying/written-row.ts";
-import { parseRow } from "../../../src/data/parse-row.ts";
-import type { Json } from "../../../src/json.ts";
+import { parseRow } from "../../src/data/parse-row.ts";
+import { writtenRow } from "../../src/data/written-row.ts";
+import type { Json } from "../../src/json.ts";
 
 const turn = (role: string, content: string) => ({ role, content });
 
