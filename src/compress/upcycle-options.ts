@@ -3,7 +3,7 @@ import type { Options } from "../method/options.ts";
 import { WRITTEN } from "./options.ts";
 
 export const UPCYCLE = {
-  experts: { type: "number.integer >= 2", default: 4, help: "experts of each block", value: "E" },
+  experts: { type: "number.integer >= 1", default: 4, help: "experts of each block", value: "E" },
   top_k: { type: "number.integer >= 1", default: 1, help: "experts that a token goes to", value: "K" },
   router_std: {
     type: "number >= 0",
