@@ -5,7 +5,7 @@
  * behaviour (which model is the base, what a gradient means outside the layers, how embeddings of different height are
  * cut), it is kept.
  */
-import type { Checkpoint } from "../../checkpoint/checkpoint.ts";
+import { type Checkpoint, quantizationText } from "../../checkpoint/checkpoint.ts";
 import { isFloat } from "../../checkpoint/dtype.ts";
 import { type Recipe, recipeReferences, type TokenizerRecipe } from "../../checkpoint/lineage/recipe/recipe.ts";
 import { type ModelReference, referenceKey } from "../../checkpoint/reference.ts";
@@ -150,6 +150,14 @@ async function reviseModels(
   return { ...revised, donor: revised.models.get(key)! };
 }
 
+/** Says what becomes of codes that an adapter changes. */
+function dequantizedRemarks({ ref, quantized, tensors }: Checkpoint): string[] {
+  if (!quantized || ![...tensors.values()].some(({ patch }) => patch)) return [];
+  return [
+    `${ref} adds an adapter to weights that are stored as codes (${quantizationText(quantized)}): the result holds their values and the change, in f32 without --out-dtype; compress makes codes of it again`,
+  ];
+}
+
 /** The models under common names, and the one that gives the files: the base, or the first. */
 function namedModels(recipe: Recipe, opened: ReadonlyMap<string, Checkpoint>, warnings: string[]) {
   const references = recipeReferences(recipe);
@@ -160,6 +168,7 @@ function namedModels(recipe: Recipe, opened: ReadonlyMap<string, Checkpoint>, wa
     if (checkpoint === undefined) throw new RangeError(`${referenceKey(ref)} is not opened`);
     checkpoints.set(referenceKey(ref), checkpoint);
   }
+  for (const checkpoint of checkpoints.values()) warnings.push(...dequantizedRemarks(checkpoint));
   const models = nameModels(checkpoints, donorKey, warnings);
   for (const { ref, config } of models.values())
     if (config) warnings.push(...impossibleValues(config, `config.json of ${ref}`));
