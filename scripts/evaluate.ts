@@ -9,12 +9,14 @@ import { command, script } from "../src/cli/script.ts";
 import { TASK_NOTES } from "../src/evaluate/harness/metrics.ts";
 import {
   EVALUATE,
+  EXITS,
   GEN_DYNAMICS,
   GRAM,
   IMATRIX,
   LIFELONG,
   LR_SENSITIVITY,
   PERMUTATION,
+  ROUTERS,
   TEST_STREAM,
   TWO_PHASE,
 } from "../src/evaluate/options.ts";
@@ -111,6 +113,26 @@ all rows in one random order. Every method begins each stream at the source mode
 that of the first; top class is the share of the answer that is given most; clean is the error on the clean rows after the stream.
 --lr is that of all methods, each has its own when it is left out.`,
       run: async (context) => (await import("../src/evaluate/commands/stream.ts")).evaluateStream(context),
+    }),
+    exits: command({
+      about: "Tell what rows cost that leave a classifier at its exits, and how right they are.",
+      args: "[model]",
+      examples: ["bun run evaluate exits by-layer/ --exits by-layer.exits.safetensors --data blobs.jsonl"],
+      output: "none",
+      options: EXITS,
+      notes: `Cost is the mean share of the model's multiplications; ECE is the calibration error of what rows say where they leave. Under each
+set of gates stands the threshold of confidence on the same heads that costs no more.`,
+      run: async (context) => (await import("../src/evaluate/commands/exits.ts")).evaluateExits(context),
+    }),
+    routers: command({
+      about: "Tell how many layers routers run for prompts, and how many answers are right so.",
+      args: "[model]",
+      examples: ["bun run evaluate routers knows/ --routers knows.routers.safetensors --data few.jsonl"],
+      output: "none",
+      options: ROUTERS,
+      notes: `An answer is right where greedy decoding gives it to the letter. Beside the routers stand the whole model, and as many layers for
+every row that are drawn at random.`,
+      run: async (context) => (await import("../src/evaluate/commands/routers.ts")).evaluateRouters(context),
     }),
     planted: command({
       about: "Compare rows that were planted in training with those that were held back.",

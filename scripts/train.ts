@@ -7,9 +7,11 @@
  */
 import { command, script } from "../src/cli/script.ts";
 import { train } from "../src/train/command.ts";
+import { EXITS } from "../src/train/exits/options.ts";
 import { BOOST } from "../src/train/layers/boosting-options.ts";
 import { STAGES } from "../src/train/layers/stages-options.ts";
 import { TRAIN } from "../src/train/options.ts";
+import { FIT, SEARCH } from "../src/train/routers/options.ts";
 
 await script({
   name: "train",
@@ -57,6 +59,37 @@ uninterrupted run. If the result goes to stdout, states are saved only where --s
       notes: `Each block of units learns what the blocks before leave over (gradient boosting), and all are one network in the end. The first units
 matter most: the last ones may be switched off. Classes are learnt by cross-entropy, numbers (problem_type regression) by squares.`,
       run: async (context) => (await import("../src/train/commands/boost.ts")).boost(context),
+    }),
+    exits: command({
+      about: "Train exits of a classifier: heads at inner layers, and gates that say which rows leave there.",
+      args: "[model]",
+      examples: ["bun run train exits by-layer/ --data blobs.jsonl --at 1 --epochs 2 -o by-layer.exits.safetensors"],
+      output: "checkpoint",
+      options: EXITS,
+      notes: `The model stays as it is; heads read the states of its layers, pooled over tokens or patches. Gates and heads take turns: gates learn
+where loss and --lambda times the cost are least, heads learn from the rows that leave at them. A cost is the share of the model's
+multiplications until there. "evaluate exits" compares gates with a threshold of confidence on the same heads.`,
+      run: async (context) => (await import("../src/train/commands/exits.ts")).trainExits(context),
+    }),
+    "route-search": command({
+      about: "Search short ways through a model's layers that answer rows right.",
+      args: "[model]",
+      examples: ["bun run train route-search knows/ --data few.jsonl --rounds 6 -o ways.jsonl"],
+      output: "text",
+      options: SEARCH,
+      notes: `A way leaves layers out or runs them twice. Rows come back with layer_turns, how often each layer runs on the shortest right way
+that was found; rows that no way answers right are left out. An answer is right where greedy decoding gives it to the letter.`,
+      run: async (context) => (await import("../src/train/commands/route-search.ts")).routeSearch(context),
+    }),
+    routers: command({
+      about: "Fit routers to ways that were found: they say of a prompt which layers run, and which run twice.",
+      args: "[model]",
+      examples: ["bun run train routers knows/ --data ways.jsonl --epochs 2 --warmup 0 -o knows.routers.safetensors"],
+      output: "checkpoint",
+      options: FIT,
+      notes: `The model stays as it is. "sample --routers" writes with the routers' choice, and "sample --router-dial" moves it towards skipping,
+running or repeating all layers; "evaluate --routers" measures a model so.`,
+      run: async (context) => (await import("../src/train/commands/routers.ts")).trainRouters(context),
     }),
     stages: command({
       about: "Train layers of a perceptron one after the other.",

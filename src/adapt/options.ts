@@ -297,9 +297,11 @@ export const STREAM = {
   },
 } as const satisfies Options;
 
-/** Options of `adapt` itself: those of every script that trains, and those of streams. */
+const { precision: _precision, loss_scale: _scale, loss_scale_every: _every, ...run } = RUN;
+
+/** Options of `adapt` itself: those of every script that trains in f32, and those of streams. */
 export const ADAPT = {
-  ...RUN,
+  ...run,
   ...LABEL_LOSS,
   ...GRADIENT_RULE,
   ...CLASS_LOSSES,

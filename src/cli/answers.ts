@@ -44,7 +44,7 @@ export async function answer(definition: AnyDefinition, argv: readonly string[])
 /**
  * The kinds that `--list` shows: those that `--method` and other options choose from, the sub-commands' too, as far as
  * their files are in the script's own room (optimizers are listed by `train`); all of them where none is. What adapters
- * are and how they begin is in no script's room: `train` and `adapt` list it.
+ * are and how they begin is in no script's room: `train` and `adapt` list it; number formats neither: `train` does.
  */
 function listedSources({ name, script: parent, methods, options, commands }: AnyDefinition): MethodSource[] {
   const room = parent?.name ?? name;
@@ -57,7 +57,9 @@ function listedSources({ name, script: parent, methods, options, commands }: Any
     ...tables.flatMap((table) => Object.values(table)).flatMap(({ kind, lists }) => kind ?? lists ?? []),
   ];
   const isOwn = (kind: Kind) =>
-    roomOf(kind) === room || (roomOf(kind) === "model" && ["train", "adapt"].includes(room));
+    roomOf(kind) === room ||
+    (roomOf(kind) === "model" && ["train", "adapt"].includes(room)) ||
+    (roomOf(kind) === "checkpoint" && room === "train");
   const own = kinds.filter(isOwn);
   const listed = methods === undefined ? [] : [methods];
   return [...new Set<MethodSource>([...listed, ...(listed.length + own.length > 0 ? own : kinds)])];

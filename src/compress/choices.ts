@@ -3,6 +3,7 @@ import { UserError } from "../errors.ts";
 import type { Bound } from "../method/bind.ts";
 import type { Values } from "../method/options.ts";
 import { matcher } from "../run/name-patterns.ts";
+import type { BitPlan } from "./bit-search/plan-file.ts";
 import type { COMPRESS } from "./options.ts";
 import type { Pruner, Sparsity } from "./pruner.ts";
 import type { Quantizer, Scheme } from "./quantizer.ts";
@@ -33,15 +34,17 @@ function sparsityOf({ sparsity, pattern }: Values<typeof COMPRESS>): Sparsity {
   return { share: sparsity ?? 0.5 };
 }
 
-/** Bits of a matrix by its name: the last entry that fits decides. Throws UserError. */
-function bitsBy(given: readonly string[]): (name: string) => number {
-  const entries = given.map((text) => {
-    const [, glob, bits = ""] = /^(?:(.+)=)?([^=]*)$/.exec(text) ?? [];
-    if (!/^[2-8]$/.test(bits))
-      throw new UserError(`--bits ${text} is no number of bits`, "2 to 8, or PATTERN=BITS as *.down_proj.*=8");
-    return { fits: glob === undefined ? () => true : matcher([glob]), bits: Number(bits) };
-  });
-  return (name) => entries.findLast(({ fits }) => fits(name))?.bits ?? 4;
+/** Bits of a matrix by its name: those of a plan, else the last entry that fits decides. Throws UserError. */
+function bitsBy(given: readonly string[], plan: BitPlan | undefined): (name: string) => number {
+  const entries = given
+    .flatMap((text) => text.split(","))
+    .map((text) => {
+      const [, glob, bits = ""] = /^(?:(.+)=)?([^=]*)$/.exec(text) ?? [];
+      if (!/^[2-8]$/.test(bits))
+        throw new UserError(`--bits ${text} is no number of bits`, "2 to 8, or PATTERN=BITS as *.down_proj.*=8");
+      return { fits: glob === undefined ? () => true : matcher([glob]), bits: Number(bits) };
+    });
+  return (name) => plan?.get(name) ?? entries.findLast(({ fits }) => fits(name))?.bits ?? 4;
 }
 
 /** Throws UserError for choices that do not go together. */
@@ -51,6 +54,7 @@ export function chooseWork(
     prune: [pruner],
     quant: [quantizer],
   }: { readonly prune: readonly Bound<Pruner>[]; readonly quant: readonly Bound<Quantizer>[] },
+  plan?: BitPlan,
 ): Choices {
   if (!pruner && !quantizer)
     throw new UserError("nothing says what to do with the weights", "give --prune NAME, --quant NAME or both");
@@ -76,7 +80,7 @@ export function chooseWork(
     );
   const target = sparsityOf(options);
   pruner?.method.check?.(target, pruner.values);
-  const bits = bitsBy(options.bits ?? []);
+  const bits = bitsBy(options.bits ?? [], plan);
   const { group, symmetric } = options;
   if (group === 0) throw new UserError("--group 0 is no number of inputs", "1 or more, or -1 for whole rows");
   const scheme = (name: string, columns: number): AskedScheme => ({

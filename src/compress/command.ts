@@ -13,10 +13,11 @@ import { Model } from "../model/model.ts";
 import { readBatches } from "../run/batches-in-order.ts";
 import { BlockPasses } from "../run/calibrating/block-passes.ts";
 import { openModel } from "../run/open-model.ts";
+import { checkPlan, readPlan } from "./bit-search/plan-file.ts";
 import { chooseWork } from "./choices.ts";
 import { compressModel, type LayerReport, placesOf, type Work } from "./compress-model.ts";
 import { storageFor } from "./layout-storage.ts";
-import { targetsOf } from "./matrices.ts";
+import { refuseUneven, targetsOf } from "./matrices.ts";
 import { planMemory } from "./memory.ts";
 import type { COMPRESS } from "./options.ts";
 import { tellEnd, tellPlan } from "./report.ts";
@@ -34,7 +35,8 @@ const withoutShards = (options: Readonly<Record<string, unknown>>): Record<strin
 export async function compress(context: CompressContext): Promise<Outcome> {
   const { options, out, signal, seed } = context;
   const ref = context.args[0] ?? "-";
-  const choices = chooseWork(options, context.picks);
+  const plan = options.plan === undefined ? undefined : await readPlan(options.plan);
+  const choices = chooseWork(options, context.picks, plan);
   const opened = await openModel(ref, options, (text) => context.warn(text));
   const { checkpoint } = opened;
   context.onExit(() => checkpoint.close());
@@ -48,6 +50,8 @@ export async function compress(context: CompressContext): Promise<Outcome> {
     warn: (text) => context.warn(text),
   });
   const targets = targetsOf(model, options);
+  if (plan) checkPlan(plan, targets);
+  if (choices.prune && "of" in choices.prune.target) refuseUneven(targets, choices.prune.target);
   const dtype = options.out_dtype && DTYPES[options.out_dtype];
   const storage = storageOf(context, { model, targets, choices, dtype });
   const infos = [...placesOf({ model, targets, storage, dtype }).values()].flatMap((places) =>
@@ -55,16 +59,16 @@ export async function compress(context: CompressContext): Promise<Outcome> {
   );
   const step = { script: "compress", version: context.version, options: withoutShards(context.chosen), seed };
   const lineage = lineageOf(step, [{ checkpoint, role: "model" }], (text) => context.warn(text));
-  const plan: OutputPlan = { tensors: infos, files: storage.files(opened.files), lineage };
+  const output: OutputPlan = { tensors: infos, files: storage.files(opened.files), lineage };
   const before = [...checkpoint.tensors.values()].reduce((sum, { bytes }) => sum + bytes, 0);
   const { stats: statsRef } = options;
   const stats = statsRef === undefined ? undefined : await StoredInputs.open(statsRef, targets);
   context.onExit(() => stats?.close());
   if (context.dryRun) {
     const memory = await planMemory(model, targets, batches, signal);
-    return tellPlan(context, { plan, format: storage.name, before, matrices: targets.length, rows, memory });
+    return tellPlan(context, { plan: output, format: storage.name, before, matrices: targets.length, rows, memory });
   }
-  const writer = await begin(context, plan);
+  const writer = await begin(context, output);
   const passes = batches.length > 0 ? new BlockPasses(model, batches, signal) : undefined;
   const reports: LayerReport[] = [];
   context.progress.start({ total: targets.reduce((sum, { parts }) => sum + parts, 0), unit: "matrices" });
@@ -91,7 +95,7 @@ export async function compress(context: CompressContext): Promise<Outcome> {
   context.progress.done();
   model.free();
   const after = writer.tensors.reduce((sum, { bytes }) => sum + bytes, 0);
-  return tellEnd(context, { reports, format: storage.name, before, after });
+  return tellEnd(context, { reports, format: storage.name, before, after, gpuBytes: gpu.pool.peak });
 }
 
 /** How the changed matrices are stored: plain in a GGUF file, which has types of its own. */

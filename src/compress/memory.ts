@@ -7,6 +7,8 @@ import type { Target } from "./matrices.ts";
 
 /** Matrices like H and like W that methods hold at once, beside those that they are given. */
 const [LIKE_H, LIKE_W] = [4, 3];
+/** Columns of H, and of W, that they hold beside them: blocks of a factor, errors of a block of columns. */
+const [BLOCK_H, BLOCK_W] = [128, 128];
 
 export interface Memory {
   /** Bytes on the GPU. */
@@ -38,7 +40,9 @@ export async function planMemory(
   using inputs = largest && (await new BlockPasses(model, [largest], signal).measure((module) => modules.has(module)));
   const widest = Math.max(...own.map(({ columns }) => columns));
   const values = Math.max(...own.map(({ rows, columns }) => rows * columns));
-  using _work = gpu.buffer(4 * ((inputs ? LIKE_H + 1 : 0) * widest ** 2 + (LIKE_W + 1) * values), "work of a layer");
+  const tallest = Math.max(...own.map(({ rows }) => rows));
+  const likeH = inputs ? (LIKE_H + 1) * widest ** 2 + BLOCK_H * widest : 0;
+  using _work = gpu.buffer(4 * (likeH + (LIKE_W + 1) * values + BLOCK_W * tallest), "work of a layer");
   const blockValues = own.reduce((sum, { rows, columns, parts }) => sum + rows * columns * parts, 0);
   const states = BlockPasses.hostBytes(batches, model.sizes.width);
   return { gpu: gpu.pool.peak, host: hostMemory(gpu, values, "loads", 2 * states + 12 * blockValues) };

@@ -48,6 +48,12 @@ export const COMPRESS = {
     help: "2 to 8, for all layers or by pattern: 4,*.down_proj.*=8; 4 when left out",
     value: "N",
   },
+  plan: {
+    type: "string",
+    needs: "quant",
+    help: "bits of each matrix, from compress search; --bits is of those that it does not name",
+    value: "FILE",
+  },
   group: {
     type: "number.integer >= -1",
     default: 128,

@@ -1,10 +1,10 @@
 /** What a pruner is: it sets weights of one linear layer to zero, and may change those that are left. */
 import type { Options, Values } from "../method/options.ts";
 import type { MethodInfo } from "../method/registry.ts";
+import type { Sparsity } from "../tensor/weight-selection.ts";
 import type { Layer, MeasuredLayer } from "./layer.ts";
 
-/** Which weights go: a share of them, or all but `keep` of every `of` inputs of a row that follow one another. */
-export type Sparsity = { readonly share: number } | { readonly keep: number; readonly of: number };
+export type { Sparsity };
 
 interface Shared<O extends Options> extends MethodInfo<O> {
   /** Why the weights that go are not 0 in the result: what holds the zeros is multiplied out. */

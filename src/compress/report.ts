@@ -36,6 +36,8 @@ export function tellPlan(context: CompressContext, planned: Planned): Outcome {
 }
 
 interface Done {
+  /** The most that was taken on the GPU. */
+  readonly gpuBytes: number;
   readonly reports: readonly LayerReport[];
   readonly format: string;
   readonly before: number;
@@ -43,7 +45,7 @@ interface Done {
 }
 
 /** The end of a run, with what it did not do. */
-export function tellEnd(context: CompressContext, { reports, format, before, after }: Done): Outcome {
+export function tellEnd(context: CompressContext, { reports, format, before, after, gpuBytes }: Done): Outcome {
   const { options, out } = context;
   const [first, ...more] = reports;
   const output = `${out === "-" ? "stdout" : out} (${humanBytes(after)})`;
@@ -57,13 +59,13 @@ export function tellEnd(context: CompressContext, { reports, format, before, aft
   const total = reports.reduce((sum, report) => sum + size(report), 0);
   const zeros = reports.reduce((sum, report) => sum + report.zeros * size(report), 0) / total;
   const found = { matrices: reports.length, error: mean, worst: worst.name, worst_error: worst.error, zeros };
-  context.json({ ...found, format, bytes: { before, after }, layers: reports });
+  context.json({ ...found, format, bytes: { before, after }, gpu_bytes: gpuBytes, layers: reports });
   if (options.prune && !options.quant)
     context.info("zeros are stored as any other value, so the file is as large and the model as fast as before");
   const named = options.quant ? `${format}, ` : "";
   return {
     output,
     told: `${named}E ${mean.toPrecision(3)}, most ${worst.error.toPrecision(3)} in ${worst.name}`,
-    log: found,
+    log: { ...found, gpu_bytes: gpuBytes },
   };
 }

@@ -151,6 +151,38 @@ export const IMATRIX = {
 /** Options of `evaluate gram`. */
 export const GRAM = IMATRIX;
 
+/** Options of `evaluate exits`. */
+export const EXITS = {
+  exits: { type: "string", required: true, help: "file that train exits wrote", value: "FILE" },
+  data: { type: "string[]", required: true, help: "rows that the classifier reads, with labels", value: "FILE" },
+  columns: READING.columns,
+  max_length: READING.max_length,
+  dtype: HELD.dtype,
+} as const satisfies Options;
+
+/** Options of `evaluate routers`. */
+export const ROUTERS = {
+  routers: { type: "string", required: true, help: "file that train routers wrote", value: "FILE" },
+  data: {
+    type: "string[]",
+    required: true,
+    help: "rows of prompt and completion, name=path for groups",
+    value: "FILE",
+  },
+  dial: {
+    type: "-1 <= number <= 1[]",
+    default: [-0.5],
+    help: "from skipping (-1) over the routers' own choice (-0.5) and running all (0.5) to running all twice (1)",
+    value: "P",
+  },
+  batch_size: EVALUATE.batch_size,
+  columns: READING.columns,
+  tokenizer: READING.tokenizer,
+  template: READING.template,
+  max_length: READING.max_length,
+  dtype: HELD.dtype,
+} as const satisfies Options;
+
 /** Options of `evaluate permutation`. */
 export const PERMUTATION = {
   k: { type: "2 <= number.integer <= 20", default: 8, value: "K", help: "bits" },

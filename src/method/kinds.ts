@@ -14,6 +14,8 @@ export const FOLDERS = {
   smoothing: ["unlearn/methods/smoothings"],
   pruner: ["compress/methods/pruners"],
   quantizer: ["compress/methods/quantizers"],
+  "depth-rule": ["compress/methods/depth"],
+  factorization: ["compress/methods/factorizations"],
   control: ["align/methods/control"],
   align: ["align/methods/preferences", "align/methods/policies", "align/methods/reward-models", "align/methods/logged"],
   "pair-loss": ["align/methods/pair-losses"],
@@ -35,6 +37,7 @@ export const FOLDERS = {
   verifier: ["align/methods/verifiers"],
   task: ["data/tasks"],
   corruption: ["data/corruptions"],
+  "number-format": ["checkpoint/number-formats"],
   architecture: ["model/architectures"],
 } as const satisfies Record<string, readonly string[]>;
 

@@ -54,6 +54,7 @@ const NOUNS: Partial<Record<Kind, string>> = {
   continual: "method",
   "test-time": "method",
   "adapter-init": "adapter init",
+  "number-format": "number format",
 };
 
 /** What messages call one method of a kind: "method", "optimizer". */

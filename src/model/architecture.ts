@@ -184,6 +184,16 @@ export interface Net {
   /** One layer, whose activations may be computed again on the way back. */
   block(run: () => Tensor): Tensor;
   /**
+   * A stack of layers of one width over x, (N, C) each, noted as `hidden.0` to `hidden.<count>`: every layer once, or
+   * as the pass was asked to go through them (depth.ts).
+   */
+  layers(count: number, x: Tensor, run: (layer: number, x: Tensor) => Tensor): Tensor;
+  /**
+   * Under which numbers the layer that runs keeps what is cached of a token: the first is what it reads, the others are
+   * of layers that this pass leaves out.
+   */
+  kept(layer: number): readonly [number, ...number[]];
+  /**
    * Attention over the inputs' tokens, or over the cache when there is one. q (N, heads * headDim), k and v (N,
    * kvHeads * headDim).
    */

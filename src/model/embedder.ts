@@ -8,10 +8,10 @@
  */
 import { UserError } from "../errors.ts";
 import { decodeText, isObject, type Json, type JsonObject, parseJson, show } from "../json.ts";
-import { add, addScalar, clamp, div, maximum, mul, scale, sqrt, square, sumTo } from "../tensor/ops/elementwise.ts";
+import { add, addScalar, clamp, div, maximum, mul, scale, sqrt, sumTo } from "../tensor/ops/elementwise.ts";
 import { embedding } from "../tensor/ops/embedding.ts";
 import { linear } from "../tensor/ops/linear.ts";
-import { rowSum } from "../tensor/ops/reduce.ts";
+import { unitRows } from "../tensor/ops/unit-rows.ts";
 import type { Recorder } from "../tensor/recorder.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { Architecture, Inputs, TextInputs } from "./architecture.ts";
@@ -133,13 +133,6 @@ const askedModes = (json: JsonObject): string[] =>
   typeof json.pooling_mode === "string"
     ? [json.pooling_mode]
     : Object.entries(json).flatMap(([key, value]) => (/^pooling_mode_/.test(key) && value === true ? [key] : []));
-
-/** Rows at length 1: (N, C). */
-export function unitRows(rec: Recorder, x: Tensor): Tensor {
-  const [n = 0] = x.shape;
-  const length = sqrt(rec, addScalar(rec, rowSum(rec, square(rec, x)), 1e-24)); // (N)
-  return div(rec, x, rec.reshape(length, [n, 1]));
-}
 
 /** States (B T, C) to one vector a text (B, C). Padding counts for nothing. */
 export function pooled(

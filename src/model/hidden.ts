@@ -6,7 +6,7 @@ import type { Parameter } from "../tensor/parameter.ts";
 import type { Architecture, ModelSizes, ParameterSpec } from "./architecture.ts";
 
 /** Heads of language models under the names of Hugging Face. */
-const HEADS = ["lm_head", "embed_out"];
+export const HEADS = ["lm_head", "embed_out"];
 
 const [QUERIES, KEYS] = [/(^|\.)(q_proj|query|q_lin)\.weight$/, /(^|\.)(k_proj|key|k_lin)\.weight$/];
 

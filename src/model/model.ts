@@ -27,6 +27,7 @@ import { markHidden } from "./hidden.ts";
 import type { StoredTensor } from "./load.ts";
 import type { ModelOptions } from "./model-options.ts";
 import { type Attended, Network } from "./network.ts";
+import { precisionOf } from "./precision.ts";
 import type { RecordOptions } from "./record-options.ts";
 import type { Routed } from "./routing.ts";
 import { loadWithHead } from "./tied-head.ts";
@@ -256,7 +257,7 @@ export class Model {
 
   /** Records the forward pass. Inputs are tensors that the caller made with `rec.input`. */
   record(rec: Recorder, inputs: Inputs, options: RecordOptions = {}): Recorded {
-    const { adapter = true, increments: asked = false, replace, observe, reads, weights } = options;
+    const { adapter = true, increments: asked = false, replace, observe, reads, weights, depth } = options;
     const ahead = adapter ? this.adapter?.ahead : undefined;
     const seen = ahead ? inputsBehind(rec, inputs, ahead.tokens) : inputs;
     const cached = "cache" in inputs && inputs.cache !== undefined;
@@ -268,8 +269,7 @@ export class Model {
       before: ahead && !cached ? this.#before(rec, ahead) : undefined,
       recompute: options.recompute === true && rec.training,
       statistics: options.statistics === "batch" && (!rec.training || this.adapter) ? "running" : options.statistics,
-      increments: asked,
-      ...{ replace, observe, reads, weights },
+      ...{ increments: asked, replace, observe, reads, weights, depth, precision: precisionOf(this) },
     });
     const hidden = net.run(() => this.architecture.forward(net, this.#config, seen));
     const { notes, attended, increments, routes: routed } = net;

@@ -1,5 +1,5 @@
 /** The `Net` that architectures are written with: a model's weights and adapter over one recording. */
-
+import { UserError } from "../errors.ts";
 import { attention } from "../tensor/ops/attention.ts";
 import type { AttentionOptions } from "../tensor/ops/attention-options.ts";
 import { add, scale, sub } from "../tensor/ops/elementwise.ts";
@@ -15,6 +15,9 @@ import type { KeysValues, LiveAdapter, Pass } from "./adapters/live-adapter.ts";
 import { hearChoice, hearLosses, type OwnLoss } from "./adapters/told.ts";
 import { behind } from "./ahead.ts";
 import type { AttendOptions, EmbedOptions, Inputs, Net, NormStatistics } from "./architecture.ts";
+import type { Depth } from "./depth.ts";
+import { insteadOf } from "./layers-instead.ts";
+import { type LinearPrecision, layerIn } from "./precision.ts";
 import { activeOf, hearRoutes, type Routed } from "./routing.ts";
 
 export interface NetworkOptions {
@@ -32,6 +35,8 @@ export interface NetworkOptions {
   readonly replace?: ((name: string, x: Tensor) => Tensor) | undefined;
   /** Gives what a linear layer reads in the place of (N, in): masked units, gates. */
   readonly reads?: ((module: string, x: Tensor) => Tensor) | undefined;
+  /** How linear layers compute; in f32 when left out. */
+  readonly precision?: LinearPrecision | undefined;
   /** Tensors in the place of weights, by name: parts of weights of a larger model. */
   readonly weights?: ReadonlyMap<string, Tensor> | undefined;
   /** What every layer's attention sees before a sequence's own keys and values. */
@@ -42,6 +47,8 @@ export interface NetworkOptions {
   readonly keep?: ((layer: number, own: KeysValues) => void) | undefined;
   /** Hears what every linear layer reads, (N, in), and what stacks of experts do, with their plan. */
   readonly observe?: ((module: string, x: Tensor, plan?: RoutePlan) => void) | undefined;
+  /** Which layers run, and how often; each once when left out. */
+  readonly depth?: Depth | undefined;
 }
 
 /**
@@ -67,6 +74,9 @@ export class Network implements Net {
   readonly #losses: OwnLoss[] = [];
   /** What the block that is being recorded gives beside its result. */
   #handed: Tensor[] = [];
+  /** Numbers that are added to a layer's where it runs again, so that its turns do not share what is cached. */
+  #again = 0;
+  #isStack = false;
   readonly #given: NetworkOptions;
   readonly #pass: Pass;
 
@@ -85,6 +95,8 @@ export class Network implements Net {
   run(forward: () => Tensor): Tensor {
     this.#given.adapter?.begin?.(this.#pass);
     const hidden = forward();
+    if (this.#given.depth && !this.#isStack)
+      throw new UserError("the model has no stack of layers to leave some out of", "name a transformer");
     const { inputs, keep } = this.#given;
     // What an adapter puts before sequences is no token of the batch.
     if (!keep) hearRoutes(this.rec, { routed: this.routes, rows: inputs.batch, shares: inputs.tokenShares });
@@ -107,19 +119,30 @@ export class Network implements Net {
   linear(given: Tensor, module: string, { add: residual }: { readonly add?: Tensor } = {}): Tensor {
     const { rec } = this;
     const { parameters, adapter, observe, reads } = this.#given;
-    const x = reads?.(module, given) ?? given;
+    const name = `${module}.weight`;
+    const layer = layerIn(rec, this.#given.precision, name);
+    const x = layer.reads(reads?.(module, given) ?? given);
     observe?.(module, x);
-    const weight = this.weight(`${module}.weight`);
+    const weight = layer.weight(this.weight(name));
     const bias = parameters.has(`${module}.bias`) ? this.weight(`${module}.bias`) : undefined;
     const transposed = this.#given.transposed.has(module);
+    const instead = insteadOf(rec, parameters.get(name))?.(x, this.#given.inputs);
+    if (instead) return residual ? add(rec, instead, residual) : instead;
     const own = { transposed, ...(bias ? { bias } : {}) };
-    const whole = (seen: Tensor) => linear(rec, seen, weight, { ...own, ...(residual ? { add: residual } : {}) });
+    const finish = (y: Tensor) => (residual ? add(rec, y, residual) : y);
+    const product = (seen: Tensor) => {
+      const y = linear(rec, seen, weight, own);
+      return layer.gives?.(y) ?? y;
+    };
+    const whole = (seen: Tensor) =>
+      layer.gives
+        ? finish(product(seen))
+        : linear(rec, seen, weight, { ...own, ...(residual ? { add: residual } : {}) });
     if (!adapter?.changes(module)) return whole(x);
     const place = {
       ...this.#pass,
       ...{ module, weight, transposed, bias, residual, whole },
-      product: (seen: Tensor) => linear(rec, seen, weight, own),
-      finish: (y: Tensor) => (residual ? add(rec, y, residual) : y),
+      ...{ product, finish },
     };
     const y = adapter.linear(place, x);
     if (y && this.#given.increments) this.#increment(module, sub(rec, y, whole(x)));
@@ -134,10 +157,15 @@ export class Network implements Net {
   experts(x: Tensor, name: string, plan: RoutePlan, shape: { readonly transposed?: boolean } = {}): Tensor {
     const { rec } = this;
     const { adapter, observe } = this.#given;
-    observe?.(name, x, plan);
-    const weight = this.weight(name);
-    const product = (seen: Tensor) => groupedLinear(rec, seen, weight, plan, shape);
-    return adapter?.experts({ ...this.#pass, module: name, weight, plan, product }, x) ?? product(x);
+    const layer = layerIn(rec, this.#given.precision, name);
+    const read = layer.reads(x);
+    observe?.(name, read, plan);
+    const weight = layer.weight(this.weight(name));
+    const product = (seen: Tensor) => {
+      const y = groupedLinear(rec, seen, weight, plan, shape);
+      return layer.gives?.(y) ?? y;
+    };
+    return adapter?.experts({ ...this.#pass, module: name, weight, plan, product }, read) ?? product(read);
   }
 
   embed(ids: Tensor, module: string, { scale: factor = 1, ...options }: EmbedOptions = {}): Tensor {
@@ -159,7 +187,8 @@ export class Network implements Net {
 
   matrix(module: string): Tensor | undefined {
     const { parameters, transposed, adapter } = this.#given;
-    const more = parameters.has(`${module}.bias`) || transposed.has(module) || adapter?.changes(module);
+    const isRounded = this.#given.precision?.weights.has(`${module}.weight`);
+    const more = isRounded || parameters.has(`${module}.bias`) || transposed.has(module) || adapter?.changes(module);
     const weight = more ? undefined : this.weight(`${module}.weight`);
     return weight?.storage.codes ? undefined : weight;
   }
@@ -173,6 +202,28 @@ export class Network implements Net {
     return x!;
   }
 
+  layers(count: number, x: Tensor, run: (layer: number, x: Tensor) => Tensor): Tensor {
+    const { depth } = this.#given;
+    this.#isStack = true;
+    let h = this.note("hidden.0", x);
+    for (let layer = 0; layer < count; layer++) {
+      let turns = 0;
+      const once = (y: Tensor): Tensor => {
+        const again = count * turns++;
+        return this.block(() => {
+          this.#again = again;
+          return run(layer, y);
+        });
+      };
+      h = this.note(`hidden.${layer + 1}`, depth ? depth.turn(layer, h, once) : once(h));
+    }
+    return h;
+  }
+
+  kept(layer: number): readonly [number, ...number[]] {
+    return [layer + this.#again, ...(this.#given.depth?.stoodFor?.(layer) ?? [])];
+  }
+
   attend(q: Tensor, k: Tensor, v: Tensor, { layer, ...options }: AttendOptions): Tensor {
     const { rec } = this;
     const { inputs, keep } = this.#given;
@@ -180,11 +231,18 @@ export class Network implements Net {
     keep?.(layer, { keys: k, values: v });
     if (!("ids" in inputs)) return this.#attention(q, k, v, layer, { batch, ...options });
     if ("cache" in inputs && inputs.cache) {
-      const { keys, values } = inputs.cache.layer(layer, options.kvHeads * options.headDim);
-      const shared = { batch, capacity: inputs.cache.capacity };
-      cacheWrite(rec, k, keys, inputs.positions, shared);
-      cacheWrite(rec, v, values, inputs.positions, shared);
-      return attentionCached(rec, q, keys, values, inputs.positions, { ...shared, ...options });
+      const { cache, positions } = inputs;
+      const shared = { batch, capacity: cache.capacity };
+      const [own, ...others] = this.kept(layer);
+      const written = (at: number) => {
+        const { keys, values } = cache.layer(at, options.kvHeads * options.headDim);
+        cacheWrite(rec, k, keys, positions, shared);
+        cacheWrite(rec, v, values, positions, shared);
+        return { keys, values };
+      };
+      const { keys, values } = written(own);
+      for (const other of others) written(other);
+      return attentionCached(rec, q, keys, values, positions, { ...shared, ...options });
     }
     const segments = inputs.segments ? { segments: inputs.segments } : {};
     return this.#attention(q, k, v, layer, { batch, ...segments, ...options });

@@ -2,6 +2,7 @@
 import type { RoutePlan } from "../tensor/ops/router.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { Net } from "./architecture.ts";
+import type { Depth } from "./depth.ts";
 
 export interface RecordOptions {
   readonly recompute?: boolean;
@@ -19,4 +20,6 @@ export interface RecordOptions {
   readonly reads?: (module: string, x: Tensor) => Tensor;
   /** Tensors in the place of weights, by name. */
   readonly weights?: ReadonlyMap<string, Tensor>;
+  /** Which layers run, and how often; each once when left out. */
+  readonly depth?: Depth | undefined;
 }

@@ -48,6 +48,14 @@ class PlacedNet implements Net {
     return this.#net.block(run);
   }
 
+  layers(count: number, x: Tensor, run: (layer: number, x: Tensor) => Tensor): Tensor {
+    return this.#net.layers(count, x, run);
+  }
+
+  kept(layer: number): readonly [number, ...number[]] {
+    return this.#net.kept(layer);
+  }
+
   attend(q: Tensor, k: Tensor, v: Tensor, options: AttendOptions): Tensor {
     return this.#net.attend(q, k, v, options);
   }

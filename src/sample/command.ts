@@ -20,6 +20,7 @@ import { type DescribedModel, openModel } from "../run/open-model.ts";
 import { humanBytes } from "../text/format.ts";
 import { table } from "../text/table.ts";
 import { chat, checkChat } from "./chat.ts";
+import { openDepth, type SampleDepth } from "./depth.ts";
 import type { SAMPLE } from "./options.ts";
 import { samplingOf } from "./sampling-options.ts";
 import { cascadeModels, loadSource, openOthers } from "./sources.ts";
@@ -64,9 +65,11 @@ export async function sample(given: SampleContext): Promise<Outcome> {
   const folder = options.tokenizer === "byte" ? undefined : options.tokenizer;
   const read = [...models.map(({ ref }) => ref), ...(folder ? [folder] : [])].flatMap(filesOf);
   refuseInputs(context.out, [...read, ...[options.prompts, options.config].filter((file) => file !== undefined)]);
+  const depth = await openDepth(opened, options, warn);
   const { tokenizer, prompts } = await prepare(context, models, isTalk);
-  if (context.dryRun) return printPlan(context, models, prompts);
-  const { source } = await loadSource(await openGpu({ device: context.device }), models, options, warn);
+  if (context.dryRun) return printPlan(context, { models, depth }, prompts);
+  const gpu = await openGpu({ device: context.device });
+  const { source } = await loadSource(gpu, models, { ...options, depth }, warn);
   const began = performance.now();
   const talkers = { source, sizes: { ...opened.sizes, ...source.sizes }, ref: checkpoint.ref };
   const tokens = isTalk
@@ -171,14 +174,20 @@ function setApart(
   return `${s === 0 ? asked : ""}--- answer ${s + 1} of ${of.samples}\n${ended(text)}`;
 }
 
+/** Models that were opened, and which layers of the first one write. */
+interface Planned {
+  readonly models: readonly (DescribedModel & { readonly checkpoint: Checkpoint })[];
+  readonly depth: SampleDepth;
+}
+
 /** The GPU's memory and what the cache takes of it, for as many answers at once as there will be; in bytes. */
 async function plannedMemory(
   { options, device }: SampleContext,
-  models: readonly (DescribedModel & { readonly checkpoint: Checkpoint })[],
+  { models, depth }: Planned,
   prompts: readonly Prompt[],
 ): Promise<{ gpu: number; cache: number }> {
   const gpu = await openGpu({ device, dry: true });
-  const { source, free } = await loadSource(gpu, models, options);
+  const { source, free } = await loadSource(gpu, models, { ...options, depth });
   const batch = Math.max(1, Math.min(options.batch_size, prompts.length * options.samples));
   const longest = prompts.reduce((most, { ids }) => Math.max(most, ids.length), 1);
   const cache = await source.plan(batch, longest, options.max_tokens);
@@ -187,13 +196,10 @@ async function plannedMemory(
 }
 
 /** Says what would be answered, with prompts that were all checked, and what it takes. */
-async function printPlan(
-  context: SampleContext,
-  models: readonly (DescribedModel & { readonly checkpoint: Checkpoint })[],
-  prompts: readonly Prompt[],
-): Promise<Outcome> {
+async function printPlan(context: SampleContext, planned: Planned, prompts: readonly Prompt[]): Promise<Outcome> {
   const { options, out } = context;
-  const { gpu: gpu_memory, cache } = await plannedMemory(context, models, prompts);
+  const { models } = planned;
+  const { gpu: gpu_memory, cache } = await plannedMemory(context, planned, prompts);
   const [bytes, ...more] = models.map(({ checkpoint }) =>
     [...checkpoint.tensors.values()].reduce((sum, tensor) => sum + tensor.bytes, 0),
   ) as [number, ...number[]];

@@ -79,6 +79,23 @@ export const SAMPLE = {
     needs: "cascade",
     help: "one of the two by chance for each token, or the mean of their probabilities",
   },
+  skip_layers: {
+    type: "string",
+    help: "the first model reads prompts with all layers and writes without some: uniform:2 keeps every second one or so for twice the speed; or the layers that write, from 0: 0,2,3",
+    value: "HOW",
+  },
+  routers: {
+    type: "string",
+    help: "file of train routers: says for each prompt which layers of the first model run, and which run twice",
+    value: "FILE",
+  },
+  router_dial: {
+    type: "-1 <= number <= 1",
+    default: -0.5,
+    needs: "routers",
+    help: "from skipping (-1) over what the routers say (-0.5) and running all (0.5) to running all twice (1)",
+    value: "P",
+  },
   task: {
     type: "number.integer >= 0",
     help: "of an adapter that mixes its parts by tasks (poly, mhr): the task, from 0, as whose rows it writes",

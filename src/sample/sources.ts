@@ -8,8 +8,10 @@ import { Model } from "../model/model.ts";
 import { expertStore } from "../run/expert-store.ts";
 import { Decoder } from "../run/generating/decoder.ts";
 import type { LogitSource } from "../run/generating/logit-source.ts";
+import { RoutedDecoder } from "../run/generating/routed-decoder.ts";
 import { type DescribedModel, openModel } from "../run/open-model.ts";
 import { Cascade } from "./cascade.ts";
+import { depthSource, type SampleDepth } from "./depth.ts";
 import { Ensemble } from "./ensemble.ts";
 import type { SAMPLE } from "./options.ts";
 import { Switching } from "./switching.ts";
@@ -88,33 +90,37 @@ export async function openOthers(
 export async function loadSource(
   gpu: Gpu,
   models: readonly Opened[],
-  options: SourceOptions,
+  { depth, ...options }: SourceOptions & { readonly depth: SampleDepth },
   warn?: (message: string) => void,
 ): Promise<{ source: LogitSource; free(): void }> {
   const { dtype, load_in: loadIn, offload } = options;
   const experts = expertStore(options, options.seed, offload);
-  const decoders: Decoder[] = [];
-  for (const { checkpoint } of models) {
-    const loading = { dtype, loadIn, freeze: () => true, offload, experts };
-    const model = await Model.load(gpu, checkpoint, { ...loading, ...(warn && { warn }) });
-    decoders.push(new Decoder(model, checkpoint.ref));
-  }
-  const source = sourceOf(decoders, options);
+  const loading = { dtype, loadIn, freeze: () => true, offload, experts, ...(warn && { warn }) };
+  const loaded: Model[] = [];
+  for (const { checkpoint } of models) loaded.push(await Model.load(gpu, checkpoint, loading));
+  const source = sourceOf(loaded, models, { ...options, depth });
   return {
     source,
     free() {
       source.free();
-      for (const { model } of decoders) model.free();
+      for (const model of loaded) model.free();
     },
   };
 }
 
-function sourceOf(decoders: readonly Decoder[], options: SourceOptions): LogitSource {
-  const [first, second] = decoders;
-  if (!second) return first!;
+function sourceOf(
+  models: readonly Model[],
+  opened: readonly Opened[],
+  { depth, ...options }: SourceOptions & { readonly depth: SampleDepth },
+): LogitSource {
+  const refs = opened.map(({ checkpoint }) => checkpoint.ref);
+  const first = depthSource(models[0]!, refs[0]!, depth);
+  if (models.length === 1 || first instanceof RoutedDecoder) return first;
+  const decoders = [first, ...models.slice(1).map((model, i) => new Decoder(model, refs[i + 1]!))];
+  const second = decoders[1]!;
   if (options.cascade !== undefined) {
     const { conf: kind, alpha, cascade_by: rule, seed } = options;
-    return new Cascade(first!, second, { kind, alpha, rule, seed });
+    return new Cascade(first, second, { kind, alpha, rule, seed });
   }
   const { ensemble, ensemble_discount: discount, switch_at: switchAt = [] } = options;
   return ensemble === "switch" ? new Switching(decoders, switchAt) : new Ensemble(decoders, ensemble, discount);

@@ -30,6 +30,7 @@ import { type PerDomain, perDomain } from "./heads/domain-heads.ts";
 import { holdEtf } from "./heads/etf-head.ts";
 import { newFront } from "./heads/new-front.ts";
 import { openPrivate, PrivateHead } from "./heads/private-head.ts";
+import { expertShares, withShares } from "./layers/ewa.ts";
 import { fauLog } from "./log-fau.ts";
 import { certifiedWork, checkCertified } from "./losses/certified.ts";
 import { openNumbers } from "./losses/kept-numbers.ts";
@@ -88,6 +89,11 @@ function checkOptions({ options, picks }: TrainContext): void {
   if (options.probe && options.log === undefined)
     throw new UserError("--probe tells the log, and there is none", "give --log FILE");
   if (options.schedule_search) checkScheduleSearch(options);
+  if (options.schedule_search && options.precision !== undefined)
+    throw new UserError(
+      "--schedule-search tries schedules in f32, and --precision trains in other numbers",
+      "leave one of them out",
+    );
   if (options.schedule_search && (method.perRow || method.remembers))
     throw new UserError(
       `--schedule-search trains many times, and --loss ${name} remembers ${method.remembers ?? "what was seen of rows"}`,
@@ -156,7 +162,9 @@ export function train(context: TrainContext): Promise<Outcome> {
       const searched = options.schedule_search
         ? await searchedRate(context, built, { source, objective, heldOut: watched })
         : undefined;
-      return joinWork(objective, [
+      const shares = expertShares(options, built);
+      return joinWork(withShares(objective, shares), [
+        shares && { extra: shares.parameters, updates: [shares] },
         searched && { controllers: [searched], multiplier: (step) => searched.multiplier(step, built.steps) },
         balance,
         second,

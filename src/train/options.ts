@@ -11,6 +11,7 @@ import { CHAIN } from "./batches/chain-forward.ts";
 import { DENOISING } from "./batches/denoisers.ts";
 import { PLANT } from "./batches/plant.ts";
 import { CREDIT } from "./credit.ts";
+import { MOE_TRAIN } from "./layers/ewa.ts";
 import { CERTIFIED } from "./losses/certified-options.ts";
 import { PROBING } from "./probing.ts";
 import { SCHEDULE_SEARCH } from "./schedules/schedule-search.ts";
@@ -57,6 +58,7 @@ export const TRAIN = {
     help: "what rows with a changed prompt weigh at the last step, from 1 at the first, in a line",
     value: "W",
   },
+  ...MOE_TRAIN,
   ...DENOISING,
   ...CHAIN,
   ...PLANT,

@@ -61,7 +61,11 @@ test("models without experts, layers on the disk, and what goes back are refused
     ["evaluate", `base --data rows.jsonl ${STREAM}`, "a llama has no experts"],
     ["evaluate", `moe --data rows.jsonl --offload ${STREAM}`, "--offload reads all weights of a layer"],
     ["evaluate", `moe --data rows.jsonl --probe pathway ${STREAM}`, "--expert-store cannot be combined with --probe"],
-    ["train", `moe --data rows.jsonl --steps 1 --dtype bf16 ${STREAM} -o x`, "--dtype bf16 rounds weights by their place"],
+    [
+      "train",
+      `moe --data rows.jsonl --steps 1 --dtype bf16 ${STREAM} -o x`,
+      "--dtype bf16 rounds weights by their place",
+    ],
     ["train", `moe --data rows.jsonl --steps 1 --optimizer adafactor ${STREAM} -o x`, "--optimizer adafactor works on"],
     ["train", `moe --data rows.jsonl --steps 1 --expert-slots 2 -o x`, "--expert-slots"],
   ] as const;

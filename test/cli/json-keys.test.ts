@@ -93,6 +93,8 @@ const LINES = [
   "merge moe tiny --experts 2 --gate-mode random -n",
   "merge msmoe mixture --calib said.jsonl --groups 1 -o fewer/",
   "merge dense mixture -o dense/",
+  "compress experts mixture --keep 1 --calibration said.jsonl -n",
+  "compress experts mixture --keep 1 --calibration said.jsonl -o lone/",
   "merge trim tiny --data said.jsonl -o trimmed/",
   "merge transplant tiny tiny -o transplanted/",
   "merge regmean++ tiny tiny --data said.jsonl --data said.jsonl -o regmean/",
@@ -137,6 +139,7 @@ const LINES = [
   "evaluate tiny --data said.jsonl --probe fau",
   "evaluate tiny --data shop.jsonl --probe hindsight-gap --hindsight-gap-tokens 2",
   "evaluate tiny --data forget=said.jsonl --attack quantize",
+  "evaluate tiny --data forget=said.jsonl --attack quantize --quantize-format nf4",
   "evaluate tiny --data forget=said.jsonl --attack relearn --relearn-rows 1",
   "evaluate tiny --data forget=said.jsonl --probe trace",
   "evaluate tiny --gold tiny --data forget=said.jsonl --probe revive --revive-goal 1 --revive-steps 1",
@@ -146,7 +149,25 @@ const LINES = [
   "evaluate tiny --data said.jsonl --data ids.jsonl --probe continual --continual-held said",
   "evaluate tiny --data said.jsonl --probe conflict_synergy --joint tiny",
   "compress tiny --quant rtn -n -o small.safetensors",
+  "compress factor tiny --method svd --rank 2 -n",
+  "compress factor tiny --method svd --rank 2 -o thin.safetensors",
   "compress extract tiny --depth 1 -o first.safetensors",
+  "compress depth tiny --layers 0 -n",
+  "compress depth tiny --layers 0 -o shallow.safetensors",
+  "train route-search tiny --data said.jsonl --rounds 1 -n",
+  "train routers tiny --data ways.jsonl --epochs 1 --warmup 0 -n",
+  "train routers tiny --data ways.jsonl --epochs 1 --warmup 0 -o routers.safetensors",
+  "evaluate routers tiny --routers routers.safetensors --data said.jsonl -n",
+  "evaluate routers tiny --routers routers.safetensors --data said.jsonl",
+  `train --init deep.json --data decided.jsonl ${FEW} -o deep/`,
+  "train exits deep --data decided.jsonl --eval-data decided.jsonl --at 1 --epochs 1 -n",
+  "train exits deep --data decided.jsonl --eval-data decided.jsonl --at 1 --epochs 1 -o exits.safetensors",
+  "evaluate exits deep --exits exits.safetensors --data decided.jsonl -n",
+  "evaluate exits deep --exits exits.safetensors --data decided.jsonl",
+  "compress search tiny --budget 3bits -n",
+  "compress search tiny --budget 3bits --bits 2,4 -o bits.json",
+  "compress upcycle tiny -n",
+  "compress upcycle tiny --experts 2 -o mixture.safetensors",
   "compress rotate tiny -n",
   "compress rotate tiny -o turned.safetensors",
   "compress width tiny --neurons 0.5 -n",
@@ -161,6 +182,8 @@ const LINES = [
   `train tiny/ --data said.jsonl ${FEW} --lr 1e-2 --log fast.log -o fast/`,
   "evaluate lr-sensitivity run.log fast.log",
   "evaluate tiny --data said.jsonl --probe variance-growth",
+  "evaluate tiny --data said.jsonl --probe number-format --number-format-names int8",
+  "evaluate tiny --data said.jsonl --probe prune-regime --prune-regime-densities 0.5 --prune-regime-points 3",
   "evaluate tiny --data said.jsonl --probe kernel-alignment --kernel-alignment-columns 2",
   `adapt tiny --tasks said.jsonl,ids.jsonl ${FEW} --log stream.log -o learned-twice/`,
   "evaluate two-phase --tune stream.log",
@@ -190,6 +213,10 @@ beforeAll(() => {
     at("chooser.json"),
     JSON.stringify({ model_type: "mlp", input_size: 2, hidden_sizes: [4], num_labels: 2 }),
   );
+  const deep = { model_type: "mlp", input_size: 2, hidden_sizes: [4, 4], num_labels: 2 };
+  writeFileSync(at("deep.json"), JSON.stringify(deep));
+  const ways = numbers.map((i) => ({ prompt: `is ${i}`, completion: ` ${i}`, layer_turns: [1, i % 3] }));
+  writeFileSync(at("ways.jsonl"), lines(ways));
   const sigmoids = { model_type: "mlp", input_size: 2, hidden_sizes: [4], num_labels: 2, hidden_act: "sigmoid" };
   writeFileSync(at("sigmoids.json"), JSON.stringify(sigmoids));
   const stages = [

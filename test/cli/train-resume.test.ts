@@ -35,6 +35,11 @@ describe("a run that was killed goes on as if it had not been", () => {
       out: "x/",
       result: (out) => join(out, "adapter_model.safetensors"),
     },
+    "into a folder, in steps that are learnt, gradients in f16": {
+      argv: ["llama-tied", "--precision", "weights=int4-qat,gradients=f16", "--loss-scale-every", "3"],
+      out: "x/",
+      result: (out) => join(out, "model.safetensors"),
+    },
     "into a file, packed, in bf16": {
       argv: ["llama-tied", "--pack", "--max-length", "48", "--dtype", "bf16"],
       out: "x.safetensors",

@@ -69,6 +69,16 @@ test("a dry run tells sizes and memory, and writes nothing", async () => {
   expect(readdirSync(folder)).toEqual(before);
 });
 
+test.each(["--quant gptq --calibration rows.jsonl", "--prune sparsegpt --calibration rows.jsonl", "--quant rtn"])(
+  "%s takes no more memory on the GPU than its plan says",
+  async (line) => {
+    const planned = JSON.parse(await succeeds("compress", `base/ ${line} -n --json -q -o none/`));
+    const done = JSON.parse(await succeeds("compress", `base/ ${line} --json -q -o used/ --overwrite`));
+    expect(done.gpu_bytes).toBeLessThanOrEqual(planned.memory.gpu);
+    expect(done.gpu_bytes).toBeGreaterThan(planned.memory.gpu / 4);
+  },
+);
+
 test.each([
   ["--prune wanda --calibration rows.jsonl --stats gram.safetensors", "both say what layers read"],
   ["--prune wanda --calibration rows.jsonl --shard 1/2", "every block hangs on those before it"],

@@ -30,7 +30,7 @@ const READ = "--max-length 128 --batch-size 8";
 const TRAIN = `--init config.json --tokenizer byte --data train.jsonl ${READ} --overflow split --steps 600 --lr 2e-3 --warmup 40 --clip 1`;
 
 /** Pieces of the pages, in order of their files. */
-function pieces(): string[] {
+export function pieces(): string[] {
   const files = [...new Bun.Glob("**/*.md").scanSync(MODULES)].sort();
   return files.flatMap((file) => {
     const text = readFileSync(join(MODULES, file), "utf8");

@@ -57,9 +57,12 @@ const NEEDS: Readonly<Record<string, Needs>> = {
   // Of the classifier's inputs, all.
   competition: { settings: { competition_sources: COMPETING } },
   "expert-load": { before: SPARSE },
+  "expert-plan": { before: SPARSE, settings: { expert_plan_workers: 2, expert_plan_rows: 1, expert_plan_lambda: 1 } },
+  "prune-regime": { settings: { prune_regime_densities: [0.5], prune_regime_points: 3, prune_regime_epochs: 1 } },
   "lbl-gap": { before: SPARSE },
   pathway: { before: SPARSE },
   "layer-range": { general: "layer_range_general" },
+  "number-format": { settings: { number_format_names: "int8,mxfp4" } },
   hdc: { general: "hdc_new", settings: { hdc_bits: 256 } },
 };
 

@@ -194,6 +194,11 @@ export const TINY_DECODERS: Readonly<Record<string, Json>> = {
     ...{ model_type: "glm4_moe", head_dim: 8, use_qk_norm: true, attention_bias: true },
     ...{ n_routed_experts: 6, num_experts_per_tok: 2, moe_intermediate_size: 5, first_k_dense_replace: 1 },
   },
+  mixture_decoder: {
+    ...decoder,
+    ...{ model_type: "mixture_decoder", num_experts: 4, num_experts_per_tok: 2, moe_intermediate_size: 7 },
+    ...{ router: "sigmoid", router_width: 5, router_temperature: 0.2 },
+  },
   gpt_oss: {
     ...decoder,
     ...{ model_type: "gpt_oss", head_dim: 8, sliding_window: 5, num_local_experts: 4, num_experts_per_tok: 2 },

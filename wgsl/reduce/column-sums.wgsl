@@ -1,4 +1,4 @@
-// Sums of the columns of a matrix, over blocks of rows, or (@if largest) the largest values, 0 at the least.
+// Sums of the columns of a matrix, over blocks of rows, or with `largest` the largest values, 0 at the least.
 //
 //   x    (N, C)       f32
 //   sums (blocks, C)  f32  out, or in and out: with `accumulate` 1 what was there counts too

@@ -5,8 +5,8 @@
  */
 import { type Answer, answeredRow } from "../../data/answered.ts";
 import type { Row } from "../../data/rows.ts";
+import { writtenRow } from "../../data/written-row.ts";
 import { UserError } from "../../errors.ts";
-import { writtenRow } from "../verifying/written-row.ts";
 import type { Attempt } from "./attempts.ts";
 import type { Task } from "./tasks.ts";
 

@@ -1,7 +1,8 @@
 /** A rollout as lines of the file of all answers. */
+
+import { writtenRow } from "../../data/written-row.ts";
 import type { Effort } from "../verifying/contract.ts";
 import type { RewardTerm } from "../verifying/rewards.ts";
-import { writtenRow } from "../verifying/written-row.ts";
 import type { Advantages } from "./contract.ts";
 import type { DrawnPrompt, RolloutLine } from "./held-rollout.ts";
 import type { PolicyPrompt } from "./prompts.ts";

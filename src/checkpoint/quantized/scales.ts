@@ -80,8 +80,8 @@ export function storedScales(scales: Float32Array, dtype: ScaleDtype, divisor = 
 }
 
 /**
- * The divisor of NVFP4 for the largest magnitude of a matrix: with it the largest scale is 448, the end of e4m3. 1 for
- * a matrix of zeros.
+ * A divisor of NVFP4 for the largest magnitude of a matrix, of which 1/6 is the largest scale: the largest power of two
+ * that keeps this at 448 or below, the end of e4m3. Values are then exact products of a few bits, which a second
+ * rounding leaves as they are; any number up to twice as large would do. 1 for a matrix of zeros.
  */
-export const nvfp4Divisor = (largest: number): number =>
-  largest > 0 ? Math.min(3.4028234663852886e38, Math.fround((448 * 6) / largest)) : 1;
+export const nvfp4Divisor = (largest: number): number => (largest > 0 ? powerBelow((448 * 6) / largest) : 1);

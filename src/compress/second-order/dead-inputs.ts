@@ -2,8 +2,8 @@
 import type { PooledBuffer } from "../../gpu/buffer.ts";
 import type { InverseFactor } from "../../tensor/linear-algebra/inverse-factor.ts";
 import { diagonalOf } from "../../tensor/linear-algebra/inverse-factor.ts";
+import { dropMarked } from "../../tensor/weight-selection.ts";
 import type { Layer } from "../layer.ts";
-import { dropMarked } from "../selection.ts";
 
 /** Sets to 0 the weights of inputs that are always 0. */
 export async function dropDead(layer: Layer, { dead }: InverseFactor): Promise<void> {

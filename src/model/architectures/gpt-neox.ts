@@ -152,19 +152,14 @@ export const method: Architecture<GptNeoxConfig> = {
 
   forward(net, c, inputs) {
     if (!("positions" in inputs)) throw new TypeError("a language model takes token ids");
-    let x = net.note("hidden.0", net.embed(inputs.ids, "gpt_neox.embed_in")); // (N, C)
-    for (let layer = 0; layer < c.layers; layer++) {
+    const last = net.layers(c.layers, net.embed(inputs.ids, "gpt_neox.embed_in"), (layer, x) => {
       const prefix = `gpt_neox.layers.${layer}`;
-      const into = x;
-      x = net.block(() => {
-        const attended = attention(net, c, layer, inputs, normed(net, c, `${prefix}.input_layernorm`, into), into);
-        const middle = net.note(`middle.${layer}`, attended);
-        const read = normed(net, c, `${prefix}.post_attention_layernorm`, c.parallel ? into : middle);
-        return feedForward(net, c, layer, read, middle);
-      });
-      x = net.note(`hidden.${layer + 1}`, x);
-    }
-    return normed(net, c, "gpt_neox.final_layer_norm", x);
+      const attended = attention(net, c, layer, inputs, normed(net, c, `${prefix}.input_layernorm`, x), x);
+      const middle = net.note(`middle.${layer}`, attended);
+      const read = normed(net, c, `${prefix}.post_attention_layernorm`, c.parallel ? x : middle);
+      return feedForward(net, c, layer, read, middle);
+    });
+    return normed(net, c, "gpt_neox.final_layer_norm", last);
   },
 
   head: (net, c, hidden) =>

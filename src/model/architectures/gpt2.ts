@@ -114,24 +114,19 @@ export const method: Architecture<Gpt2Config> = {
     const { rec } = net;
     const tokens = net.embed(inputs.ids, "transformer.wte");
     const placed = add(rec, tokens, net.embed(inputs.positions, "transformer.wpe"));
-    let x = net.note("hidden.0", placed); // (N, C)
     const headDim = c.width / c.heads;
-    for (let layer = 0; layer < c.layers; layer++) {
+    const last = net.layers(c.layers, placed, (layer, x) => {
       const heads = headsLeft(c, layer);
       const own = heads * headDim;
       const h = `transformer.h.${layer}`;
-      const into = x;
-      x = net.block(() => {
-        const fused = net.linear(normed(net, c, `${h}.ln_1`, into), `${h}.attn.c_attn`); // (N, 3 C)
-        const [q, k, v] = splitColumns(rec, fused, [own, own, own]);
-        const attended = net.attend(q!, k!, v!, { layer, heads, kvHeads: heads, headDim, causal: true });
-        const mixed = net.note(`middle.${layer}`, net.linear(attended, `${h}.attn.c_proj`, { add: into }));
-        const inner = gelu(rec, net.linear(normed(net, c, `${h}.ln_2`, mixed), `${h}.mlp.c_fc`), { tanh: c.tanh });
-        return net.linear(inner, `${h}.mlp.c_proj`, { add: mixed });
-      });
-      x = net.note(`hidden.${layer + 1}`, x);
-    }
-    return normed(net, c, "transformer.ln_f", x);
+      const fused = net.linear(normed(net, c, `${h}.ln_1`, x), `${h}.attn.c_attn`); // (N, 3 C)
+      const [q, k, v] = splitColumns(rec, fused, [own, own, own]);
+      const attended = net.attend(q!, k!, v!, { layer, heads, kvHeads: heads, headDim, causal: true });
+      const mixed = net.note(`middle.${layer}`, net.linear(attended, `${h}.attn.c_proj`, { add: x }));
+      const inner = gelu(rec, net.linear(normed(net, c, `${h}.ln_2`, mixed), `${h}.mlp.c_fc`), { tanh: c.tanh });
+      return net.linear(inner, `${h}.mlp.c_proj`, { add: mixed });
+    });
+    return normed(net, c, "transformer.ln_f", last);
   },
 
   head: (net, c, hidden) => (c.tied ? net.project(hidden, "transformer.wte.weight") : net.linear(hidden, "lm_head")),

@@ -181,23 +181,18 @@ export function decoderForward(
 ): Tensor {
   if (!("positions" in inputs)) throw new TypeError("a language model takes token ids");
   const { attention: first, feedForward: second } = c.norms;
-  let x = net.note("hidden.0", tokenRows(net, c, inputs)); // (N, C)
-  for (let layer = 0; layer < c.layers; layer++) {
+  const last = net.layers(c.layers, tokenRows(net, c, inputs), (layer, x) => {
     const prefix = `model.layers.${layer}`;
-    const into = x;
     const normed = (y: Tensor, name: string | undefined) => (name ? normalized(net, c, y, `${prefix}.${name}`) : y);
     const around = (y: Tensor, { after, sum }: Around, branch: (add?: Tensor) => Tensor) =>
       normed(residual(net, c, y, after && `${prefix}.${after}`, branch), sum);
-    x = net.block(() => {
-      const h = normed(into, first.before);
-      const mixed = around(into, first, (add) => halves.attention({ prefix, layer, inputs }, h, add));
-      const middle = net.note(`middle.${layer}`, mixed);
-      const g = c.parallel ? h : normed(middle, second.before);
-      return around(middle, second, (add) => halves.feedForward({ prefix, layer, inputs }, g, add));
-    });
-    x = net.note(`hidden.${layer + 1}`, x);
-  }
-  return normalized(net, c, x, "model.norm");
+    const h = normed(x, first.before);
+    const mixed = around(x, first, (add) => halves.attention({ prefix, layer, inputs }, h, add));
+    const middle = net.note(`middle.${layer}`, mixed);
+    const g = c.parallel ? h : normed(middle, second.before);
+    return around(middle, second, (add) => halves.feedForward({ prefix, layer, inputs }, g, add));
+  });
+  return normalized(net, c, last, "model.norm");
 }
 
 /** Logits (N, V), of hidden states that are scaled rather than they, since these are wider. */

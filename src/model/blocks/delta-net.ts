@@ -187,7 +187,8 @@ function deltaForward(
   const at = `${prefix}.linear_attn`;
   const { qkv, z, b, a } = projected(net, c.delta, at, h);
   const [keys, values] = [keyHeads * dk, heads * dv];
-  const tail = taps > 1 ? cache?.kept(`tail.${layer}`, [batch, taps - 1, 2 * keys + values]) : undefined;
+  const [own] = net.kept(layer);
+  const tail = taps > 1 ? cache?.kept(`tail.${own}`, [batch, taps - 1, 2 * keys + values]) : undefined;
   const mixed = causalConv(rec, qkv, net.weight(`${at}.conv1d.weight`), { batch, positions, tail });
   const [q, k, v] = splitColumns(rec, mixed, [keys, keys, values]);
   const read = deltaRule(
@@ -199,7 +200,7 @@ function deltaForward(
       g: decayGates(rec, a, net.weight(`${at}.A_log`), net.weight(`${at}.dt_bias`)),
       beta: sigmoid(rec, b),
     },
-    { batch, heads, keyHeads, positions, state: cache?.kept(`state.${layer}`, [batch, heads, dk, dv]) },
+    { batch, heads, keyHeads, positions, state: cache?.kept(`state.${own}`, [batch, heads, dk, dv]) },
   ); // (N, heads * dv)
   const normed = rmsNorm(rec, read, net.weight(`${at}.norm.weight`), { eps: c.eps });
   return net.linear(gated(rec, z, normed), `${at}.out_proj`, add ? { add } : {});

@@ -112,13 +112,7 @@ function encoderLayer(net: Net, c: EncoderConfig, names: EncoderNames, layer: nu
 /** The last state of every token: (N, C). */
 function lastStates(net: Net, c: EncoderConfig, names: EncoderNames, inputs: Inputs): Tensor {
   if (!("types" in inputs)) throw new TypeError("a classifier of texts takes token ids");
-  let x = net.note("hidden.0", embedded(net, c, names, inputs));
-  for (let layer = 0; layer < c.layers; layer++) {
-    const into = x;
-    x = net.block(() => encoderLayer(net, c, names, layer, into));
-    x = net.note(`hidden.${layer + 1}`, x);
-  }
-  return x;
+  return net.layers(c.layers, embedded(net, c, names, inputs), (layer, x) => encoderLayer(net, c, names, layer, x));
 }
 
 /** The last state of the first token of every text: (B, C). */

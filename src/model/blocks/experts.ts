@@ -13,6 +13,7 @@ import type { Net, ParameterSpec } from "../architecture.ts";
 import { causalDecoder } from "./causal-decoder.ts";
 import { linearSpecs } from "./decoder.ts";
 import { type DecoderConfig, decoderImplied } from "./decoder-config.ts";
+import { type RouterSizes, routerOf } from "./routers.ts";
 
 export interface ExpertsConfig {
   readonly experts: number;
@@ -24,6 +25,8 @@ export interface ExpertsConfig {
   readonly normalize: boolean;
   /** How the router departs from a softmax over all experts. */
   readonly routing?: Routing;
+  /** How the router scores experts; by a product with its gate when left out. */
+  readonly router?: RouterSizes["router"];
 }
 
 export interface Routing extends Pick<RouteOptions, "scoring" | "groups" | "scale"> {
@@ -71,6 +74,12 @@ export const routerSpecs = (
   routes: true | "parameter" = true,
 ): ParameterSpec[] => linearSpecs(module, out, c.width, c.std, false).map((spec) => ({ ...spec, routes }));
 
+/** The router's gate (E, C), or what its kind has in the place of it. */
+function gateSpecs(c: SparseConfig, at: string, routes: true | "parameter"): ParameterSpec[] {
+  const own = routerOf(c).gate?.(at, c);
+  return own ? [own] : routerSpecs(`${at}.gate`, c.experts, c, routes);
+}
+
 const choiceBias = (at: string, experts: number): ParameterSpec => ({
   name: `${at}.gate.e_score_correction_bias`,
   shape: [experts],
@@ -91,7 +100,8 @@ export function expertSpecs(c: SparseConfig, prefix: string, names: ExpertNames)
       : { parts: Array.from({ length: c.experts }, (_, e) => `${at}.experts.${e}.${name}.weight`) }),
   });
   return [
-    ...routerSpecs(`${at}.gate`, c.experts, c, c.routing?.choiceBias || both ? "parameter" : true),
+    ...(routerOf(c).specs?.(at, c) ?? []),
+    ...gateSpecs(c, at, c.routing?.choiceBias || both ? "parameter" : true),
     ...(c.routing?.choiceBias ? [choiceBias(at, c.experts)] : []),
     ...(both
       ? [stack(both, 2 * c.expertInner, c.width)]
@@ -150,7 +160,7 @@ export function sparseMlp(
 ): Tensor {
   const { rec } = net;
   const at = `${prefix}.${names.module}`;
-  const logits = net.note(`router.${layer}`, net.linear(h, `${at}.gate`)); // (N, E)
+  const logits = net.note(`router.${layer}`, routerOf(c).logits(net, at, c, h)); // (N, E)
   const bias = c.routing?.choiceBias ? net.weight(`${at}.gate.e_score_correction_bias`) : undefined;
   const { weights, plan } = routeTokens(net, c, layer, logits, bias);
   const rows = dispatch(rec, h, plan); // (N * k, C)

@@ -204,12 +204,15 @@ function cached(
   const { positions } = inputs;
   const width = rank + turning;
   const shape = { batch: memory.batch, capacity: memory.capacity };
-  const cache = memory.kept(`latent.${layer}`, [shape.batch, shape.capacity, width]);
+  const [own, ...others] = net.kept(layer);
+  const entries = (at: number) => memory.kept(`latent.${at}`, [shape.batch, shape.capacity, width]);
+  const cache = entries(own);
   const entry = joinHeads(rec, 1, width, [
     { x: parts.latent, width: rank, first: 0, columns: rank },
     { x: parts.key, width: turning, first: 0, columns: turning },
   ]);
   cacheWrite(rec, entry, cache, positions, shape);
+  for (const other of others) cacheWrite(rec, entry, entries(other), positions, shape);
   const weight = inputs.length === 1 ? net.matrix(`${at}.kv_b_proj`) : undefined;
   if (weight) {
     const { q, turned } = parts;

@@ -123,22 +123,16 @@ export function visionLayers(net: Net, c: VisionConfig, names: VisionNames, toke
   const { rec } = net;
   const activated = c.activation === "gelu" ? gelu : quickGelu;
   const headDim = c.width / c.heads;
-  let x = net.note("hidden.0", tokens);
-  for (let layer = 0; layer < c.layers; layer++) {
+  return net.layers(c.layers, tokens, (layer, x) => {
     const at = (name: string) => `${names.layer(layer)}.${name}`;
-    const into = x;
-    x = net.block(() => {
-      const h = visionNorm(net, c, at(names.norms[0]), into);
-      const heads = headsLeft(c, layer);
-      const shape = { heads, kvHeads: heads, headDim, causal: false };
-      const [q, k, v] = [names.q, names.k, names.v].map((name) => net.linear(h, at(name)));
-      const mixed = net.linear(net.attend(q!, k!, v!, { layer, ...shape }), at(names.out), { add: into });
-      const inner = activated(rec, net.linear(visionNorm(net, c, at(names.norms[1]), mixed), at(names.up)));
-      return net.linear(inner, at(names.down), { add: mixed });
-    });
-    x = net.note(`hidden.${layer + 1}`, x);
-  }
-  return x;
+    const h = visionNorm(net, c, at(names.norms[0]), x);
+    const heads = headsLeft(c, layer);
+    const shape = { heads, kvHeads: heads, headDim, causal: false };
+    const [q, k, v] = [names.q, names.k, names.v].map((name) => net.linear(h, at(name)));
+    const mixed = net.linear(net.attend(q!, k!, v!, { layer, ...shape }), at(names.out), { add: x });
+    const inner = activated(rec, net.linear(visionNorm(net, c, at(names.norms[1]), mixed), at(names.up)));
+    return net.linear(inner, at(names.down), { add: mixed });
+  });
 }
 
 /** The rows of the class tokens: (B T, C) -> (B, C) */

@@ -10,6 +10,7 @@
 import { bucketLength } from "../../data/batch.ts";
 import type { TokenInputs } from "../../model/architecture.ts";
 import { CacheMemory } from "../../model/cache-memory.ts";
+import type { Depth } from "../../model/depth.ts";
 import type { Model } from "../../model/model.ts";
 import { embedding } from "../../tensor/ops/embedding.ts";
 import type { Program } from "../../tensor/program.ts";
@@ -18,6 +19,12 @@ import { SlotPool } from "../../tensor/slots.ts";
 import { hasProbabilities, notFinite } from "../not-finite.ts";
 import { Programs } from "../programs.ts";
 import type { LogitSource, ReadOptions } from "./logit-source.ts";
+
+/** Which layers read a prompt, and which write what follows; all of them when left out. */
+export interface Depths {
+  readonly prompt?: Depth;
+  readonly next?: Depth;
+}
 
 export class Decoder implements LogitSource {
   readonly model: Model;
@@ -28,9 +35,11 @@ export class Decoder implements LogitSource {
   /** Of a cache of one row: the tokens whose keys and values it holds, from position 0. */
   #held: number[] = [];
   #names: readonly string[] = [];
+  readonly #depths: Depths;
 
   /** `ref` names the model in messages. */
-  constructor(model: Model, ref: string) {
+  constructor(model: Model, ref: string, depths: Depths = {}) {
+    this.#depths = depths;
     this.model = model;
     this.ref = ref;
     this.#slots = new SlotPool(model.gpu);
@@ -40,11 +49,11 @@ export class Decoder implements LogitSource {
     return this.model.sizes;
   }
 
-  /** A program over `length` new tokens a row, that gives the logits of one of them a row. */
-  async #program(length: number): Promise<Program> {
+  /** A program over `length` tokens a row, of prompts or new ones, that gives the logits of one of them a row. */
+  async #program(length: number, of: keyof Depths = "next"): Promise<Program> {
     const { memory, programs } = this.#cached!;
     const { batch } = memory;
-    const { program } = await programs.get(`${length}`, (rec) => {
+    const { program } = await programs.get(`${length} ${this.#depths[of] ? of : ""}`, (rec) => {
       const n = batch * length;
       const inputs: TokenInputs = {
         batch,
@@ -53,7 +62,7 @@ export class Decoder implements LogitSource {
         positions: rec.input("positions", [n], "i32"),
         cache: this.model.cache(rec, memory),
       };
-      const { hidden, head } = this.model.record(rec, inputs);
+      const { hidden, head } = this.model.record(rec, inputs, { depth: this.#depths[of] });
       const last = length === 1 ? hidden : embedding(rec, rec.input("last", [batch], "i32"), hidden); // (B, C)
       rec.output("logits", head(last));
     });
@@ -78,7 +87,11 @@ export class Decoder implements LogitSource {
    * Runs a program over sequences at once, each after its first tokens, as many as `shared` says of each, padded to the
    * longest; padding lies beyond what a row sees.
    */
-  async #readAll(sequences: readonly (readonly number[])[], shared: readonly number[]): Promise<Program> {
+  async #readAll(
+    sequences: readonly (readonly number[])[],
+    shared: readonly number[],
+    of: keyof Depths = "prompt",
+  ): Promise<Program> {
     await this.#begin();
     const rest = sequences.map((sequence, row) => sequence.slice(shared[row]));
     const longest = rest.reduce((a, { length }) => Math.max(a, length), 0);
@@ -93,7 +106,7 @@ export class Decoder implements LogitSource {
       for (let i = 0; i < length; i++)
         positions[row * length + i] = i < own.length || padding === undefined ? shared[row]! + i : padding;
     }
-    const program = await this.#program(length);
+    const program = await this.#program(length, of);
     program.write("ids", ids);
     program.write("positions", positions);
     // A program of one token a row has its logits and chooses none.
@@ -195,7 +208,7 @@ export class Decoder implements LogitSource {
   ): Promise<Float32Array> {
     const anew = this.model.sizes.turnsAnewBeyond !== undefined;
     const from = sequences.map(({ length }, row) => (anew ? 0 : Math.min(read[row]!, length - 1)));
-    const program = await this.#readAll(sequences, from);
+    const program = await this.#readAll(sequences, from, anew ? "prompt" : "next");
     if (sequences.length === 1) this.#held = [...sequences[0]!];
     return this.#logits(program, running);
   }
@@ -223,7 +236,7 @@ export class Decoder implements LogitSource {
   async plan(batch: number, longest: number, maxTokens: number): Promise<number> {
     this.#cache(batch, Math.min(this.model.sizes.maxPositions, longest + maxTokens), false);
     const { memory } = this.#cached!;
-    await this.#program(Math.min(bucketLength(longest), memory.capacity));
+    await this.#program(Math.min(bucketLength(longest), memory.capacity), "prompt");
     await this.#program(1);
     if (this.model.beginsCaches) await this.#ahead();
     return memory.bytes;

@@ -24,7 +24,7 @@ import type { TextOptions, TextTools } from "../text-tools.ts";
 import { type BoundMetric, needsOf } from "./metric.ts";
 import { checkMixedNeeds, type MixedWith } from "./mixed-model.ts";
 import { embedsOf, prepare } from "./model-checks.ts";
-import { quantized } from "./quantized-checkpoint.ts";
+import { quantized, type Rounding } from "./quantized-checkpoint.ts";
 
 /** What rows are read and judged by in place of the groups of data: a task file. */
 export interface RowTask {
@@ -58,8 +58,8 @@ export interface LoaderOptions {
 }
 
 export interface LoadOptions {
-  /** Rounds the matrices of layers to so many bits. */
-  readonly bits?: number | undefined;
+  /** Rounds the matrices of layers to so many bits, or to a number format. */
+  readonly bits?: Rounding | undefined;
   /** Weights can be trained, and are held in f32. */
   readonly trained?: boolean;
   /** What `prepare` gave for it, if it was called. */

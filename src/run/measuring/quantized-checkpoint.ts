@@ -10,6 +10,8 @@ import { mergeOnCpu } from "../../checkpoint/adapter/adapter.ts";
 import type { Checkpoint, TensorEntry } from "../../checkpoint/checkpoint.ts";
 import { encodeFloats } from "../../checkpoint/decode.ts";
 import { isFloat } from "../../checkpoint/dtype.ts";
+import type { NumberFormat } from "../../checkpoint/numbers/number-format.ts";
+import { roundRows as rowsInFormat } from "../../checkpoint/numbers/quantize-rows.ts";
 
 /** Rounds rows of `width` values in place. */
 export function roundRows(values: Float32Array, width: number, bits: number): void {
@@ -28,17 +30,24 @@ export function roundRows(values: Float32Array, width: number, bits: number): vo
 const KEPT = /embed|(?:^|\.)(?:wte|wpe|lm_head|score|classifier)\./;
 
 /** Matrices of layers: what quantizers round. */
-const isRounded = ({ name, shape, dtype }: TensorEntry): boolean =>
+export const isRounded = ({ name, shape, dtype }: TensorEntry): boolean =>
   shape.length >= 2 && isFloat(dtype) && !KEPT.test(name);
 
-function rounded(entry: TensorEntry, bits: number): TensorEntry {
+/** Bits, symmetric with one scale per row, or a number format. */
+export type Rounding = number | NumberFormat;
+
+function rounded(entry: TensorEntry, to: Rounding): TensorEntry {
   const { patch: _, codes: __, ...plain } = entry;
   /** The tensor while it is read, from the first piece to the last: a stream gives it only once. */
   let held: Promise<Uint8Array> | undefined;
   const load = async () => {
     const values = await mergeOnCpu(entry);
-    roundRows(values, entry.shape.at(-1)!, bits);
-    return encodeFloats(values, entry.dtype);
+    const width = entry.shape.at(-1)!;
+    if (typeof to === "number") {
+      roundRows(values, width, to);
+      return encodeFloats(values, entry.dtype);
+    }
+    return encodeFloats(rowsInFormat(values, values.length / width, width, to), entry.dtype);
   };
   return {
     ...plain,
@@ -51,13 +60,14 @@ function rounded(entry: TensorEntry, bits: number): TensorEntry {
 }
 
 /**
- * The checkpoint with its matrices rounded to `bits` as they are read. Memory: one tensor at a time.
+ * The checkpoint with its matrices rounded to so many bits, or to a format, as they are read. Memory: one tensor at a
+ * time.
  *
  *   const model = await Model.load(gpu, quantized(checkpoint, 4), options);
  */
-export function quantized(checkpoint: Checkpoint, bits: number): Checkpoint {
+export function quantized(checkpoint: Checkpoint, to: Rounding): Checkpoint {
   const tensors = [...checkpoint.tensors].map(
-    ([name, entry]) => [name, isRounded(entry) ? rounded(entry, bits) : entry] as const,
+    ([name, entry]) => [name, isRounded(entry) ? rounded(entry, to) : entry] as const,
   );
   return { ...checkpoint, tensors: new Map(tensors) };
 }

@@ -1,5 +1,6 @@
 /** What a model says of its inputs, by itself or mixed with another, as recorded steps. */
 import type { Inputs } from "../../model/architecture.ts";
+import type { Depth } from "../../model/depth.ts";
 import type { Model } from "../../model/model.ts";
 import { type MixtureKind, mixedLogits } from "../../tensor/ops/mixture.ts";
 import type { Recorder } from "../../tensor/recorder.ts";
@@ -37,7 +38,7 @@ export function recordOutputs(
   inputs: Inputs,
   model: Model,
   mixed: ScoredWith | undefined,
-  rows = Number.POSITIVE_INFINITY,
+  { rows = Number.POSITIVE_INFINITY, depth }: { readonly rows?: number; readonly depth?: Depth | undefined } = {},
 ): (part: number) => Tensor {
   if (mixed?.gate) {
     if ("ids" in inputs) throw new TypeError("a gate takes x, not token ids");
@@ -46,7 +47,7 @@ export function recordOutputs(
     return (part) => parts[part]!;
   }
   const voices = voicesOf(model, mixed).map(({ model, weight, sharpness }) => {
-    const { hidden, head } = model.record(rec, inputs);
+    const { hidden, head } = model.record(rec, inputs, { depth });
     return { parts: rec.split(hidden, rows), head, weight, sharpness };
   });
   return (part) => {

@@ -12,6 +12,7 @@ import { rowSum } from "../../tensor/ops/reduce.ts";
 import type { Recorder } from "../../tensor/recorder.ts";
 import type { SlotPool } from "../../tensor/slots.ts";
 import { fillInputs, fillNumbers, fillTargets, recordInputs, recordNumbers, recordTargets } from "../batch-programs.ts";
+import type { RowDepth } from "../depth/row-depth.ts";
 import { Programs } from "../programs.ts";
 import { recordOutputs, type ScoredWith } from "./recorded-outputs.ts";
 
@@ -33,6 +34,8 @@ export interface Scores {
 export interface ScorerOptions {
   readonly moments?: boolean;
   readonly mixed?: ScoredWith | undefined;
+  /** Lets every row choose which layers run. */
+  readonly depth?: RowDepth | undefined;
 }
 
 /**
@@ -46,16 +49,18 @@ export class Scorer {
   readonly model: Model;
   readonly #moments: boolean;
   readonly #mixed: ScoredWith | undefined;
+  readonly #depth: RowDepth | undefined;
   readonly #programs: Programs;
   /** Runs are queued one after the other: batches of one shape share the inputs of a program. */
   #queue: Promise<unknown> = Promise.resolve();
 
   /** `slots` is memory for activations that someone else owns. */
-  constructor(model: Model, slots?: SlotPool, { moments = false, mixed }: ScorerOptions = {}) {
+  constructor(model: Model, slots?: SlotPool, { moments = false, mixed, depth }: ScorerOptions = {}) {
     this.model = model;
     this.#programs = new Programs(model.gpu, { slots });
     this.#moments = moments;
     this.#mixed = mixed;
+    this.#depth = depth;
   }
 
   #recordNumbers(rec: Recorder, batch: Batch): void {
@@ -85,7 +90,8 @@ export class Scorer {
     // Logits exist for some rows at a time only.
     const rows = chunkRows(sizes.outputs, gpu.adapter.limits.maxStorageBufferBindingSize);
     const labels = rec.split(recordTargets(rec, batch), rows);
-    const logits = recordOutputs(rec, inputs, this.model, this.#mixed, rows);
+    const depth = this.#depth?.record(rec, inputs);
+    const logits = recordOutputs(rec, inputs, this.model, this.#mixed, { rows, depth });
     const scored = labels.map((own, i) => scoreTokens(rec, logits(i), own, { moments: this.#moments }));
     for (const name of ["nll", "argmax", "confidence", "moments"] as const) {
       const parts = scored.flatMap((part) => part[name] ?? []);
@@ -96,6 +102,7 @@ export class Scorer {
   async #scoreTargets(batch: Batch): Promise<{ readonly scores: Promise<Scores> }> {
     const { program } = await this.#programs.get(batchKey(batch), (rec) => this.#record(rec, batch));
     fillInputs(program, batch);
+    this.#depth?.fill(program, batch);
     const targets = fillTargets(program, batch);
     await program.start();
     const scores = Promise.all([

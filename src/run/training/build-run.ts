@@ -23,6 +23,7 @@ import { muRates, scaleHead } from "./mu-rates.ts";
 import type { OpenedRun, ReadRun } from "./open-run.ts";
 import type { Choices } from "./optimizer-and-schedule.ts";
 import { refuseUnmatched } from "./option-checks.ts";
+import { type TrainingPrecision, trainingPrecision } from "./precision/training-precision.ts";
 import { adapterStages } from "./rules/adapter-stages.ts";
 import { chosenRules, readOf } from "./rules/chosen-rules.ts";
 import { runLineage } from "./run-lineage.ts";
@@ -44,7 +45,15 @@ export const trainingSettings = <B>(
   { options, seed }: Pick<RunContext, "options" | "seed">,
   choices: Choices,
   steps: number,
-  { model, rules }: { readonly model: Model; readonly rules: readonly UpdateRule[] },
+  {
+    model,
+    rules,
+    precision,
+  }: {
+    readonly model: Model;
+    readonly rules: readonly UpdateRule[];
+    readonly precision?: TrainingPrecision | undefined;
+  },
   work: Pick<Work<B>, "extra" | "controllers" | "updates" | "multiplier">,
   experts = expertTraining(model, options, steps),
 ) => ({
@@ -56,12 +65,13 @@ export const trainingSettings = <B>(
   clip: options.clip,
   decays: decaysOf(options.decay_all),
   stateDtype: options.state_dtype,
+  weightRounding: options.weight_rounding,
   noiseScale: options.log_noise_scale,
-  rateOf: ratesOf(options, model),
+  rateOf: ratesOf(options, model, precision),
   ...(options.independent_decay ? { independentOf: options.lr } : {}),
-  extra: work.extra ?? [],
-  controllers: work.controllers ?? [],
-  updates: [...rules, ...(work.updates ?? []), ...(experts ? [experts] : [])],
+  extra: [...(work.extra ?? []), ...(precision?.extra ?? [])],
+  controllers: [...(work.controllers ?? []), ...(precision?.controllers ?? [])],
+  updates: [...rules, ...(work.updates ?? []), ...(experts ? [experts] : []), ...(precision?.updates ?? [])],
   experts,
 });
 
@@ -69,8 +79,10 @@ export const trainingSettings = <B>(
 function ratesOf(
   { layer_rates: ratio, mu_base_width: base }: RunContext["options"],
   model: Model,
+  precision: TrainingPrecision | undefined,
 ): ((parameter: Parameter) => number) | undefined {
   const ways = [
+    ...(precision ? [precision.rateOf] : []),
     ...(ratio === undefined ? [] : [layerRates(ratio, model)]),
     ...(base === undefined ? [] : [muRates(base, model)]),
   ];
@@ -122,6 +134,7 @@ export async function buildRun<B, D extends TrainingData<B>>(
     await scaleHead(options.mu_base_width, model);
   const inputs = start.read.map(({ checkpoint: { headerSha256 } }) => headerSha256);
   const built = { ...opened, gpu, model, steps, resumed, inputs, original: () => start.original(gpu, model) };
+  const precision = await trainingPrecision(model, options);
   const work = await technique.work(built, data);
   const rules = await chosenRules(context, { ...opened, model, steps }, ruleFiles);
   rules.push(...adapterStages(model, work.stage?.bind(work), steps, context.seed));
@@ -132,7 +145,7 @@ export async function buildRun<B, D extends TrainingData<B>>(
     objective: work.objective,
     heldOut,
     heldOutBatches: data.heldOut,
-    ...trainingSettings(context, choices, steps, { model, rules }, work),
+    ...trainingSettings(context, choices, steps, { model, rules, precision }, work),
   });
   return { gpu, model, work, training, memory: training.memory(work.memory) };
 }

@@ -26,6 +26,11 @@ export interface Controller extends Stateful {
   begin?(held: HeldOutLosses | undefined): Promise<void>;
   /** Hears every step before the next one begins. Without it, the loop runs some steps ahead. */
   heard?(result: StepResult): void;
+  /**
+   * Asked of a step whose gradient is not finite and which changed no weight: true where the training goes on without
+   * it. Nobody hears of that step.
+   */
+  skips?(): boolean;
   /** Acts after a step has been heard, on the steps that `due` names (all when left out). */
   due?(step: number): boolean;
   after?(step: number, held: HeldOutLosses | undefined): Promise<void>;
@@ -69,6 +74,11 @@ export class Controllers {
 
   async begin(held: HeldOutLosses | undefined): Promise<void> {
     for (const controller of this.list) await controller.begin?.(held);
+  }
+
+  /** Whether one of them lets a step go whose gradient is not finite. */
+  skips(): boolean {
+    return this.list.some((controller) => controller.skips?.());
   }
 
   heard(result: StepResult): void {

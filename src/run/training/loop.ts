@@ -183,7 +183,13 @@ export class TrainingLoop<B> {
     const pending = this.#pending.shift()!;
     const result = await pending.result;
     const wrong = Object.entries(result.metrics).find(([, value]) => !Number.isFinite(value));
-    if (wrong || !Number.isFinite(result.gradNorm)) throw await this.#notFinite(result, pending, wrong);
+    const isLost = !Number.isFinite(result.gradNorm);
+    if (isLost && !wrong && controllers.skips()) {
+      this.#parts.trainer.updater.goOn();
+      log?.event("skip", { step: result.step, ...pending.values.logged });
+      return;
+    }
+    if (wrong || isLost) throw await this.#notFinite(result, pending, wrong);
     this.#last = result;
     this.#warnOfNothing(result, pending.batches);
     controllers.heard(result);

@@ -9,6 +9,7 @@ import { adapterFlag } from "./adapter-choice.ts";
 import { type HeldOutGroup, heldOutGroups, readHeldOut, splitOf } from "./held-out.ts";
 import { type Choices, choose } from "./optimizer-and-schedule.ts";
 import { refuseClashing, warnOfKeep, warnOfSchedule, warnOfTrainedRows } from "./option-checks.ts";
+import { parsePrecision } from "./precision/parse.ts";
 import { closeRuleFiles, openRuleFiles, type RuleFiles } from "./rules/chosen-rules.ts";
 import { checkSettings, findState, refuseForeign, refuseOverwriting, type SavedRun } from "./saved-state.ts";
 import { type Start, start } from "./starting-model.ts";
@@ -49,6 +50,7 @@ export async function openRun<B, D extends TrainingData<B>>(
     if (leftover) warn(`${leftover} lacks a part, as a run that was over leaves it; this run begins anew`);
   }
   refuseClashing(context);
+  if (options.precision !== undefined) await parsePrecision(options.precision);
   warnOfTrainedRows(context);
   const split = splitOf(options, seed);
   // As JSON has it, for a comparison with what was saved.

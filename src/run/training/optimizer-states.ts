@@ -18,6 +18,8 @@ export interface UpdaterOptions {
   /** Largest global norm of the gradients; 0: no bound. */
   readonly clip: number;
   readonly stateDtype?: "f32" | "bf16";
+  /** How weights in bf16 take updates; "stochastic" when left out. */
+  readonly weightRounding?: "stochastic" | "nearest" | undefined;
   /** Learning rate of a parameter, times that of the step; 1 when left out. */
   readonly rateOf?: ((parameter: Parameter) => number) | undefined;
   /** The largest learning rate, where weight decay is to be that times the schedule alone. */
@@ -44,6 +46,8 @@ export interface Way {
   /** Parameters of one key take the same numbers. */
   readonly key: string;
   readonly decays: boolean;
+  /** Whether a weight in bf16 is rounded to nearest. */
+  readonly toNearest: boolean;
 }
 
 export interface HeldState {
@@ -62,8 +66,12 @@ export interface Held {
 }
 
 /** Throws UserError where decay is to be apart from the rate, and is a part of the gradient. */
-function wayOf({ optimizer, decays, rateOf, independentOf }: UpdaterOptions, parameter: Parameter): Omit<Way, "turn"> {
+function wayOf(
+  { optimizer, decays, rateOf, independentOf, weightRounding }: UpdaterOptions,
+  parameter: Parameter,
+): Omit<Way, "turn"> {
   const { method, values } = optimizer;
+  const toNearest = weightRounding === "nearest";
   const other = method.instead?.(parameter, values);
   const bound = other?.bound ?? optimizer;
   if (independentOf !== undefined && bound.method.decaysByGradient)
@@ -72,7 +80,7 @@ function wayOf({ optimizer, decays, rateOf, independentOf }: UpdaterOptions, par
       "leave it out, or take adamw",
     );
   const rate = (other?.rate ?? 1) * (rateOf?.(parameter) ?? 1);
-  return { bound, rate, key: `${bound.method.name} x${rate}`, decays: decays(parameter) };
+  return { bound, rate, key: `${bound.method.name} x${rate}`, decays: decays(parameter), toNearest };
 }
 
 /** Shapes of a parameter's states, by name. */

@@ -5,6 +5,7 @@ import { READING } from "../../data/options.ts";
 import type { Options } from "../../method/options.ts";
 import { LOAD_IN } from "../held-options.ts";
 import { EXPERTS } from "./experts/options.ts";
+import { PRECISION } from "./precision/options.ts";
 import { RULES } from "./rules/options.ts";
 
 /** Which data, and how it is cut into batches. */
@@ -237,6 +238,7 @@ export const RUN = {
   ...OPTIMIZATION,
   ...TRAINED,
   ...EXPERTS,
+  ...PRECISION,
   ...RULES,
   ...RUNNING,
   profile: { type: "boolean", default: false, decides: "nothing", help: "time every kernel; slower" },

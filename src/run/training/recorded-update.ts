@@ -9,7 +9,7 @@ import { dynamic, type Recorder } from "../../tensor/recorder.ts";
 import { stretches } from "../../tensor/stretches.ts";
 import { sizeOf, type Tensor, viewOf } from "../../tensor/tensor.ts";
 import { dynamicParams, numberName, type Optimizer } from "./optimizer.ts";
-import { expectNumbers, type Held, stateTensors } from "./optimizer-states.ts";
+import { expectNumbers, type Held, stateTensors, type Way } from "./optimizer-states.ts";
 
 /** Where a parameter's update is recorded. */
 export interface UpdatePlace {
@@ -26,7 +26,8 @@ export interface UpdatePlace {
 const changingOf = ({ method, values }: Bound<Optimizer>): string[] =>
   Object.keys(expectNumbers(method, method.numbers(values, { t: 1, lr: 0, decay: 0 })));
 
-const flagsOf = ({ dtype }: Parameter): string[] => (dtype === "bf16" ? ["weight_bf16"] : []);
+const flagsOf = ({ dtype }: Parameter, { toNearest }: Pick<Way, "toNearest">): string[] =>
+  dtype === "bf16" ? ["weight_bf16", ...(toNearest ? ["weight_nearest"] : [])] : [];
 
 /** Records what an optimizer does to a parameter at every step. Throws UserError where the adapter does not bind it. */
 export function recordUpdate(place: UpdatePlace, parameter: Parameter, held: Held): void {
@@ -66,7 +67,7 @@ function recordKernel(
     };
     rec.step({
       kernel: method.kernel!,
-      flags: [...flagsOf(parameter), ...(isBf16 ? ["state_bf16"] : [])],
+      flags: [...flagsOf(parameter, way), ...(isBf16 ? ["state_bf16"] : [])],
       bind: {
         clip,
         gradient: of(gradient),
@@ -113,7 +114,7 @@ function readWeight(rec: Recorder, parameter: Parameter, weight: Tensor): Tensor
   const n4 = Math.ceil(parameter.size / 4);
   rec.step({
     kernel: "train/read-weight",
-    flags: flagsOf(parameter),
+    flags: parameter.dtype === "bf16" ? ["weight_bf16"] : [],
     bind: { weight, values: read },
     params: { n4 },
     groups: spanGroups(n4),
@@ -155,7 +156,7 @@ function recordRule(place: UpdatePlace, parameter: Parameter, held: Held): void 
   const n4 = Math.ceil(parameter.size / 4);
   rec.step({
     kernel: "train/apply-update",
-    flags: flagsOf(parameter),
+    flags: flagsOf(parameter, way),
     bind: { clip, update: found.update, weight },
     params: {
       n4,
@@ -186,7 +187,7 @@ export function recordMeasured(place: UpdatePlace, parameter: Parameter, held: H
   const n4 = Math.ceil(parameter.size / 4);
   rec.step({
     kernel: "train/apply-update",
-    flags: flagsOf(parameter),
+    flags: flagsOf(parameter, held.way),
     bind: { clip, update, weight },
     params: { n4, shrink: 0, rate: -1, key: index, seed: 0 },
     groups: spanGroups(n4),

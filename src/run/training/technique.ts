@@ -28,7 +28,9 @@ import type { SmallerResult } from "./smaller-result.ts";
 import type { UpdateRule } from "./update-rule.ts";
 
 /** Options of one way to begin, to make batches, or of one loss, which other scripts lack. */
-type Particular = "init" | "data" | "pack" | "mixture" | "smoothing" | "z_loss";
+type Particular =
+  | ("init" | "data" | "pack" | "mixture" | "smoothing" | "z_loss")
+  | ("precision" | "loss_scale" | "loss_scale_every");
 
 /** The command line of a script that trains. */
 export interface RunContext extends CommandContext {

@@ -50,6 +50,7 @@ export interface TrainingOptions<B> {
   readonly rateOf?: UpdaterOptions["rateOf"];
   readonly independentOf?: UpdaterOptions["independentOf"];
   readonly stateDtype?: "f32" | "bf16";
+  readonly weightRounding?: UpdaterOptions["weightRounding"];
   /** Whether the noise of gradients is measured; of several micro-batches. */
   readonly noiseScale?: boolean;
   /** Trained beside the model. */
@@ -122,6 +123,7 @@ export class Training<B> {
       decays: options.decays ?? (() => false),
       clip: options.clip ?? 0,
       ...(options.stateDtype ? { stateDtype: options.stateDtype } : {}),
+      weightRounding: options.weightRounding,
       noiseScale: options.noiseScale,
       rateOf: options.rateOf,
       independentOf: options.independentOf,

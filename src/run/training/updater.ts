@@ -157,6 +157,11 @@ export class Updater {
     return { norm: this.#gpu.readFloats(this.#clip.buffer, 1).then(([norm]) => norm!) };
   }
 
+  /** Lets steps change weights again after one whose norm was not finite. */
+  goOn(): void {
+    this.#gpu.write(this.#clip.buffer, 8, new Uint8Array(4));
+  }
+
   /** Chooses anew what optimizers choose every so many steps, where step `t` is one of those. */
   #refresh(t: number, seed: number, limit: number): void {
     let due = false;

@@ -66,6 +66,17 @@ export function dispatch(rec: Recorder, x: Tensor, plan: Pick<RoutePlan, "slots"
   return y;
 }
 
+/** Rows sorted by expert, one for each token (N, C), in the order of the tokens again. */
+export function collect(rec: Recorder, ys: Tensor, plan: Pick<RoutePlan, "slots" | "places" | "tokens" | "k">): Tensor {
+  const c = ys.shape[1] ?? 0;
+  if (plan.k !== 1) throw new RangeError(`a token has ${plan.k} rows, which combine weighs`);
+  expectShape(ys, [plan.tokens, c], "collect");
+  const y = rec.result(ys.shape, [ys], `${ys.label} by token`);
+  gatherSum(rec, ys, plan, { into: y, accumulate: 0 });
+  rec.onBackward(y, (dy) => gather(rec, dy, plan, rec.gradient(ys)));
+  return y;
+}
+
 /**
  * Every row times the matrix of its expert: (N * k, in) sorted by expert and (E, out, in), or (E, in, out) where they
  * are `transposed`, in f32, bf16 or codes -> (N * k, out). The gradient of an expert without rows is 0. Experts that
@@ -157,7 +168,12 @@ export function expertSums(
 }
 
 /** Rows sorted by expert (N * k, C), each with its expert's bias (E, C) -> (N * k, C). */
-export function expertBias(rec: Recorder, x: Tensor, bias: Tensor, { experts: e, offsets }: RoutePlan): Tensor {
+export function expertBias(
+  rec: Recorder,
+  x: Tensor,
+  bias: Tensor,
+  { experts: e, offsets }: Pick<RoutePlan, "experts" | "offsets">,
+): Tensor {
   const { rows, width: c } = rowsOf(x);
   expectShape(bias, [e, c], "biases of experts");
   const y = rec.result(x.shape, [x, bias], bias.label);

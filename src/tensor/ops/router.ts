@@ -98,7 +98,7 @@ export function route(
 }
 
 /** Stable counting sort of slots by expert. */
-function sortSlots(
+export function sortSlots(
   rec: Recorder,
   experts: Tensor,
   s: number,

@@ -9,10 +9,10 @@
  * then checked: a command that answers out of order is refused rather than believed.
  */
 
+import { writtenRow } from "../../../data/written-row.ts";
 import { UserError } from "../../../errors.ts";
 import { isObject, type Json, parseJson, show } from "../../../json.ts";
 import type { Answered } from "../contract.ts";
-import { writtenRow } from "../written-row.ts";
 import type { Failure } from "./exchange.ts";
 
 /** The line of an answer, the `index`-th that this command is asked about in a batch. */

@@ -16,10 +16,10 @@ import { UserError } from "../../../errors.ts";
 import type { PooledBuffer } from "../../../gpu/buffer.ts";
 import { keyedUnits } from "../../../keyed-random.ts";
 import { diagonalOf } from "../../../tensor/linear-algebra/inverse-factor.ts";
+import { dropMarked, markPattern } from "../../../tensor/weight-selection.ts";
 import { AdamOnGpu } from "../../adam-on-gpu.ts";
 import { balanced, largestDivisor } from "../../balanced.ts";
 import { defineInputPruner } from "../../pruner.ts";
-import { dropMarked, markPattern } from "../../selection.ts";
 import { WrappedCore } from "../../wrapped-core.ts";
 
 const PATTERN = { keep: 2, of: 4 };

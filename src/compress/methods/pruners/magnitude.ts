@@ -4,8 +4,9 @@
  * Han et al., Learning both Weights and Connections for Efficient Neural Networks, 2015,
  * https://arxiv.org/abs/1506.02626. Those that are left stay as they are. Of equal weights the first go.
  */
+
+import { dropLowest } from "../../../tensor/weight-selection.ts";
 import { defineWeightPruner } from "../../pruner.ts";
-import { dropLowest } from "../../selection.ts";
 
 export const method = defineWeightPruner({
   name: "magnitude",

@@ -12,10 +12,10 @@
  */
 import { UserError } from "../../../errors.ts";
 import { inverseFactor } from "../../../tensor/linear-algebra/inverse-factor.ts";
+import { markLowest } from "../../../tensor/weight-selection.ts";
 import { defineInputPruner } from "../../pruner.ts";
 import { dropDead, scoreFactors } from "../../second-order/dead-inputs.ts";
 import { MOST_BLOCK, MOST_PATTERN, sweep } from "../../second-order/sweep.ts";
-import { markLowest } from "../../selection.ts";
 
 export const method = defineInputPruner({
   name: "sparsegpt",

@@ -10,8 +10,8 @@
  * here.
  */
 import { diagonalOf } from "../../../tensor/linear-algebra/inverse-factor.ts";
+import { dropLowest } from "../../../tensor/weight-selection.ts";
 import { defineInputPruner } from "../../pruner.ts";
-import { dropLowest } from "../../selection.ts";
 
 export const method = defineInputPruner({
   name: "wanda",

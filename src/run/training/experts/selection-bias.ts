@@ -14,8 +14,10 @@ import type { Gpu } from "../../../gpu/gpu.ts";
 import { spanGroups } from "../../../gpu/grid.ts";
 import { excessLoad } from "../../../tensor/ops/balance.ts";
 import { isPositive, neg, scale, sub } from "../../../tensor/ops/elementwise.ts";
+import { rowSum } from "../../../tensor/ops/reduce.ts";
 import type { Parameter } from "../../../tensor/parameter.ts";
-import { dynamic } from "../../../tensor/recorder.ts";
+import { dynamic, type Recorder } from "../../../tensor/recorder.ts";
+import type { Tensor } from "../../../tensor/tensor.ts";
 import { Programs } from "../../programs.ts";
 import type { StepLoads } from "./router-losses.ts";
 
@@ -37,6 +39,12 @@ export interface SelectionBiasOptions {
   readonly rule: "sign" | "proportional";
   /** The last step that moves it. */
   readonly last: number;
+}
+
+/** sign(L - c) of loads c (1, E), by whole numbers, so that an expert with just its part stays. */
+function signs(rec: Recorder, loads: Tensor): Tensor {
+  const under = sub(rec, rowSum(rec, loads), scale(rec, loads, loads.shape[1]!));
+  return sub(rec, isPositive(rec, under), isPositive(rec, neg(rec, under)));
 }
 
 export class SelectionBias {
@@ -61,9 +69,8 @@ export class SelectionBias {
       for (const [layer, { name, size, buffer }] of this.#biases) {
         const kept = this.#loads.loads.get(layer);
         if (!kept) throw new Error(`nothing has counted the experts of layer ${layer}`);
-        const over = excessLoad(rec, rec.state(kept.name, kept.shape, kept.buffer)); // (1, E)
-        const under = neg(rec, over);
-        const way = rule === "sign" ? sub(rec, isPositive(rec, under), isPositive(rec, over)) : under;
+        const loads = rec.state(kept.name, kept.shape, kept.buffer); // (1, E)
+        const way = rule === "sign" ? signs(rec, loads) : neg(rec, excessLoad(rec, loads));
         rec.step({
           kernel: "recorder/add-into",
           bind: { x: scale(rec, way, dynamic("u")), y: rec.state(name, [size], buffer) },

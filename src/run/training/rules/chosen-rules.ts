@@ -21,6 +21,7 @@ import { readPhrasePairs } from "./phrase-pairs.ts";
 import { QuadraticPenalty } from "./quadratic-penalty.ts";
 import { softMasks } from "./soft-mask.ts";
 import { StepScales } from "./step-scales.ts";
+import { TernaryWeights, ternaryMatrices } from "./ternary.ts";
 import { UnitRates } from "./unit-rates.ts";
 import { UnitScales } from "./unit-scales.ts";
 import { matchValues, readValues, spread, type Wanted } from "./weight-values.ts";
@@ -74,6 +75,7 @@ export async function chosenRules(
   files: RuleFiles,
 ): Promise<UpdateRule[]> {
   const rules: UpdateRule[] = [];
+  if (options.ternary) rules.push(new TernaryWeights(model, ternaryMatrices(model, options.ternary)));
   if (options.penalty_weight !== undefined) rules.push(await penalty(options.penalty_weight, model, files, info));
   if (options.class_anchor !== undefined)
     rules.push(await classAnchor(options.class_anchor, options, { model, tools: read.tools, seed, info }));

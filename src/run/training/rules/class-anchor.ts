@@ -13,7 +13,7 @@ import { collate, type TokenBatch } from "../../../data/batch.ts";
 import { GroupOrder } from "../../../data/groups.ts";
 import { UserError } from "../../../errors.ts";
 import type { Json } from "../../../json.ts";
-import { unitRows } from "../../../model/embedder.ts";
+import { unitRows } from "../../../tensor/ops/unit-rows.ts";
 import type { Model } from "../../../model/model.ts";
 import { mul, sumTo } from "../../../tensor/ops/elementwise.ts";
 import { rowSum } from "../../../tensor/ops/reduce.ts";

@@ -74,6 +74,11 @@ export const RULES = {
     help: "rows of a batch that is measured",
     value: "N",
   },
+  ternary: {
+    type: "string[]",
+    help: "matrices that run as -g, 0 and g, and are so in the result, by pattern: *.experts.*",
+    value: "GLOB",
+  },
   lora_plus: {
     type: "number > 0",
     needs: ["lora", "lora_continue"],
