@@ -1,4 +1,5 @@
 /** What the command line asks of every layer: checked before any work. */
+import type { NumberFormat, ScaledFormat } from "../checkpoint/numbers/number-format.ts";
 import { UserError } from "../errors.ts";
 import type { Bound } from "../method/bind.ts";
 import type { Values } from "../method/options.ts";
@@ -47,13 +48,40 @@ function bitsBy(given: readonly string[], plan: BitPlan | undefined): (name: str
   return (name) => plan?.get(name) ?? entries.findLast(({ fits }) => fits(name))?.bits ?? 4;
 }
 
+/** The format of `--numbers`. Throws UserError where it has no codes, or the quantizer cannot choose its scales. */
+function formatOf(format: NumberFormat, { name, scalesOfFormats }: Quantizer, bits: unknown): ScaledFormat {
+  if (format.kind === "plain")
+    throw new UserError(`--numbers ${format.name} is a type of plain values`, "for 16 bits give --out-dtype bf16");
+  if (bits !== undefined)
+    throw new UserError(`--numbers ${format.name} has ${format.bits} bits, and --bits says others`, "leave --bits out");
+  if (format.rule !== "absmax" && !scalesOfFormats)
+    throw new UserError(
+      `${name} chooses scales that are floats, and those of ${format.name} are of one byte`,
+      "use --quant rtn",
+    );
+  return format;
+}
+
+/** What a format says of a matrix. */
+const inFormat = (format: ScaledFormat, columns: number) => ({
+  bits: format.bits,
+  ...(format.levels ? { levels: format.levels } : {}),
+  group: typeof format.group === "number" && format.group <= columns ? format.group : Number.POSITIVE_INFINITY,
+  ...{ symmetric: true, format },
+});
+
 /** Throws UserError for choices that do not go together. */
 export function chooseWork(
   options: Values<typeof COMPRESS>,
   {
     prune: [pruner],
     quant: [quantizer],
-  }: { readonly prune: readonly Bound<Pruner>[]; readonly quant: readonly Bound<Quantizer>[] },
+    numbers: [numbers],
+  }: {
+    readonly prune: readonly Bound<Pruner>[];
+    readonly quant: readonly Bound<Quantizer>[];
+    readonly numbers: readonly Bound<NumberFormat>[];
+  },
   plan?: BitPlan,
 ): Choices {
   if (!pruner && !quantizer)
@@ -83,12 +111,16 @@ export function chooseWork(
   const bits = bitsBy(options.bits ?? [], plan);
   const { group, symmetric } = options;
   if (group === 0) throw new UserError("--group 0 is no number of inputs", "1 or more, or -1 for whole rows");
-  const scheme = (name: string, columns: number): AskedScheme => ({
-    bits: bits(name),
-    group: group < 0 || group > columns ? Number.POSITIVE_INFINITY : group,
-    symmetric,
-    keepZeros: pruner !== undefined,
-  });
+  const format = numbers && quantizer && formatOf(numbers.method, quantizer.method, options.bits);
+  const keepZeros = pruner !== undefined;
+  const scheme = (name: string, columns: number): AskedScheme =>
+    format
+      ? { ...inFormat(format, columns), keepZeros }
+      : {
+          bits: bits(name),
+          group: group < 0 || group > columns ? Number.POSITIVE_INFINITY : group,
+          ...{ symmetric, keepZeros },
+        };
   return {
     ...(pruner ? { prune: { by: pruner, target } } : {}),
     ...(quantizer ? { quantize: { by: quantizer, scheme } } : {}),

@@ -54,6 +54,8 @@ export interface Work {
   readonly signal: AbortSignal;
   /** Whether a tensor of the result is to be made here, by its name. */
   isWanted(name: string): boolean;
+  /** Shares that go of the matrices of a target, by its name, where a survey of all of them said so. */
+  readonly shares?: ReadonlyMap<string, readonly number[]>;
   told(report: LayerReport): void;
   warn(message: string): void;
 }
@@ -90,7 +92,8 @@ export function placesOf({ model, targets, storage, dtype }: Pick<Work, "model" 
 type Changed = Map<string, Float32Array>;
 
 /** All tensors of the result, in the order of `placesOf`. Throws UserError for weights that are not finite. */
-export async function* compressModel(work: Work): AsyncGenerator<Stored> {
+export async function* compressModel(given: Work): AsyncGenerator<Stored> {
+  const work = { ...given, ...(await surveyed(given)) };
   if (preparesOf(work) && !work.model.dense)
     work.warn(`which weights make what layers of ${work.model.architecture.name} read is not known; none is scaled`);
   for (const [block, all] of placesOf(work)) {
@@ -105,6 +108,24 @@ export async function* compressModel(work: Work): AsyncGenerator<Stored> {
     }
     if (block >= 0) await work.passes?.advance();
   }
+}
+
+/** What a pruner learns of all matrices before the first is changed. */
+async function surveyed(work: Work): Promise<Pick<Work, "shares">> {
+  const { prune } = work.choices;
+  const survey = prune?.by.method.survey?.(prune.target, prune.by.values);
+  if (!survey) return {};
+  for (let pass = 0; pass < survey.passes; pass++) {
+    for (const { stored, rows, columns, parts } of work.targets) {
+      work.signal.throwIfAborted();
+      const values = decodeFloats(await storedBytes(work, stored), stored.dtype);
+      for (let part = 0; part < parts; part++)
+        survey.see(values.subarray(part * rows * columns, (part + 1) * rows * columns));
+    }
+    survey.next();
+  }
+  const shares = survey.shares();
+  return { shares: new Map(work.targets.map(({ stored, parts }) => [stored.name, shares.splice(0, parts)])) };
 }
 
 /** A tensor that stays. */
@@ -248,7 +269,7 @@ function putBack({ gpu }: Model, { parameter, start }: StoredTensor, values: Flo
 }
 
 async function compressMatrix(
-  { model: { gpu }, choices, storage, seed, signal, told }: Work,
+  { model: { gpu }, choices, shares, storage, seed, signal, told }: Work,
   target: Target,
   part: number,
   before: Float32Array,
@@ -273,8 +294,10 @@ async function compressMatrix(
   const { prune, quantize } = choices;
   if (prune) {
     const { method, values } = prune.by;
-    if (method.needs === "inputs") await method.prune(measured(method.name), prune.target, values);
-    else await method.prune(layer, prune.target, values);
+    const share = shares?.get(name)?.[part];
+    const wanted = share === undefined ? prune.target : { share };
+    if (method.needs === "inputs") await method.prune(measured(method.name), wanted, values);
+    else await method.prune(layer, wanted, values);
   }
   let quantized: QuantizedMatrix | undefined;
   if (quantize) {

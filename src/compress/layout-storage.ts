@@ -1,5 +1,6 @@
 /** Changed matrices as codes, in the layout of a tool. */
 import type { Dtype } from "../checkpoint/dtype.ts";
+import { schemeOf } from "../checkpoint/numbers/number-format.ts";
 import type { QuantizedMatrix } from "../checkpoint/quantized/matrix.ts";
 import { storedScales } from "../checkpoint/quantized/scales.ts";
 import { groupCount, type MatrixScheme, type WriteLayout } from "../checkpoint/quantized/write/contract.ts";
@@ -36,6 +37,12 @@ function schemeIn(layout: WriteLayout, { quantize, plain }: Wanted, target: Targ
   const { method, values } = quantize.by;
   const group = scheme.group === Number.POSITIVE_INFINITY ? "row" : scheme.group;
   const reordered = scheme.group < columns && method.reorders?.(values);
+  const floats = layout.scales.find((scale) => scale === plain) ?? layout.scales[0]!;
+  const { format } = scheme;
+  if (format) {
+    const scale = format.rule === "absmax" ? floats : format.scale;
+    return { ...schemeOf(format, plain), group, scale, ...(reordered ? { reordered: true } : {}) };
+  }
   return {
     bits: scheme.bits,
     grid: "integer",
@@ -47,7 +54,7 @@ function schemeIn(layout: WriteLayout, { quantize, plain }: Wanted, target: Targ
           : "zeros",
     group,
     ...(reordered ? { reordered: true } : {}),
-    scale: layout.scales.find((scale) => scale === plain) ?? layout.scales[0]!,
+    scale: floats,
     plain,
   };
 }
@@ -105,7 +112,8 @@ function layoutStorage(layout: WriteLayout, wanted: Wanted): Storage {
     fitted(target, matrix) {
       const scheme = schemes.get(target)!;
       const own = withGroups(matrix, scheme);
-      return scheme.points === "offsets" ? withOffsets(own, scheme) : own;
+      const fit = scheme.points === "offsets" ? withOffsets(own, scheme) : own;
+      return scheme.scale === "F32/127" ? { ...fit, scales: storedScales(fit.scales, scheme.scale) } : fit;
     },
     encode(target, { codes = [] }) {
       const { name, shape } = target.stored;

@@ -61,6 +61,12 @@ export const COMPRESS = {
     help: "inputs of a row that share a scale; -1: all of them",
     value: "N",
   },
+  numbers: {
+    type: "string",
+    kind: "number-format",
+    needs: "quant",
+    help: "number format in the place of integers, which says bits and group too: nf4, fp8-e4m3, mxfp4, nvfp4",
+  },
   symmetric: {
     type: "boolean",
     default: false,

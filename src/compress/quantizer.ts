@@ -1,5 +1,6 @@
 /** What a quantizer is: it gives the codes and scales of one linear layer. */
 import { decodeFloats, encodeFloats } from "../checkpoint/decode.ts";
+import type { ScaledFormat } from "../checkpoint/numbers/number-format.ts";
 import type { NumberGrid, QuantizedMatrix } from "../checkpoint/quantized/matrix.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import type { Options, Values } from "../method/options.ts";
@@ -16,6 +17,8 @@ export interface Scheme extends NumberGrid {
   readonly scales: "f32" | "f16" | "bf16";
   /** Weights that are 0 stay 0: the layer was pruned. */
   readonly keepZeros: boolean;
+  /** The number format that bits, levels and group are of. */
+  readonly format?: ScaledFormat;
 }
 
 /** Scales as they will be stored: rounded to nearest, halves to even. */
@@ -29,6 +32,8 @@ interface Shared<O extends Options> extends MethodInfo<O> {
   check?(scheme: Scheme, values: Values<O>): void;
   /** Whether columns of a group do not follow one another; they do when left out. */
   reorders?(values: Values<O>): boolean;
+  /** Whether it takes formats whose scales are no plain floats: powers of two, or e4m3 over a number. */
+  readonly scalesOfFormats?: true;
   /** Whether its integers have offsets, not zero points, unless they are symmetric. */
   readonly offsets?: true;
 }
