@@ -120,7 +120,8 @@ async function losses(checkpoint: Checkpoint, steps: number, loadIn?: LoadIn): P
     decays: () => false,
   });
   const found: number[] = [];
-  for (let step = 1; step <= steps; step++) found.push((await (await trainer.step(step, 2e-2, [BATCH])).result).metrics.loss!);
+  for (let step = 1; step <= steps; step++)
+    found.push((await (await trainer.step(step, 2e-2, [BATCH])).result).metrics.loss!);
   trainer.free();
   model.free();
   return found;
