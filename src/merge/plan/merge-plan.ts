@@ -5,7 +5,7 @@
  * behaviour (which model is the base, what a gradient means outside the layers, how embeddings of different height are
  * cut), it is kept.
  */
-import { type Checkpoint, quantizationText } from "../../checkpoint/checkpoint.ts";
+import type { Checkpoint } from "../../checkpoint/checkpoint.ts";
 import { isFloat } from "../../checkpoint/dtype.ts";
 import { type Recipe, recipeReferences, type TokenizerRecipe } from "../../checkpoint/lineage/recipe/recipe.ts";
 import { type ModelReference, referenceKey } from "../../checkpoint/reference.ts";
@@ -33,6 +33,7 @@ import { type Revised, revise } from "../vocabulary/revise.ts";
 import { replaceTokenizer } from "../vocabulary/tokenizer-files.ts";
 import { type Aligned, align, type Operand } from "./align.ts";
 import { filesDonor, leftOut } from "./carried-files.ts";
+import { dequantizedRemarks } from "./dequantized.ts";
 import { Missing } from "./missing.ts";
 import { assignModules } from "./modules.ts";
 import { Notes } from "./notes.ts";
@@ -148,14 +149,6 @@ async function reviseModels(
   if (!revised) return undefined;
   const [key] = [...models].find(([, model]) => model === donor)!;
   return { ...revised, donor: revised.models.get(key)! };
-}
-
-/** Says what becomes of codes that an adapter changes. */
-function dequantizedRemarks({ ref, quantized, tensors }: Checkpoint): string[] {
-  if (!quantized || ![...tensors.values()].some(({ patch }) => patch)) return [];
-  return [
-    `${ref} adds an adapter to weights that are stored as codes (${quantizationText(quantized)}): the result holds their values and the change, in f32 without --out-dtype; compress makes codes of it again`,
-  ];
 }
 
 /** The models under common names, and the one that gives the files: the base, or the first. */
