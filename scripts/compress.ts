@@ -98,7 +98,7 @@ computes what the whole model does with all else silent; train or distill it to 
       options: BIT_SEARCH,
       essentials: ["budget", "bits", "by", "quant", "group", "symmetric", "calibration"],
       notes: `The model is rounded once for each number of bits, and what that costs every matrix is measured on the way. --plan of compress reads the
-result. Bits are those of codes; a size counts scales of 16 bits, zero points, and all other tensors as they are stored.`,
+result. Bits are those of codes; a size counts scales, zero points, and all other tensors as they are stored.`,
       run: async (context) => (await import("../src/compress/commands/search.ts")).search(context),
     }),
     upcycle: command({

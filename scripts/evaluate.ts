@@ -127,7 +127,7 @@ set of gates stands the threshold of confidence on the same heads that costs no 
     routers: command({
       about: "Tell how many layers routers run for prompts, and how many answers are right so.",
       args: "[model]",
-      examples: ["bun run evaluate routers knows/ --routers knows.routers.safetensors --data few.jsonl"],
+      examples: ["bun run evaluate routers adds/ --routers adds.routers.safetensors --data rows.jsonl"],
       output: "none",
       options: ROUTERS,
       notes: `An answer is right where greedy decoding gives it to the letter. Beside the routers stand the whole model, and as many layers for

@@ -74,7 +74,7 @@ multiplications until there. "evaluate exits" compares gates with a threshold of
     "route-search": command({
       about: "Search short ways through a model's layers that answer rows right.",
       args: "[model]",
-      examples: ["bun run train route-search knows/ --data few.jsonl --rounds 6 -o ways.jsonl"],
+      examples: ["bun run train route-search adds/ --data rows.jsonl --rounds 6 -o ways.jsonl"],
       output: "text",
       options: SEARCH,
       notes: `A way leaves layers out or runs them twice. Rows come back with layer_turns, how often each layer runs on the shortest right way
@@ -84,7 +84,7 @@ that was found; rows that no way answers right are left out. An answer is right 
     routers: command({
       about: "Fit routers to ways that were found: they say of a prompt which layers run, and which run twice.",
       args: "[model]",
-      examples: ["bun run train routers knows/ --data ways.jsonl --epochs 2 --warmup 0 -o knows.routers.safetensors"],
+      examples: ["bun run train routers adds/ --data ways.jsonl --epochs 2 --warmup 0 -o adds.routers.safetensors"],
       output: "checkpoint",
       options: FIT,
       notes: `The model stays as it is. "sample --routers" writes with the routers' choice, and "sample --router-dial" moves it towards skipping,

@@ -27,7 +27,7 @@ const CONFIG = {
   rms_norm_eps: 1e-5,
 };
 const READ = "--max-length 128 --batch-size 8";
-const TRAIN = `--init config.json --tokenizer byte --data train.jsonl ${READ} --overflow split --steps 600 --lr 2e-3 --warmup 40 --clip 1`;
+const TRAIN = `--init config.json --tokenizer byte --data train.jsonl ${READ} --overflow split --steps 320 --lr 3e-3 --warmup 30 --clip 1`;
 
 /** Pieces of the pages, in order of their files. */
 export function pieces(): string[] {
@@ -63,7 +63,7 @@ export async function textModel(): Promise<string> {
   try {
     writeFileSync(join(making, "config.json"), JSON.stringify(CONFIG));
     writeFileSync(join(making, "train.jsonl"), jsonl(rows.filter((_, i) => i % HELD !== 0)));
-    writeFileSync(join(making, "held.jsonl"), jsonl(rows.filter((_, i) => i % HELD === 0).slice(0, 96)));
+    writeFileSync(join(making, "held.jsonl"), jsonl(rows.filter((_, i) => i % HELD === 0).slice(0, 48)));
     await script("train", `${TRAIN} --save-every 0 --log train.log -o model/`, making);
     renameSync(making, folder);
   } catch (error) {
@@ -83,12 +83,12 @@ export class TextLab {
     this.#seed = seed;
   }
 
-  /** A seed draws 64 rows of the training data, which layers read. */
+  /** A seed draws 32 rows of the training data, which layers read. */
   static async open(seed: number): Promise<TextLab> {
     const folder = await textModel();
     const rows = readFileSync(join(folder, "train.jsonl"), "utf8").trim().split("\n");
     const next = uniform(seed);
-    const drawn = Array.from({ length: 64 }, () => rows[Math.floor(next() * rows.length)]!);
+    const drawn = Array.from({ length: 32 }, () => rows[Math.floor(next() * rows.length)]!);
     writeFileSync(join(folder, `calibration-${seed}.jsonl`), `${drawn.join("\n")}\n`);
     return new TextLab(folder, seed);
   }

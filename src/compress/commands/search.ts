@@ -30,9 +30,6 @@ import { denseStorage } from "../storage.ts";
 
 type SearchContext = Context<typeof BIT_SEARCH>;
 
-/** Bits of a scale. */
-const SCALE_BITS = 16;
-
 /** Throws UserError for bits that are none. */
 function bitsOf({ bits = ["2,3,4,8"] }: SearchContext["options"]): number[] {
   const given = bits.flatMap((text) => text.split(","));
@@ -55,11 +52,12 @@ interface Sizes {
 
 const weightsOf = ({ rows, columns, parts }: Target): number => rows * columns * parts;
 
-/** Bytes of a matrix with its scales and zero points. */
+/** Bytes of a matrix with its scales, which are of the matrix' own type as layouts have them, and zero points. */
 function bytesAt(target: Target, bits: number, { group, symmetric }: Sizes): number {
-  const { rows, columns, parts } = target;
+  const { rows, columns, parts, stored } = target;
+  const scaleBits = stored.dtype === "F32" ? 32 : 16;
   const groups = parts * rows * (group < 0 ? 1 : Math.ceil(columns / group));
-  return (bits * weightsOf(target) + groups * (SCALE_BITS + (symmetric ? 0 : bits))) / 8;
+  return (bits * weightsOf(target) + groups * (scaleBits + (symmetric ? 0 : bits))) / 8;
 }
 
 interface Measuring {

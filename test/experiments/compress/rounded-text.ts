@@ -7,7 +7,6 @@ const METHODS = {
   awq: "awq",
   gptq: "gptq",
   "gptq, act-order": "gptq --act-order",
-  decoupleq: "decoupleq",
 } as const;
 const GGUF = ["q3_k", "q2_k"] as const;
 
