@@ -88,7 +88,10 @@ function fillWeights(
   }
 }
 
-/** The objective of a curriculum. Metrics are `loss` and, for every group with tokens in the step, `loss.<group>`. */
+/**
+ * The objective of a curriculum. Metrics are `loss`, for every group with tokens in the step `loss.<group>`, and what
+ * the model tells of itself.
+ */
 export function curriculumObjective(given: CurriculumLoss): Objective<CurriculumBatch> {
   const { model, names, taskLoss, sampleWeight, recompute } = given;
   return {
@@ -117,7 +120,8 @@ export function curriculumObjective(given: CurriculumLoss): Objective<Curriculum
     },
 
     report(metrics, batches) {
-      const reported: Record<string, number> = { loss: metrics.loss! };
+      const others = Object.entries(metrics).filter(([name]) => !name.startsWith("group."));
+      const reported: Record<string, number> = Object.fromEntries(others);
       const totals = names.map(() => 0);
       for (const batch of batches) {
         const counted = countsOf(batch);

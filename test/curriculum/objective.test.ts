@@ -352,3 +352,15 @@ describe("micro-batches", () => {
     }
   });
 });
+
+test("what a model tells of itself is reported with the losses of groups", () => {
+  const given: CurriculumLoss = {
+    ...{ model, names: NAMES, focus: 2, recompute: false, groupWeights: () => undefined },
+    ...{ taskLoss: "token-mean", sampleWeight: "uniform" },
+  };
+  const objective = curriculumObjective(given);
+  const sums = { loss: 2, "group.0": 3, "group.1": 1, "group.2": 1, balance_loss: 1.25 };
+  const reported = objective.report!(sums, [batchOf(ROWS)]);
+  expect(reported).toMatchObject({ loss: 2, balance_loss: 1.25 });
+  expect(Object.keys(reported).some((name) => name.startsWith("group."))).toBe(false);
+});

@@ -34,10 +34,12 @@ const GROUP = { name: "forget", path: join(folder, "rows.jsonl") };
 const EXAMPLES = { name: "forget", path: join(folder, "examples.jsonl") };
 const SHOP = { name: "forget", path: join(folder, "shop.jsonl") };
 /**
- * What comes before the name of a classifier, of a model under an adapter with routers, of one with a tokenizer, and of
- * a mixture of experts.
+ * What comes before the name of a classifier, of a model under an adapter with routers, of one with a tokenizer, of a
+ * mixture of experts, and of experts for several tasks.
  */
-const [CLASSIFIER, ROUTED, SPEAKING, SPARSE] = ["classifier-", "routed-", "speaking-", "sparse-"];
+const [CLASSIFIER, ROUTED, SPEAKING, SPARSE, HOME] = ["classifier-", "routed-", "speaking-", "sparse-", "home-"];
+const { input_size, num_labels } = TINY_EXAMPLES.mlp!;
+const HOME_JSON: Json = { model_type: "mlp-home", num_tasks: 1, input_size: input_size!, num_labels: num_labels! };
 
 const COMPETING = [`a=0`, `b=1-${Number(TINY_EXAMPLES.mlp!.input_size) - 1}`];
 
@@ -56,6 +58,9 @@ const NEEDS: Readonly<Record<string, Needs>> = {
   "adapter-routes": { before: ROUTED },
   // Of the classifier's inputs, all.
   competition: { settings: { competition_sources: COMPETING } },
+  "expert-collapse": { before: HOME },
+  "expert-degradation": { before: HOME },
+  "expert-underfitting": { before: HOME },
   "expert-load": { before: SPARSE },
   "expert-plan": { before: SPARSE, settings: { expert_plan_workers: 2, expert_plan_rows: 1, expert_plan_lambda: 1 } },
   "prune-regime": { settings: { prune_regime_densities: [0.5], prune_regime_points: 3, prune_regime_epochs: 1 } },
@@ -75,6 +80,7 @@ beforeAll(async () => {
     (await made(`${CLASSIFIER}${name}`, TINY_EXAMPLES.mlp!, seed)).free();
     await routed(name, seed);
     (await made(`${SPARSE}${name}`, TINY_EXPERTS.mixtral!, seed)).free();
+    (await made(`${HOME}${name}`, HOME_JSON, seed)).free();
     (await made(`${SPEAKING}${name}`, { ...TINY_TEXT.llama!, vocab_size: 264 }, seed, byteTokenizer().files)).free();
   }
   const rows = Array.from({ length: 12 }, (_, i) => ({

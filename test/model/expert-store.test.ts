@@ -16,7 +16,7 @@ import { measureRouting } from "../../src/run/tracing/routing.ts";
 import { sequenceBatches } from "../../src/run/training/batch-source.ts";
 import { crossEntropyObjective } from "../../src/run/training/cross-entropy.ts";
 import { Training } from "../../src/run/training/train-model.ts";
-import { copyState } from "../../src/run/training/training-state.ts";
+import { copyState, type SavedTraining } from "../../src/run/training/training-state.ts";
 import { POLICIES, type PolicyName } from "../../src/tensor/paging/cache.ts";
 import { method as adafactor } from "../../src/train/methods/optimizers/adafactor.ts";
 import { method as adamw } from "../../src/train/methods/optimizers/adamw.ts";
@@ -51,8 +51,11 @@ async function saved(name: string, json: Json): Promise<string> {
   return target;
 }
 const source = await saved("mixtral", MIXTRAL);
+const CONFIG = new Map([["config.json", new TextEncoder().encode(JSON.stringify(MIXTRAL))]]);
 
 interface Trained {
+  readonly folder: string;
+  readonly saved: SavedTraining;
   readonly bytes: Uint8Array;
   readonly states: readonly Uint8Array[];
   /** Bytes from the host at every step. */
@@ -66,8 +69,12 @@ interface Trained {
 let runs = 0;
 
 /** Trains some steps of two micro-batches, with all experts in memory or with so many slots. */
-async function trained(slots?: number, policy: PolicyName = "lru", recompute = false) {
-  const checkpoint = await open(source);
+async function trained(
+  slots?: number,
+  policy: PolicyName = "lru",
+  { recompute = false, until = 2, from }: { recompute?: boolean; until?: number; from?: Trained } = {},
+) {
+  const checkpoint = await open(from?.folder ?? source);
   const experts = slots === undefined ? undefined : { slots, policy, seed: 0 };
   const model = await Model.load(gpu, checkpoint, { experts });
   const training = await Training.make({
@@ -82,21 +89,24 @@ async function trained(slots?: number, policy: PolicyName = "lru", recompute = f
     clip: 0.5,
     seed: 0,
   });
+  if (from) await training.load(from.saved);
   const { store } = model;
   const loaded: number[] = [];
   await training.run({
     signal,
-    after: async () => {
+    after: async (step) => {
       loaded.push((store?.moved.loaded ?? 0) - loaded.reduce((a, b) => a + b, 0));
-      return false;
+      return step === until;
     },
   });
-  const target = join(folder, `trained-${runs++}.safetensors`);
-  await saveModel(model, target, { files: new Map(), lineage: [], dtype: "held" });
+  const target = join(folder, `trained-${runs++}`);
+  await saveModel(model, `${target}/`, { files: CONFIG, lineage: [], dtype: "held" });
   const state = await copyState(gpu, training.state());
   const names = training.state().tensors.map(({ name }) => name);
   const found: Trained = {
-    bytes: new Uint8Array(await Bun.file(target).arrayBuffer()),
+    folder: target,
+    saved: state,
+    bytes: new Uint8Array(await Bun.file(join(target, "model.safetensors")).arrayBuffer()),
     states: await Promise.all(names.map(async (name) => (await state.read(name))!)),
     loaded,
     stored: store?.moved.stored ?? 0,
@@ -130,7 +140,17 @@ describe("training", () => {
   });
 
   test("blocks that are recomputed give them, too", async () => {
-    expect((await trained(2, "lru", true)).bytes).toEqual(whole.bytes);
+    expect((await trained(2, "lru", { recompute: true })).bytes).toEqual(whole.bytes);
+  });
+
+  test("one that is left off with some slots goes on with others, or with all in memory", async () => {
+    const half = await trained(2, "lru", { until: 1 });
+    expect(half.bytes).not.toEqual(whole.bytes);
+    for (const slots of [3, undefined]) {
+      const rest = await trained(slots, "oracle", { from: half });
+      expect(rest.bytes).toEqual(whole.bytes);
+      expect(rest.states).toEqual(whole.states);
+    }
   });
 
   test("fewer bytes come from the host as slots grow, and none after the first step when all fit", () => {

@@ -7,13 +7,16 @@ import type { Checkpoint, TensorEntry } from "../../src/checkpoint/checkpoint.ts
 import { decodeFloats } from "../../src/checkpoint/decode.ts";
 import { matrixValues } from "../../src/checkpoint/quantized/matrix.ts";
 import { collate } from "../../src/data/batch.ts";
+import { bind } from "../../src/method/bind.ts";
 import type { Json } from "../../src/model/architecture.ts";
 import { codesForm, type LoadIn, mayBeCodes, roundedRows } from "../../src/model/held-codes.ts";
 import { Model } from "../../src/model/model.ts";
 import { crossEntropyObjective } from "../../src/run/training/cross-entropy.ts";
+import { Trainer } from "../../src/run/training/trainer.ts";
 import { unpackRows } from "../../src/tensor/packed.ts";
 import { Program, profileOf } from "../../src/tensor/program.ts";
 import { Recorder } from "../../src/tensor/recorder.ts";
+import { method as optimizer } from "../../src/train/methods/optimizers/adamw.ts";
 import { entryOf } from "../support/entry.ts";
 import { sharedGpu } from "../support/gpu.ts";
 import { loraOf } from "../support/lora.ts";
@@ -105,6 +108,31 @@ test.each(MODELS)("%s in %s: gradients are those of a base of the same values", 
     expect(most).toBeGreaterThan(0);
     expect(gap / most).toBeLessThan(1e-5);
   }
+});
+
+/** Losses of so many steps of LoRA. */
+async function losses(checkpoint: Checkpoint, steps: number, loadIn?: LoadIn): Promise<number[]> {
+  const lora = { rank: 3, alpha: 6, targets: ["all-linear"], seed: 1 };
+  const model = await Model.load(gpu, checkpoint, { lora, loadIn });
+  const trainer = await Trainer.make({
+    ...{ gpu, parameters: model.trainable(), objective: crossEntropyObjective(model), seed: 0, clip: 1 },
+    optimizer: bind(optimizer, { beta1: 0.9, beta2: 0.95, eps: 1e-8, weight_decay: 0 }),
+    decays: () => false,
+  });
+  const found: number[] = [];
+  for (let step = 1; step <= steps; step++)
+    found.push((await (await trainer.step(step, 2e-2, [BATCH])).result).metrics.loss!);
+  trainer.free();
+  model.free();
+  return found;
+}
+
+test("losses fall as on a base of the same values", async () => {
+  const { checkpoint, matrices } = await drawn(llama);
+  const wanted = await losses(await dequantized(checkpoint, matrices, "4bit"), 12);
+  const found = await losses(checkpoint, 12, "4bit");
+  expect(wanted.at(-1)!).toBeLessThan(0.8 * wanted[0]!);
+  for (const [step, loss] of found.entries()) expect(Math.abs(loss - wanted[step]!)).toBeLessThan(1e-3 * wanted[step]!);
 });
 
 test("weights take the bits that they are asked to, and norms, embeddings and heads stay", async () => {

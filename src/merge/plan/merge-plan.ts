@@ -33,6 +33,7 @@ import { type Revised, revise } from "../vocabulary/revise.ts";
 import { replaceTokenizer } from "../vocabulary/tokenizer-files.ts";
 import { type Aligned, align, type Operand } from "./align.ts";
 import { filesDonor, leftOut } from "./carried-files.ts";
+import { dequantizedRemarks } from "./dequantized.ts";
 import { Missing } from "./missing.ts";
 import { assignModules } from "./modules.ts";
 import { Notes } from "./notes.ts";
@@ -160,6 +161,7 @@ function namedModels(recipe: Recipe, opened: ReadonlyMap<string, Checkpoint>, wa
     if (checkpoint === undefined) throw new RangeError(`${referenceKey(ref)} is not opened`);
     checkpoints.set(referenceKey(ref), checkpoint);
   }
+  for (const checkpoint of checkpoints.values()) warnings.push(...dequantizedRemarks(checkpoint));
   const models = nameModels(checkpoints, donorKey, warnings);
   for (const { ref, config } of models.values())
     if (config) warnings.push(...impossibleValues(config, `config.json of ${ref}`));

@@ -12,10 +12,10 @@
  */
 import { UserError } from "../../errors.ts";
 import { gelu, relu } from "../../tensor/ops/activation.ts";
-import { splitColumns } from "../../tensor/ops/columns.ts";
 import { add, addScalar, mul, sigmoid } from "../../tensor/ops/elementwise.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { Architecture, Inputs, Net, ParameterSpec } from "../architecture.ts";
+import { ofOwnTask } from "../blocks/own-task.ts";
 import { ConfigReader } from "../config.ts";
 
 interface MlpTasksConfig {
@@ -59,19 +59,8 @@ function answered(net: Net, c: MlpTasksConfig, task: number, x: Tensor): Tensor 
 const groupsOf = ({ tasks, first }: MlpTasksConfig) => Array.from({ length: tasks - first }, (_, i) => first + i);
 
 /** What each row's own task makes of it, as a choice between the tasks: (B, C). */
-function chosen(net: Net, c: MlpTasksConfig, inputs: Inputs, of: (task: number) => Tensor): Tensor {
-  const tasks = groupsOf(c);
-  const marks = inputs.tasks?.(tasks.length); // (B, T)
-  if (marks) {
-    const own = splitColumns(net.rec, marks, Array(tasks.length).fill(1));
-    return tasks.map((task, i) => mul(net.rec, of(task), own[i]!)).reduce((a, b) => add(net.rec, a, b));
-  }
-  if (tasks.length === 1) return of(c.first);
-  throw new UserError(
-    `this mlp-tasks tells ${tasks.length} tasks apart, and nothing says here of which task a row is`,
-    `for rows of one task set num_tasks to 1 more than first_task in its config.json`,
-  );
-}
+const chosen = (net: Net, c: MlpTasksConfig, inputs: Inputs, of: (task: number) => Tensor): Tensor =>
+  ofOwnTask(net, groupsOf(c), inputs, of);
 
 export const method: Architecture<MlpTasksConfig> = {
   name: "mlp-tasks",

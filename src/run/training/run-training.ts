@@ -97,7 +97,8 @@ async function save<B>(
   const where = context.out === "-" ? "stdout" : context.out;
   const told = closing(step, last?.metrics, watch, said);
   const ref = `${model.adapter ? `${start.under}+` : ""}${context.out}`;
-  const next = `bun run evaluate ${quote(ref)} ${measuring(measured ?? context.options.eval_data)}`;
+  const held = context.options.load_in === undefined ? "" : ` --load-in ${context.options.load_in}`;
+  const next = `bun run evaluate ${quote(ref)} ${measuring(measured ?? context.options.eval_data)}${held}`;
   return {
     output: `${where} (${humanBytes(bytes)})`,
     told,

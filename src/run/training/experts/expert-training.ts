@@ -126,10 +126,6 @@ export class ExpertTraining implements UpdateRule {
     }
   }
 
-  get bytes(): number {
-    return this.#loads.bytes;
-  }
-
   /** Tells programs of a step from those of others; empty where all are alike. */
   key(step: number): string {
     return this.#course?.key(step) ?? "";

@@ -82,10 +82,6 @@ export class StepLoads {
     return this.#loads;
   }
 
-  get bytes(): number {
-    return [...this.#loads.values()].reduce((sum, { bytes }) => sum + bytes, 0);
-  }
-
   /** Adds the counts (1, E) of a pass to those of the step, which the first micro-batch sets; gives the sums. */
   add(rec: Recorder, layer: number, load: Tensor, accumulate: StepParam): Tensor {
     const [, e = 0] = load.shape;
