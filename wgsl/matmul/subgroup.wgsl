@@ -71,11 +71,11 @@ struct Params {
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> a: array<A>;
 @group(0) @binding(2) var<storage, read> b: array<B>;
-@if(b_levels || b_indexed) @group(0) @binding(7) var<storage, read> table: array<u32>;
-@if(bias) @group(0) @binding(3) var<storage, read> bias: array<f32>;
-@if(add) @group(0) @binding(4) var<storage, read> addend: array<C>;
-@if(grouped) @group(0) @binding(5) var<storage, read> offsets: array<u32>;
-@group(0) @binding(6) var<storage, read_write> c: array<C>;
+@if(b_levels || b_indexed) @group(0) @binding(3) var<storage, read> table: array<u32>;
+@if(bias) @group(0) @binding(4) var<storage, read> bias: array<f32>;
+@if(add) @group(0) @binding(5) var<storage, read> addend: array<C>;
+@if(grouped) @group(0) @binding(6) var<storage, read> offsets: array<u32>;
+@group(0) @binding(7) var<storage, read_write> c: array<C>;
 
 override LANES: u32 = 8;
 override TILE: u32 = 4 * LANES;
