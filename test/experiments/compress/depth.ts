@@ -3,7 +3,7 @@ import { decoder, inLab, type Lab, Language } from "../curriculum-lab.ts";
 import { experimentOf } from "../experiment.ts";
 
 const LAYERS = 12;
-const [STEPS, HEAL] = [240, 40];
+const [STEPS, HEAL] = [400, 40];
 const RULES = {
   uniform: "--method uniform --speedup 2",
   last: "--method last --drop 6",
@@ -14,7 +14,7 @@ const RULES = {
 
 async function lossOf(lab: Lab, model: string): Promise<number> {
   const text = await lab.script("evaluate", `${model} --data held.jsonl --metric loss --json`);
-  const found = /"loss": ([\d.]+)/.exec(text)?.[1];
+  const found = /"loss": ?([\d.]+)/.exec(text)?.[1];
   if (found === undefined) throw new Error(`no loss of ${model} in ${text}`);
   return Number(found);
 }
@@ -50,7 +50,7 @@ whole model for ${HEAL} steps. Loss on other rows; *least* is that of one who kn
       lab.rows("rows", language.rows(16, 300 + seed));
       const learn = `--data train.jsonl --batch-size 16 --clip 1 --seed ${seed} --save-every 0`;
       const config = lab.fresh(decoder({ num_hidden_layers: LAYERS }));
-      await lab.script("train", `${config} ${learn} --steps ${STEPS} --lr 3e-3 --warmup 20 -o whole/`);
+      await lab.script("train", `${config} ${learn} --steps ${STEPS} --lr 1e-2 --warmup 40 -o whole/`);
       const whole = await lossOf(lab, "whole/");
       const found: Record<string, number> = {};
       for (const [rule, how] of Object.entries(RULES)) {

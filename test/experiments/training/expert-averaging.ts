@@ -1,5 +1,5 @@
 import { inLab } from "../curriculum-lab.ts";
-import { experimentOf } from "../experiment.ts";
+import { type Bound, experimentOf } from "../experiment.ts";
 
 const [CANVAS, TRAIN, HELD] = [10, 800, 1000];
 const CONFIG = {
@@ -13,19 +13,25 @@ const WAYS = {
   "4 experts, never pulled": "--moe-train ewa --experts 4 --share 0",
 } as const;
 const ROWS = Object.keys(WAYS);
+const BOUNDS: Readonly<Record<string, Bound>> = {
+  dense: { above: 0.565 },
+  "4 experts, b 0.1": { below: 0.565 },
+  "4 experts, b 0.3": { below: 0.565 },
+};
 
 export const experiment = experimentOf({
   title: "Networks trained as experts that are averaged",
   about: `Vision Transformers of four layers of 32 learn ${TRAIN} digits of ${CANVAS} x ${CANVAS} pixels with noise in 16 passes: dense, or with the
 feed-forward networks of two layers as four experts on random shares of the tokens (\`--moe-train ewa\`), which become one dense model of the same
-size. *Error* and *loss* are of ${HELD} other digits.`,
+size. *Error* and *loss* are of ${HELD} other digits. The averaged networks are ahead of the dense one on every seed; experts that are never pulled, whose
+mean is taken all the same, gain less.`,
   columns: ["error", "loss"],
   seeds: [1, 2, 3],
   tested: 1,
   long: true,
   figures: Object.fromEntries(
     ROWS.flatMap((row) => [
-      [`${row}: error`, { below: 0.9 }],
+      [`${row}: error`, BOUNDS[row] ?? {}],
       [`${row}: loss`, {}],
     ]),
   ),
