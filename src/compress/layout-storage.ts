@@ -103,6 +103,12 @@ function withGroups({ groupOf, ...matrix }: QuantizedMatrix, { reordered }: Matr
   return { ...matrix, groupOf: groupOf ?? natural() };
 }
 
+/** The matrix with zero points where its layout stores some: those of integers about the middle are alike. */
+function withZeros(matrix: QuantizedMatrix): QuantizedMatrix {
+  if (matrix.zeros || matrix.offsets) return matrix;
+  return { ...matrix, zeros: new Uint8Array(matrix.scales.length).fill(2 ** (matrix.bits - 1)) };
+}
+
 function layoutStorage(layout: WriteLayout, wanted: Wanted): Storage {
   const schemes = new Map(wanted.targets.map((target) => [target, schemeIn(layout, wanted, target)]));
   return {
@@ -112,7 +118,8 @@ function layoutStorage(layout: WriteLayout, wanted: Wanted): Storage {
     fitted(target, matrix) {
       const scheme = schemes.get(target)!;
       const own = withGroups(matrix, scheme);
-      const fit = scheme.points === "offsets" ? withOffsets(own, scheme) : own;
+      const fit =
+        scheme.points === "offsets" ? withOffsets(own, scheme) : scheme.points === "zeros" ? withZeros(own) : own;
       return scheme.scale === "F32/127" ? { ...fit, scales: storedScales(fit.scales, scheme.scale) } : fit;
     },
     encode(target, { codes = [] }) {
