@@ -23,7 +23,10 @@ import { normals, randomWords } from "../../support/random.ts";
 import { TINY_TEXT } from "../../support/tiny-models.ts";
 
 const gpu = await sharedGpu();
-const model = await Model.fresh(gpu, { ...TINY_TEXT.llama!, num_hidden_layers: 3 }, "m", { seed: 2, freeze: () => true });
+const model = await Model.fresh(gpu, { ...TINY_TEXT.llama!, num_hidden_layers: 3 }, "m", {
+  seed: 2,
+  freeze: () => true,
+});
 afterAll(() => model.free());
 const SIZES = { layers: 3, width: 24, hidden: 6 };
 const words = randomWords(9);
