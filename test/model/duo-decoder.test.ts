@@ -1,4 +1,4 @@
-/** Decoders with two sizes of feed-forward networks: what is Llama in them, how ways are drawn, what an oracle finds. */
+/** Decoders with two sizes of feed-forward networks: what is Llama in them, how ways are drawn, what oracles find. */
 import { expect, setDefaultTimeout, test } from "bun:test";
 import type { Batch } from "../../src/data/batch.ts";
 import type { Json } from "../../src/model/architecture.ts";
