@@ -1,4 +1,4 @@
-/** `train --ffn duo`: a llama gets small networks beside its big ones, and a probe tells what the big ones are worth. */
+/** `train --ffn duo`: a llama gets small networks beside its big ones, and a probe tells what these are worth. */
 import { afterAll, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
