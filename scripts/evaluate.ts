@@ -7,6 +7,7 @@
  */
 import { command, script } from "../src/cli/script.ts";
 import { TASK_NOTES } from "../src/evaluate/harness/metrics.ts";
+import { MOE_COST } from "../src/evaluate/moe-cost/options.ts";
 import {
   EVALUATE,
   EXITS,
@@ -74,6 +75,15 @@ await script({
       output: "none",
       options: GEN_DYNAMICS,
       run: async (context) => (await import("../src/evaluate/commands/gen-dynamics.ts")).genDynamics(context),
+    }),
+    "moe-cost": command({
+      about: "Time a layer of experts on this device, and tell in how many chunks its tokens pass fastest.",
+      examples: ["bun run evaluate moe-cost --width 32 --hidden 32 --sizes 16,32,64 --repeats 2"],
+      output: "none",
+      options: MOE_COST,
+      notes: `A time is a line, start + each token. Stages are the transfer of tokens to the device, and the experts with their router. With r chunks
+the slowest stage works r times, and the others once: they fill the pipeline.`,
+      run: async (context) => (await import("../src/evaluate/commands/moe-cost.ts")).moeCost(context),
     }),
     lifelong: command({
       about: "Measure a log of alternating blocks of training and tests: what was kept, transferred and recovered.",

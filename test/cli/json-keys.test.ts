@@ -181,6 +181,8 @@ const LINES = [
   "evaluate permutation --k 2 -n",
   "evaluate gen-dynamics --inputs 10 --draws 1 --times 1",
   "evaluate gen-dynamics -n",
+  "evaluate moe-cost --width 4 --hidden 4 --sizes 2,4 --repeats 1",
+  "evaluate moe-cost -n",
   `train tiny/ --data said.jsonl ${FEW} --lr 1e-2 --log fast.log -o fast/`,
   "evaluate lr-sensitivity run.log fast.log",
   "evaluate tiny --data said.jsonl --probe variance-growth",
