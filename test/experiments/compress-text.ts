@@ -100,9 +100,9 @@ export class TextLab {
       `${model} --data held.jsonl --metric perplexity ${READ} --json`,
       this.#folder,
     );
-    const found = /"perplexity": ([\d.]+)/.exec(text)?.[1];
-    if (found === undefined) throw new Error(`no perplexity of ${model} in ${text}`);
-    return Number(found);
+    const { perplexity }: { perplexity?: unknown } = JSON.parse(text);
+    if (typeof perplexity !== "number") throw new Error(`no perplexity of ${model} in ${text}`);
+    return perplexity;
   }
 
   /** Perplexity of what `compress` makes of the model. */

@@ -22,7 +22,7 @@ import { Generator } from "../../src/run/generating/generate.ts";
 import { GREEDY } from "../../src/run/generating/sampling.ts";
 import { ModelLoader } from "../../src/run/measuring/loaded-model.ts";
 import { sharedGpu } from "../support/gpu.ts";
-import { TINY_EXAMPLES, TINY_EXPERTS, TINY_TEXT } from "../support/tiny-models.ts";
+import { TINY_DUO, TINY_EXAMPLES, TINY_EXPERTS, TINY_TEXT } from "../support/tiny-models.ts";
 
 setDefaultTimeout(120_000);
 const gpu = await sharedGpu();
@@ -42,6 +42,8 @@ const { input_size, num_labels } = TINY_EXAMPLES.mlp!;
 const HOME_JSON: Json = { model_type: "mlp-home", num_tasks: 1, input_size: input_size!, num_labels: num_labels! };
 /** Names of classifiers whose units are switched begin with it. */
 const SWITCHED = "switched-";
+/** Names of decoders with two sizes of feed-forward networks begin with it. */
+const TWO_SIZES = "two-sizes-";
 
 const COMPETING = [`a=0`, `b=1-${Number(TINY_EXAMPLES.mlp!.input_size) - 1}`];
 
@@ -59,6 +61,7 @@ const NEEDS: Readonly<Record<string, Needs>> = {
   "forgetting-paradigm": { settings: { forgetting_paradigm_kl: 0, forgetting_paradigm_attempts: 0 } },
   "adapter-routes": { before: ROUTED },
   // Of the classifier's inputs, all.
+  "compute-oracle": { before: TWO_SIZES },
   competition: { settings: { competition_sources: COMPETING } },
   "dynamic-width": { before: SWITCHED },
   "expert-collapse": { before: HOME },
@@ -84,6 +87,7 @@ beforeAll(async () => {
     (await made(`${SWITCHED}${name}`, { ...TINY_EXAMPLES.mlp, dynamic_width: { mass: 0.5 } }, seed)).free();
     await routed(name, seed);
     (await made(`${SPARSE}${name}`, TINY_EXPERTS.mixtral!, seed)).free();
+    (await made(`${TWO_SIZES}${name}`, TINY_DUO, seed)).free();
     (await made(`${HOME}${name}`, HOME_JSON, seed)).free();
     (await made(`${SPEAKING}${name}`, { ...TINY_TEXT.llama!, vocab_size: 264 }, seed, byteTokenizer().files)).free();
   }

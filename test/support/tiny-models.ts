@@ -205,6 +205,14 @@ export const TINY_DECODERS: Readonly<Record<string, Json>> = {
   },
 };
 
+/** Llama with small feed-forward networks beside the big ones. */
+export const TINY_DUO: Json = {
+  ...decoder,
+  model_type: "duo_decoder",
+  small_intermediate_size: 5,
+  skip_probability: 0.3,
+};
+
 const tower = {
   hidden_size: 12,
   intermediate_size: 20,

@@ -14,6 +14,7 @@ import { normals } from "../../support/random.ts";
 import {
   TINY_DECODERS,
   TINY_DELTA,
+  TINY_DUO,
   TINY_EXPERTS,
   TINY_NEOX,
   TINY_RECURRENT,
@@ -60,6 +61,7 @@ const ALL: Readonly<Record<string, Json>> = {
   ...TINY_DELTA,
   ...TINY_RECURRENT,
   qwen3_moe: QWEN3_MOE,
+  duo_decoder: TINY_DUO,
 };
 
 test("every architecture that writes text is here", async () => {
