@@ -99,7 +99,7 @@ export const method = adapterType({
   name: "qfa",
   title: "QFA",
   about: "a LoRA for every layer and width of rounded weights, trained once for all choices of bits",
-  cite: "One QuantLLM for ALL (2024)",
+  cite: "One QuantLLM for ALL, 2024",
   options: OPTIONS,
   takes: ["linear"],
   keys: RANK_KEYS,
