@@ -45,6 +45,7 @@ import { openProbes } from "./probing.ts";
 import { checkScheduleSearch } from "./schedules/schedule-search.ts";
 import { searchedRate } from "./schedules/short-lives.ts";
 import { shiftWarning } from "./shift-warning.ts";
+import { withSmallNetworks } from "./widths/duo.ts";
 import { withPredictors } from "./widths/ftwt.ts";
 import { changesWidths, type WidthWork, widthWork } from "./widths/work.ts";
 
@@ -120,13 +121,14 @@ export function train(context: TrainContext): Promise<Outcome> {
   const embeds = loss.method.embeds?.(loss.values);
   const heads = perDomain(options);
   const front = newFront(options);
+  const small = withSmallNetworks(options);
   const asked = options.prequential ? { ...context, options: { ...options, shuffle: false, epochs: 1 } } : context;
   return runTraining<Batch, Read>(asked, {
     script: "train",
     regresses: true,
     experts: expertStore(options, seed),
     embeds,
-    changed: heads?.changed ?? front?.changed ?? withPredictors(options),
+    changed: heads?.changed ?? front?.changed ?? withPredictors(options) ?? small,
     ...(front ? { trains: front.trains } : {}),
     model: context.args[0] ?? (options.init === undefined ? "-" : undefined),
     data: (opened) => readData(options, opened),

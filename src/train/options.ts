@@ -15,7 +15,7 @@ import { MOE_TRAIN } from "./layers/ewa.ts";
 import { CERTIFIED } from "./losses/certified-options.ts";
 import { PROBING } from "./probing.ts";
 import { SCHEDULE_SEARCH } from "./schedules/schedule-search.ts";
-import { DYNAMIC, PRUNING, SUPERNET } from "./widths/options.ts";
+import { DYNAMIC, PRUNING, SUPERNET, TWO_SIZES } from "./widths/options.ts";
 
 export const TRAIN = {
   ...RUN,
@@ -184,4 +184,5 @@ export const TRAIN = {
   ...SUPERNET,
   ...PRUNING,
   ...DYNAMIC,
+  ...TWO_SIZES,
 } as const satisfies Options;

@@ -24,6 +24,8 @@ export const method: Architecture<DuoConfig> = {
     const smallInner = c.count("small_intermediate_size", Math.max(1, Math.floor(inner / 8)));
     const skip = c.number("skip_probability", 0.1, { least: 0, below: 1 });
     const keys = { small_intermediate_size: smallInner, skip_probability: skip };
-    return { ...decoderConfig(json, where, { tied: false, keys }), smallInner, skip };
+    const bias = c.flag("attention_bias", false);
+    const own = { bias: { qkv: bias, o: bias, mlp: c.flag("mlp_bias", false) }, tied: false, keys };
+    return { ...decoderConfig(json, where, own), smallInner, skip };
   },
 };

@@ -4,7 +4,7 @@
  *
  *   y = h + r(h),  r the big network, the small one, or 0
  *
- * The big one is taken, unless a recording is told otherwise. Where the big one is trained, every layer draws its way
+ * The big one is taken, unless a recording is told otherwise. Where one of both is trained, every layer draws its way
  * anew for every batch, so that each network learns beside all ways of the others. Alizadeh et al., Duo-LLM: A
  * Framework for Studying Adaptive Computation in Large Language Models, 2024, https://arxiv.org/abs/2410.10846
  */
@@ -62,8 +62,8 @@ function drawnWay(rec: Recorder, prefix: string, skip: number): LayerWay {
 /** (N, C) normalized states to (N, C), with `add` added where it is given. */
 export function duoMlp(net: Net, c: DuoConfig, prefix: string, layer: number, h: Tensor, add?: Tensor): Tensor {
   const { rec } = net;
-  const learns = () => rec.training && net.weight(`${prefix}.${BIG}.down_proj.weight`).needsGrad;
-  const way = told.get(rec)?.(layer) ?? (learns() ? drawnWay(rec, prefix, c.skip) : undefined);
+  const learns = () => [BIG, SMALL].some((name) => net.weight(`${prefix}.${name}.down_proj.weight`).needsGrad);
+  const way = told.get(rec)?.(layer) ?? (rec.training && learns() ? drawnWay(rec, prefix, c.skip) : undefined);
   if (!way) return gatedMlp(net, c, `${prefix}.${BIG}`, h, add);
   const big = mul(rec, gatedMlp(net, c, `${prefix}.${BIG}`, h), way.big);
   const small = mul(rec, gatedMlp(net, c, `${prefix}.${SMALL}`, h), way.small);

@@ -124,3 +124,25 @@ export const DYNAMIC = {
     value: "F",
   },
 } as const satisfies Options;
+
+const DUO = { ffn: "duo" } as const;
+
+export const TWO_SIZES = {
+  ffn: {
+    type: "'duo'",
+    help: "give a llama a small feed-forward network beside each big one, and train with either or none, drawn for every layer and batch",
+  },
+  ffn_small: {
+    type: "number.integer >= 1",
+    with: DUO,
+    help: "hidden units of the small ones; an eighth of the big ones' when left out",
+    value: "N",
+  },
+  ffn_skip: {
+    type: "0 <= number < 1",
+    default: 0.1,
+    with: DUO,
+    help: "how likely a layer takes neither of both",
+    value: "P",
+  },
+} as const satisfies Options;
