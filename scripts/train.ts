@@ -12,6 +12,7 @@ import { BOOST } from "../src/train/layers/boosting-options.ts";
 import { STAGES } from "../src/train/layers/stages-options.ts";
 import { TRAIN } from "../src/train/options.ts";
 import { FIT, SEARCH } from "../src/train/routers/options.ts";
+import { SPACES } from "../src/train/spaces/options.ts";
 
 await script({
   name: "train",
@@ -51,6 +52,19 @@ The first Ctrl-C finishes the step and saves the state. The same command with --
 uninterrupted run. If the result goes to stdout, states are saved only where --state names a folder.
 --train-only and --freeze take glob patterns of tensor names. Without --clip gradients are not clipped.`,
   commands: {
+    "align-spaces": command({
+      about: "Train a mixture of experts that maps vectors of two spaces onto each other.",
+      args: "[connector]",
+      examples: [
+        "bun run train align-spaces --data vectors.jsonl --hidden 0 --steps 400 --lr 1e-2 -o connector.safetensors",
+      ],
+      output: "checkpoint",
+      options: SPACES,
+      notes: `Even steps teach the way from a to b, odd ones that from b to a. Both share the experts, and each has a gate of its own. Experts begin
+as the identity. retrieval@1 is the share of held-out vectors whose nearest one in the other space, by cosine, is their pair's.
+A connector is gone on from with its options of experts; with --steps 0 --map it maps rows.`,
+      run: async (context) => (await import("../src/train/commands/align-spaces.ts")).alignSpaces(context),
+    }),
     boost: command({
       about: "Build a perceptron by boosting, some units at a time.",
       examples: ["bun run train boost --init sigmoids.json --data blobs.jsonl --block 5 -o boosted/"],

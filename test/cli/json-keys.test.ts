@@ -45,6 +45,8 @@ const LINES = [
   "align meta --generations 1 --pairs 1 --lives 1 --test-lives 2 -o schedule.safetensors",
   "align meta -n",
   `train --init chooser.json --data decided.jsonl ${FEW} -o chooser/`,
+  "train align-spaces --data vectors.jsonl --steps 2 -n",
+  "train align-spaces --data vectors.jsonl --steps 2 -o connector.safetensors",
   "train boost --init sigmoids.json --data decided.jsonl --iterations 2 -o boosted/",
   "train boost --init sigmoids.json --data decided.jsonl -n",
   "train stages stages.json --init chooser.json --cache below -o staged/",
@@ -226,6 +228,7 @@ beforeAll(() => {
   writeFileSync(at("stages.json"), JSON.stringify(stages));
   const decided = numbers.map((i) => ({ x: [i, 1], label: i % 2, propensity: 0.5, reward: i }));
   writeFileSync(at("decided.jsonl"), lines(decided));
+  writeFileSync(at("vectors.jsonl"), lines(Array.from({ length: 6 }, (_, i) => ({ a: [i, 1], b: [1, -i] }))));
   const planted = ["one", "two"].map((name) => ({ name, rows: "said.jsonl", control: "ids.jsonl" }));
   writeFileSync(at("planted.jsonl"), lines(planted));
   const answers = numbers.map((i) => ({ prompt: `${i}`, answer: `${i}`, completion: `${i}` }));

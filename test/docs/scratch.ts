@@ -116,6 +116,12 @@ const FILES: Readonly<Record<string, string>> = {
     ],
   }),
   "pairs.jsonl": jsonl([{ ask: "2+2=", reply: "4", text: "2+2=4" }]),
+  "vectors.jsonl": jsonl(
+    Array.from({ length: 40 }, (_, i) => {
+      const [x, y] = [Math.cos(i), Math.sin(i)];
+      return { a: [x, y, 1], b: [y, -x] };
+    }),
+  ),
   "planned.jsonl": jsonl([
     {
       prompt: [{ role: "user", content: "3 b" }],

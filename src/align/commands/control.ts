@@ -8,6 +8,7 @@ import type { World } from "../../data/worlds/world.ts";
 import { UserError } from "../../errors.ts";
 import { type Bound, bind } from "../../method/bind.ts";
 import { loadMethods } from "../../method/registry.ts";
+import { checkFile, saveNetworks } from "../../run/small-nets/file.ts";
 import { headOf } from "../../run/small-nets/head-of.ts";
 import { keptTogether } from "../../run/small-nets/kept.ts";
 import { Cloning } from "../control/cloning.ts";
@@ -16,7 +17,6 @@ import { BEGINNING, follow } from "../control/course.ts";
 import { type Returns, returnsOf } from "../control/evaluating.ts";
 import { Networks } from "../control/networks.ts";
 import type { CONTROL } from "../control/options.ts";
-import { checkFile, saveNetworks } from "../control/save.ts";
 import { ControlState } from "../control/state.ts";
 import { readTransitions } from "../control/transitions.ts";
 

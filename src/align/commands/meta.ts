@@ -3,7 +3,7 @@ import { lineageOf } from "../../checkpoint/lineage/input.ts";
 import { tryTarget } from "../../checkpoint/write/try-target.ts";
 import type { Context, Outcome } from "../../cli/context.ts";
 import { UserError } from "../../errors.ts";
-import { checkFile, saveNetworks } from "../control/save.ts";
+import { checkFile, saveNetworks } from "../../run/small-nets/file.ts";
 import type { Form } from "../meta/form.ts";
 import { driftForm } from "../meta/forms/drift.ts";
 import { objectiveForm } from "../meta/forms/objective.ts";

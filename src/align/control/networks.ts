@@ -1,7 +1,7 @@
 /** Networks of an earlier run, as `align control` wrote them, to begin with. */
 import type { Checkpoint } from "../../checkpoint/checkpoint.ts";
-import { openPlain } from "../../checkpoint/open.ts";
 import { UserError } from "../../errors.ts";
+import { readNetworks } from "../../run/small-nets/file.ts";
 import type { Mlp, NamedTensor } from "../../run/small-nets/mlp.ts";
 
 export class Networks {
@@ -16,21 +16,12 @@ export class Networks {
 
   /** Reads a file. Throws UserError where it holds no policy of `align control`. */
   static async read(ref: string): Promise<Networks> {
-    const checkpoint = await openPlain(ref);
-    try {
-      const entries = [...checkpoint.tensors.values()];
-      if (!checkpoint.tensors.has("policy.0.weight") || entries.some(({ dtype }) => dtype !== "F64"))
-        throw new UserError(`${ref} holds no policy of small networks`, "give a result of bun run align control");
-      const tensors = new Map<string, NamedTensor>();
-      for (const { name, shape, bytes, read } of entries) {
-        const values = new Float64Array(bytes / Float64Array.BYTES_PER_ELEMENT);
-        await read(new Uint8Array(values.buffer), 0);
-        tensors.set(name, { name, shape, values });
-      }
-      return new Networks(checkpoint, tensors);
-    } finally {
-      checkpoint.close();
-    }
+    const { checkpoint, tensors } = await readNetworks(ref, {
+      wanted: "policy.0.weight",
+      what: "policy of small networks",
+      hint: "give a result of bun run align control",
+    });
+    return new Networks(checkpoint, tensors);
   }
 
   /** Gives a network the weights of that name. Throws UserError where they do not fit. */

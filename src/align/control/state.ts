@@ -4,6 +4,7 @@ import type { LineageEntry } from "../../checkpoint/checkpoint.ts";
 import { openPlain } from "../../checkpoint/open.ts";
 import { UserError } from "../../errors.ts";
 import { isObject } from "../../json.ts";
+import { saveNetworks } from "../../run/small-nets/file.ts";
 import type { Numbers } from "../../run/small-nets/kept.ts";
 import type { NamedTensor } from "../../run/small-nets/mlp.ts";
 import {
@@ -17,7 +18,6 @@ import {
 } from "../../run/training/saved-state.ts";
 import { OPTIMIZER, removeState, replaceState, stateFolder } from "../../run/training/state-folder.ts";
 import type { Place } from "./course.ts";
-import { saveNetworks } from "./save.ts";
 
 /** A run between two units of its course. */
 export interface Standing {

@@ -7,9 +7,9 @@ import type { ControlMethod, Training } from "../../../src/align/control/contrac
 import { BEGINNING, follow, type Place } from "../../../src/align/control/course.ts";
 import { returnsOf } from "../../../src/align/control/evaluating.ts";
 import { Networks } from "../../../src/align/control/networks.ts";
-import { saveNetworks } from "../../../src/align/control/save.ts";
 import { method as awr } from "../../../src/align/methods/control/awr.ts";
 import { method as uniO4 } from "../../../src/align/methods/control/uni-o4.ts";
+import { saveNetworks } from "../../../src/run/small-nets/file.ts";
 import type { Numbers } from "../../../src/run/small-nets/kept.ts";
 import { bed, begun, learn, weightsOf } from "./support.ts";
 
