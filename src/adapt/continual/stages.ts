@@ -7,6 +7,7 @@ import type { Model } from "../../model/model.ts";
 import { trainingSettings } from "../../run/training/build-run.ts";
 import { HeldOut, type HeldOutGroup } from "../../run/training/held-out.ts";
 import type { OpenedRun } from "../../run/training/open-run.ts";
+import { adapterDraws } from "../../run/training/rules/adapter-draws.ts";
 import { adapterStages } from "../../run/training/rules/adapter-stages.ts";
 import { chosenRules } from "../../run/training/rules/chosen-rules.ts";
 import type { RunContext } from "../../run/training/technique.ts";
@@ -130,6 +131,7 @@ export async function setUpStage(run: StreamRun, stage: Stage): Promise<StageTra
   };
   const rules = await chosenRules(context, { ...opened.opened, model, steps }, opened.ruleFiles);
   rules.push(...adapterStages(model, () => stage.index + 1, steps, context.seed));
+  rules.push(...adapterDraws(model, steps, context.seed));
   model.gpu.pool.trim(); // what the stage before took does not stay beside this one
   const training = await Training.make<StreamBatch>({
     model,

@@ -12,6 +12,7 @@ import type { Options, Values } from "../../method/options.ts";
 import type { MethodInfo } from "../../method/registry.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { ModelSizes, ParameterSpec } from "../architecture.ts";
+import type { DrawnStep } from "./bit-draws.ts";
 import type {
   AdaptedPlace,
   AdapterGroups,
@@ -121,6 +122,15 @@ export interface AdapterDeclaration<O extends Options> extends MethodInfo<O> {
     /** Weight of tokens that are marked as of the stage; 1 when left out. */
     focus?(values: Values<O>): number;
     trained(part: string, stage: number, values: Values<O>, shape: readonly number[]): Omit<TrainedPart, "parameter">;
+  };
+  /** Where every step of a training draws which parts of a target it uses. */
+  readonly draws?: {
+    /** A fixed part, into which the draw is written. */
+    readonly part: string;
+    /** Its values, for each of so many targets. */
+    at(step: DrawnStep, targets: number, values: Values<O>): readonly Float32Array[];
+    /** What is then trained of another part. */
+    trained(part: string, drawn: Float32Array, values: Values<O>): Omit<TrainedPart, "parameter">;
   };
   /** What it takes groups of the data for, where it tells them apart. */
   groups?(values: Values<O>): AdapterGroups | undefined;

@@ -8,6 +8,7 @@ import type { ModelSizes } from "../architecture.ts";
 import type { Adapted, AdaptedPass, AdapterDeclaration, Everywhere } from "./declaration.ts";
 import type {
   AdaptedPlace,
+  AdapterDraws,
   AdapterGroups,
   AdapterStages,
   AdapterTensor,
@@ -55,11 +56,34 @@ function stagesOf<O extends Options>(
   };
 }
 
+/** The draws of a declaration on these tensors. */
+function drawsOf<O extends Options>(
+  { draws }: AdapterDeclaration<O>,
+  values: Values<O>,
+  targets: readonly AdaptedTarget[],
+): AdapterDraws | undefined {
+  if (!draws) return undefined;
+  return {
+    at(step) {
+      const drawn = draws.at(step, targets.length, values);
+      return {
+        written: targets.map(({ parts }, i) => [parts.get(draws.part)!, drawn[i]!]),
+        trained: targets.flatMap(({ parts }, i) =>
+          [...parts].flatMap(([part, parameter]) =>
+            parameter.trainable ? [{ parameter, ...draws.trained(part, drawn[i]!, values) }] : [],
+          ),
+        ),
+      };
+    },
+  };
+}
+
 export class DeclaredAdapter<O extends Options> implements LiveAdapter {
   readonly config: string;
   readonly whole: ReadonlyMap<string, Parameter>;
   readonly recurrent: boolean;
   readonly stages: AdapterStages | undefined;
+  readonly draws: AdapterDraws | undefined;
   readonly groups: AdapterGroups | undefined;
   readonly ahead: Ahead | undefined;
   readonly #declared: AdapterDeclaration<O>;
@@ -79,6 +103,7 @@ export class DeclaredAdapter<O extends Options> implements LiveAdapter {
   ) {
     this.recurrent = declared.recurrent?.(values, sizes) ?? false;
     this.stages = stagesOf(declared, values, own.targets);
+    this.draws = drawsOf(declared, values, own.targets);
     this.groups = declared.groups?.(values);
     this.#sizes = sizes;
     this.#declared = declared;

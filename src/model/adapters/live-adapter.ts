@@ -5,6 +5,7 @@ import type { Parameter } from "../../tensor/parameter.ts";
 import type { Recorder } from "../../tensor/recorder.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { Inputs } from "../architecture.ts";
+import type { DrawnStep } from "./bit-draws.ts";
 import type { OwnLoss } from "./told.ts";
 
 /** A tensor of an adapter's file: a parameter or a part of one. */
@@ -38,6 +39,15 @@ export interface AdapterStages {
   current: number;
   /** What is trained in a stage, from 1: the same parameters in the same order for each. */
   of(stage: number): readonly TrainedPart[];
+}
+
+/** What a step of a training draws: values of parameters that are not trained, and what is trained of the others. */
+export interface AdapterDraws {
+  /** By seed and step; `trained` has the same parameters in the same order for each. */
+  at(step: DrawnStep): {
+    readonly written: readonly (readonly [parameter: Parameter, values: Float32Array])[];
+    readonly trained: readonly TrainedPart[];
+  };
 }
 
 /** A forward pass that is recorded. */
@@ -132,6 +142,8 @@ export interface LiveAdapter {
   readonly recurrent?: boolean;
   /** Where it is trained stage after stage. */
   readonly stages?: AdapterStages | undefined;
+  /** Where every step draws which of its parts it uses. */
+  readonly draws?: AdapterDraws | undefined;
   readonly groups?: AdapterGroups | undefined;
   /** What takes the place of whole weights of the base, by their names there: biases and saved modules. */
   readonly whole: ReadonlyMap<string, Parameter>;

@@ -24,6 +24,7 @@ import type { OpenedRun, ReadRun } from "./open-run.ts";
 import type { Choices } from "./optimizer-and-schedule.ts";
 import { refuseUnmatched } from "./option-checks.ts";
 import { type TrainingPrecision, trainingPrecision } from "./precision/training-precision.ts";
+import { adapterDraws } from "./rules/adapter-draws.ts";
 import { adapterStages } from "./rules/adapter-stages.ts";
 import { chosenRules, readOf } from "./rules/chosen-rules.ts";
 import { runLineage } from "./run-lineage.ts";
@@ -138,6 +139,7 @@ export async function buildRun<B, D extends TrainingData<B>>(
   const work = await technique.work(built, data);
   const rules = await chosenRules(context, { ...opened, model, steps }, ruleFiles);
   rules.push(...adapterStages(model, work.stage?.bind(work), steps, context.seed));
+  rules.push(...adapterDraws(model, steps, context.seed));
   gpu.pool.trim(); // what preparing took does not stay beside training
   const training = await Training.make<B>({
     model,

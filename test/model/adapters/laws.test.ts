@@ -51,6 +51,7 @@ const SMALL: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
   mora: { adapter_rank: 4, mora_active: 4, mora_threshold: -1 },
   "prefix-tuning": { virtual_tokens: 3, prefix_std: 0.5 },
   "prompt-tuning": { virtual_tokens: 3 },
+  qfa: { adapter_rank: 3, qfa_group: 16, qfa_mean: 2.5 },
   sherl: { sherl_dropout: 0, sherl_gate: 0.05 },
   staged: { adapter_rank: 3, staged_stages: 2 },
   vera: { adapter_rank: 7 },
@@ -64,7 +65,7 @@ const offsetOf = (name: string): number =>
 const LAYERS: Readonly<Record<string, number>> = { sherl: 4 };
 
 /** Types that begin as another model than the base. */
-const CHANGES_AT_FIRST = new Set(["prefix-tuning", "prompt-tuning", "sherl"]);
+const CHANGES_AT_FIRST = new Set(["prefix-tuning", "prompt-tuning", "sherl", "qfa"]);
 
 const BATCH = collate(
   [
