@@ -28,14 +28,14 @@ export const MOE_TRAIN = {
     type: "'ewa'",
     help: "train the feed-forward networks of every other block as several experts on random shares of the tokens, pulled together after every step; the result is their mean",
   },
-  experts: {
+  moe_experts: {
     type: "number.integer >= 1",
     default: 4,
     with: { moe_train: "ewa" },
     help: "copies of each of these networks",
     value: "N",
   },
-  share: {
+  moe_share: {
     type: "0 <= number <= 1",
     default: 0.1,
     with: { moe_train: "ewa" },
@@ -102,7 +102,7 @@ export const withShares = <B>(objective: Objective<B>, shares: ExpertShares | un
 
 /** What `--moe-train ewa` asks for; undefined where nothing is. Throws UserError. */
 export const expertShares = (
-  { moe_train: way, experts, share }: Values<typeof MOE_TRAIN>,
+  { moe_train: way, moe_experts: experts, moe_share: share }: Values<typeof MOE_TRAIN>,
   { model, steps }: { readonly model: Model; readonly steps: number },
 ): ExpertShares | undefined => (way === "ewa" ? new ExpertShares(model, { experts, share, steps }) : undefined);
 

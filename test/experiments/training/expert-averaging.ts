@@ -8,9 +8,9 @@ const CONFIG = {
 };
 const WAYS = {
   dense: "",
-  "4 experts, b 0.1": "--moe-train ewa --experts 4 --share 0.1",
-  "4 experts, b 0.3": "--moe-train ewa --experts 4 --share 0.3",
-  "4 experts, never pulled": "--moe-train ewa --experts 4 --share 0",
+  "4 experts, b 0.1": "--moe-train ewa --moe-experts 4 --moe-share 0.1",
+  "4 experts, b 0.3": "--moe-train ewa --moe-experts 4 --moe-share 0.3",
+  "4 experts, never pulled": "--moe-train ewa --moe-experts 4 --moe-share 0",
 } as const;
 const ROWS = Object.keys(WAYS);
 const BOUNDS: Readonly<Record<string, Bound>> = {
