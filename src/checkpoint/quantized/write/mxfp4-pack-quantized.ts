@@ -3,7 +3,8 @@
  * 1.0; ../mxfp4-packed.ts says how the tensors lie.
  */
 import { type CompressedForm, compressedConfig } from "./compressed-config.ts";
-import { expectScheme, filled, firstOf, info, nibbles, notLinear, oneOf, type WriteLayout } from "./contract.ts";
+import { expectScheme, filled, info, nibbles, type WriteLayout } from "./contract.ts";
+import { misfitOfFloats } from "./packed-floats.ts";
 
 const FORM: CompressedForm = { format: "mxfp4-pack-quantized", type: "float" };
 const GROUP = 32;
@@ -20,17 +21,7 @@ export const layout: WriteLayout = {
   scales: ["F8_E8M0"],
   mixes: false,
 
-  fits(name, shape, { grid, group, points, reordered, scale }) {
-    return firstOf(
-      notLinear(name, shape),
-      oneOf("grid", grid, ["fp4-e2m1"]),
-      oneOf("groups", group, [GROUP]),
-      points !== "middle" && "floats have no zero points",
-      reordered && "it keeps columns in their order",
-      shape[1]! % GROUP !== 0 && `its ${shape[1]} columns are no whole groups of ${GROUP}`,
-      oneOf("scales", scale, ["F8_E8M0"]),
-    );
-  },
+  fits: (name, shape, scheme) => misfitOfFloats(name, shape, scheme, { group: GROUP, scale: "F8_E8M0" }),
 
   plan,
 

@@ -6,7 +6,8 @@
  */
 import { encodeFloats } from "../../decode.ts";
 import { type CompressedForm, compressedConfig } from "./compressed-config.ts";
-import { expectScheme, filled, firstOf, info, nibbles, notLinear, oneOf, type WriteLayout } from "./contract.ts";
+import { expectScheme, filled, info, nibbles, type WriteLayout } from "./contract.ts";
+import { misfitOfFloats } from "./packed-floats.ts";
 
 const FORM: CompressedForm = { format: "nvfp4-pack-quantized", type: "float", strategy: "tensor_group" };
 const GROUP = 16;
@@ -26,17 +27,7 @@ export const layout: WriteLayout = {
   scales: ["F8_E4M3"],
   mixes: false,
 
-  fits(name, shape, { grid, group, points, reordered, scale }) {
-    return firstOf(
-      notLinear(name, shape),
-      oneOf("grid", grid, ["fp4-e2m1"]),
-      oneOf("groups", group, [GROUP]),
-      points !== "middle" && "floats have no zero points",
-      reordered && "it keeps columns in their order",
-      shape[1]! % GROUP !== 0 && `its ${shape[1]} columns are no whole groups of ${GROUP}`,
-      oneOf("scales", scale, ["F8_E4M3"]),
-    );
-  },
+  fits: (name, shape, scheme) => misfitOfFloats(name, shape, scheme, { group: GROUP, scale: "F8_E4M3" }),
 
   plan,
 
