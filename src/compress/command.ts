@@ -5,16 +5,14 @@ import type { OutputPlan } from "../checkpoint/write/shards.ts";
 import { createWriter } from "../checkpoint/write/write.ts";
 import type { WriteOptions, Writer } from "../checkpoint/write/writer.ts";
 import type { Context, Outcome } from "../cli/context.ts";
-import { refuseInputs } from "../cli/target.ts";
-import { groupsOf } from "../data/groups.ts";
 import { UserError } from "../errors.ts";
 import { openGpu } from "../gpu/gpu.ts";
 import { Model } from "../model/model.ts";
-import { readBatches } from "../run/batches-in-order.ts";
 import { BlockPasses } from "../run/calibrating/block-passes.ts";
-import { openModel } from "../run/open-model.ts";
 import { checkPlan, readPlan } from "./bit-search/plan-file.ts";
 import { chooseWork } from "./choices.ts";
+import { openCalibrated } from "./commands/open-calibrated.ts";
+import { writtenAs } from "./commands/write-checkpoint.ts";
 import { compressModel, type LayerReport, placesOf, type Work } from "./compress-model.ts";
 import { storageFor } from "./layout-storage.ts";
 import { refuseUneven, targetsOf } from "./matrices.ts";
@@ -33,17 +31,11 @@ const withoutShards = (options: Readonly<Record<string, unknown>>): Record<strin
   Object.fromEntries(Object.entries(options).filter(([name]) => name !== "shard" && name !== "shards"));
 
 export async function compress(context: CompressContext): Promise<Outcome> {
-  const { options, out, signal, seed } = context;
-  const ref = context.args[0] ?? "-";
+  const { options, signal, seed } = context;
   const plan = options.plan === undefined ? undefined : await readPlan(options.plan);
   const choices = chooseWork(options, context.picks, plan);
-  const opened = await openModel(ref, options, (text) => context.warn(text));
-  const { checkpoint } = opened;
-  context.onExit(() => checkpoint.close());
-  refuseInputs(out, [ref]);
-  const { batches, rows } = options.calibration
-    ? await readBatches(groupsOf(options.calibration, "--calibration", options.columns), opened, options.batch_size)
-    : { batches: [], rows: 0 };
+  const { stats: statsRef } = options;
+  const { checkpoint, files, batches, rows } = await openCalibrated(context, statsRef === undefined ? [] : [statsRef]);
   const gpu = await openGpu({ device: context.device, dry: context.dryRun });
   const model = await Model.load(gpu, checkpoint, {
     ...{ dtype: options.dtype, freeze: () => true, offload: !isStream(checkpoint) },
@@ -59,9 +51,8 @@ export async function compress(context: CompressContext): Promise<Outcome> {
   );
   const step = { script: "compress", version: context.version, options: withoutShards(context.chosen), seed };
   const lineage = lineageOf(step, [{ checkpoint, role: "model" }], (text) => context.warn(text));
-  const output: OutputPlan = { tensors: infos, files: storage.files(opened.files), lineage };
+  const output: OutputPlan = { tensors: infos, files: storage.files(files), lineage };
   const before = [...checkpoint.tensors.values()].reduce((sum, { bytes }) => sum + bytes, 0);
-  const { stats: statsRef } = options;
   const stats = statsRef === undefined ? undefined : await StoredInputs.open(statsRef, targets);
   context.onExit(() => stats?.close());
   if (context.dryRun) {
@@ -134,10 +125,8 @@ function shardOf({ shard, overwrite }: CompressContext["options"]): Pick<WriteOp
 /** How the result is written. */
 function writing({ options, ...context }: CompressContext): WriteOptions {
   return {
-    ...(options.shards ? { shards: options.shards } : {}),
+    ...writtenAs(options),
     ...shardOf(options),
-    ...(options.gguf_type ? { ggufType: options.gguf_type } : {}),
-    ...(options.gguf_imatrix ? { ggufImatrix: options.gguf_imatrix } : {}),
     warn: (message: string) => context.warn(message),
     hub: { warn: (text: string) => context.warn(text), progress: context.progress },
   };

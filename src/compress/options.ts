@@ -24,11 +24,6 @@ export const WRITTEN = {
     help: "of matrices that are not kept as codes; as the model stores them when left out",
   },
   shards: { type: "number.integer >= 1", value: "N", help: "number of files in the output folder" },
-  shard: {
-    type: "string",
-    value: "I/N",
-    help: "write only the I-th of N files; other processes write the others",
-  },
   ...GGUF,
 } as const satisfies Options;
 
@@ -105,4 +100,9 @@ export const COMPRESS = {
     help: "type of weights in memory while rows are read",
   },
   ...WRITTEN,
+  shard: {
+    type: "string",
+    value: "I/N",
+    help: "write only the I-th of N files; other processes write the others",
+  },
 } as const satisfies Options;

@@ -18,7 +18,7 @@ import { type KeptExperts, type Mixture, mixtureOf, withExperts } from "../exper
 import type { EXPERTS } from "../experts/options.ts";
 import { readRecipe, recipeText } from "../experts/recipe.ts";
 import { bestExperts, lossesOf, type Scores, usesOf } from "../experts/scores.ts";
-import { bytesOf, writeCheckpoint } from "./write-checkpoint.ts";
+import { bytesOf, writeCheckpoint, writtenAs } from "./write-checkpoint.ts";
 
 type ExpertsContext = Context<typeof EXPERTS>;
 
@@ -102,11 +102,7 @@ export async function experts(context: ExpertsContext): Promise<Outcome> {
   recipe?.write(recipeText(kept, scores));
   const step = { script: "compress experts", version: context.version, options: context.chosen, seed: context.seed };
   const lineage = lineageOf(step, [{ checkpoint, role: "model" }], (text) => context.warn(text));
-  await writeCheckpoint(context, made, lineage, {
-    ...(options.shards ? { shards: options.shards } : {}),
-    ...(options.gguf_type ? { ggufType: options.gguf_type } : {}),
-    ...(options.gguf_imatrix ? { ggufImatrix: options.gguf_imatrix } : {}),
-  });
+  await writeCheckpoint(context, made, lineage, writtenAs(options));
   recipe?.commit();
   const layers = [...kept].map(([layer, own]) => ({
     ...{ layer, experts: own },

@@ -13,7 +13,7 @@ import { slicedCheckpoint } from "../../model/structure/sliced-checkpoint.ts";
 import { humanBytes } from "../../text/format.ts";
 import type { EXTRACT } from "../extract-options.ts";
 import { preferred } from "./prefer.ts";
-import { bytesOf, writeCheckpoint } from "./write-checkpoint.ts";
+import { bytesOf, writeCheckpoint, writtenAs } from "./write-checkpoint.ts";
 
 type ExtractContext = Context<typeof EXTRACT>;
 
@@ -53,11 +53,7 @@ export async function extract(context: ExtractContext): Promise<Outcome> {
   }
   const step = { script: "compress extract", version: context.version, options: context.chosen, seed: context.seed };
   const lineage = lineageOf(step, [{ checkpoint, role: "model" }], (text) => context.warn(text));
-  await writeCheckpoint(context, made, lineage, {
-    ...(options.shards ? { shards: options.shards } : {}),
-    ...(options.gguf_type ? { ggufType: options.gguf_type } : {}),
-    ...(options.gguf_imatrix ? { ggufImatrix: options.gguf_imatrix } : {}),
-  });
+  await writeCheckpoint(context, made, lineage, writtenAs(options));
   const told = chosen
     ? `trunk ${chosen.widths.trunk}, decoders ${chosen.widths.decoders.join(" ")}, ${chosen.operations} operations a row`
     : `${humanBytes(before)} before`;

@@ -6,15 +6,11 @@ import { lineageOf } from "../../checkpoint/lineage/input.ts";
 import { isStream } from "../../checkpoint/stream/stream.ts";
 import { createWriter } from "../../checkpoint/write/write.ts";
 import type { Context, Outcome } from "../../cli/context.ts";
-import { refuseInputs } from "../../cli/target.ts";
-import { groupsOf } from "../../data/groups.ts";
 import { UserError } from "../../errors.ts";
 import { openGpu } from "../../gpu/gpu.ts";
 import { type Bound, bind } from "../../method/bind.ts";
 import { Model } from "../../model/model.ts";
-import { readBatches } from "../../run/batches-in-order.ts";
 import { BlockPasses } from "../../run/calibrating/block-passes.ts";
-import { openModel } from "../../run/open-model.ts";
 import { humanBytes } from "../../text/format.ts";
 import { compressModel, type LayerReport, placesOf } from "../compress-model.ts";
 import type { FACTOR } from "../factor-options.ts";
@@ -23,7 +19,8 @@ import type { MeasuredLayer } from "../layer.ts";
 import { targetsOf } from "../matrices.ts";
 import { defineInputPruner, defineWeightPruner, type Pruner } from "../pruner.ts";
 import { denseStorage } from "../storage.ts";
-import { bytesOf } from "./write-checkpoint.ts";
+import { openCalibrated } from "./open-calibrated.ts";
+import { bytesOf, writtenAs } from "./write-checkpoint.ts";
 
 type FactorContext = Context<typeof FACTOR, "factorization">;
 
@@ -87,15 +84,8 @@ function chosen({ options, method, settings }: FactorContext): Bound<Factorizati
 
 export async function factor(context: FactorContext): Promise<Outcome> {
   const { options, out, signal, seed, version } = context;
-  const ref = context.args[0] ?? "-";
   const by = chosen(context);
-  const opened = await openModel(ref, options, (text) => context.warn(text));
-  const { checkpoint } = opened;
-  context.onExit(() => checkpoint.close());
-  refuseInputs(out, [ref]);
-  const { batches, rows } = options.calibration
-    ? await readBatches(groupsOf(options.calibration, "--calibration", options.columns), opened, options.batch_size)
-    : { batches: [], rows: 0 };
+  const { checkpoint, files, batches, rows } = await openCalibrated(context);
   const gpu = await openGpu({ device: context.device, dry: context.dryRun });
   const warn = (text: string) => context.warn(text);
   const loading = { dtype: "f32", freeze: () => true, offload: !isStream(checkpoint), warn } as const;
@@ -115,14 +105,11 @@ export async function factor(context: FactorContext): Promise<Outcome> {
   }
   const step = { script: "compress factor", version, method: by.method.name, options: context.chosen, seed };
   const lineage = lineageOf(step, [{ checkpoint, role: "model" }], warn);
-  const { shards, gguf_type: ggufType, gguf_imatrix: ggufImatrix } = options;
   const writer = await createWriter(
     out,
-    { tensors, files: opened.files, lineage },
+    { tensors, files, lineage },
     {
-      ...(shards ? { shards } : {}),
-      ...(ggufType ? { ggufType } : {}),
-      ...(ggufImatrix ? { ggufImatrix } : {}),
+      ...writtenAs(options),
       ...{ warn, hub: { warn, progress: context.progress } },
     },
   );

@@ -25,6 +25,7 @@ import { randomRotation } from "../rotation/hadamard.ts";
 import type { ROTATE } from "../rotation/options.ts";
 import { type RotationPlan, rotationPlan } from "../rotation/plan.ts";
 import { type Rotations, Turner } from "../rotation/turn.ts";
+import { writtenAs } from "./write-checkpoint.ts";
 
 type RotateContext = Context<typeof ROTATE>;
 
@@ -110,9 +111,7 @@ export async function rotate(context: RotateContext): Promise<Outcome> {
   };
   const gpu = await openGpu({ device: context.device });
   const writer = await createWriter(out, written, {
-    ...(options.shards ? { shards: options.shards } : {}),
-    ...(options.gguf_type ? { ggufType: options.gguf_type } : {}),
-    ...(options.gguf_imatrix ? { ggufImatrix: options.gguf_imatrix } : {}),
+    ...writtenAs(options),
     warn: (message: string) => context.warn(message),
     hub: { warn: (text: string) => context.warn(text), progress: context.progress },
   });

@@ -8,16 +8,12 @@ import type { Checkpoint } from "../../checkpoint/checkpoint.ts";
 import { isStream } from "../../checkpoint/stream/stream.ts";
 import type { Context, Outcome } from "../../cli/context.ts";
 import { textOutput } from "../../cli/output.ts";
-import { refuseInputs } from "../../cli/target.ts";
 import type { Batch } from "../../data/batch.ts";
-import { groupsOf } from "../../data/groups.ts";
 import { UserError } from "../../errors.ts";
 import { type Gpu, openGpu } from "../../gpu/gpu.ts";
 import type { Bound } from "../../method/bind.ts";
 import { Model } from "../../model/model.ts";
-import { readBatches } from "../../run/batches-in-order.ts";
 import { BlockPasses } from "../../run/calibrating/block-passes.ts";
-import { openModel } from "../../run/open-model.ts";
 import { humanBytes } from "../../text/format.ts";
 import { parseSize } from "../../text/size.ts";
 import { allocate, type Choice, type Item } from "../bit-search/allocate.ts";
@@ -27,6 +23,7 @@ import { compressModel } from "../compress-model.ts";
 import { type Target, targetsOf } from "../matrices.ts";
 import type { Quantizer } from "../quantizer.ts";
 import { denseStorage } from "../storage.ts";
+import { openCalibrated } from "./open-calibrated.ts";
 
 type SearchContext = Context<typeof BIT_SEARCH>;
 
@@ -105,7 +102,6 @@ async function costsAt(context: SearchContext, work: Measuring, bits: number): P
 
 export async function search(context: SearchContext): Promise<Outcome | undefined> {
   const { options, out, signal } = context;
-  const ref = context.args[0] ?? "-";
   const [bits, budget] = [bitsOf(options), budgetOf(options)];
   const [by] = context.picks.quant;
   if (!by) throw new RangeError("a quantizer is the default");
@@ -120,15 +116,9 @@ export async function search(context: SearchContext): Promise<Outcome | undefine
       `${by.method.name} changes matrices together, and --by loss rounds one alone`,
       "use another --quant, or --by error",
     );
-  const opened = await openModel(ref, options, (text) => context.warn(text));
-  const { checkpoint } = opened;
-  context.onExit(() => checkpoint.close());
-  refuseInputs(out, [ref]);
+  const { checkpoint, batches, rows } = await openCalibrated(context);
   if (isStream(checkpoint))
     throw new UserError("compress search reads the model once for each number of bits", "save it to a file first");
-  const { batches, rows } = options.calibration
-    ? await readBatches(groupsOf(options.calibration, "--calibration", options.columns), opened, options.batch_size)
-    : { batches: [], rows: 0 };
   const gpu = await openGpu({ device: context.device, dry: context.dryRun });
   const whole = await Model.load(gpu, checkpoint, {
     ...{ dtype: "f32", freeze: () => true, offload: options.by === "error" || context.dryRun },

@@ -22,7 +22,7 @@ import { chosenUnits, keptCount } from "../width/choose.ts";
 import { magnitudes } from "../width/magnitude.ts";
 import { measured } from "../width/measured.ts";
 import type { WIDTH } from "../width/options.ts";
-import { bytesOf, writeCheckpoint } from "./write-checkpoint.ts";
+import { bytesOf, writeCheckpoint, writtenAs } from "./write-checkpoint.ts";
 
 type WidthContext = Context<typeof WIDTH>;
 type Opened = DescribedModel & Pick<Awaited<ReturnType<typeof openModel>>, "checkpoint">;
@@ -102,11 +102,7 @@ export async function width(context: WidthContext): Promise<Outcome> {
   const made = await slicedCheckpoint(model, sliceOf(model, { units }, anatomy));
   const step = { script: "compress width", version: context.version, options: context.chosen, seed: context.seed };
   const lineage = lineageOf(step, [{ checkpoint, role: "model" }], (text) => context.warn(text));
-  await writeCheckpoint(context, made, lineage, {
-    ...(options.shards ? { shards: options.shards } : {}),
-    ...(options.gguf_type ? { ggufType: options.gguf_type } : {}),
-    ...(options.gguf_imatrix ? { ggufImatrix: options.gguf_imatrix } : {}),
-  });
+  await writeCheckpoint(context, made, lineage, writtenAs(options));
   context.json({
     by: options.by,
     bytes: { before, after },

@@ -4,6 +4,7 @@ import type { OutputPlan } from "../../checkpoint/write/shards.ts";
 import { createWriter } from "../../checkpoint/write/write.ts";
 import type { WriteOptions } from "../../checkpoint/write/writer.ts";
 import type { Context } from "../../cli/context.ts";
+import type { Values } from "../../method/options.ts";
 import type { WRITTEN } from "../options.ts";
 
 /** Bytes that are read at a time. */
@@ -11,6 +12,19 @@ const PIECE = 16 << 20;
 
 export const bytesOf = ({ tensors }: Pick<Checkpoint, "tensors">): number =>
   [...tensors.values()].reduce((sum, { bytes }) => sum + bytes, 0);
+
+/** What options say of the files of a result. */
+export function writtenAs({
+  shards,
+  gguf_type: ggufType,
+  gguf_imatrix: ggufImatrix,
+}: Pick<Values<typeof WRITTEN>, "shards" | "gguf_type" | "gguf_imatrix">): WriteOptions {
+  return {
+    ...(shards ? { shards } : {}),
+    ...(ggufType ? { ggufType } : {}),
+    ...(ggufImatrix ? { ggufImatrix } : {}),
+  };
+}
 
 type Writing = Pick<Context<typeof WRITTEN>, "out" | "signal" | "warn" | "onExit" | "progress">;
 
