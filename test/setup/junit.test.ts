@@ -2,7 +2,7 @@ import { afterAll, expect, test } from "bun:test";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { closingLine, countTests } from "../../src/setup/junit.ts";
+import { closingLine, countTests, cutShort, filesOf } from "../../src/setup/junit.ts";
 import { run } from "../../src/setup/run.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "ingot-junit-"));
@@ -28,6 +28,25 @@ test("a report of bun test is counted to the case", async () => {
   expect(ended.code).toBe(1);
   const counts = countTests(readFileSync(report, "utf8"));
   expect(counts).toEqual({ passed: 5, failed: 2, skipped: 2 });
+});
+
+test("files that a crash cut short are told apart from those that ran", async () => {
+  const crashing = join(folder, "crashing");
+  mkdirSync(crashing);
+  const slow = 'test("slow", async () => { await Bun.sleep(3000); });';
+  const crash =
+    'test("crash", async () => { await Bun.sleep(300); process.kill(process.pid, "SIGSEGV"); await Bun.sleep(3000); });';
+  const files = { "quick.test.ts": 'test("quick", () => {});', "crash.test.ts": crash, "slow.test.ts": slow };
+  for (const [name, text] of Object.entries(files))
+    writeFileSync(join(crashing, name), `import { test } from "bun:test";\n${text}`);
+  const report = join(crashing, "report.xml");
+  const options = ["--parallel=3", "--no-isolate", "--reporter=junit", `--reporter-outfile=${report}`];
+  const ended = await run([process.execPath, "test", ...options], { cwd: crashing });
+  expect(ended.code).not.toBe(0);
+  expect(cutShort(ended.stderr).toSorted()).toEqual(["crash.test.ts", "slow.test.ts"]);
+  const xml = readFileSync(report, "utf8");
+  expect(filesOf(xml)).toContain("quick.test.ts");
+  expect(countTests(xml, new Set(cutShort(ended.stderr)))).toEqual({ passed: 1, failed: 0, skipped: 0 });
 });
 
 test("no report counts nothing", () => {
