@@ -60,6 +60,8 @@ test("rows of --against count as seen; --check writes nothing and ends with 1; -
 test("what has no text is refused, and so is a file that is read and written", async () => {
   writeFileSync(at("ids.jsonl"), lines([{ input_ids: [1, 2] }]));
   expect((await dedupe("ids.jsonl")).err).toContain("ids.jsonl:1: a row of tokens has no text");
-  expect((await dedupe("rows.jsonl --against seen.jsonl -o seen.jsonl")).err).toContain("seen.jsonl is read by this run");
+  expect((await dedupe("rows.jsonl --against seen.jsonl -o seen.jsonl")).err).toContain(
+    "seen.jsonl is read by this run",
+  );
   expect((await dedupe("rows.jsonl -o rows.jsonl")).code).toBe(2);
 });

@@ -80,16 +80,22 @@ export function estimated(a: Uint32Array, b: Uint32Array): number {
   return same / a.length;
 }
 
-/** Signatures that were seen, found by the bands that they share. Memory: 4 bytes a permutation, some 40 a band. */
+/** Signatures that lie one after the other. */
+const CHUNK = 1024;
+
+/** Signatures that were seen, found by the bands that they share. Memory: 4 bytes a permutation, some 180 a band. */
 export class SeenSignatures {
   readonly #bands: Bands;
   readonly #similarity: number;
-  readonly #seen: Uint32Array[] = [];
-  /** By band: a hash of its entries to the signatures that have it. */
-  readonly #buckets: Map<bigint, number | number[]>[];
+  readonly #permutations: number;
+  readonly #chunks: Uint32Array[] = [];
+  #count = 0;
+  /** By band: 53 bits of a hash of its entries to the signatures that have it. */
+  readonly #buckets: Map<number, number | number[]>[];
 
   constructor(similarity: number, permutations: number) {
     this.#similarity = similarity;
+    this.#permutations = permutations;
     this.#bands = bandsFor(similarity, permutations);
     this.#buckets = Array.from({ length: this.#bands.count }, () => new Map());
   }
@@ -104,7 +110,7 @@ export class SeenSignatures {
       for (const seen of typeof found === "number" ? [found] : found) {
         if (looked.has(seen)) continue;
         looked.add(seen);
-        const index = estimated(signature, this.#seen[seen]!);
+        const index = estimated(signature, this.#at(seen));
         if (index >= this.#similarity && (best === undefined || index > best.index)) best = { seen, index };
       }
     }
@@ -113,7 +119,9 @@ export class SeenSignatures {
 
   /** Remembers a signature under the next number, from 0. */
   add(signature: Uint32Array): void {
-    const at = this.#seen.push(signature) - 1;
+    const at = this.#count++;
+    if (at % CHUNK === 0) this.#chunks.push(new Uint32Array(CHUNK * this.#permutations));
+    this.#at(at).set(signature);
     for (const [band, bucket] of this.#buckets.entries()) {
       const key = this.#key(signature, band);
       const found = bucket.get(key);
@@ -123,8 +131,13 @@ export class SeenSignatures {
     }
   }
 
-  #key(signature: Uint32Array, band: number): bigint {
+  #at(seen: number): Uint32Array {
+    const from = (seen % CHUNK) * this.#permutations;
+    return this.#chunks[Math.floor(seen / CHUNK)]!.subarray(from, from + this.#permutations);
+  }
+
+  #key(signature: Uint32Array, band: number): number {
     const { rows } = this.#bands;
-    return Bun.hash.xxHash64(signature.subarray(band * rows, (band + 1) * rows));
+    return Number(BigInt.asUintN(53, Bun.hash.xxHash64(signature.subarray(band * rows, (band + 1) * rows))));
   }
 }

@@ -1,6 +1,12 @@
 /** MinHash: the index that signatures tell, the bands in which alike sets meet, and what is found among many. */
 import { expect, test } from "bun:test";
-import { bandsFor, estimated, MinHash, meetingChance, SeenSignatures } from "../../../src/data/deduplication/minhash.ts";
+import {
+  bandsFor,
+  estimated,
+  MinHash,
+  meetingChance,
+  SeenSignatures,
+} from "../../../src/data/deduplication/minhash.ts";
 import { Random } from "../../../src/data/random.ts";
 
 /** Two sets of n members with so many in common, and their Jaccard index. */
