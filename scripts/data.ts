@@ -76,8 +76,8 @@ training row hold more than --covered of its tokens; one of fewer tokens has to 
       about: "Drop rows that repeat earlier ones, word for word or nearly.",
       args: "[rows]",
       examples: [
-        "bun run data dedupe crawl.jsonl -o once.jsonl",
-        "bun run data dedupe crawl.jsonl --by exact --against seen.jsonl -o fresh.jsonl",
+        "bun run data dedupe train.jsonl -o once.jsonl",
+        "bun run data dedupe train.jsonl --by exact --against test.jsonl -o fresh.jsonl",
       ],
       output: "none",
       options: DEDUPE,
