@@ -1,4 +1,6 @@
-/** `train analytic` and `unlearn --method analytic`: learning and taking out rows is a refit of the rows that are left. */
+/**
+ * `train analytic` and `unlearn --method analytic`: learning and taking out rows is a refit of the rows that are left.
+ */
 import { beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { readFileSync, writeFileSync } from "node:fs";
 import { openPlain } from "../../src/checkpoint/open.ts";
