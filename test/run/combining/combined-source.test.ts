@@ -1,4 +1,4 @@
-/** Rules over views: what each view reads, against the model run by hand; and the trivial rule against plain sampling. */
+/** Rules over views: what a view reads, against the model run by hand; the trivial rule against plain sampling. */
 import { afterAll, expect, test } from "bun:test";
 import { depthOf } from "../../../src/model/depth.ts";
 import { Model } from "../../../src/model/model.ts";
