@@ -1,4 +1,4 @@
-/** Distillation of numbers: the formulas of assistive regression in float64, and students and teachers that predict them. */
+/** Distilling numbers: the formulas of assistive regression in float64, and students and teachers that predict them. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
