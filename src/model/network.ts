@@ -53,11 +53,12 @@ export interface NetworkOptions {
 
 /**
  * What a layer's attention is made of: queries (N, heads * headDim) and keys (N, kvHeads * headDim), rotated and
- * normalised.
+ * normalised, and values (N, kvHeads * headDim).
  */
 export interface Attended {
   readonly q: Tensor;
   readonly k: Tensor;
+  readonly v: Tensor;
   readonly options: AttentionOptions;
 }
 
@@ -253,8 +254,8 @@ export class Network implements Net {
     if (before) return behind(this.rec, { q, k, v }, before, options);
     // A map of attention has no place for a sink's share.
     if (!options.sinks) {
-      this.attended.set(layer, { q, k, options });
-      this.#handed.push(q, k);
+      this.attended.set(layer, { q, k, v, options });
+      this.#handed.push(q, k, v);
     }
     return attention(this.rec, q, k, v, options);
   }
