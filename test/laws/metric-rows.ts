@@ -56,7 +56,7 @@ function rowOf(metric: Metric, group: number, question: Random, model: Random, k
   };
 }
 
-/** Probabilities of the classes, the likelier to be right the less a model is surprised; nearly equal without training. */
+/** Probabilities of the classes, surer the less a model is surprised; without training nearly equal. */
 function sharesOf(target: number, question: Random, surprise: number): Pick<ScoredRow, "probabilities" | "untrained"> {
   const right = Math.exp(-surprise);
   const probabilities = Float32Array.from({ length: CLASSES }, (_, i) =>
