@@ -19,7 +19,9 @@ export function logProbabilities(logits: ArrayLike<number>, outputs = logits.len
 /** The least logarithm of a ratio that is told, so that sums with it stay numbers. */
 const LEAST = -1e4;
 
-/** log p - log q of every token, at least -1e4; 0 of those to which q gives nothing: nothing says how much more p has. */
+/**
+ * log p - log q of every token, at least -1e4; 0 of those to which q gives nothing: nothing says how much more p has.
+ */
 export const logRatios = (p: Float64Array, q: Float64Array): Float64Array =>
   p.map((x, id) => (q[id] === Number.NEGATIVE_INFINITY ? 0 : Math.max(LEAST, x - q[id]!)));
 

@@ -1,6 +1,7 @@
 /**
  * From logits to a token: repetition penalty, top-n-sigma, temperature, top-k, top-p, min-p, typical, epsilon, eta, in
- * the order of Hugging Face's processors; f64 on the host. Every draw is a function of (seed, sequence, place), so batching changes nothing.
+ * the order of Hugging Face's processors; f64 on the host. Every draw is a function of (seed, sequence, place), so
+ * batching changes nothing.
  */
 import { keyedUnits } from "../../keyed-random.ts";
 import { type Candidate, Likeliest } from "./likeliest.ts";

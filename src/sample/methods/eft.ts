@@ -3,9 +3,9 @@
  *
  *   log p(v) = log p_base(v) + scale sum_k weight_k [log p_k(v) - log p_ref(v)] - log Z
  *
- * Of a large base and small models it is up-scaling (proxy tuning), of a small base and large ones down-scaling; several
- * fine-tuned models are interpolated by their weights. With a bound on the nucleus the reward counts only for tokens
- * that the base itself finds likely.
+ * Of a large base and small models it is up-scaling (proxy tuning), of a small base and large ones down-scaling;
+ * several fine-tuned models are interpolated by their weights. With a bound on the nucleus the reward counts only for
+ * tokens that the base itself finds likely.
  *
  * Mitchell et al. 2023, https://arxiv.org/abs/2310.12962
  */
