@@ -148,14 +148,14 @@ export class Decoder implements LogitSource {
     this.#held = [];
   }
 
-  /** Logits of a program that was filled; of rows that count, checked. */
-  async #logits(program: Program, rows: Iterable<number>): Promise<Float32Array> {
+  /** Logits of a program that was filled; of places that count, one a row if `rowOf` says no more, checked. */
+  async #logits(program: Program, places: Iterable<number>, rowOf = (place: number) => place): Promise<Float32Array> {
     await program.start();
     const logits = await program.read("logits");
     const { outputs } = this.model.sizes;
-    for (const row of rows) {
-      if (!hasProbabilities(logits.subarray(row * outputs, (row + 1) * outputs)))
-        throw notFinite(this.ref, this.#names[row] ?? `prompt ${row + 1}`);
+    for (const place of places) {
+      if (hasProbabilities(logits.subarray(place * outputs, (place + 1) * outputs))) continue;
+      throw notFinite(this.ref, this.#names[rowOf(place)] ?? `prompt ${rowOf(place) + 1}`);
     }
     return logits;
   }
@@ -211,6 +211,46 @@ export class Decoder implements LogitSource {
     const program = await this.#readAll(sequences, from, anew ? "prompt" : "next");
     if (sequences.length === 1) this.#held = [...sequences[0]!];
     return this.#logits(program, running);
+  }
+
+  /**
+   * The logits after every new token of the sequences, (B, `length`, V), in order: of each the first tokens were read,
+   * as many as `read` says, and at most `length` are new. Places beyond a row's new tokens do not count. What was read
+   * of a row beyond its first tokens is forgotten, so the sequences may differ there. Of models whose cache is of
+   * positions alone: no layer keeps a state, and none turns its beginning anew.
+   */
+  async block(
+    sequences: readonly (readonly number[])[],
+    read: readonly number[],
+    length: number,
+  ): Promise<Float32Array> {
+    const { memory, programs } = this.#cached!;
+    const n = sequences.length * length;
+    const ids = new Int32Array(n);
+    const positions = new Int32Array(n).fill(-1); // padding is neither kept nor seen
+    const counted: number[] = [];
+    for (const [row, sequence] of sequences.entries())
+      for (let at = read[row]!; at < sequence.length; at++) {
+        const place = row * length + at - read[row]!;
+        ids[place] = sequence[at]!;
+        positions[place] = at;
+        counted.push(place);
+      }
+    const { program } = await programs.get(`block ${length}`, (rec) => {
+      const inputs: TokenInputs = {
+        batch: memory.batch,
+        length,
+        ids: rec.input("ids", [n], "i32"),
+        positions: rec.input("positions", [n], "i32"),
+        cache: this.model.cache(rec, memory),
+      };
+      const { hidden, head } = this.model.record(rec, inputs, { depth: this.#depths.next });
+      rec.output("logits", head(hidden)); // (B * length, V)
+    });
+    program.write("ids", ids);
+    program.write("positions", positions);
+    if (sequences.length === 1) this.#held = [...sequences[0]!];
+    return this.#logits(program, counted, (place) => Math.floor(place / length));
   }
 
   /**

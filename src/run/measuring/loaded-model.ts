@@ -66,6 +66,8 @@ export interface LoadOptions {
   readonly reader?: Reader;
   /** Another model whose outputs are mixed in; `checkMixed` has said that they can be. */
   readonly mixed?: MixedWith | undefined;
+  /** A language model that is compared with it at every place; `checkDraft` has said that it can be. */
+  readonly draft?: Checkpoint | undefined;
 }
 
 export interface ScoringOptions {
@@ -137,7 +139,10 @@ export class ModelLoader {
   }
 
   /** Throws as `prepare` does. */
-  async load(checkpoint: Checkpoint, { bits, trained = false, reader, mixed }: LoadOptions = {}): Promise<LoadedModel> {
+  async load(
+    checkpoint: Checkpoint,
+    { bits, trained = false, reader, mixed, draft }: LoadOptions = {},
+  ): Promise<LoadedModel> {
     const { gpu, metrics, options, signal, progress, warn, task, experts } = this.#options;
     const needs = needsOf(metrics);
     const isTrainable = trained || needs.has("gradient");
@@ -157,8 +162,9 @@ export class ModelLoader {
     const stored = mixed?.gate;
     const gate = stored && Gate.of(gpu, stored.settings, stored.values);
     const other = mixed && { ...mixed, gate, model: await loadOne(mixed.checkpoint) };
+    const ahead = draft && (await loadOne(draft));
     const { ref } = checkpoint;
-    const scorer = new Scorer(model, undefined, { moments: needs.has("moments"), mixed: other });
+    const scorer = new Scorer(model, undefined, { moments: needs.has("moments"), mixed: other, draft: ahead });
     const score = async (groups: readonly GroupReference[], { visit, data }: ScoringOptions) => {
       const { max_tokens: maxTokens, stop = [], batch_size: rows } = options;
       const done = (n: number) => progress.advance(n, ref);
@@ -188,6 +194,7 @@ export class ModelLoader {
       async free() {
         await scorer.free();
         other?.model.free();
+        ahead?.free();
         gate?.free();
         model.free();
       },
