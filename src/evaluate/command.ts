@@ -35,7 +35,7 @@ import { withHeadFile } from "./head-file.ts";
 import { measuredNames, withMixtures, withOther } from "./mixed.ts";
 import type { EVALUATE, EvaluateOptions } from "./options.ts";
 import { passThrough } from "./pass-through.ts";
-import { checkReferences, heldAgainst, modelsOf, withDraft } from "./references.ts";
+import { heldAgainst, modelsOf, withDraft } from "./references.ts";
 import { type Found, rendered } from "./render.ts";
 import { results } from "./results.ts";
 import { type ChosenTechnique, chosenTechnique, filesOf } from "./techniques.ts";
@@ -65,7 +65,6 @@ interface Opened {
   readonly checkpoint: Checkpoint;
   readonly reader: Reader;
   readonly mixed?: MixedWith;
-  /** What it is measured with, of a metric of both. */
   readonly draft?: Checkpoint;
 }
 
@@ -200,7 +199,6 @@ async function openAll(
   const opened: Opened[] = [];
   for (const model of models)
     opened.push({ ...model, reader: await prepare(model.checkpoint, metrics, options, warn) });
-  checkReferences(opened);
   return withDraft(opened, chosen ? [] : metrics);
 }
 

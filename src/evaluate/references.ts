@@ -29,7 +29,7 @@ export const modelsOf = (metrics: readonly BoundMetric[]): { readonly role: stri
   );
 
 /** Throws UserError where a model that likelihoods are held against, or one that is held against it, has none. */
-export function checkReferences(
+function checkReferences(
   opened: readonly { readonly role: string; readonly ref: string; readonly reader: { readonly tools: unknown } }[],
 ): void {
   if (opened.every(({ role }) => role !== "reference")) return;
@@ -45,12 +45,14 @@ export function checkReferences(
 
 /**
  * The draft of `--metric acceptance` taken out of the list of models, and given to each of the others. Throws
- * UserError where an id means another token to it than to a model that it would write ahead of.
+ * UserError where an id means another token to it than to a model that it would write ahead of, and where the models
+ * that metrics name are none that can be compared.
  */
 export function withDraft<M extends Named>(
   all: readonly M[],
   metrics: readonly BoundMetric[],
 ): (M & { readonly draft?: Checkpoint })[] {
+  checkReferences(all);
   const asks = metrics.find(({ method: { models = [] } }) => models.includes("draft"));
   if (!asks) return [...all];
   const draft = all.find(({ role }) => role === "draft");

@@ -93,9 +93,9 @@ export function cascadeModels(text: string): { readonly weak: string; readonly s
 }
 
 /**
- * Opens the models of `--with`, the strong one of `--cascade` or that of `--draft`, and compares them with the first; reads no weights.
- * Throws UserError where an id means another token to one of them. Whoever asked closes the checkpoints, those too that
- * were opened before an error: `opened` hears of each.
+ * Opens the models of `--with`, the strong one of `--cascade` or that of `--draft`, and compares them with the first;
+ * reads no weights. Throws UserError where an id means another token to one of them. Whoever asked closes the
+ * checkpoints, those too that were opened before an error: `opened` hears of each.
  */
 export async function openOthers(
   first: Opened,

@@ -10,9 +10,15 @@ test("answers are the model's own, and what was kept of the draft is told", asyn
   const usual = ["--init", "config.json", "--tokenizer", "byte", "--data", "rows.jsonl", "--lr", "0.01", "-q"];
   expect((await run("train", [...usual, "--steps", "20", "-o", "draft"])).code).toBe(0);
   const sample = async (...more: string[]) => run("sample", ["next", "-p", "3>", "-p", "12", "-m", "7", ...more]);
-  const alone = (await sample("--json", "-q")).text.trim().split("\n").map((line) => JSON.parse(line)); // biome-ignore format: one line
+  const alone = (await sample("--json", "-q")).text
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line));
   const written = await sample("--draft", "draft", "--draft-tokens", "3", "--json", "--log", at("log.jsonl"));
-  const answers = written.text.trim().split("\n").map((line) => JSON.parse(line)); // biome-ignore format: one line
+  const answers = written.text
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line));
   expect(answers.map(({ ids }) => ids)).toEqual(alone.map(({ ids }) => ids));
   for (const { drafted, accepted, passes, tokens } of answers) {
     expect(accepted).toBeLessThanOrEqual(drafted);

@@ -94,7 +94,9 @@ export function distributionOf(logits: Float32Array, seen: readonly number[], op
 export const probabilityOf = (of: Distribution, id: number): number =>
   (of instanceof Float64Array ? of[id] : of.get(id)) ?? 0;
 
-/** The id at a share of the sum of what `weigh` makes of the probabilities, 0 <= `unit` < 1; undefined where it is 0. */
+/**
+ * The id at a share of the sum of what `weigh` makes of the probabilities, 0 <= `unit` < 1; undefined where it is 0.
+ */
 export function drawn(
   of: Distribution,
   unit: number,

@@ -91,8 +91,8 @@ export class SpeculativeGenerator implements Continuer {
   }
 
   /**
-   * Continues every prompt, as `Generator` does. Throws UserError where an answer may grow so long that positions of one
-   * of the models turn otherwise.
+   * Continues every prompt, as `Generator` does. Throws UserError where an answer may grow so long that positions of
+   * one of the models turn otherwise.
    */
   async *generate(prompts: readonly (readonly number[])[], options: ContinueOptions): AsyncGenerator<Generated> {
     const { maxTokens, stop, keys, signal, seed, goesOn = false } = options;

@@ -125,7 +125,11 @@ describe.each([
     const writer = ahead(draft!, 2);
     for (let round = 0; round < rounds; round++) {
       const keys = Array.from({ length: rows }, (_, row) => `${round}.${row}`);
-      const found = await written(writer, keys.map(() => prompt), { ...options, maxTokens: 3, stop: [], keys }); // biome-ignore format: one line
+      const found = await written(
+        writer,
+        keys.map(() => prompt),
+        { ...options, maxTokens: 3, stop: [], keys },
+      );
       for (const ids of found) counts.set(ids.join(), (counts.get(ids.join()) ?? 0) + 1);
     }
     const { drafted, accepted } = writer.log();
@@ -135,10 +139,16 @@ describe.each([
     // The first token is the target's own; what follows it is drafted for.
     const first = Map.groupBy([...counts], ([ids]) => Number(ids.split(",")[0]));
     const [most, list] = [...first].toSorted((a, b) => sum(b[1]) - sum(a[1]))[0]!;
-    expectLike(list.map(([ids, n]): [number, number] => [Number(ids.split(",")[1]), n]), await chances([...prompt, most], options)); // biome-ignore format: one line
+    expectLike(
+      list.map(([ids, n]): [number, number] => [Number(ids.split(",")[1]), n]),
+      await chances([...prompt, most], options),
+    );
     const second = Map.groupBy(list, ([ids]) => Number(ids.split(",")[1]));
     const [then, rest] = [...second].toSorted((a, b) => sum(b[1]) - sum(a[1]))[0]!;
-    expectLike(rest.map(([ids, n]): [number, number] => [Number(ids.split(",")[2]), n]), await chances([...prompt, most, then], options)); // biome-ignore format: one line
+    expectLike(
+      rest.map(([ids, n]): [number, number] => [Number(ids.split(",")[2]), n]),
+      await chances([...prompt, most, then], options),
+    );
   });
 });
 
