@@ -30,6 +30,10 @@ export interface ScoredRow {
    * metric needs it.
    */
   readonly draft?: { readonly overlap: Float32Array; readonly argmax: Uint32Array };
+  /** Of a classifier: the probability of every class; where a metric needs it. */
+  readonly probabilities?: Float32Array;
+  /** The same under a model of its form that never learnt anything; where a metric needs it. */
+  readonly untrained?: Float32Array;
   /** Bytes of the text that counts after deflate; where a metric needs it. */
   readonly packedBytes?: number;
   /**
@@ -96,6 +100,8 @@ export type Need =
   | "preference"
   | "moments"
   | "draft"
+  | "probabilities"
+  | "untrained"
   | "gradient"
   | "packed-bytes"
   | "truth"

@@ -9,6 +9,7 @@ import { scoreTokens } from "../../tensor/ops/cross-entropy.ts";
 import { square, sub } from "../../tensor/ops/elementwise.ts";
 import { chunkRows } from "../../tensor/ops/head-loss.ts";
 import { rowSum } from "../../tensor/ops/reduce.ts";
+import { softmax } from "../../tensor/ops/softmax.ts";
 import type { Recorder } from "../../tensor/recorder.ts";
 import type { SlotPool } from "../../tensor/slots.ts";
 import { fillInputs, fillNumbers, fillTargets, recordInputs, recordNumbers, recordTargets } from "../batch-programs.ts";
@@ -30,12 +31,15 @@ export interface Scores {
   readonly moments?: Float32Array;
   /** Of a draft: see `ScoredRow`; where one was given. */
   readonly draft?: { readonly overlap: Float32Array; readonly argmax: Uint32Array };
+  /** Probabilities of all outputs, so many per entry; where they were asked for. */
+  readonly probabilities?: Float32Array;
   /** Of a regressor, (B, K) each: its outputs, and what they should be. `nll` is the mean square of the errors then. */
   readonly numbers?: { readonly found: Float32Array; readonly wanted: Float32Array };
 }
 
 export interface ScorerOptions {
   readonly moments?: boolean;
+  readonly probabilities?: boolean;
   readonly mixed?: ScoredWith | undefined;
   /** A language model whose outputs are compared with the model's. */
   readonly draft?: Model | undefined;
@@ -53,6 +57,7 @@ export interface ScorerOptions {
 export class Scorer {
   readonly model: Model;
   readonly #moments: boolean;
+  readonly #probabilities: boolean;
   readonly #mixed: ScoredWith | undefined;
   readonly #depth: RowDepth | undefined;
   readonly #draft: Model | undefined;
@@ -61,10 +66,15 @@ export class Scorer {
   #queue: Promise<unknown> = Promise.resolve();
 
   /** `slots` is memory for activations that someone else owns. */
-  constructor(model: Model, slots?: SlotPool, { moments = false, mixed, draft, depth }: ScorerOptions = {}) {
+  constructor(
+    model: Model,
+    slots?: SlotPool,
+    { moments = false, probabilities = false, mixed, draft, depth }: ScorerOptions = {},
+  ) {
     this.model = model;
     this.#programs = new Programs(model.gpu, { slots });
     this.#moments = moments;
+    this.#probabilities = probabilities;
     this.#mixed = mixed;
     this.#depth = depth;
     this.#draft = draft;
@@ -100,14 +110,15 @@ export class Scorer {
     const depth = this.#depth?.record(rec, inputs);
     const logits = recordOutputs(rec, inputs, this.model, this.#mixed, { rows, depth });
     const others = this.#draft && recordOutputs(rec, inputs, this.#draft, undefined, { rows });
-    const scored = labels.map((own, i) => {
-      const part = logits(i);
-      const other = others?.(i);
-      return {
-        ...scoreTokens(rec, part, own, { moments: this.#moments }),
-        ...(other && { overlap: recordOverlap(rec, part, other), draftArgmax: scoreTokens(rec, other, own).argmax }),
-      };
-    });
+    const parts = labels.map((own, i) => ({ own, logits: logits(i), other: others?.(i) }));
+    const scored = parts.map(({ own, logits, other }) => ({
+      ...scoreTokens(rec, logits, own, { moments: this.#moments }),
+      ...(other && { overlap: recordOverlap(rec, logits, other), draftArgmax: scoreTokens(rec, other, own).argmax }),
+    }));
+    if (this.#probabilities) {
+      const shares = parts.map(({ logits }) => softmax(rec, logits));
+      rec.output("probabilities", concat(rec, shares, "probabilities"));
+    }
     for (const name of ["nll", "argmax", "confidence", "moments", "overlap", "draftArgmax"] as const) {
       const parts = scored.flatMap((part) => part[name] ?? []);
       if (parts.length > 0) rec.output(name, concat(rec, parts, name));
@@ -125,11 +136,13 @@ export class Scorer {
       program.readWords("argmax"),
       program.read("confidence"),
       this.#moments ? program.read("moments") : undefined,
+      this.#probabilities ? program.read("probabilities") : undefined,
       this.#draft ? program.read("overlap") : undefined,
       this.#draft ? program.readWords("draftArgmax") : undefined,
-    ]).then(([nll, argmax, confidence, moments, overlap, guess]) => ({
+    ]).then(([nll, argmax, confidence, moments, probabilities, overlap, guess]) => ({
       ...{ targets, nll, argmax, confidence },
       ...(moments ? { moments } : {}),
+      ...(probabilities ? { probabilities } : {}),
       ...(overlap && guess ? { draft: { overlap, argmax: guess } } : {}),
     }));
     scores.catch(() => {});
