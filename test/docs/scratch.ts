@@ -45,6 +45,7 @@ const MADE = `
 bun run data addition --digits 1 --size 12 -o rows.jsonl
 bun run data modular --size 12 -o other.jsonl
 bun run data blobs --size 64 -o blobs.jsonl
+head -n 8 blobs.jsonl > gone.jsonl
 bun run train --init mlp.json --data blobs.jsonl --steps 2 -o plain
 bun run train --init mlp.json --data blobs.jsonl --steps 2 --adversarial --seed 1 -o hardened
 bun run train --init chooser.json --data decisions.jsonl --steps 1 -o chooser
@@ -122,6 +123,8 @@ const FILES: Readonly<Record<string, string>> = {
       return { a: [x, y, 1], b: [y, -x] };
     }),
   ),
+  "unwanted.jsonl": jsonl(Array.from({ length: 8 }, (_, i) => ({ x: Array(16).fill(i / 8), label: 3 }))),
+  "wanted.jsonl": jsonl(Array.from({ length: 24 }, (_, i) => ({ x: Array(16).fill(-i / 8), label: i % 3 }))),
   "planned.jsonl": jsonl([
     {
       prompt: [{ role: "user", content: "3 b" }],
