@@ -187,6 +187,17 @@ export const SELECT = {
   select_by: { type: "string", kind: "selector", default: "lowest-loss", help: "what chooses rows" },
   keep_rows: { type: "number > 0", was: ["keep"], default: 0.25, help: "rows to keep, or below 1 the share of all" },
   ranked: { type: "boolean", default: false, help: "the best first, not in the order of the files" },
+  target: {
+    type: "string[]",
+    value: "FILE",
+    help: "rows that the training is for, name=path for each set, for selectors that aim at some",
+  },
+  sketch_width: {
+    type: "number.integer >= 64",
+    default: 1024,
+    value: "N",
+    help: "numbers that stand for a gradient, a power of two, for selectors that compare gradients",
+  },
 } as const satisfies Options;
 
 /** Options of `curriculum plan`. */
