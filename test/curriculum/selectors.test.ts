@@ -134,7 +134,7 @@ describe("aimed at other rows", () => {
 
   test("importance weights are those of the shares of buckets, n-gram by n-gram", () => {
     const { notes } = dsir.select({ ...given, seed: 0, values: { ...settings, draw: "top" } });
-    const weights = notes?.log_weights as number[];
+    const weights = (notes ?? {}).log_weights as number[];
     const of = (rows: readonly number[][]) =>
       bucketShares(
         rows.map((row) => bucketsOf(row, 2, 512)),
@@ -156,7 +156,7 @@ describe("aimed at other rows", () => {
       seed: 0,
       values: { ...settings, draw: "top" },
     });
-    for (const weight of same.notes?.log_weights as number[]) expect(weight).toBeCloseTo(0, 12);
+    for (const weight of same.(notes ?? {}).log_weights as number[]) expect(weight).toBeCloseTo(0, 12);
   });
 
   test("rows of the language that is aimed at are drawn, and every row is in proportion to its weight", () => {
@@ -185,6 +185,6 @@ describe("aimed at other rows", () => {
     const targets = [set([3, 0, 0], [1, 0, 0]), set([0, 1, 0])];
     const { rows, notes } = less.select({ ...NONE, sketches, targets, budget: 5, seed: 0, values: {} });
     expect(rows).toEqual([1, 2, 0, 3, 4]);
-    expect((notes?.scores as number[])[0]).toBeCloseTo(1 / Math.sqrt(3), 12);
+    expect(((notes ?? {}).scores as number[])[0]).toBeCloseTo(1 / Math.sqrt(3), 12);
   });
 });
