@@ -156,7 +156,7 @@ describe("aimed at other rows", () => {
       seed: 0,
       values: { ...settings, draw: "top" },
     });
-    for (const weight of same.(notes ?? {}).log_weights as number[]) expect(weight).toBeCloseTo(0, 12);
+    for (const weight of (same.notes ?? {}).log_weights as number[]) expect(weight).toBeCloseTo(0, 12);
   });
 
   test("rows of the language that is aimed at are drawn, and every row is in proportion to its weight", () => {
