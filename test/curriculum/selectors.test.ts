@@ -117,6 +117,10 @@ describe("dp-means", () => {
 });
 
 describe("aimed at other rows", () => {
+  const figures = (notes: Record<string, unknown> | undefined, name: string): number[] => {
+    const list = notes?.[name];
+    return Array.isArray(list) ? list.map(Number) : [];
+  };
   /** Rows of letters of which one language likes the first, the other the last. */
   const rowsOf = (likes: "first" | "last", count: number, seed: number) => {
     const unit = randomUnits(seed);
@@ -134,7 +138,7 @@ describe("aimed at other rows", () => {
 
   test("importance weights are those of the shares of buckets, n-gram by n-gram", () => {
     const { notes } = dsir.select({ ...given, seed: 0, values: { ...settings, draw: "top" } });
-    const weights = (notes ?? {}).log_weights as number[];
+    const weights = figures(notes, "log_weights");
     const of = (rows: readonly number[][]) =>
       bucketShares(
         rows.map((row) => bucketsOf(row, 2, 512)),
@@ -156,7 +160,7 @@ describe("aimed at other rows", () => {
       seed: 0,
       values: { ...settings, draw: "top" },
     });
-    for (const weight of (same.notes ?? {}).log_weights as number[]) expect(weight).toBeCloseTo(0, 12);
+    for (const weight of figures(same.notes, "log_weights")) expect(weight).toBeCloseTo(0, 12);
   });
 
   test("rows of the language that is aimed at are drawn, and every row is in proportion to its weight", () => {
@@ -185,6 +189,6 @@ describe("aimed at other rows", () => {
     const targets = [set([3, 0, 0], [1, 0, 0]), set([0, 1, 0])];
     const { rows, notes } = less.select({ ...NONE, sketches, targets, budget: 5, seed: 0, values: {} });
     expect(rows).toEqual([1, 2, 0, 3, 4]);
-    expect(((notes ?? {}).scores as number[])[0]).toBeCloseTo(1 / Math.sqrt(3), 12);
+    expect(figures(notes, "scores")[0]).toBeCloseTo(1 / Math.sqrt(3), 12);
   });
 });
