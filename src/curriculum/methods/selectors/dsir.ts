@@ -1,6 +1,6 @@
 /**
- * Data selection with importance resampling: rows whose n-grams are likelier among the rows that are aimed at than among
- * all that there are. Xie et al. 2023, https://arxiv.org/abs/2302.03169
+ * Data selection with importance resampling: rows whose n-grams are likelier among the rows that are aimed at than
+ * among all that there are. Xie et al. 2023, https://arxiv.org/abs/2302.03169
  *
  *   log w(x) = sum over n-grams g of x of log p_target(h(g)) - log p_all(h(g)),   h: a bucket of a hash
  *
