@@ -7,7 +7,8 @@
  *            perspective and each part of the questions by length; d_k = s_k before - s_k
  *   shares   pi = softmax(f(mean state of the prompt, s, d) / tau), f a network of one hidden layer
  *   f        is drawn to pi*_k ~ exp(-(l_k - s_k)^2 / 2 sigma^2), 0 where l_k is beyond --outlier: KL(pi* || pi)
- *   student  sum_k pi_k l_k, and with --distill-weight KL(q || p) to the teacher, by --teacher self the student as it was
+ *   student  sum_k pi_k l_k, and with --distill-weight KL(q || p) to the teacher: --teacher self is the student as it
+ *            was
  *
  * Equations of inertia and network are a reconstruction. The guard against forgetting is on the rows that are learnt,
  * not on others. With one perspective, or tau so large that shares are equal, rows weigh alike.
