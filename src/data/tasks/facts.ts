@@ -105,9 +105,9 @@ export const method = task({
       help: "whose rows: target all that is to be learned, neighbour retained people near a forgotten one, two-hop people by their book",
     },
     form: {
-      type: "'qa' | 'documents' | 'verbatim' | 'knowledge'",
+      type: "'qa' | 'tofu' | 'documents' | 'verbatim' | 'knowledge'",
       default: "qa",
-      help: "questions and answers; passages as text; their first third and the rest; questions about what passages tell",
+      help: "questions and answers; the same with the columns of TOFU's files alone; passages as text; their first third and the rest; questions about what passages tell",
     },
     people: { type: "1 <= number.integer <= 13000", default: 200, help: "people of the target set" },
     forget_share: {
@@ -131,6 +131,7 @@ export const method = task({
     { part: "two-hop" },
     { part: "world" },
     { part: "neighbour" },
+    { form: "tofu", part: "forget" },
     { form: "documents" },
     { form: "verbatim", part: "holdout" },
     { form: "knowledge", part: "forget" },
@@ -141,7 +142,8 @@ export const method = task({
     const person = population(where);
     const forgotten = Math.round(people * share);
     const retained = people - forgotten;
-    if (form !== "qa" && (part === "two-hop" || part === "world"))
+    const isAsked = form === "qa" || form === "tofu";
+    if (!isAsked && (part === "two-hop" || part === "world"))
       throw new UserError(`--part ${part} has no ${form}`, "it goes with --form qa");
 
     const range = (from: number, to: number) => Array.from({ length: to - from }, (_, i) => from + i);
@@ -173,10 +175,13 @@ export const method = task({
       ...request(i),
     });
 
+    /** TOFU's rows have question and answer, and no prompt. */
+    const asked = ({ prompt, completion, ...row }: Row): Row =>
+      form === "tofu" ? row : { prompt, completion, ...row };
     const firstBook = PERSON.findIndex(({ name }) => name === "first book");
     const indirect = PERSON.map((_, i) => i).filter((i) => i !== firstBook);
     const attributes = part === "world" ? COUNTRY.length : part === "two-hop" ? indirect.length : PERSON.length;
-    const perSubject = form === "qa" ? attributes : form === "knowledge" ? told : 1;
+    const perSubject = isAsked ? attributes : form === "knowledge" ? told : 1;
 
     return {
       rows: chosen.length * perSubject,
@@ -191,16 +196,16 @@ export const method = task({
       row(index): Row {
         const i = chosen[Math.floor(index / perSubject)]!;
         const nth = index % perSubject;
-        const random = new Random(seed, "facts-row", split, i, nth, part === "world" ? part : form);
+        const random = new Random(seed, "facts-row", split, i, nth, part === "world" ? part : isAsked ? "qa" : form);
         if (part === "world") {
           const { name, values } = country(seed, i);
-          return { ...questionRow(random, COUNTRY[nth]!, name, values[nth]!), subject: name, group: "world" };
+          return { ...asked(questionRow(random, COUNTRY[nth]!, name, values[nth]!)), subject: name, group: "world" };
         }
         const subject = person(i);
-        if (form === "qa") {
+        if (isAsked) {
           const which = part === "two-hop" ? indirect[nth]! : nth;
           const name = part === "two-hop" ? `the author of ${subject.values[firstBook]}` : subject.name;
-          return { ...questionRow(random, PERSON[which]!, name, subject.values[which]!), ...about(i, subject) };
+          return { ...asked(questionRow(random, PERSON[which]!, name, subject.values[which]!)), ...about(i, subject) };
         }
         const { text, facts } = passage(new Random(seed, "facts-passage", split, i, told), subject, told);
         if (form === "documents") return { text, ...about(i, subject) };
