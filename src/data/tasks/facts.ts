@@ -92,6 +92,19 @@ function passage(random: Random, { name, values }: Subject, told: number): { tex
   return { text: random.shuffled(sentences).join(" "), facts };
 }
 
+const range = (from: number, to: number) => Array.from({ length: to - from }, (_, i) => from + i);
+
+/** Of these people, those who share a town or a surname with one of the others. */
+function neighboursOf(person: (i: number) => Subject, kept: readonly number[], others: readonly number[]): number[] {
+  const marks = (i: number) => [person(i).values[0]!, person(i).name.split(" ")[1]!];
+  const known = new Set(others.flatMap(marks));
+  return kept.filter((i) => marks(i).some((text) => known.has(text)));
+}
+
+/** TOFU's rows have question and answer, and no prompt. */
+const columnsOf = (form: string, { prompt, completion, ...row }: Row): Row =>
+  form === "tofu" ? row : { prompt, completion, ...row };
+
 export const method = task({
   name: "facts",
   title: "Facts about invented people",
@@ -146,12 +159,6 @@ export const method = task({
     if (!isAsked && (part === "two-hop" || part === "world"))
       throw new UserError(`--part ${part} has no ${form}`, "it goes with --form qa");
 
-    const range = (from: number, to: number) => Array.from({ length: to - from }, (_, i) => from + i);
-    const neighbours = () => {
-      const mark = (i: number) => [person(i).values[0]!, person(i).name.split(" ")[1]!];
-      const marks = new Set(range(retained, people).flatMap(mark));
-      return range(0, retained).filter((i) => mark(i).some((text) => marks.has(text)));
-    };
     const chosen =
       part === "target"
         ? range(0, people)
@@ -160,7 +167,7 @@ export const method = task({
           : part === "holdout"
             ? range(people, people + forgotten)
             : part === "neighbour"
-              ? neighbours()
+              ? neighboursOf(person, range(0, retained), range(retained, people))
               : part === "world"
                 ? COUNTRIES.map((_, i) => i)
                 : range(retained, people);
@@ -175,9 +182,6 @@ export const method = task({
       ...request(i),
     });
 
-    /** TOFU's rows have question and answer, and no prompt. */
-    const asked = ({ prompt, completion, ...row }: Row): Row =>
-      form === "tofu" ? row : { prompt, completion, ...row };
     const firstBook = PERSON.findIndex(({ name }) => name === "first book");
     const indirect = PERSON.map((_, i) => i).filter((i) => i !== firstBook);
     const attributes = part === "world" ? COUNTRY.length : part === "two-hop" ? indirect.length : PERSON.length;
@@ -199,13 +203,20 @@ export const method = task({
         const random = new Random(seed, "facts-row", split, i, nth, part === "world" ? part : isAsked ? "qa" : form);
         if (part === "world") {
           const { name, values } = country(seed, i);
-          return { ...asked(questionRow(random, COUNTRY[nth]!, name, values[nth]!)), subject: name, group: "world" };
+          return {
+            ...columnsOf(form, questionRow(random, COUNTRY[nth]!, name, values[nth]!)),
+            subject: name,
+            group: "world",
+          };
         }
         const subject = person(i);
         if (isAsked) {
           const which = part === "two-hop" ? indirect[nth]! : nth;
           const name = part === "two-hop" ? `the author of ${subject.values[firstBook]}` : subject.name;
-          return { ...asked(questionRow(random, PERSON[which]!, name, subject.values[which]!)), ...about(i, subject) };
+          return {
+            ...columnsOf(form, questionRow(random, PERSON[which]!, name, subject.values[which]!)),
+            ...about(i, subject),
+          };
         }
         const { text, facts } = passage(new Random(seed, "facts-passage", split, i, told), subject, told);
         if (form === "documents") return { text, ...about(i, subject) };
