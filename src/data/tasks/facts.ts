@@ -101,6 +101,10 @@ function neighboursOf(person: (i: number) => Subject, kept: readonly number[], o
   return kept.filter((i) => marks(i).some((text) => known.has(text)));
 }
 
+/** What a person is, by number. */
+const groupOf = (retained: number, people: number) => (i: number) =>
+  i >= people ? "holdout" : i >= retained ? "forget" : "retain";
+
 /** TOFU's rows have question and answer, and no prompt. */
 const columnsOf = (form: string, { prompt, completion, ...row }: Row): Row =>
   form === "tofu" ? row : { prompt, completion, ...row };
@@ -171,15 +175,12 @@ export const method = task({
               : part === "world"
                 ? COUNTRIES.map((_, i) => i)
                 : range(retained, people);
-    const group = (i: number) => (i >= people ? "holdout" : i >= retained ? "forget" : "retain");
-    /** Which of four successive requests to forget a person belongs to. */
-    const request = (i: number) =>
-      group(i) === "forget" ? { request: 1 + Math.floor((4 * (i - retained)) / forgotten) } : {};
+    const group = groupOf(retained, people);
     const about = (i: number, subject: Subject) => ({
       subject: subject.name,
       person: i,
       group: group(i),
-      ...request(i),
+      ...(group(i) === "forget" ? { request: 1 + Math.floor((4 * (i - retained)) / forgotten) } : {}), // of four
     });
 
     const firstBook = PERSON.findIndex(({ name }) => name === "first book");
