@@ -3,9 +3,16 @@ import { UserError } from "../errors.ts";
 import { joinColumns, splitColumns } from "../tensor/ops/columns.ts";
 import { mixedLogits } from "../tensor/ops/mixture.ts";
 import type { Recorder } from "../tensor/recorder.ts";
+import type { Tensor } from "../tensor/tensor.ts";
 import type { LiveAdapter } from "./adapters/live-adapter.ts";
 import type { Inputs, KvCache } from "./architecture.ts";
-import type { Recorded } from "./model.ts";
+
+/** What a forward pass gives that is joined. */
+interface Answer {
+  readonly hidden: Tensor;
+  readonly head: (rows: Tensor) => Tensor;
+  readonly bounded: unknown;
+}
 
 /** The same memory with other layers: those of the member of this number. */
 const ofMember = (cache: KvCache, member: number, layers: number): KvCache => ({
@@ -23,7 +30,7 @@ const inputsOf = (inputs: Inputs, member: number, layers: number): Inputs =>
  * Hidden states are those of all members side by side, (N, members C), and the head gives the mean of their
  * probabilities, or of a language model's logits; notes are those of the first. One member is recorded as it is.
  */
-export function recordMembers(
+export function recordMembers<R extends Answer>(
   rec: Recorder,
   members: readonly LiveAdapter[],
   inputs: Inputs,
@@ -35,9 +42,9 @@ export function recordMembers(
     readonly mean: "probabilities" | "logits";
     /** Of the model. */
     readonly layers: number;
-    readonly record: (adapter: LiveAdapter, inputs: Inputs) => Recorded;
+    readonly record: (adapter: LiveAdapter, inputs: Inputs) => R;
   },
-): Recorded {
+): R {
   const made = members.map((member, i) => record(member, inputsOf(inputs, i, layers)));
   const [first] = made;
   if (made.length === 1) return first!;
@@ -49,7 +56,7 @@ export function recordMembers(
   return {
     ...first!,
     hidden,
-    head(rows) {
+    head(rows: Tensor) {
       const parts = splitColumns(rec, rows, widths);
       const shares = made.map(({ head }, i) => ({ logits: head(parts[i]!), weight: 1 / made.length }));
       return mixedLogits(rec, mean, shares);
