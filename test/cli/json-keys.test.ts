@@ -86,6 +86,7 @@ const LINES = [
   `curriculum balance tiny/ ${GROUPS} --mini 0.5`,
   `curriculum balance tiny/ ${GROUPS} --mini 0.5 -n`,
   `curriculum mixture-search tiny/ ${GROUPS} --part-steps 1 -n`,
+  `curriculum regmix tiny/ ${GROUPS} --mixture-steps 1 -n`,
   "curriculum select tiny/ --data said.jsonl -o chosen.jsonl",
   "curriculum select tiny/ --data said.jsonl -n",
   "curriculum weights --data decided.jsonl --pool decided.jsonl -o weighed.jsonl",
