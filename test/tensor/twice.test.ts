@@ -2,8 +2,8 @@
  * Values that are differentiable twice: gradients, and gradients of these, by differences; numbers in plain arithmetic.
  */
 import { expect, test } from "bun:test";
-import * as ops from "../../src/tensor/twice/ops.ts";
 import { inverse } from "../../src/tensor/twice/inverse.ts";
+import * as ops from "../../src/tensor/twice/ops.ts";
 import { constant, gradients, held, untaped, type Value, variable } from "../../src/tensor/twice/value.ts";
 import { normals } from "../support/random.ts";
 

@@ -23,10 +23,10 @@ const bounds: Readonly<Record<string, Bound>> = {
 
 export const experiment: Experiment = {
   title: "`distill --target data --method cda`: rows of a model alone",
-  about: `A perceptron with batch norms learns 1000 rendered digits of 8 × 8 pixels; of it alone 10 rows of each class are made, with 4 parts of each.
-*Students* is the mean accuracy on 1000 held-out digits of two perceptrons of 32 units that learn what the teacher says of these rows (kd, 300 steps);
-*recognised* the share of rows, parts left out, of whose class the teacher is. Noise is 500 rows from a normal distribution, real rows 100 of those
-that the teacher learnt.`,
+  about: `A perceptron with batch norms learns 1000 rendered digits of 8 × 8 pixels; of it alone 10 rows of each class are made, with 4 parts
+of each. Under *students* stands the mean accuracy on 1000 held-out digits of two perceptrons of 32 units that learn what the teacher says of these
+rows (kd, 300 steps), under *recognised* the share of rows, parts left out, of whose class the teacher is. Noise is 500 rows from a normal
+distribution, real rows 100 of those that the teacher learnt.`,
   columns: COLUMNS,
   seeds: [1, 2, 3],
   tested: 1,
