@@ -1,15 +1,19 @@
 /** From a decoder that was chosen, and models that were opened, to its rule; with the checks that need no weights. */
+
+import { tokenClash } from "../../data/same-tokens.ts";
 import { encodePrompt } from "../../data/special-tokens.ts";
 import type { Tokenizer } from "../../data/tokenizer.ts";
 import { UserError } from "../../errors.ts";
 import type { Bound } from "../../method/bind.ts";
+import type { ModelSizes } from "../../model/architecture.ts";
 import { expertsIn } from "../../model/blocks/experts.ts";
-import type { DescribedModel } from "../open-model.ts";
+import type { TextTools } from "../text-tools.ts";
 import type { DecoderMethod, Rule, View, ViewedModel } from "./contract.ts";
 
 /** Models as rules see them. */
-export const viewed = (models: readonly Pick<DescribedModel, "ref" | "sizes" | "config">[]): ViewedModel[] =>
-  models.map(({ ref, sizes, config }) => ({ ref, sizes, experts: expertsIn(config) }));
+export const viewed = (
+  models: readonly { readonly ref: string; readonly sizes: ModelSizes; readonly config?: unknown }[],
+): ViewedModel[] => models.map(({ ref, sizes, config }) => ({ ref, sizes, experts: expertsIn(config) }));
 
 /** "1 model", "3 models". */
 const counted = (count: number): string => `${count} ${count === 1 ? "model" : "models"}`;
@@ -52,6 +56,35 @@ function checkView({ name }: DecoderMethod, view: View, models: readonly ViewedM
       `--method ${name} asks ${ref} for ${odd === undefined ? "no expert" : `the expert of rank ${odd}`}, and a layer has ${experts.count}`,
       `ranks go from 0, the likeliest, to ${experts.count - 1}`,
     );
+}
+
+/** A model and its tokenizer, as they were opened. */
+interface Together {
+  readonly ref: string;
+  readonly sizes: ModelSizes;
+  readonly tools: TextTools | undefined;
+}
+
+/** Throws UserError unless rows that were read for the first model mean the same to all others, and fit into them. */
+export function checkTogether(first: Together, others: readonly Together[]): void {
+  for (const { ref, tools } of [first, ...others])
+    if (!tools)
+      throw new UserError(`${ref} is a classifier, and --method combines what language models say`, "leave it out");
+  const speaker = ({ ref, sizes, tools }: Together) => ({ ref, outputs: sizes.outputs, files: tools?.files });
+  for (const other of others) {
+    const clash = tokenClash(speaker(first), speaker(other));
+    if (clash)
+      throw new UserError(
+        clash.message,
+        "models whose logits are combined need one vocabulary; merge can bring them to one",
+      );
+    const [length = 0, most = length] = [first, other].map(({ tools }) => tools?.encode.maxLength);
+    if (length > most)
+      throw new UserError(
+        `${first.ref} reads rows of up to ${length} tokens, ${other.ref} of ${most}`,
+        `give --max-length ${most}`,
+      );
+  }
 }
 
 /** Makes the rule. Throws UserError for models that do not fit. */
