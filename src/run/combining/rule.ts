@@ -1,13 +1,11 @@
 /** From a decoder that was chosen, and models that were opened, to its rule; with the checks that need no weights. */
 
-import { tokenClash } from "../../data/same-tokens.ts";
 import { encodePrompt } from "../../data/special-tokens.ts";
 import type { Tokenizer } from "../../data/tokenizer.ts";
 import { UserError } from "../../errors.ts";
 import type { Bound } from "../../method/bind.ts";
 import type { ModelSizes } from "../../model/architecture.ts";
 import { expertsIn } from "../../model/blocks/experts.ts";
-import type { TextTools } from "../text-tools.ts";
 import type { DecoderMethod, Rule, View, ViewedModel } from "./contract.ts";
 
 /** Models as rules see them. */
@@ -58,35 +56,6 @@ function checkView({ name }: DecoderMethod, view: View, models: readonly ViewedM
     );
 }
 
-/** A model and its tokenizer, as they were opened. */
-interface Together {
-  readonly ref: string;
-  readonly sizes: ModelSizes;
-  readonly tools: TextTools | undefined;
-}
-
-/** Throws UserError unless rows that were read for the first model mean the same to all others, and fit into them. */
-export function checkTogether(first: Together, others: readonly Together[]): void {
-  for (const { ref, tools } of [first, ...others])
-    if (!tools)
-      throw new UserError(`${ref} is a classifier, and --method combines what language models say`, "leave it out");
-  const speaker = ({ ref, sizes, tools }: Together) => ({ ref, outputs: sizes.outputs, files: tools?.files });
-  for (const other of others) {
-    const clash = tokenClash(speaker(first), speaker(other));
-    if (clash)
-      throw new UserError(
-        clash.message,
-        "models whose logits are combined need one vocabulary; merge can bring them to one",
-      );
-    const [length = 0, most = length] = [first, other].map(({ tools }) => tools?.encode.maxLength);
-    if (length > most)
-      throw new UserError(
-        `${first.ref} reads rows of up to ${length} tokens, ${other.ref} of ${most}`,
-        `give --max-length ${most}`,
-      );
-  }
-}
-
 /** Makes the rule. Throws UserError for models that do not fit. */
 export function makeRule(
   { method, values }: Bound<DecoderMethod>,
@@ -114,33 +83,3 @@ export function makeRule(
 /** Logits that every model has; ids beyond are padding. */
 export const sharedOutputs = (models: readonly { readonly sizes: { readonly outputs: number } }[]): number =>
   Math.min(...models.map(({ sizes }) => sizes.outputs));
-
-/**
- * Throws UserError where a view reads something else than a prompt and has no room for it and `maxTokens` tokens more.
- * `place` names the prompt.
- */
-export function checkMapped(
-  rule: Rule,
-  models: readonly ViewedModel[],
-  prompt: { readonly ids: readonly number[]; readonly place: string; readonly maxTokens: number },
-): void {
-  for (const { prompt: map, model } of rule.views) {
-    if (!map) continue;
-    const { ref, sizes } = models[model]!;
-    const ids = map(prompt.ids);
-    if (ids.length === 0)
-      throw new UserError(`${prompt.place}: what ${ref} is to read in its place has no tokens`, "give a text");
-    const odd = ids.find((id) => id >= sizes.outputs);
-    if (odd !== undefined)
-      throw new UserError(
-        `${prompt.place}: token ${odd} of what ${ref} reads in its place is outside its vocabulary`,
-        "take a tokenizer of the model",
-      );
-    const more = ids.length - prompt.ids.length;
-    if (more > 0 && ids.length + prompt.maxTokens > sizes.maxPositions)
-      throw new UserError(
-        `${prompt.place}: ${ref} reads ${ids.length} tokens in its place, and ${prompt.maxTokens} more do not fit in ${sizes.maxPositions} positions`,
-        "lower --max-tokens, or give a shorter text",
-      );
-  }
-}
