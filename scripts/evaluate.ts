@@ -43,6 +43,7 @@ await script({
     "bun run merge a/ b/ --method linear | bun run evaluate --data rows.jsonl --pass > merged.safetensors",
   ],
   output: ({ pass }) => (pass ? "checkpoint" : "text"),
+  methods: "decoder",
   options: EVALUATE,
   essentials: ["data", "metric", "gold", "attack", "probe", "batch_size", "max_tokens"],
   commands: {
