@@ -53,6 +53,10 @@ const LINES = [
   "train boost --init sigmoids.json --data decided.jsonl -n",
   "train analytic chooser/ --data decided.jsonl -o fitted/",
   "train analytic chooser/ --data decided.jsonl -n",
+  "train s3t tiny/ --data said.jsonl --slices 2 --epochs 1 --batch-size 2 -o bank/",
+  "train s3t tiny/ --data said.jsonl --slices 2 -n",
+  "unlearn s3t bank/ --forget said.jsonl -o spent/",
+  "unlearn s3t bank/ --forget said.jsonl -n",
   "unlearn fitted/ --method analytic --forget decided.jsonl -o emptied/",
   "train stages stages.json --init chooser.json --cache below -o staged/",
   "train stages stages.json chooser -n",
@@ -128,6 +132,8 @@ const LINES = [
   "adapt stream chooser --data decided.jsonl --method source -n",
   "evaluate stream chooser --data decided.jsonl --test-time source --stream continual --range 0,5",
   "evaluate stream chooser --data decided.jsonl --test-time source --range 0,5 -n",
+  "evaluate benchmark tiny --suite wmdp --files .",
+  "evaluate benchmark tiny --suite wmdp --files . -n",
   "evaluate planted tiny --plant planted.jsonl --shuffles 9",
   "evaluate planted tiny --plant planted.jsonl -n",
   "evaluate interactions tiny --plant planted.jsonl --data said.jsonl --steps 1 --seeds 2",
@@ -240,6 +246,7 @@ beforeAll(() => {
   writeFileSync(at("vectors.jsonl"), lines(Array.from({ length: 6 }, (_, i) => ({ a: [i, 1], b: [1, -i] }))));
   const planted = ["one", "two"].map((name) => ({ name, rows: "said.jsonl", control: "ids.jsonl" }));
   writeFileSync(at("planted.jsonl"), lines(planted));
+  writeFileSync(at("bio.jsonl"), lines([{ question: "a", choices: ["b", "c"], answer: 0 }]));
   const answers = numbers.map((i) => ({ prompt: `${i}`, answer: `${i}`, completion: `${i}` }));
   writeFileSync(at("answers.jsonl"), lines(answers));
   writeFileSync(at("outcomes.jsonl"), lines(numbers.map((i) => ({ completion: `a ${i}`, reward: i }))));
