@@ -7,7 +7,7 @@
  *   bun run distill cache --teacher large/ --data rows.jsonl --top 64 -o top64.safetensors
  */
 import { command, script } from "../src/cli/script.ts";
-import { CACHE, DISTILL, SYNTHESIS } from "../src/distill/options.ts";
+import { CACHE, DISTILL, DOMAINS, SYNTHESIS } from "../src/distill/options.ts";
 
 await script({
   name: "distill",
@@ -39,7 +39,7 @@ await script({
     "lora",
     "resume",
   ],
-  targets: ["data"],
+  calls: { "--target data": "data", "--method meta-dmoe": "domains" },
   commands: {
     data: command({
       about: "Make a few rows that teach what many do, or what a trained model holds.",
@@ -54,6 +54,18 @@ await script({
       notes: `Models are classifiers of numbers or images (mlp, convnet), on the processor in f64. The rows are lines of JSON that train reads; the
 last line on stderr says at which rate, and in how many steps, they were made to be learnt.`,
       run: async (context) => (await import("../src/distill/commands/data.ts")).distillData(context),
+    }),
+    domains: command({
+      about: "Teach a student to adapt to a new domain in one step, towards experts of other domains.",
+      args: "[...teachers]",
+      examples: [
+        "bun run distill --method meta-dmoe --teacher plain/ --teacher hardened/ --student plain/ --data blobs.jsonl --data more=blobs.jsonl --heads 4 --aggregator-steps 5 --steps 5 --aggregator summed.safetensors -o ready/",
+      ],
+      output: "checkpoint",
+      options: DOMAINS,
+      notes: `Experts, in the order of the groups of --data, and student are trained classifiers of numbers or images (mlp, convnet) whose heads read
+as many numbers. adapt stream --method meta-dmoe takes the step on rows without labels.`,
+      run: async (context) => (await import("../src/distill/commands/domains.ts")).distillDomains(context),
     }),
     cache: command({
       about: "Write down the most likely tokens of a teacher, for runs without it.",

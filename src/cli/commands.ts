@@ -32,13 +32,16 @@ function withMethodFirst({ methods, methodFirst }: AnyDefinition, argv: readonly
   return ["--method", first, ...rest];
 }
 
-/** The sub-command that `--target` names, and the arguments without it. */
-function targetOf({ targets = [] }: AnyDefinition, argv: readonly string[]) {
-  const at = argv.findIndex((each) => each === "--target" || each.startsWith("--target="));
-  const [joined, next] = [argv[at]?.slice("--target=".length), argv[at + 1]];
-  const name = joined === "" || joined === undefined ? next : joined;
-  if (at < 0 || name === undefined || !targets.includes(name)) return undefined;
-  return { name, others: argv.toSpliced(at, name === joined ? 1 : 2) };
+/** The sub-command that an option with its value calls, and the arguments without these. */
+function calledBy({ calls = {} }: AnyDefinition, argv: readonly string[]) {
+  for (const [typed, name] of Object.entries(calls)) {
+    const [flag = "", value = ""] = typed.split(" ");
+    const apart = argv.findIndex((each, i) => each === flag && argv[i + 1]?.replaceAll("_", "-") === value);
+    if (apart >= 0) return { name, others: argv.toSpliced(apart, 2) };
+    const joined = argv.findIndex((each) => each.replaceAll("_", "-") === `${flag}=${value}`);
+    if (joined >= 0) return { name, others: argv.toSpliced(joined, 1) };
+  }
+  return undefined;
 }
 
 /**
@@ -50,8 +53,8 @@ export function calledDefinition(
   argv: readonly string[],
 ): { readonly definition: AnyDefinition; readonly argv: readonly string[] } {
   const commands = script.commands ?? {};
-  const meant = targetOf(script, argv);
-  if (meant) return calledDefinition({ ...script, targets: [] }, [meant.name, ...meant.others]);
+  const meant = calledBy(script, argv);
+  if (meant) return calledDefinition({ ...script, calls: {} }, [meant.name, ...meant.others]);
   const tables = [script, ...Object.values(commands)].map((each) => ({ ...commonOptions(each), ...each.options }));
   const at = firstArgument(argv, Object.assign({}, ...tables));
   const name = argv[at];

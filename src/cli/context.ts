@@ -65,10 +65,10 @@ interface ScriptOnly {
   /** Claims a `--config` file by its top-level keys as the script's own recipe; its path is then `context.recipe`. */
   readonly isRecipe?: (keys: string[]) => boolean;
   /**
-   * Sub-commands that `--target NAME` calls too, wherever it stands: what the script makes in place of its usual
-   * result.
+   * Sub-commands that an option with a value calls too, wherever the two stand: `{ "--target data": "data" }`. For what
+   * needs options of its own.
    */
-  readonly targets?: readonly string[];
+  readonly calls?: Readonly<Record<string, string>>;
   /** Sub-commands by name, each with its own options and help: made with `command()`. */
   readonly commands?: Readonly<Record<string, AnyCommand>>;
 }

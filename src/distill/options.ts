@@ -76,3 +76,44 @@ export const SYNTHESIS = {
   },
   columns: READING.columns,
 } as const satisfies Options;
+
+/** Options of `distill domains`, which `--method meta-dmoe` calls. */
+export const DOMAINS = {
+  teacher: { type: "string[]", help: "experts, one for each domain, in the order of --data", value: "MODEL" },
+  student: { type: "string", help: "classifier that learns, trained on all domains already", value: "MODEL" },
+  data: { type: "string[]", help: "labelled rows of each expert's domain, name=path", value: "FILE" },
+  aggregator: {
+    type: "string",
+    help: "where what sums up the experts is written, beside the student",
+    value: "FILE",
+    writes: "tensors",
+  },
+  heads: { type: "number.integer >= 1", default: 16, help: "attention heads of the aggregator", value: "N" },
+  aggregator_steps: {
+    type: "number.integer >= 0",
+    default: 300,
+    help: "steps in which the aggregator learns classes, before all else",
+    value: "N",
+  },
+  aggregator_lr: { type: "number > 0", default: 1e-3, help: "learning rate of the aggregator", value: "RATE" },
+  aggregator_drop: {
+    type: "0 <= number < 1",
+    default: 0.1,
+    help: "share of it that is dropped in training",
+    value: "P",
+  },
+  steps: { type: "number.integer >= 0", default: 300, help: "episodes", value: "N" },
+  lr: { type: "number > 0", default: 1e-3, help: "learning rate of the student", value: "RATE" },
+  support: {
+    type: "number.integer >= 1",
+    default: 24,
+    help: "rows without labels of an episode; as many with labels are asked",
+    value: "N",
+  },
+  inner_lr: { type: "number >= 0", default: 0.1, help: "rate of the one step", value: "RATE" },
+  first_order: {
+    type: "boolean",
+    default: false,
+    help: "leave out how the step's slope changes with the student's weights",
+  },
+} as const satisfies Options;

@@ -4,7 +4,7 @@ import { loadMethods } from "../../src/method/registry.ts";
 import type { Json } from "../../src/model/architecture.ts";
 import type { TestTimeMethod } from "../../src/run/test-time/contract.ts";
 import { runStretches } from "../../src/run/test-time/stream.ts";
-import { BATCH, HEADED, learnerOf, movingBatches, scoresOf } from "../run/test-time/lab.ts";
+import { BATCH, HEADED, learnerOf, metaParts, movingBatches, scoresOf } from "../run/test-time/lab.ts";
 
 setDefaultTimeout(120_000);
 
@@ -15,6 +15,7 @@ const QUICK: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
   rmt: { warmup_rows: 16, projection: 6 },
   vida: { unsure_views: 2, rank_high: 3, adapter_epochs: 1 },
   eata: { eata_rows: 16 },
+  "meta-dmoe": await metaParts(),
 };
 /** Where the source is unsure, a teacher's answer is that of other views. */
 const ONE_VIEW: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {

@@ -20,7 +20,9 @@ export const experiment: Experiment = {
   title: "`distill --target data --method bidirectional`: closed forms both ways",
   about: `1000 rendered digits of 8 × 8 pixels, and a perceptron that learnt them, whose last hidden units are the features: 10 rows of each class are
 made in 100 steps. *Linear probe* is the accuracy on 1000 held-out digits of linear models of the pixels that learn these rows alone, *perceptron* that
-of new ones of 32 units (AdamW, 300 steps; means of three), *auxiliary* the loss of the auxiliary model at the end. Real rows are 10 of each class.`,
+of new ones of 32 units (AdamW, 300 steps; means of three), *auxiliary* the loss of the auxiliary model at the end. Real rows are 10 of each class. Both ways are ahead of
+real rows on every seed, and of the backward way for a perceptron. Against the card of the paper, a large gamma does not drive rows to where the
+auxiliary model is lost: it is a ridge regression of real rows, as the forward one is.`,
   columns: COLUMNS,
   seeds: [1, 2, 3],
   tested: 1,

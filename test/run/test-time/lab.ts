@@ -1,15 +1,21 @@
 /** Streams at test time inside the test's process: a small network, clouds of numbers that move, and learners. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import type { Example } from "../../../src/data/examples.ts";
 import { Random } from "../../../src/data/random.ts";
 import { bindDefaults } from "../../../src/method/bind.ts";
 import { loadMethod } from "../../../src/method/registry.ts";
 import type { Json } from "../../../src/model/architecture.ts";
 import { Model } from "../../../src/model/model.ts";
+import { saveModel } from "../../../src/model/save.ts";
 import { augmenter } from "../../../src/run/test-time/augment.ts";
 import { type Learner, type Setting, type TestTimeMethod, trainsWeight } from "../../../src/run/test-time/contract.ts";
 import { normNames } from "../../../src/run/test-time/open.ts";
 import { SourceRows } from "../../../src/run/test-time/source-rows.ts";
 import { streamBatch } from "../../../src/run/test-time/stream.ts";
+import { freshAggregator } from "../../../src/run/twice/aggregator.ts";
+import { saveAggregator } from "../../../src/run/twice/aggregator-file.ts";
 import { sharedGpu } from "../../support/gpu.ts";
 
 export const [WIDTH, CLASSES, BATCH] = [6, 3, 8];
@@ -30,6 +36,19 @@ export function rowsFor(name: string, count: number, shift = 0): Example[] {
     const x = Float32Array.from(centres[label]!, (c) => c + 0.5 * random.normal() + shift);
     return { x, shape: [WIDTH], label, group: 0, place: `${name}:${i + 1}` };
   });
+}
+
+/** Files that meta-dmoe reads: an aggregator and an expert, as new as the student. */
+export async function metaParts(): Promise<Readonly<Record<string, unknown>>> {
+  const folder = mkdtempSync(join(tmpdir(), "ingot-meta-parts-"));
+  process.on("exit", () => rmSync(folder, { recursive: true, force: true }));
+  const form = { width: 7, heads: 1, classes: CLASSES };
+  const [aggregator, expert] = ["aggregator.safetensors", "expert.safetensors"].map((name) => join(folder, name));
+  await saveAggregator(aggregator!, { weights: freshAggregator(form, 1), form, rate: 0.1 }, []);
+  const model = await Model.fresh(await sharedGpu(), NET, "net", { seed: 2 });
+  await saveModel(model, expert!, { files: new Map([["config.json", Buffer.from(JSON.stringify(NET))]]), lineage: [] });
+  model.free();
+  return { meta_aggregator: aggregator, meta_experts: [expert] };
 }
 
 export interface LabOptions {
