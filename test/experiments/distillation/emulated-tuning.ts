@@ -53,9 +53,10 @@ async function scored(rule: Rule, models: readonly Model[], rows: readonly Seque
 export const experiment = experimentOf({
   title: "A large model that takes over what a small one learned",
   about: `A language of 12 symbols, of which two decide the next, and the same with every symbol up to 6 times as likely or unlikely: the task.
-A large decoder (47,000 weights) and a small one (900) read the language, and the small one then the task. The large one adds the change of the small
-one at every token: with strength 1 (emulated fine-tuning), or with one that is chosen anew (dynamic logit fusion). "Tuned" is the large
-model that read the task itself. Losses and accuracies are those of 96 texts of the task.`,
+A large decoder (47,000 weights) and a small one (900) read the language, and the small one then the task. The large one adds the change
+of the small one at every token: with strength 1 (emulated fine-tuning), or with one that is chosen anew (dynamic logit fusion). "Large,
+tuned" read the task itself. Losses and accuracies are those of 96 texts of the task. In the mean both close two thirds of the gap in accuracy;
+against the paper, a strength that is chosen anew is no better than 1.`,
   seeds: [1, 2, 3],
   tested: 1,
   long: true,
