@@ -49,7 +49,7 @@ await script({
     klom: command({
       about: "Compare the margins of unlearned classifiers with those of retrained ones, over several models of each.",
       examples: [
-        "bun run evaluate klom --unlearned matched/ --unlearned plain/ --retrained never-saw/ --retrained hardened/ --again chance/ --data forget=gone.jsonl",
+        "bun run evaluate klom --unlearned matched/ --unlearned plain/ --retrained never-saw/ --retrained hardened/ --again plain/ --again hardened/ --data unwanted.jsonl",
       ],
       output: "none",
       options: KLOM,

@@ -46,7 +46,7 @@ await script({
       about: "Foretell what a classifier would say had it never learnt some rows, by attributing its outputs to rows.",
       args: "[model]",
       examples: [
-        "bun run unlearn attribute plain/ --data gone.jsonl --data left.jsonl --block 8 --models 4 --epochs 1 -o effects.safetensors",
+        "bun run unlearn attribute plain/ --data unwanted.jsonl --data wanted.jsonl --block 8 --models 4 --epochs 1 -o effects.safetensors",
       ],
       output: "checkpoint",
       options: ATTRIBUTE,
@@ -59,7 +59,9 @@ ridge takes the rows out of the ridge regression of the head, exactly where trai
     "dm-direct": command({
       about: "Answer rows by what unlearn attribute foretells of a classifier without the rows to forget.",
       args: "<attributions>",
-      examples: ["bun run unlearn dm-direct effects.safetensors --forget gone.jsonl --data left.jsonl -o answered.jsonl"],
+      examples: [
+        "bun run unlearn dm-direct effects.safetensors --forget unwanted.jsonl --data wanted.jsonl -o answered.jsonl",
+      ],
       output: "text",
       options: DM_DIRECT,
       run: async (context) => (await import("../src/unlearn/commands/dm-direct.ts")).dmDirect(context),

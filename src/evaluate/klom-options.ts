@@ -4,7 +4,12 @@ import type { Options } from "../method/options.ts";
 import { HELD } from "../run/held-options.ts";
 
 export const KLOM = {
-  unlearned: { type: "string[]", required: true, help: "unlearned classifiers, each from another start", value: "MODEL" },
+  unlearned: {
+    type: "string[]",
+    required: true,
+    help: "unlearned classifiers, each from another start",
+    value: "MODEL",
+  },
   retrained: {
     type: "string[]",
     required: true,

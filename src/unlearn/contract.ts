@@ -32,7 +32,7 @@ export interface ForgetRows<O extends Options = Options> {
   /** Those of a model of the same form that never learnt anything (n, V); for a method that says `untrained`. */
   untrained(): Tensor;
   /** Outputs that are wanted of the same rows (n, V); for a method that says `wanted`. */
-  wanted(): Tensor;
+  readonly wanted?: (() => Tensor) | undefined;
   readonly values: Values<O>;
 }
 
@@ -119,8 +119,8 @@ export interface UnlearnObjective<
   /** Whether the rows to forget get other labels, each drawn once at random. */
   readonly relabels?: boolean;
   /**
-   * Outputs that `rows` and `keeps` want of rows of numbers, by the digests of rows (data/row-digest.ts), made before any
-   * weight is read. Throws UserError.
+   * Outputs that `rows` and `keeps` want of rows of numbers, by the digests of rows (data/row-digest.ts), made before
+   * any weight is read. Throws UserError.
    */
   wanted?(values: Values<O>, forget: readonly Example[]): Promise<ReadonlyMap<string, Float32Array>>;
   /** What `sequences` is given beside likelihoods. */

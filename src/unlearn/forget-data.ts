@@ -74,11 +74,7 @@ export const isForClassifiers = (method: UnlearnMethod): boolean =>
   method.kind === "edit" || (!method.needs?.length && method.per !== "sequence-mean" && method.trains === undefined);
 
 /** Rows with the outputs that are wanted of them. Throws UserError for a row of which none are. */
-const withWanted = (
-  rows: readonly Example[],
-  wanted: ReadonlyMap<string, Float32Array>,
-  method: string,
-): Example[] =>
+const withWanted = (rows: readonly Example[], wanted: ReadonlyMap<string, Float32Array>, method: string): Example[] =>
   rows.map((row) => {
     const y = wanted.get(rowDigest(row));
     if (y && "x" in row) return { ...row, y };

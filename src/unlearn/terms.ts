@@ -61,8 +61,8 @@ interface LogitRows {
   /** Logits of theta0, and of a model that never learnt anything, where there are such. */
   original(): Tensor;
   untrained(): Tensor;
-  /** Outputs that are wanted, which rows of the batch say. */
-  wanted(): Tensor;
+  /** Outputs that are wanted, where rows of the batch say some. */
+  readonly wanted: (() => Tensor) | undefined;
 }
 
 /** Input of outputs that are wanted, (B, C). */
@@ -95,7 +95,7 @@ function rowsTerm(
           return loss(rec, {
             logits,
             targets: labels!,
-            wanted: () => more[0]!,
+            wanted: isWanted ? () => more[0]! : undefined,
             original: () => theirs!.logits(rec, along.slice(0, first.length)),
             untrained: () => fresh!.logits(rec, along.slice(first.length)),
           });

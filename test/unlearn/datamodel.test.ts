@@ -1,9 +1,9 @@
 import { describe, expect, test } from "bun:test";
 import type { Example } from "../../src/data/examples.ts";
 import { rowDigest } from "../../src/data/row-digest.ts";
+import { symmetricInverse } from "../../src/tensor/linear-algebra/cholesky.ts";
 import { blocksOf, drawnBlocks, inclusionWeights } from "../../src/unlearn/attribution/datamodel.ts";
 import { outputsWithout } from "../../src/unlearn/attribution/file.ts";
-import { symmetricInverse } from "../../src/tensor/linear-algebra/cholesky.ts";
 import { normals } from "../support/random.ts";
 
 describe("datamodels", () => {
@@ -60,7 +60,13 @@ describe("datamodels", () => {
 });
 
 describe("outputs without rows", () => {
-  const row = (x: number, place = `row ${x}`): Example => ({ x: Float32Array.of(x), shape: [1], label: 0, group: 0, place });
+  const row = (x: number, place = `row ${x}`): Example => ({
+    x: Float32Array.of(x),
+    shape: [1],
+    label: 0,
+    group: 0,
+    place,
+  });
   const rows = [row(1), row(2), row(2)];
   const attribution = {
     points: rows.slice(0, 2).map(rowDigest),
@@ -74,7 +80,8 @@ describe("outputs without rows", () => {
   };
 
   test("are the model's own less the effects of the rows, each once", () => {
-    const at = (forget: readonly Example[]) => [...outputsWithout(attribution, forget, "file").values()].map((y) => [...y]);
+    const at = (forget: readonly Example[]) =>
+      [...outputsWithout(attribution, forget, "file").values()].map((y) => [...y]);
     expect(at([])).toEqual([
       [1, 2],
       [3, 4],

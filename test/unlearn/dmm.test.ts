@@ -39,7 +39,10 @@ async function apart(model: string): Promise<number> {
 }
 
 beforeAll(async () => {
-  writeFileSync(at("mlp.json"), JSON.stringify({ model_type: "mlp", input_size: 4, hidden_sizes: [8], num_labels: CLASSES }));
+  writeFileSync(
+    at("mlp.json"),
+    JSON.stringify({ model_type: "mlp", input_size: 4, hidden_sizes: [8], num_labels: CLASSES }),
+  );
   write("all.jsonl", ROWS);
   write("gone.jsonl", ROWS.slice(0, 40));
   write("left.jsonl", ROWS.slice(40));
@@ -68,7 +71,6 @@ test("ridge foretells the outputs of the refit, and dmm comes near them sooner t
   const alone = "--forget-weight 0 --retain-weight 1";
   await ok(`unlearn all/ --method dmm --attributions labels.safetensors ${rows} ${alone} ${how} -o descended/`);
   const [before, matched, descended] = [await apart("all"), await apart("matched"), await apart("descended")];
-  console.log({ before, matched, descended });
   expect(matched).toBeLessThan(0.5 * before);
   expect(matched).toBeLessThan(0.5 * descended);
 });
@@ -108,9 +110,9 @@ test("refuses what does not go together", async () => {
   expect(await refusal(`unlearn all/ --method dmm --attributions ridge.safetensors ${rows} -o no/`)).toContain(
     "says what a model without 40 other rows would say",
   );
-  expect(await refusal("unlearn attribute body/ --data left.jsonl --forget gone.jsonl --attribution ridge -o no")).toContain(
-    "the row is not among --data",
-  );
+  expect(
+    await refusal("unlearn attribute body/ --data left.jsonl --forget gone.jsonl --attribution ridge -o no"),
+  ).toContain("the row is not among --data");
   expect(await refusal("unlearn attribute body/ --data all.jsonl --forget gone.jsonl -o no")).toContain(
     "a datamodel foretells outputs without any rows",
   );
@@ -118,7 +120,9 @@ test("refuses what does not go together", async () => {
 
 test("KLoM of models, with the floor", async () => {
   const models = "--unlearned all/ --unlearned body/ --retrained refit/ --retrained all/ --again refit/ --again all/";
-  const found = JSON.parse(await ok(`evaluate klom ${models} --data forget=gone.jsonl --data retain=left.jsonl --json`));
+  const found = JSON.parse(
+    await ok(`evaluate klom ${models} --data forget=gone.jsonl --data retain=left.jsonl --json`),
+  );
   expect(found).toMatchObject({ unlearned: 2, retrained: 2, floor_of: [2, 2] });
   expect(found.groups.map(({ group, points }: { group: string; points: number }) => [group, points])).toEqual([
     ["forget", 40],

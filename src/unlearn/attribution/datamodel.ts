@@ -2,8 +2,9 @@
  * Datamodels: what a model says of an input as a linear function of which blocks of rows it was trained on, fitted on
  * models of random subsets. Ilyas et al., ICML 2022, https://arxiv.org/abs/2202.00622
  */
-import { choleskyFactor, solveLower, solveUpper } from "../../tensor/linear-algebra/cholesky.ts";
+
 import { permutation } from "../../data/shuffle.ts";
+import { choleskyFactor, solveLower, solveUpper } from "../../tensor/linear-algebra/cholesky.ts";
 
 /** Which of `blocks` blocks model `model` is trained on: a share of them, drawn by seed. */
 export function drawnBlocks(blocks: number, share: number, seed: number, model: number): Uint8Array {

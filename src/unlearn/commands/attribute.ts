@@ -87,8 +87,7 @@ async function trained(
       await finetune({ model, ref: `model ${k}` }, { kind: "examples", rows }, how);
     }
     const outputs = known ?? (await outputsOf(view, points));
-    if (!known)
-      await kept.put(`model-${k}`, [{ name: "outputs", shape: [outputs.length], values: outputs }]);
+    if (!known) await kept.put(`model-${k}`, [{ name: "outputs", shape: [outputs.length], values: outputs }]);
     all.push(outputs);
     progress.advance(1);
   }
@@ -98,7 +97,12 @@ async function trained(
 }
 
 /** Effects of rows by a regression on models of random blocks. */
-async function byDatamodel(context: AttributeContext, model: Model, rows: Rows, kept: KeptRuns): Promise<Attribution["of"]> {
+async function byDatamodel(
+  context: AttributeContext,
+  model: Model,
+  rows: Rows,
+  kept: KeptRuns,
+): Promise<Attribution["of"]> {
   const { options, seed } = context;
   const { data } = rows;
   const blocks = blocksOf(
@@ -121,7 +125,12 @@ async function byDatamodel(context: AttributeContext, model: Model, rows: Rows, 
 }
 
 /** Outputs of models that never saw the rows, in the mean. */
-async function byOracle(context: AttributeContext, model: Model, rows: Rows, kept: KeptRuns): Promise<Attribution["of"]> {
+async function byOracle(
+  context: AttributeContext,
+  model: Model,
+  rows: Rows,
+  kept: KeptRuns,
+): Promise<Attribution["of"]> {
   const gone = new Map<string, number>();
   for (const digest of rows.forget.map(rowDigest)) gone.set(digest, (gone.get(digest) ?? 0) + 1);
   const left = rows.data.filter((row) => {
@@ -174,11 +183,14 @@ async function byRidge(
 export async function attribute(context: AttributeContext): Promise<Outcome> {
   const { options, out, seed } = context;
   const warn = (text: string) => context.warn(text);
-  const opened = await openModel(context.args[0] ?? "-", options, warn);
+  const opened = await openModel(context.args[0] ?? "-", {}, warn);
   const { checkpoint, task, examples: reader, sizes, ref } = opened;
   context.onExit(() => checkpoint.close());
   if (task !== "classifier" || reader.text || reader.predicts !== undefined)
-    throw new UserError(`attributions are of classifiers of vectors and images, and ${ref} is none`, "name an mlp or a vit");
+    throw new UserError(
+      `attributions are of classifiers of vectors and images, and ${ref} is none`,
+      "name an mlp or a vit",
+    );
   const rows = await readRows(context, opened);
   refuseInputs(out, [ref, ...options.data, ...(options.forget ?? []), ...(options.points ?? [])]);
   const state = hasFitState(checkpoint.tensors) ? await readFitState(ref, checkpoint.tensors) : undefined;

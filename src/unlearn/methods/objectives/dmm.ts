@@ -1,6 +1,6 @@
 /**
- * Datamodel matching: rows to forget and rows to keep are trained to give the outputs that `unlearn attribute` foretells
- * of a model that never learnt the former,
+ * Datamodel matching: rows to forget and rows to keep are trained to give the outputs that `unlearn attribute`
+ * foretells of a model that never learnt the former,
  *
  *   mean over half of each of |z(x) - h(x)|^2,   h(x) = z_theta0(x) - sum_{i in D_f} w_i(x)
  *
@@ -14,8 +14,9 @@ import { outputsWithout, readAttribution } from "../../attribution/file.ts";
 import { defineObjective } from "../../contract.ts";
 
 /** (n): sum over outputs of the squares. */
-function squares(rec: Recorder, logits: Tensor, wanted: Tensor): Tensor {
-  const left = sub(rec, logits, wanted);
+function squares(rec: Recorder, logits: Tensor, wanted: (() => Tensor) | undefined): Tensor {
+  if (!wanted) throw new TypeError("no outputs are wanted of these rows");
+  const left = sub(rec, logits, wanted());
   const n = left.shape[0]!;
   return rec.reshape(sumTo(rec, mul(rec, left, left), [n, 1]), [n]);
 }
@@ -34,6 +35,6 @@ export const method = defineObjective({
     attributions: { type: "string", required: true, help: "what unlearn attribute wrote", value: "FILE" },
   },
   wanted: async ({ attributions }, forget) => outputsWithout(await readAttribution(attributions), forget, attributions),
-  rows: (rec, { logits, wanted }) => squares(rec, logits, wanted()),
-  keeps: (rec, { logits, wanted }) => squares(rec, logits, wanted()),
+  rows: (rec, { logits, wanted }) => squares(rec, logits, wanted),
+  keeps: (rec, { logits, wanted }) => squares(rec, logits, wanted),
 });
