@@ -6,6 +6,7 @@
  *   bun run distill cache --teacher large/ --data rows.jsonl --top 64 -o top64.safetensors
  */
 import { command, script } from "../src/cli/script.ts";
+import { FEDD2S } from "../src/distill/federation/options.ts";
 import { CACHE, DISTILL } from "../src/distill/options.ts";
 
 await script({
@@ -46,6 +47,17 @@ await script({
       output: "checkpoint",
       options: CACHE,
       run: async (context) => (await import("../src/distill/commands/cache.ts")).cache(context),
+    }),
+    fedd2s: command({
+      about: "Train classifiers on rows of their own that share what their layers say of classes, and nothing else.",
+      args: "[model]",
+      examples: [
+        "bun run distill fedd2s --init mlp.json --data a=left.jsonl --data b=right.jsonl --rounds 3 --round-steps 2 -o clients/",
+      ],
+      output: "checkpoint",
+      options: FEDD2S,
+      essentials: ["init", "data", "rounds", "round_steps", "drop_rate", "tap_weight", "lr", "batch_size"],
+      run: async (context) => (await import("../src/distill/commands/fedd2s.ts")).fedd2s(context),
     }),
   },
   notes: `The loss is --distill-weight times the method's loss plus --label-weight times the labels' cross-entropy, both means over the tokens

@@ -37,6 +37,8 @@ const LINES = [
   `distill --teacher tiny/ --student tiny/ --label-weight 1 --data said.jsonl ${FEW} -n`,
   "distill cache --teacher tiny/ --data said.jsonl -o cache.safetensors",
   "distill cache --teacher tiny/ --data said.jsonl -n",
+  "distill fedd2s --init chooser.json --data a=decided.jsonl --rounds 1 --round-steps 1 -o clients/",
+  "distill fedd2s --init chooser.json --data a=decided.jsonl -n -o clients/",
   `align tiny/ --data preferred.jsonl ${FEW} -o aligned/`,
   `align tiny/ --data preferred.jsonl ${FEW} -n`,
   "data bandit --size 40 -q -o arms.jsonl",
