@@ -32,11 +32,9 @@ await script({
     "init",
     "data",
     "steps",
-    "epochs",
     "batch_size",
     "lr",
     "label_weight",
-    "on_policy",
     "lora",
     "resume",
   ],
@@ -65,7 +63,7 @@ last line on stderr says at which rate, and in how many steps, they were made to
       run: async (context) => (await import("../src/distill/commands/cache.ts")).cache(context),
     }),
     fedd2s: command({
-      about: "Train classifiers on rows of their own that share what their layers say of classes, and nothing else.",
+      about: "Train classifiers that share class means, and no rows.",
       args: "[model]",
       examples: [
         "bun run distill fedd2s --init mlp.json --data a=left.jsonl --data b=right.jsonl --rounds 3 --round-steps 2 -o clients/",
