@@ -15,7 +15,7 @@ test("reads three classes that lines part, and of noise nothing", () => {
     return others.filter((row) => predict(row) === label(row)).length / others.length;
   };
   expect(shareOf(labelOf)).toBeGreaterThan(0.85);
-  const coins = new Map([...rows, ...others].map((row) => [row, random.below(3)]));
+  const coins = new Map<Float32Array, number>([...rows, ...others].map((row) => [row, random.below(3)]));
   expect(shareOf((row) => coins.get(row)!)).toBeLessThan(0.5);
 });
 
