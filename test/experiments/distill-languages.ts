@@ -13,6 +13,7 @@ import { method as hidden } from "../../src/distill/methods/hidden.ts";
 import { method as jsd } from "../../src/distill/methods/jsd.ts";
 import { method as kd } from "../../src/distill/methods/kd.ts";
 import { method as lssd } from "../../src/distill/methods/lssd.ts";
+import { method as messages } from "../../src/distill/methods/messages.ts";
 import { method as reverseKl } from "../../src/distill/methods/reverse-kl.ts";
 import { method as selfFurther } from "../../src/distill/methods/self-further.ts";
 import { method as seqKd } from "../../src/distill/methods/seq-kd.ts";
@@ -23,7 +24,6 @@ import type { Gpu } from "../../src/gpu/gpu.ts";
 import { Model } from "../../src/model/model.ts";
 import { Generator } from "../../src/run/generating/generate.ts";
 import { GREEDY } from "../../src/run/generating/sampling.ts";
-import { AllLogits } from "../../src/run/scoring/all-logits.ts";
 import { cachedTeacher } from "../../src/run/teachers/teacher.ts";
 import { TeacherCache } from "../../src/run/teachers/teacher-cache.ts";
 import { writeCache } from "../../src/run/teachers/write-teacher-cache.ts";
@@ -176,6 +176,33 @@ export async function littleText(gpu: Gpu, seed: number) {
   return { ...found, more, teacher: nll(truth) };
 }
 
+/** Students of two layers on 64 texts: labels alone, logits, last hidden states, or messages. Losses on other texts. */
+export async function talking(gpu: Gpu, seed: number) {
+  const language = { alphabet: SYMBOLS, order: 2, length: LENGTH, concentration: 0.1, smoothing: 0.01 };
+  const rows = markovRows(seed, 1024, language);
+  const test = oneBatch(markovRows(seed, 96, language, "test"));
+  const teacher = await decoder(gpu, 48, 4, seed);
+  await learn(teacher, { method: kd, data: rowsOf(rows, 32, seed), steps: 150, lr: 0.01, seed });
+  const run = async (given: Given & { method: DistillMethod }) => {
+    const student = await decoder(gpu, 16, 2, seed + 50);
+    const data = rowsOf(rows.slice(0, 64), 16, seed + 9);
+    await learn(student, { teachers: [teacher], data, steps: 120, lr: 0.01, seed, ...given });
+    const loss = nll(await beliefs(student, test));
+    student.free();
+    return loss;
+  };
+  const found = {
+    teacher: nll(await beliefs(teacher, test)),
+    labels: await run({ method: kd as never, teachers: [] }),
+    kd: await run({ method: kd as never }),
+    hidden: await run({ method: hidden as never, weights: { distill: 1 } }),
+    messages: await run({ method: messages as never }),
+    strongly: await run({ method: messages as never, weights: { distill: 10 } }),
+  };
+  teacher.free();
+  return found;
+}
+
 /** A decoder that knows one language goes on with 24 texts of another. Losses on other texts of both. */
 export async function newLanguage(gpu: Gpu, seed: number) {
   const language = { alphabet: SYMBOLS, order: 1, length: LENGTH, concentration: 0.3, smoothing: 0.01 };
@@ -251,14 +278,7 @@ export async function cachedTop(gpu: Gpu, seed: number, kept: readonly number[])
     for (const k of kept) {
       const file = join(folder, `${k}.safetensors`);
       const signal = new AbortController().signal;
-      await writeCache(file, new AllLogits(teacher), data, {
-        ref: "teacher",
-        k,
-        rows: 16,
-        pad: 0,
-        lineage: [],
-        signal,
-      });
+      await writeCache(file, teacher, data, { ref: "teacher", k, rows: 16, pad: 0, lineage: [], signal });
       const cache = await TeacherCache.open(file);
       const cached = await run({ teachers: [cachedTeacher(cache)] });
       cache.close();
