@@ -3,10 +3,14 @@
  * what else learns. A method names them (`needs: [teacherCache]`), and each acts where its file says.
  */
 import type { Checkpoint, LineageEntry } from "../checkpoint/checkpoint.ts";
+import type { Batch } from "../data/batch.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import type { Capability } from "../method/capability.ts";
 import type { Options, Values } from "../method/options.ts";
 import type { Model } from "../model/model.ts";
+import type { TextTools } from "../run/text-tools.ts";
+import type { BatchSource } from "../run/training/batch-source.ts";
+import type { Controller } from "../run/training/controller.ts";
 import type { Opened } from "../run/training/technique.ts";
 import type { UpdateRule } from "../run/training/update-rule.ts";
 import type { Parameter } from "../tensor/parameter.ts";
@@ -27,6 +31,27 @@ export interface Begun {
   /** The teachers that are named. */
   readonly named: readonly string[];
   readonly weights: LossWeights;
+  /** Whether held-out losses are measured on the way. */
+  readonly evaluates: boolean;
+}
+
+/** What batches of a run's own are made of. */
+export interface Drawing {
+  readonly source: BatchSource<Batch>;
+  readonly model: Model;
+  /** The first of the teachers that are models. */
+  readonly teacher: Model | undefined;
+  readonly tools: TextTools;
+  readonly seed: number;
+  /** Micro-batches of the whole run. */
+  readonly draws: number;
+  readonly options: DistillRun["options"];
+}
+
+/** Batches in place of those that were read, and what follows the training to make them. */
+export interface Drawn {
+  readonly source: BatchSource<Batch>;
+  readonly controllers: readonly Controller[];
 }
 
 /** Rows of logits as the first teacher learns from them. */
@@ -60,6 +85,8 @@ export interface DistillPart {
   teacherRows?(rec: Recorder, rows: TeacherRows): Tensor;
   /** Whether the labels and the method's loss are parts of the objective with a pass each, in this order. */
   readonly apart?: boolean;
+  /** Batches that it samples itself. */
+  batches?(drawing: Drawing): Drawn;
   /** Rules for the update of the student and of the weights beside it. */
   updates?(gpu: Gpu, parameters: readonly Parameter[]): UpdateRule[];
   /** Called after the last step, before the result is written. */

@@ -42,7 +42,8 @@ export async function chooseRoles(
   if (student === "-" && named.includes("-"))
     throw new UserError("student and teacher are both read from stdin", "name one of them");
   const parts = (method.needs ?? []).flatMap(
-    (capability) => capability.begin(values, { method: method.name, named, weights }) ?? [],
+    (capability) =>
+      capability.begin(values, { method: method.name, named, weights, evaluates: evaluates(options) }) ?? [],
   );
   const replaced = parts.some(({ openTeachers }) => openTeachers !== undefined);
   const alone = named.length === 0 && (options.student ?? options.init) !== undefined;
@@ -61,8 +62,14 @@ export async function chooseRoles(
     teacher: options.teacher_samples ?? method.defaults?.teacher_samples ?? 0,
     student: options.on_policy,
   };
+  if (parts.some(({ batches }) => batches) && shares.teacher + shares.student > 0)
+    throw new UserError(`${method.name} samples by itself`, "leave out --on-policy and --teacher-samples");
   return { chosen, student, refs, weights, shares, parts };
 }
+
+/** Whether held-out losses are measured before the last step. */
+const evaluates = ({ eval_data, eval_split, eval_every }: DistillRun["options"]): boolean =>
+  eval_every > 0 && (eval_split !== undefined || (eval_data?.length ?? 0) > 0);
 
 /** Throws UserError for a teacher that is named twice, or that the student already answers as. */
 function refuseSameModels(

@@ -25,7 +25,11 @@ export async function distill(context: Context<typeof DISTILL, "distill">): Prom
       const teachers = await openTeachers(context, choices, opened);
       const { pack } = teachers.refuses;
       if (options.pack && pack) throw new UserError(...pack);
-      checkSamples(choices.shares, teachers, { pack: options.pack, isText: opened.tools !== undefined });
+      const draws = choices.parts.some(({ batches }) => batches);
+      checkSamples(draws ? { ...choices.shares, student: 1 } : choices.shares, teachers, {
+        pack: options.pack,
+        isText: opened.tools !== undefined,
+      });
       const source = await readBatches(options, opened);
       if ("data" in source) teachers.check?.(source.data.sequences);
       teachers.checkLength?.(longestRow(source));

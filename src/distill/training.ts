@@ -18,6 +18,7 @@ import type { Mixing } from "../run/training/mixup.ts";
 import type { Built, Opened, TrainingData, Work } from "../run/training/technique.ts";
 import { Parameter } from "../tensor/parameter.ts";
 import { sizeOf } from "../tensor/tensor.ts";
+import type { Drawn } from "./capability.ts";
 import type { Choices } from "./choices.ts";
 import type { ExtraSpec } from "./contract.ts";
 import { distillObjective } from "./objective.ts";
@@ -84,11 +85,12 @@ export async function setUpTraining(
     ...(moved ? { refuses: "rows are moved in whole batches" } : {}),
     ...{ gpu, parameters: [...model.trainable(), ...besides], seed },
   });
+  const drawn = batchesFor(run, choices, data, built, loaded.models[0]);
   return {
-    source: moved?.source ?? batchesFor(run, choices, data, built, loaded.models[0]),
+    source: moved?.source ?? drawn.source,
     objective,
     extra: besides,
-    controllers: adaptive ? [controllerOf(adaptive)] : [],
+    controllers: [...(adaptive ? [controllerOf(adaptive)] : []), ...drawn.controllers],
     updates: [
       ...updates,
       ...parts.flatMap((part) => part.updates?.(gpu, [...model.trainable(), ...extra.values()]) ?? []),
@@ -122,11 +124,11 @@ function mixingOf({ options, seed }: DistillRun, model: Model): Mixing | undefin
 /** The batches of data with completions that are sampled, each prepared for the teachers. */
 function batchesFor(
   { options, seed }: DistillRun,
-  { shares }: Choices,
+  { shares, parts }: Choices,
   { source, teachers: { prepare } }: DistillData,
-  { tools, model: student }: Built,
+  { tools, model: student, steps }: Built,
   teacher: Model | undefined,
-): BatchSource<Batch> {
+): Drawn {
   let batches: BatchSource<Batch> = source;
   for (const [whose, model] of [
     ["teacher", teacher],
@@ -134,9 +136,22 @@ function batchesFor(
   ] as const)
     if (shares[whose] > 0)
       batches = sampledBatches(batches, model!, { seed, whose, share: shares[whose], options, tools: tools! });
-  if (!prepare) return batches;
-  const sampled = batches;
-  return {
+  const draws = steps * options.accumulate;
+  const own = parts
+    .find((part) => part.batches)
+    ?.batches?.({
+      source: batches,
+      model: student,
+      teacher,
+      tools: tools!,
+      seed,
+      draws,
+      options,
+    });
+  const controllers = own?.controllers ?? [];
+  const sampled = own?.source ?? batches;
+  if (!prepare) return { source: sampled, controllers };
+  const prepared: BatchSource<Batch> = {
     groups: sampled.groups,
     batchesPerEpoch: sampled.batchesPerEpoch,
     largest: () => sampled.largest(),
@@ -148,6 +163,7 @@ function batchesFor(
     state: () => sampled.state(),
     load: (state, what) => sampled.load(state, what),
   };
+  return { source: prepared, controllers };
 }
 
 /** Weights of a method's own, drawn by (seed, name). */
