@@ -49,6 +49,8 @@ export interface NetworkOptions {
   readonly observe?: ((module: string, x: Tensor, plan?: RoutePlan) => void) | undefined;
   /** Which layers run, and how often; each once when left out. */
   readonly depth?: Depth | undefined;
+  /** The experts that every token takes, by rank from 0; those of the config when left out. */
+  readonly ranks?: readonly number[] | undefined;
 }
 
 /**
@@ -263,6 +265,10 @@ export class Network implements Net {
   routed(layer: number, routed: Routed): void {
     this.routes.set(layer, routed);
     this.#handed.push(routed.logits);
+  }
+
+  get ranks(): readonly number[] | undefined {
+    return this.#given.ranks;
   }
 
   active(layer: number, k: number): number {

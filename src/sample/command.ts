@@ -2,14 +2,15 @@
 
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { filesOf } from "../checkpoint/folder/files-of.ts";
-import type { CommonValues, Outcome, PlainContext } from "../cli/context.ts";
+import type { Context, Outcome } from "../cli/context.ts";
 import { writeText } from "../cli/stderr.ts";
 import { refuseInputs } from "../cli/target.ts";
 import { NAME_TOKENIZER, type Tokenizer } from "../data/tokenizer.ts";
 import { UserError } from "../errors.ts";
 import { openGpu } from "../gpu/gpu.ts";
-import type { Values } from "../method/options.ts";
+import { bind } from "../method/bind.ts";
 import { ofTask } from "../model/adapters/from-file.ts";
+import { checkMapped, checkModelCount, makeRule, viewed } from "../run/combining/rule.ts";
 import { Answer } from "../run/generating/answer-text.ts";
 import { withEffort } from "../run/generating/effort.ts";
 import { Generator } from "../run/generating/generate.ts";
@@ -23,9 +24,9 @@ import { chat, checkChat } from "./chat.ts";
 import { openDepth, type SampleDepth } from "./depth.ts";
 import type { SAMPLE } from "./options.ts";
 import { samplingOf } from "./sampling-options.ts";
-import { cascadeModels, loadSource, openOthers } from "./sources.ts";
+import { type ChosenRule, cascadeModels, checkDecoder, loadSource, openOthers } from "./sources.ts";
 
-export type SampleContext = PlainContext & { readonly options: CommonValues & Values<typeof SAMPLE> };
+export type SampleContext = Context<typeof SAMPLE, "decoder">;
 
 /** With --cascade its weak model stands before the arguments, which are all prompts. Throws UserError. */
 function withCascade(context: SampleContext): SampleContext {
@@ -50,6 +51,10 @@ export async function sample(given: SampleContext): Promise<Outcome> {
   const { options } = context;
   checkStops(options.stop);
   checkSystem(options);
+  if (context.method) {
+    checkDecoder(context.method.name, options);
+    checkModelCount(context.method, 1 + (options.with?.length ?? 0));
+  }
   const isTalk = talks(context);
   if (isTalk) checkChat(options, context.args);
   const warn = (message: string) => context.warn(message);
@@ -67,9 +72,10 @@ export async function sample(given: SampleContext): Promise<Outcome> {
   refuseInputs(context.out, [...read, ...[options.prompts, options.config].filter((file) => file !== undefined)]);
   const depth = await openDepth(opened, options, warn);
   const { tokenizer, prompts } = await prepare(context, models, isTalk);
-  if (context.dryRun) return printPlan(context, { models, depth }, prompts);
+  const chosen = ruleFor(context, models, prompts, tokenizer);
+  if (context.dryRun) return printPlan(context, { models, depth, chosen }, prompts);
   const gpu = await openGpu({ device: context.device });
-  const { source } = await loadSource(gpu, models, { ...options, depth }, warn);
+  const { source } = await loadSource(gpu, models, { ...options, depth, chosen }, warn);
   const began = performance.now();
   const talkers = { source, sizes: { ...opened.sizes, ...source.sizes }, ref: checkpoint.ref };
   const tokens = isTalk
@@ -109,6 +115,21 @@ async function prepare(
   const prompts = effort === undefined ? read : read.map((prompt) => withEffort(prompt, effort, asText));
   for (const prompt of prompts) for (const { sizes, ref } of models) checkPrompt(prompt, sizes, ref);
   return { tokenizer, prompts };
+}
+
+/** The rule of --method, checked against models and prompts; undefined without it. Throws UserError. */
+function ruleFor(
+  { method, settings, options }: SampleContext,
+  models: readonly DescribedModel[],
+  prompts: readonly Prompt[],
+  tokenizer: Tokenizer,
+): ChosenRule | undefined {
+  if (!method) return undefined;
+  const seen = viewed(models);
+  const rule = makeRule(bind(method, settings), seen, tokenizer);
+  for (const [i, { ids, place = `prompt ${i + 1}` }] of prompts.entries())
+    checkMapped(rule, seen, { ids, place, maxTokens: options.max_tokens });
+  return { rule, prompts: prompts.map(({ ids }) => ids) };
 }
 
 /** Decodes and prints the answers to all prompts, a batch at a time; returns how many tokens they have. */
@@ -178,16 +199,17 @@ function setApart(
 interface Planned {
   readonly models: readonly (DescribedModel & { readonly checkpoint: Checkpoint })[];
   readonly depth: SampleDepth;
+  readonly chosen: ChosenRule | undefined;
 }
 
 /** The GPU's memory and what the cache takes of it, for as many answers at once as there will be; in bytes. */
 async function plannedMemory(
   { options, device }: SampleContext,
-  { models, depth }: Planned,
+  { models, depth, chosen }: Planned,
   prompts: readonly Prompt[],
 ): Promise<{ gpu: number; cache: number }> {
   const gpu = await openGpu({ device, dry: true });
-  const { source, free } = await loadSource(gpu, models, { ...options, depth });
+  const { source, free } = await loadSource(gpu, models, { ...options, depth, chosen });
   const batch = Math.max(1, Math.min(options.batch_size, prompts.length * options.samples));
   const longest = prompts.reduce((most, { ids }) => Math.max(most, ids.length), 1);
   const cache = await source.plan(batch, longest, options.max_tokens);

@@ -5,6 +5,8 @@ import { UserError } from "../errors.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import type { Values } from "../method/options.ts";
 import { Model } from "../model/model.ts";
+import { CombinedSource } from "../run/combining/combined-source.ts";
+import type { Rule } from "../run/combining/contract.ts";
 import { expertStore } from "../run/expert-store.ts";
 import { Decoder } from "../run/generating/decoder.ts";
 import type { LogitSource } from "../run/generating/logit-source.ts";
@@ -35,6 +37,12 @@ type SourceOptions = Pick<
   | "cache_policy"
 > & { readonly seed: number };
 
+/** The rule of --method, and the prompts that it will read as far as they are known. */
+export interface ChosenRule {
+  readonly rule: Rule;
+  readonly prompts: readonly (readonly number[])[];
+}
+
 /** Throws UserError unless models that write one after the other have a rising place each. */
 function checkSwitches({ with: others = [], ensemble, switch_at: places }: SourceOptions): void {
   if (ensemble !== "switch") return;
@@ -49,6 +57,16 @@ function checkSwitches({ with: others = [], ensemble, switch_at: places }: Sourc
       `--switch-at ${places.join(",")}: ${places[odd]} comes after ${places[odd - 1]}`,
       "let them rise",
     );
+}
+
+/** Throws UserError for options that say in another way than --method which tokens are drawn from what. */
+export function checkDecoder(name: string, { cascade, ensemble, skip_layers, routers }: Values<typeof SAMPLE>): void {
+  const other =
+    (cascade !== undefined && "--cascade") ||
+    (ensemble !== "universal" && `--ensemble ${ensemble}`) ||
+    (skip_layers !== undefined && "--skip-layers") ||
+    (routers !== undefined && "--routers");
+  if (other) throw new UserError(`--method ${name} and ${other} both say how models write`, "leave one out");
 }
 
 /** The models of `--cascade weak,strong`. Throws UserError where they are not two. */
@@ -90,7 +108,11 @@ export async function openOthers(
 export async function loadSource(
   gpu: Gpu,
   models: readonly Opened[],
-  { depth, ...options }: SourceOptions & { readonly depth: SampleDepth },
+  {
+    depth,
+    chosen,
+    ...options
+  }: SourceOptions & { readonly depth: SampleDepth; readonly chosen: ChosenRule | undefined },
   warn?: (message: string) => void,
 ): Promise<{ source: LogitSource; free(): void }> {
   const { dtype, load_in: loadIn, offload } = options;
@@ -98,7 +120,10 @@ export async function loadSource(
   const loading = { dtype, loadIn, freeze: () => true, offload, experts, ...(warn && { warn }) };
   const loaded: Model[] = [];
   for (const { checkpoint } of models) loaded.push(await Model.load(gpu, checkpoint, loading));
-  const source = sourceOf(loaded, models, { ...options, depth });
+  const refs = models.map(({ checkpoint }) => checkpoint.ref);
+  const source = chosen
+    ? new CombinedSource(chosen.rule, loaded, { refs, prompts: chosen.prompts })
+    : sourceOf(loaded, refs, { ...options, depth });
   return {
     source,
     free() {
@@ -110,10 +135,9 @@ export async function loadSource(
 
 function sourceOf(
   models: readonly Model[],
-  opened: readonly Opened[],
+  refs: readonly string[],
   { depth, ...options }: SourceOptions & { readonly depth: SampleDepth },
 ): LogitSource {
-  const refs = opened.map(({ checkpoint }) => checkpoint.ref);
   const first = depthSource(models[0]!, refs[0]!, depth);
   if (models.length === 1 || first instanceof RoutedDecoder) return first;
   const decoders = [first, ...models.slice(1).map((model, i) => new Decoder(model, refs[i + 1]!))];

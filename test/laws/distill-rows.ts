@@ -108,7 +108,7 @@ export async function rowsLoss(gpu: Gpu, method: DistillMethod, given: RowsCase)
       });
     },
     seeds: { y: new Float32Array(N).fill(1) },
-    values: { ...method.adaptive?.({ values, steps: 10, teachers: given.teachers.length }).values(1) },
+    values: { seed: 1, ...method.adaptive?.({ values, steps: 10, teachers: given.teachers.length }).values(1) },
   });
   const learns = { ...given.student, ...given.extra };
   return {

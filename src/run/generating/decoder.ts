@@ -11,11 +11,13 @@ import { bucketLength } from "../../data/batch.ts";
 import type { TokenInputs } from "../../model/architecture.ts";
 import { CacheMemory } from "../../model/cache-memory.ts";
 import type { Depth } from "../../model/depth.ts";
+import { recordHeadOn } from "../../model/head-on.ts";
 import type { Model } from "../../model/model.ts";
 import { embedding } from "../../tensor/ops/embedding.ts";
 import type { Program } from "../../tensor/program.ts";
 import type { Recorder } from "../../tensor/recorder.ts";
 import { SlotPool } from "../../tensor/slots.ts";
+import type { Tensor } from "../../tensor/tensor.ts";
 import { hasProbabilities, notFinite } from "../not-finite.ts";
 import { Programs } from "../programs.ts";
 import type { LogitSource, ReadOptions } from "./logit-source.ts";
@@ -24,6 +26,14 @@ import type { LogitSource, ReadOptions } from "./logit-source.ts";
 export interface Depths {
   readonly prompt?: Depth;
   readonly next?: Depth;
+}
+
+/** How a decoder runs its model; as it is when left out. */
+export interface Ways extends Depths {
+  /** The experts that every token takes, by rank from 0. */
+  readonly ranks?: readonly number[] | undefined;
+  /** Layers after which the head reads too, 0 the embedding: `early` has what it says. Without `prompt` and `next`. */
+  readonly early?: readonly number[];
 }
 
 export class Decoder implements LogitSource {
@@ -35,11 +45,13 @@ export class Decoder implements LogitSource {
   /** Of a cache of one row: the tokens whose keys and values it holds, from position 0. */
   #held: number[] = [];
   #names: readonly string[] = [];
-  readonly #depths: Depths;
+  readonly #ways: Ways;
+  /** What the head said after each layer of `ways.early` when logits were given last, (B, V) each. */
+  early: readonly Float32Array[] = [];
 
   /** `ref` names the model in messages. */
-  constructor(model: Model, ref: string, depths: Depths = {}) {
-    this.#depths = depths;
+  constructor(model: Model, ref: string, ways: Ways = {}) {
+    this.#ways = ways;
     this.model = model;
     this.ref = ref;
     this.#slots = new SlotPool(model.gpu);
@@ -53,7 +65,8 @@ export class Decoder implements LogitSource {
   async #program(length: number, of: keyof Depths = "next"): Promise<Program> {
     const { memory, programs } = this.#cached!;
     const { batch } = memory;
-    const { program } = await programs.get(`${length} ${this.#depths[of] ? of : ""}`, (rec) => {
+    const { [of]: depth, ranks, early = [] } = this.#ways;
+    const { program } = await programs.get(`${length} ${depth ? of : ""}`, (rec) => {
       const n = batch * length;
       const inputs: TokenInputs = {
         batch,
@@ -62,9 +75,14 @@ export class Decoder implements LogitSource {
         positions: rec.input("positions", [n], "i32"),
         cache: this.model.cache(rec, memory),
       };
-      const { hidden, head } = this.model.record(rec, inputs, { depth: this.#depths[of] });
-      const last = length === 1 ? hidden : embedding(rec, rec.input("last", [batch], "i32"), hidden); // (B, C)
-      rec.output("logits", head(last));
+      const { hidden, head, notes } = this.model.record(rec, inputs, { depth, ranks });
+      const places = length === 1 ? undefined : rec.input("last", [batch], "i32");
+      const lastOf = (states: Tensor) => (places ? embedding(rec, places, states) : states); // (B, C)
+      rec.output("logits", head(lastOf(hidden)));
+      for (const layer of early) {
+        const read = recordHeadOn(this.model, rec, inputs, { layer, notes });
+        rec.output(`logits.${layer}`, read.head(lastOf(read.hidden)));
+      }
     });
     return program;
   }
@@ -152,6 +170,7 @@ export class Decoder implements LogitSource {
   async #logits(program: Program, rows: Iterable<number>): Promise<Float32Array> {
     await program.start();
     const logits = await program.read("logits");
+    this.early = await Promise.all((this.#ways.early ?? []).map((layer) => program.read(`logits.${layer}`)));
     const { outputs } = this.model.sizes;
     for (const row of rows) {
       if (!hasProbabilities(logits.subarray(row * outputs, (row + 1) * outputs)))
