@@ -2,7 +2,7 @@
 
 import type { Checkpoint } from "../../checkpoint/checkpoint.ts";
 import type { Batch } from "../../data/batch.ts";
-import type { ExampleReader } from "../../data/examples.ts";
+import type { Example, ExampleReader } from "../../data/examples.ts";
 import type { GroupReference } from "../../data/groups.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
 import type { Inputs } from "../../model/architecture.ts";
@@ -16,11 +16,12 @@ import { scorePreferences } from "../rewarding/preferences.ts";
 import { type Reader, readForScoring, type ScoringData } from "../scoring/read-rows.ts";
 import { recordOutputs } from "../scoring/recorded-outputs.ts";
 import { scorePairs } from "../scoring/score-pairs.ts";
-import { scoreExamples } from "../scoring/score-rows.ts";
+import { type ScoreOptions, scoreExamples } from "../scoring/score-rows.ts";
 import { readingsOf, scoreText } from "../scoring/score-text.ts";
 import type { Need, ScoredRow } from "../scoring/scored-row.ts";
 import { Scorer } from "../scoring/scorer.ts";
 import type { TextOptions, TextTools } from "../text-tools.ts";
+import { untrainedModel } from "../untrained.ts";
 import { type BoundMetric, needsOf } from "./metric.ts";
 import { checkMixedNeeds, type MixedWith } from "./mixed-model.ts";
 import { embedsOf, prepare } from "./model-checks.ts";
@@ -158,7 +159,11 @@ export class ModelLoader {
     const gate = stored && Gate.of(gpu, stored.settings, stored.values);
     const other = mixed && { ...mixed, gate, model: await loadOne(mixed.checkpoint) };
     const { ref } = checkpoint;
-    const scorer = new Scorer(model, undefined, { moments: needs.has("moments"), mixed: other });
+    const scorer = new Scorer(model, undefined, {
+      moments: needs.has("moments"),
+      probabilities: needs.has("probabilities"),
+      mixed: other,
+    });
     const score = async (groups: readonly GroupReference[], { visit, data }: ScoringOptions) => {
       const { max_tokens: maxTokens, stop = [], batch_size: rows } = options;
       const done = (n: number) => progress.advance(n, ref);
@@ -168,7 +173,10 @@ export class ModelLoader {
       this.#read(read, needs);
       if (read.kind === "text") for (const remark of read.remarks ?? []) warn(remark);
       if (read.kind === "examples" && model.task === "embedder") return scorePairs(model, read.examples, common);
-      if (read.kind === "examples") return scoreExamples(model, read.examples, common);
+      if (read.kind === "examples") {
+        const scored = await scoreExamples(model, read.examples, common);
+        return needs.has("untrained") ? besideUntrained(model, scored, read.examples, common) : scored;
+      }
       if (!tools) return scorePreferences(model, read, source.answers!, common);
       return scoreText(model, read, tools, { ...common, needs, maxTokens, stop });
     };
@@ -193,6 +201,21 @@ export class ModelLoader {
       },
     };
   }
+}
+
+/** Rows with what a model of the same form says of them that never learnt anything. */
+async function besideUntrained(
+  model: Model,
+  scored: readonly ScoredRow[],
+  examples: readonly Example[],
+  { ref, rows, signal }: Pick<ScoreOptions, "ref" | "rows" | "signal">,
+): Promise<ScoredRow[]> {
+  const other = await untrainedModel(model, 0);
+  const scorer = new Scorer(other, undefined, { probabilities: true });
+  const said = await scoreExamples(other, examples, { ref: `${ref} without training`, rows, signal, scorer });
+  await scorer.free();
+  other.free();
+  return scored.map((row, i) => ({ ...row, untrained: said[i]!.probabilities! }));
 }
 
 /** What to say of every group with scores that are unknown. */

@@ -25,6 +25,10 @@ export interface ScoredRow {
   readonly ended?: boolean;
   /** Mean and variance of the log-probabilities of all outputs, two entries per token; where a metric needs it. */
   readonly moments?: Float32Array;
+  /** Of a classifier: the probability of every class; where a metric needs it. */
+  readonly probabilities?: Float32Array;
+  /** The same under a model of its form that never learnt anything; where a metric needs it. */
+  readonly untrained?: Float32Array;
   /** Bytes of the text that counts after deflate; where a metric needs it. */
   readonly packedBytes?: number;
   /**
@@ -90,6 +94,8 @@ export type Need =
   | "choice"
   | "preference"
   | "moments"
+  | "probabilities"
+  | "untrained"
   | "gradient"
   | "packed-bytes"
   | "truth"
