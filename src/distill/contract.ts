@@ -12,6 +12,7 @@ import type { Options, Values } from "../method/options.ts";
 import type { MethodInfo } from "../method/registry.ts";
 import type { ModelSizes } from "../model/architecture.ts";
 import type { Recorded } from "../model/model.ts";
+import type { Spans } from "../run/teachers/teacher.ts";
 import type { Adaptive } from "../run/training/adaptive.ts";
 import type { Recorder } from "../tensor/recorder.ts";
 import type { Tensor } from "../tensor/tensor.ts";
@@ -30,6 +31,8 @@ export interface Rows<O extends Options = Options> {
   readonly hidden: Tensor;
   /** (n) 1 of rows that are moved against the student, else 0; of methods with `beside`, where rows are. */
   readonly moved?: Tensor | undefined;
+  /** Of methods that compare spans of tokens; (n) each where rows stand for such. */
+  readonly spans?: Spans | undefined;
   readonly values: Values<O>;
   /** Parameters of the method's own, by name. */
   extra(name: string): Tensor;

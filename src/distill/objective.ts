@@ -88,7 +88,10 @@ export function distillObjective(setup: DistillSetup): Objective<Batch> {
       const recording: Recording = {
         rec,
         student,
-        heard: askedFor(part).map((teacher) => teacher.record(rec, inputs, batch, replace)),
+        heard: askedFor(part).map((teacher) => {
+          const heard = teacher.record(rec, inputs, batch, replace);
+          return { ...heard, along: [...heard.along, ...(heard.beside?.(student) ?? [])] };
+        }),
         weights: weightsOf(part),
         targets: recordTargets(rec, batch),
         moved: movedRows(batch) > 0 ? rec.input(MOVED, [batch.rows]) : undefined,
@@ -188,6 +191,7 @@ function methodLosses(
     targets: heard[0]!.targets?.(seen[0]!) ?? labels,
     hidden,
     moved,
+    spans: heard[0]!.spans?.(seen[0]!),
     values,
     extra,
     note: (name, x) => notes.add(name, x),

@@ -20,6 +20,8 @@ export type Change = (name: string, x: Tensor) => Tensor;
 export interface RecordedTeacher {
   /** Tensors with a row per position, which are cut into chunks. */
   readonly along: readonly Tensor[];
+  /** More of them, made of what the student says: they follow `along`, and take gradients. */
+  beside?(student: Recorded): readonly Tensor[];
   /** Logits of a chunk. */
   logits(rec: Recorder, along: readonly Tensor[]): Tensor;
   /** The student's logits of a chunk, as they compare with the teacher's. */
@@ -28,8 +30,18 @@ export interface RecordedTeacher {
    * What is to be predicted where the two can be compared, negative elsewhere; the batch's own targets when left out.
    */
   targets?(along: readonly Tensor[]): Tensor;
+  /** Of a teacher whose rows stand for spans of tokens. */
+  spans?(along: readonly Tensor[]): Spans;
   /** Of a live teacher. */
   readonly outputs?: Recorded;
+}
+
+/** What rows that stand for spans of tokens are compared by. */
+export interface Spans {
+  /** Logarithms of what the other tokens of a span multiply its probabilities by, (n) each. */
+  readonly factors: { readonly own: Tensor; readonly other: Tensor };
+  /** Outputs with the same text, and those of either that have none; undefined where they are not compared. */
+  readonly matched: Record<"own" | "other" | "ownRest" | "otherRest", Int32Array> | undefined;
 }
 
 /** Where the answers that a student learns come from. */
