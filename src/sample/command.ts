@@ -13,8 +13,7 @@ import { ofTask } from "../model/adapters/from-file.ts";
 import { checkMapped, checkModelCount, makeRule, viewed } from "../run/combining/rule.ts";
 import { Answer } from "../run/generating/answer-text.ts";
 import { withEffort } from "../run/generating/effort.ts";
-import { Generator } from "../run/generating/generate.ts";
-import type { LogitSource } from "../run/generating/logit-source.ts";
+import type { Continuer } from "../run/generating/generate.ts";
 import { checkPrompt, checkSystem, type Prompt, readPrompts } from "../run/generating/prompts.ts";
 import { checkStops } from "../run/generating/stop-texts.ts";
 import { type DescribedModel, openModel } from "../run/open-model.ts";
@@ -24,7 +23,7 @@ import { chat, checkChat } from "./chat.ts";
 import { openDepth, type SampleDepth } from "./depth.ts";
 import type { SAMPLE } from "./options.ts";
 import { samplingOf } from "./sampling-options.ts";
-import { type ChosenRule, cascadeModels, checkDecoder, loadSource, openOthers } from "./sources.ts";
+import { type ChosenRule, cascadeModels, checkDecoder, loadWriter, openOthers } from "./sources.ts";
 
 export type SampleContext = Context<typeof SAMPLE, "decoder">;
 
@@ -75,18 +74,18 @@ export async function sample(given: SampleContext): Promise<Outcome> {
   const chosen = ruleFor(context, models, prompts, tokenizer);
   if (context.dryRun) return printPlan(context, { models, depth, chosen }, prompts);
   const gpu = await openGpu({ device: context.device });
-  const { source } = await loadSource(gpu, models, { ...options, depth, chosen }, warn);
+  const { writer } = await loadWriter(gpu, models, { ...options, depth, chosen }, warn);
   const began = performance.now();
-  const talkers = { source, sizes: { ...opened.sizes, ...source.sizes }, ref: checkpoint.ref };
+  const talkers = { writer, sizes: { ...opened.sizes, ...writer.sizes }, ref: checkpoint.ref };
   const tokens = isTalk
     ? await chat({ ...context, write: writeText }, talkers, opened.tools!)
-    : await answerAll(context, source, tokenizer, prompts);
+    : await answerAll(context, writer, tokenizer, prompts);
   const seconds = (performance.now() - began) / 1000;
   context.signal.throwIfAborted();
-  const summary = source.summary?.();
+  const summary = writer.summary?.();
   if (summary !== undefined) context.info(summary);
   context.info(`${tokens} tokens in ${seconds.toFixed(1)} s, ${(tokens / seconds).toFixed(1)} tokens/s`);
-  return { log: { tokens, tokens_per_s: tokens / seconds } };
+  return { log: { tokens, tokens_per_s: tokens / seconds, ...writer.log?.() } };
 }
 
 /** Whether --chat has no prompt of its own, so that the turns come from stdin. */
@@ -119,7 +118,7 @@ async function prepare(
 
 /** The rule of --method, checked against models and prompts; undefined without it. Throws UserError. */
 function ruleFor(
-  { method, settings, options }: SampleContext,
+  { method, settings, options, info }: SampleContext,
   models: readonly DescribedModel[],
   prompts: readonly Prompt[],
   tokenizer: Tokenizer,
@@ -127,6 +126,7 @@ function ruleFor(
   if (!method) return undefined;
   const seen = viewed(models);
   const rule = makeRule(bind(method, settings), seen, tokenizer);
+  if (rule.remark) info(rule.remark);
   for (const [i, { ids, place = `prompt ${i + 1}` }] of prompts.entries())
     checkMapped(rule, seen, { ids, place, maxTokens: options.max_tokens });
   return { rule, prompts: prompts.map(({ ids }) => ids) };
@@ -135,12 +135,11 @@ function ruleFor(
 /** Decodes and prints the answers to all prompts, a batch at a time; returns how many tokens they have. */
 async function answerAll(
   context: SampleContext,
-  source: LogitSource,
+  writer: Continuer,
   tokenizer: Tokenizer,
   prompts: readonly Prompt[],
 ): Promise<number> {
   const { options, seed, signal } = context;
-  const generator = new Generator(source);
   const jobs = prompts.flatMap((prompt, p) => Array.from({ length: options.samples }, (_, s) => ({ prompt, p, s })));
   const isLive = !options.json && jobs.length === 1 && !context.stdoutTaken && context.out === "-";
   let tokens = 0;
@@ -156,7 +155,7 @@ async function answerAll(
       names: part.map(({ p }) => `prompt ${p + 1}`),
       signal,
     };
-    for await (const { row, id } of generator.generate(ids, sampling)) {
+    for await (const { row, id } of writer.generate(ids, sampling)) {
       if (id < 0) continue;
       tokens++;
       const fresh = answers[row]!.push(id);
@@ -171,7 +170,7 @@ async function answerAll(
       else if (options.json)
         context.line({
           ...{ prompt: prompt.text, sample: s, text, tokens: ids.length, ids, index: p },
-          ...source.notes?.(i),
+          ...writer.notes?.(i),
         });
       else if (jobs.length === 1) context.text(text);
       else if (!options.chat && options.samples === 1) context.text(`${prompt.text}${text}\n`);
@@ -179,7 +178,7 @@ async function answerAll(
     }
     if (!isLive) context.progress.advance(part.length);
   }
-  generator.free();
+  writer.free();
   if (!isLive) context.progress.done();
   return tokens;
 }
@@ -209,10 +208,10 @@ async function plannedMemory(
   prompts: readonly Prompt[],
 ): Promise<{ gpu: number; cache: number }> {
   const gpu = await openGpu({ device, dry: true });
-  const { source, free } = await loadSource(gpu, models, { ...options, depth, chosen });
+  const { writer, free } = await loadWriter(gpu, models, { ...options, depth, chosen });
   const batch = Math.max(1, Math.min(options.batch_size, prompts.length * options.samples));
   const longest = prompts.reduce((most, { ids }) => Math.max(most, ids.length), 1);
-  const cache = await source.plan(batch, longest, options.max_tokens);
+  const cache = await writer.plan(batch, longest, options.max_tokens);
   free();
   return { gpu: gpu.pool.peak, cache };
 }

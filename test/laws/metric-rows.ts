@@ -42,6 +42,7 @@ function rowOf(metric: Metric, group: number, question: Random, model: Random, k
     nll: Float32Array.from({ length: n }, surprise),
     argmax: Uint32Array.from(targets, (target) => (isRight() ? target : (target + 1) % (isClass ? CLASSES : 50))),
     confidence: Float32Array.from({ length: n }, () => 1 - 0.9 * (1 - known) * model.uniform()),
+    draft: { overlap: Float32Array.from({ length: n }, (_, i) => (i % 3) / 2), argmax: new Uint32Array(n) },
     moments: Float32Array.from({ length: 2 * n }, (_, i) => (i % 2 === 0 ? -3 : 1)),
     ...(isClass ? sharesOf(targets[0]!, question, surprise()) : {}),
     packedBytes: 10 + question.below(5),

@@ -65,26 +65,38 @@ export class Decoder implements LogitSource {
   async #program(length: number, of: keyof Depths = "next"): Promise<Program> {
     const { memory, programs } = this.#cached!;
     const { batch } = memory;
-    const { [of]: depth, ranks, early = [] } = this.#ways;
-    const { program } = await programs.get(`${length} ${depth ? of : ""}`, (rec) => {
-      const n = batch * length;
-      const inputs: TokenInputs = {
-        batch,
-        length,
-        ids: rec.input("ids", [n], "i32"),
-        positions: rec.input("positions", [n], "i32"),
-        cache: this.model.cache(rec, memory),
-      };
-      const { hidden, head, notes } = this.model.record(rec, inputs, { depth, ranks });
+    const { program } = await programs.get(`${length} ${this.#ways[of] ? of : ""}`, (rec) => {
       const places = length === 1 ? undefined : rec.input("last", [batch], "i32");
-      const lastOf = (states: Tensor) => (places ? embedding(rec, places, states) : states); // (B, C)
-      rec.output("logits", head(lastOf(hidden)));
-      for (const layer of early) {
-        const read = recordHeadOn(this.model, rec, inputs, { layer, notes });
-        rec.output(`logits.${layer}`, read.head(lastOf(read.hidden)));
-      }
+      this.#record(rec, length, {
+        depth: this.#ways[of],
+        seen: (states) => (places ? embedding(rec, places, states) : states), // (B, C)
+      });
     });
     return program;
+  }
+
+  /** Records a pass over `length` tokens a row, with the logits of the states that are `seen` of all (B * T, C). */
+  #record(
+    rec: Recorder,
+    length: number,
+    { depth, seen }: { readonly depth: Depth | undefined; seen(states: Tensor): Tensor },
+  ): void {
+    const { memory } = this.#cached!;
+    const { ranks, early = [] } = this.#ways;
+    const n = memory.batch * length;
+    const inputs: TokenInputs = {
+      batch: memory.batch,
+      length,
+      ids: rec.input("ids", [n], "i32"),
+      positions: rec.input("positions", [n], "i32"),
+      cache: this.model.cache(rec, memory),
+    };
+    const { hidden, head, notes } = this.model.record(rec, inputs, { depth, ranks });
+    rec.output("logits", head(seen(hidden)));
+    for (const layer of early) {
+      const read = recordHeadOn(this.model, rec, inputs, { layer, notes });
+      rec.output(`logits.${layer}`, read.head(seen(read.hidden)));
+    }
   }
 
   /** Fills a new cache with what the model's adapter puts before every sequence. */
@@ -166,15 +178,15 @@ export class Decoder implements LogitSource {
     this.#held = [];
   }
 
-  /** Logits of a program that was filled; of rows that count, checked. */
-  async #logits(program: Program, rows: Iterable<number>): Promise<Float32Array> {
+  /** Logits of a program that was filled; of places that count, one a row if `rowOf` says no more, checked. */
+  async #logits(program: Program, places: Iterable<number>, rowOf = (place: number) => place): Promise<Float32Array> {
     await program.start();
     const logits = await program.read("logits");
     this.early = await Promise.all((this.#ways.early ?? []).map((layer) => program.read(`logits.${layer}`)));
     const { outputs } = this.model.sizes;
-    for (const row of rows) {
-      if (!hasProbabilities(logits.subarray(row * outputs, (row + 1) * outputs)))
-        throw notFinite(this.ref, this.#names[row] ?? `prompt ${row + 1}`);
+    for (const place of places) {
+      if (hasProbabilities(logits.subarray(place * outputs, (place + 1) * outputs))) continue;
+      throw notFinite(this.ref, this.#names[rowOf(place)] ?? `prompt ${rowOf(place) + 1}`);
     }
     return logits;
   }
@@ -230,6 +242,38 @@ export class Decoder implements LogitSource {
     const program = await this.#readAll(sequences, from, anew ? "prompt" : "next");
     if (sequences.length === 1) this.#held = [...sequences[0]!];
     return this.#logits(program, running);
+  }
+
+  /**
+   * The logits after every new token of the sequences, (B, `length`, V), in order: of each the first tokens were read,
+   * as many as `read` says, and at most `length` are new. Places beyond a row's new tokens do not count. What was read
+   * of a row beyond its first tokens is forgotten, so the sequences may differ there. Of models whose cache is of
+   * positions alone: no layer keeps a state, and none turns its beginning anew.
+   */
+  async block(
+    sequences: readonly (readonly number[])[],
+    read: readonly number[],
+    length: number,
+  ): Promise<Float32Array> {
+    const { programs } = this.#cached!;
+    const n = sequences.length * length;
+    const ids = new Int32Array(n);
+    const positions = new Int32Array(n).fill(-1); // padding is neither kept nor seen
+    const counted: number[] = [];
+    for (const [row, sequence] of sequences.entries())
+      for (let at = read[row]!; at < sequence.length; at++) {
+        const place = row * length + at - read[row]!;
+        ids[place] = sequence[at]!;
+        positions[place] = at;
+        counted.push(place);
+      }
+    const { program } = await programs.get(`block ${length}`, (rec) =>
+      this.#record(rec, length, { depth: this.#ways.next, seen: (states) => states }),
+    );
+    program.write("ids", ids);
+    program.write("positions", positions);
+    if (sequences.length === 1) this.#held = [...sequences[0]!];
+    return this.#logits(program, counted, (place) => Math.floor(place / length));
   }
 
   /**

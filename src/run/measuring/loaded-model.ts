@@ -67,6 +67,8 @@ export interface LoadOptions {
   readonly reader?: Reader;
   /** Another model whose outputs are mixed in; `checkMixed` has said that they can be. */
   readonly mixed?: MixedWith | undefined;
+  /** A language model that is compared with it at every place; `checkDraft` has said that it can be. */
+  readonly draft?: Checkpoint | undefined;
 }
 
 export interface ScoringOptions {
@@ -138,7 +140,10 @@ export class ModelLoader {
   }
 
   /** Throws as `prepare` does. */
-  async load(checkpoint: Checkpoint, { bits, trained = false, reader, mixed }: LoadOptions = {}): Promise<LoadedModel> {
+  async load(
+    checkpoint: Checkpoint,
+    { bits, trained = false, reader, mixed, draft }: LoadOptions = {},
+  ): Promise<LoadedModel> {
     const { gpu, metrics, options, signal, progress, warn, task, experts } = this.#options;
     const needs = needsOf(metrics);
     const isTrainable = trained || needs.has("gradient");
@@ -158,11 +163,13 @@ export class ModelLoader {
     const stored = mixed?.gate;
     const gate = stored && Gate.of(gpu, stored.settings, stored.values);
     const other = mixed && { ...mixed, gate, model: await loadOne(mixed.checkpoint) };
+    const ahead = draft && (await loadOne(draft));
     const { ref } = checkpoint;
     const scorer = new Scorer(model, undefined, {
       moments: needs.has("moments"),
       probabilities: needs.has("probabilities"),
       mixed: other,
+      draft: ahead,
     });
     const score = async (groups: readonly GroupReference[], { visit, data }: ScoringOptions) => {
       const { max_tokens: maxTokens, stop = [], batch_size: rows } = options;
@@ -196,6 +203,7 @@ export class ModelLoader {
       async free() {
         await scorer.free();
         other?.model.free();
+        ahead?.free();
         gate?.free();
         model.free();
       },

@@ -15,6 +15,7 @@ import type { SlotPool } from "../../tensor/slots.ts";
 import { fillInputs, fillNumbers, fillTargets, recordInputs, recordNumbers, recordTargets } from "../batch-programs.ts";
 import type { RowDepth } from "../depth/row-depth.ts";
 import { Programs } from "../programs.ts";
+import { recordOverlap } from "./draft-overlap.ts";
 import { recordOutputs, type ScoredWith } from "./recorded-outputs.ts";
 
 export interface Scores {
@@ -28,6 +29,8 @@ export interface Scores {
   readonly confidence: Float32Array;
   /** Mean and variance of the log-probabilities of all outputs, two per entry; where they were asked for. */
   readonly moments?: Float32Array;
+  /** Of a draft: see `ScoredRow`; where one was given. */
+  readonly draft?: { readonly overlap: Float32Array; readonly argmax: Uint32Array };
   /** Probabilities of all outputs, so many per entry; where they were asked for. */
   readonly probabilities?: Float32Array;
   /** Of a regressor, (B, K) each: its outputs, and what they should be. `nll` is the mean square of the errors then. */
@@ -38,6 +41,8 @@ export interface ScorerOptions {
   readonly moments?: boolean;
   readonly probabilities?: boolean;
   readonly mixed?: ScoredWith | undefined;
+  /** A language model whose outputs are compared with the model's. */
+  readonly draft?: Model | undefined;
   /** Lets every row choose which layers run. */
   readonly depth?: RowDepth | undefined;
 }
@@ -55,6 +60,7 @@ export class Scorer {
   readonly #probabilities: boolean;
   readonly #mixed: ScoredWith | undefined;
   readonly #depth: RowDepth | undefined;
+  readonly #draft: Model | undefined;
   readonly #programs: Programs;
   /** Runs are queued one after the other: batches of one shape share the inputs of a program. */
   #queue: Promise<unknown> = Promise.resolve();
@@ -63,7 +69,7 @@ export class Scorer {
   constructor(
     model: Model,
     slots?: SlotPool,
-    { moments = false, probabilities = false, mixed, depth }: ScorerOptions = {},
+    { moments = false, probabilities = false, mixed, draft, depth }: ScorerOptions = {},
   ) {
     this.model = model;
     this.#programs = new Programs(model.gpu, { slots });
@@ -71,6 +77,7 @@ export class Scorer {
     this.#probabilities = probabilities;
     this.#mixed = mixed;
     this.#depth = depth;
+    this.#draft = draft;
   }
 
   #recordNumbers(rec: Recorder, batch: Batch): void {
@@ -102,13 +109,17 @@ export class Scorer {
     const labels = rec.split(recordTargets(rec, batch), rows);
     const depth = this.#depth?.record(rec, inputs);
     const logits = recordOutputs(rec, inputs, this.model, this.#mixed, { rows, depth });
-    const parts = labels.map((own, i) => ({ own, logits: logits(i) }));
-    const scored = parts.map(({ own, logits }) => scoreTokens(rec, logits, own, { moments: this.#moments }));
+    const others = this.#draft && recordOutputs(rec, inputs, this.#draft, undefined, { rows });
+    const parts = labels.map((own, i) => ({ own, logits: logits(i), other: others?.(i) }));
+    const scored = parts.map(({ own, logits, other }) => ({
+      ...scoreTokens(rec, logits, own, { moments: this.#moments }),
+      ...(other && { overlap: recordOverlap(rec, logits, other), draftArgmax: scoreTokens(rec, other, own).argmax }),
+    }));
     if (this.#probabilities) {
       const shares = parts.map(({ logits }) => softmax(rec, logits));
       rec.output("probabilities", concat(rec, shares, "probabilities"));
     }
-    for (const name of ["nll", "argmax", "confidence", "moments"] as const) {
+    for (const name of ["nll", "argmax", "confidence", "moments", "overlap", "draftArgmax"] as const) {
       const parts = scored.flatMap((part) => part[name] ?? []);
       if (parts.length > 0) rec.output(name, concat(rec, parts, name));
     }
@@ -126,10 +137,13 @@ export class Scorer {
       program.read("confidence"),
       this.#moments ? program.read("moments") : undefined,
       this.#probabilities ? program.read("probabilities") : undefined,
-    ]).then(([nll, argmax, confidence, moments, probabilities]) => ({
+      this.#draft ? program.read("overlap") : undefined,
+      this.#draft ? program.readWords("draftArgmax") : undefined,
+    ]).then(([nll, argmax, confidence, moments, probabilities, overlap, guess]) => ({
       ...{ targets, nll, argmax, confidence },
       ...(moments ? { moments } : {}),
       ...(probabilities ? { probabilities } : {}),
+      ...(overlap && guess ? { draft: { overlap, argmax: guess } } : {}),
     }));
     scores.catch(() => {});
     return { scores };
