@@ -63,7 +63,7 @@ export async function setUpTraining(
   const { teachers, models } = loaded;
   const speaks = teachers[0]?.sizes;
   const sizes = { student: model.sizes, teacher: speaks && { ...speaks, outputs: loaded.outputs } };
-  const extra = extraParameters(gpu, method.extra?.({ ...sizes, values }) ?? [], seed);
+  const extra = extraParameters(gpu, method.extra?.({ ...sizes, teachers: teachers.length, values }) ?? [], seed);
   const adaptive = method.adaptive?.({ values, steps, teachers: teachers.length });
   const trains = parts.some(({ trainsTeachers }) => trainsTeachers);
   // A teacher that learns is counted among what is trained.

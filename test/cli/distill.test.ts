@@ -14,7 +14,7 @@ const methods = await loadMethods("distill");
 const fewest = ({ teachers: [least] = [1, 1] }: (typeof methods)[number]) => least;
 
 /** What a method asks for besides. */
-const MORE: Readonly<Record<string, string>> = { distillm: "--eval-split 0.2 --eval-every 2" };
+const MORE: Readonly<Record<string, string>> = { distillm: " --eval-split 0.2 --eval-every 2" };
 
 const ofTexts = methods.filter(({ numbers }) => numbers === undefined);
 test.each(ofTexts.map((method) => [method.name, fewest(method)] as const))(
@@ -22,7 +22,7 @@ test.each(ofTexts.map((method) => [method.name, fewest(method)] as const))(
   async (name, count) => {
     const teachers = ["first-teacher", "second-teacher"].slice(0, count).join(" ");
     const { err, code } = await distill(
-      `${teachers} --student student --method ${name} ${TEXT} ${MORE[name] ?? ""} --steps 3 --sample-tokens 6 --log ${name}.log -o ${name}/`,
+      `${teachers} --student student --method ${name} ${TEXT}${MORE[name] ?? ""} --steps 3 --sample-tokens 6 --log ${name}.log -o ${name}/`,
     );
     expect(err).toBe("");
     expect(code).toBe(0);
@@ -46,7 +46,7 @@ test.each(learnsFromItself.map(({ name }) => name))(
   "--teacher self is no loss at first: %s",
   async (name) => {
     const { err } = await distill(
-      `--teacher self --student large --method ${name} --label-weight 0 ${TEXT} ${MORE[name] ?? ""} --steps 1 --optimizer sgd --log self-${name}.log -o self-${name}.safetensors`,
+      `--teacher self --student large --method ${name} --label-weight 0 ${TEXT}${MORE[name] ?? ""} --steps 1 --optimizer sgd --log self-${name}.log -o self-${name}.safetensors`,
     );
     expect(err).toBe("");
     const [first] = steps(`self-${name}.log`);

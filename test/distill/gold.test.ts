@@ -87,10 +87,11 @@ test("tokens with the same text are found, and the others of both", () => {
   expect(matched.own.length + matched.ownRest.length).toBe(259);
 });
 
+const weights = { distill: 1, labels: 0 };
 const run = (merge: SpanMerge, hybrid: boolean, settings = {}) =>
   lossOf(
     {
-      ...{ model: student, method, settings: { merge, hybrid, ...settings } },
+      ...{ model: student, method, settings: { merge, hybrid, ...settings }, weights },
       teachers: [
         spanTeacher(
           teacher,
@@ -187,11 +188,11 @@ test("spans of one token each, of one tokenizer, are universal logit distillatio
     {
       model: student,
       method,
+      weights,
       teachers: [spanTeacher(twin, otherSpans(given, "observed"), undefined, { outputs: 259 })],
     },
     batch,
   );
-  const weights = { distill: 1, labels: 0 };
   const plain = await lossOf(
     { model: student, method: uld as DistillMethod, teachers: [foreignTeacher(twin, otherTokens(given))], weights },
     batch,

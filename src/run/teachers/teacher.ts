@@ -32,6 +32,8 @@ export interface RecordedTeacher {
   targets?(along: readonly Tensor[]): Tensor;
   /** Of a teacher whose rows stand for spans of tokens. */
   spans?(along: readonly Tensor[]): Spans;
+  /** How well it predicts each sequence of the batch, (B); of teachers that are asked for it. */
+  readonly reward?: Tensor;
   /** Of a live teacher. */
   readonly outputs?: Recorded;
 }
@@ -108,8 +110,11 @@ export function baseTeacher(model: Model): Teacher {
   };
 }
 
-/** Top-k log-probabilities that were written down. The cache stays its owner's to close. */
-export function cachedTeacher(cache: Pick<TeacherCache, "k" | "rows">): Teacher {
+/**
+ * Top-k log-probabilities that were written down. The cache stays its owner's to close. `name` tells it from other
+ * teachers of one recording.
+ */
+export function cachedTeacher(cache: Pick<TeacherCache, "k" | "rows">, name = "teacher"): Teacher {
   const known = new WeakMap<Batch, CachedRows>();
   return {
     bytes: 0,
@@ -119,7 +124,7 @@ export function cachedTeacher(cache: Pick<TeacherCache, "k" | "rows">): Teacher 
     record(rec, _, { rows, length }) {
       const n = rows * length;
       return {
-        along: [rec.input("teacher.ids", [n, cache.k], "i32"), rec.input("teacher.logits", [n, cache.k + 1])],
+        along: [rec.input(`${name}.ids`, [n, cache.k], "i32"), rec.input(`${name}.logits`, [n, cache.k + 1])],
         logits: (_, [, logits]) => logits!,
         student: (rec, logits, [ids]) => buckets(rec, logits, ids!),
       };
@@ -127,8 +132,8 @@ export function cachedTeacher(cache: Pick<TeacherCache, "k" | "rows">): Teacher 
     fill(program, batch) {
       const said = known.get(batch);
       if (!said) throw new Error("the batch was not prepared");
-      program.write("teacher.ids", said.ids);
-      program.write("teacher.logits", said.logits);
+      program.write(`${name}.ids`, said.ids);
+      program.write(`${name}.logits`, said.logits);
     },
     free: () => {},
   };

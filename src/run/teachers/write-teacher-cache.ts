@@ -8,6 +8,7 @@ import { UserError } from "../../errors.ts";
 import type { Model } from "../../model/model.ts";
 import { chunkRows } from "../../tensor/ops/head-loss.ts";
 import { fillInputs, recordInputs } from "../batch-programs.ts";
+import { logProbability } from "../generating/rollouts.ts";
 import { Programs } from "../programs.ts";
 import { topLogits } from "../scoring/top-logits.ts";
 import { hashOf, NOTHING } from "./teacher-cache.ts";
@@ -61,6 +62,7 @@ export async function writeCache(
   const tail = new Float32Array(total);
   const starts = new Int32Array(once.length + 1);
   const rows = new BigUint64Array(once.length);
+  const losses = new Float32Array(once.length);
   const logits = new Logits(model);
   let at = 0;
   let row = 0;
@@ -73,9 +75,16 @@ export async function writeCache(
     const values = await logits.of(batch);
     for (const [i, sequence] of part.entries()) {
       rows[row] = hashOf(sequence);
+      let [sum, labels] = [0, 0];
       for (let t = 0; t < sequence.ids.length - 1; t++, at++) {
         const v = model.sizes.outputs;
-        const found = topLogProbs(values.subarray((i * batch.length + t) * v, (i * batch.length + t + 1) * v), k);
+        const said = values.subarray((i * batch.length + t) * v, (i * batch.length + t + 1) * v);
+        const found = topLogProbs(said, k);
+        const label = sequence.labels[t + 1]!;
+        if (label >= 0) {
+          sum -= logProbability(said, label, 1);
+          labels++;
+        }
         if (Number.isNaN(found.tail))
           throw new UserError(
             `${given.ref}: the logits of ${sequence.place}, token ${t}, are not finite`,
@@ -86,6 +95,7 @@ export async function writeCache(
         logProbs.set(found.logProbs, at * k);
         tail[at] = found.tail;
       }
+      losses[row] = sum / Math.max(1, labels);
       starts[++row] = at;
     }
     given.done?.(part.length);
@@ -94,6 +104,7 @@ export async function writeCache(
   const parts = [
     { name: "ids", dtype: "I32" as const, shape: [total, k], data: ids },
     { name: "log_probs", dtype: "F32" as const, shape: [total, k], data: logProbs },
+    { name: "losses", dtype: "F32" as const, shape: [once.length], data: losses },
     { name: "rows", dtype: "U32" as const, shape: [once.length, 2], data: rows },
     { name: "starts", dtype: "I32" as const, shape: [once.length + 1], data: starts },
     { name: "tail", dtype: "F32" as const, shape: [total], data: tail },
