@@ -63,7 +63,10 @@ export async function chooseRoles(
     student: options.on_policy,
   };
   if (parts.some(({ batches }) => batches) && shares.teacher + shares.student > 0)
-    throw new UserError(`${method.name} samples by itself`, "leave out --on-policy and --teacher-samples");
+    throw new UserError(
+      `${method.name} chooses itself whose answers are learnt`,
+      "leave out --on-policy and --teacher-samples",
+    );
   return { chosen, student, refs, weights, shares, parts };
 }
 

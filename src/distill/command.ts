@@ -15,6 +15,8 @@ import { type DistillData, openTeachers, setUpTraining } from "./training.ts";
 export async function distill(context: Context<typeof DISTILL, "distill">): Promise<Outcome> {
   const { options } = context;
   const loss = context.picks.loss[0]!;
+  if (options.target === "data")
+    throw new UserError("--target data is read before all else, so not from a file", "type it: bun run distill data");
   if (options.adversarial) checkPgd(options);
   const choices = await chooseRoles(context, context.args, bind(context.method!, context.settings));
   return runTraining<Batch, DistillData>(context, {
@@ -29,8 +31,13 @@ export async function distill(context: Context<typeof DISTILL, "distill">): Prom
       const teachers = await openTeachers(context, choices, opened);
       const { pack } = teachers.refuses;
       if (options.pack && pack) throw new UserError(...pack);
-      const draws = choices.parts.some(({ batches }) => batches);
-      checkSamples(draws ? { ...choices.shares, student: 1 } : choices.shares, teachers, {
+      const own = choices.parts.find(({ batches }) => batches);
+      if (own && (options.pack || !opened.tools))
+        throw new UserError(
+          `${choices.chosen.method.name} makes batches of texts, a row for each`,
+          options.pack ? "leave out --pack" : "it is for language models",
+        );
+      checkSamples(own?.answers ? { teacher: 1, student: 1 } : choices.shares, teachers, {
         pack: options.pack,
         isText: opened.tools !== undefined,
       });

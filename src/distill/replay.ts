@@ -22,7 +22,7 @@ import { Generator } from "../run/generating/generate.ts";
 import type { BatchSource } from "../run/training/batch-source.ts";
 import type { Controller } from "../run/training/controller.ts";
 import { meanOfGroups } from "../run/training/held-out.ts";
-import type { DistillCapability, Drawing, Drawn } from "./capability.ts";
+import type { BatchesGiven, DistillCapability, OwnBatches } from "./capability.ts";
 import { largestSampled, rowsOf, writtenRows } from "./sampled.ts";
 
 const OPTIONS = {
@@ -114,8 +114,11 @@ export class ReplayState {
 }
 
 /** The batches, and what hears the evaluations. */
-export function replayedBatches(self: ReplayState, drawing: Drawing): Drawn {
-  const { source, model, tools, seed, draws, options } = drawing;
+export function replayedBatches(
+  self: ReplayState,
+  source: BatchSource<Batch>,
+  { student, tools, seed, batches, options }: BatchesGiven,
+): OwnBatches {
   let generator: Generator | undefined;
   const replayed: BatchSource<Batch> = {
     groups: source.groups,
@@ -125,10 +128,10 @@ export function replayedBatches(self: ReplayState, drawing: Drawing): Drawn {
       const { epoch, batch } = source.state();
       const drawn = await source.next();
       if (!isTokens(drawn.batch)) return drawn;
-      const { kind, random } = self.draw(seed, draws);
+      const { kind, random } = self.draw(seed, batches);
       if (kind === "given") return drawn;
       if (kind === "kept") return { ...drawn, batch: rowsOf(self.some(drawn.batch.documents.length, random), tools) };
-      generator ??= new Generator(model);
+      generator ??= new Generator(student);
       const key = (row: number) => `student.${epoch}.${batch}.${row}`;
       const rows = await writtenRows(generator, drawn.batch, { seed, key, options, tools });
       self.keep(rows);
@@ -149,7 +152,7 @@ export function replayedBatches(self: ReplayState, drawing: Drawing): Drawn {
     state: () => self.state(),
     load: (state) => self.load(state),
   };
-  return { source: replayed, controllers: [controller] };
+  return { source: replayed, controllers: [controller], free: async () => generator?.free() };
 }
 
 export const replayedAnswers: DistillCapability<typeof OPTIONS> = {
@@ -161,6 +164,9 @@ export const replayedAnswers: DistillCapability<typeof OPTIONS> = {
         `${method} uses the student's own answers as its held-out loss says, and none is measured`,
         "give --eval-every N, and --eval-data or --eval-split",
       );
-    return { batches: (drawing) => replayedBatches(new ReplayState(values), drawing) };
+    return {
+      answers: true,
+      batches: (source, given) => replayedBatches(new ReplayState(values), source, given),
+    };
   },
 };

@@ -19,11 +19,11 @@ import type { Mixing } from "../run/training/mixup.ts";
 import type { Built, Opened, TrainingData, Work } from "../run/training/technique.ts";
 import { Parameter } from "../tensor/parameter.ts";
 import { sizeOf } from "../tensor/tensor.ts";
-import type { Drawn } from "./capability.ts";
 import type { Choices } from "./choices.ts";
 import type { ExtraSpec } from "./contract.ts";
 import { numbersObjective } from "./numbers.ts";
 import { distillObjective } from "./objective.ts";
+import { behindText } from "./prefixed.ts";
 import type { DistillRun } from "./run.ts";
 import { sampledBatches } from "./sampled.ts";
 import { type OpenTeachers, openNamed } from "./teachers.ts";
@@ -35,10 +35,19 @@ export async function openTeachers(
   { chosen: { method }, refs, parts }: Choices,
   student: Opened,
 ): Promise<OpenTeachers> {
+  const { teacher_prefix: prefix } = run.options;
   const other = parts.find((part) => part.openTeachers);
+  const named = parts.find((part) => part.reading);
+  if (prefix !== undefined && (other || named || method.states || method.rows === undefined))
+    throw new UserError(
+      `--teacher-prefix does not go with ${other || named ? "these teachers" : method.name}`,
+      "it is for losses of logits, of teachers that run and have the student's tokens",
+    );
   if (other) return other.openTeachers!(run, student);
-  const reading = parts.find((part) => part.reading)?.reading ?? sameVocabulary(method.states !== undefined);
-  return openNamed(run, student, { refs, reading, trains: parts.some(({ trainsTeachers }) => trainsTeachers) });
+  const reading = named?.reading ?? sameVocabulary(method.states !== undefined);
+  const trains = parts.some(({ trainsTeachers }) => trainsTeachers);
+  const opened = await openNamed(run, student, { refs, reading, trains });
+  return prefix === undefined ? opened : behindText(opened, prefix, student);
 }
 
 /** What was read. */
@@ -70,6 +79,7 @@ export async function setUpTraining(
   const held = trains ? 0 : teachers.reduce((sum, { bytes }) => sum + bytes, 0);
   // What learns beside the student is saved by name, and teachers have the same names: one teacher at most.
   const besides = [...extra.values(), ...(trains ? models[0]!.trainable() : [])];
+  const written = writtenBatches(run, choices, data, built, loaded.models[0]);
   const setup = { model, chosen, teachers, extra, weights, parts, recompute: options.recompute };
   const { objective, updates } = chooseGradientRules(rules, {
     objective:
@@ -92,15 +102,14 @@ export async function setUpTraining(
     ...(moved ? { refuses: "rows are moved in whole batches" } : {}),
     ...{ gpu, parameters: [...model.trainable(), ...besides], seed },
   });
-  const drawn = batchesFor(run, choices, data, built, loaded.models[0]);
   return {
-    source: moved?.source ?? drawn.source,
+    source: written?.source ?? moved?.source ?? batchesFor(run, choices, data, built, loaded.models[0]),
     objective,
     extra: besides,
     controllers: [
+      ...(written?.controllers ?? []),
       ...(adaptive ? [controllerOf(adaptive)] : []),
       ...(method.doubts ? [doubting(run, chosen)] : []),
-      ...drawn.controllers,
     ],
     updates: [
       ...updates,
@@ -108,6 +117,7 @@ export async function setUpTraining(
     ],
     memory: { ...(held > 0 ? { teachers: held } : {}), ...moved?.memory },
     end: async (lineage) => {
+      await written?.free?.();
       const ending = { ...loaded, lineage };
       for (const part of parts) await part.end?.(ending);
     },
@@ -132,14 +142,33 @@ function mixingOf({ options, seed }: DistillRun, model: Model): Mixing | undefin
   return { beta: options.mixup, keep: options.mixup_keep, seed };
 }
 
+/** Batches that a part of the method makes; undefined where none does. */
+function writtenBatches(
+  run: DistillRun,
+  { parts }: Choices,
+  { source }: DistillData,
+  { model: student, tools, steps }: Built,
+  teacher: Model | undefined,
+) {
+  const { options, seed, signal } = run;
+  const part = parts.find(({ batches }) => batches);
+  if (!part?.batches || !("data" in source) || !tools) return undefined;
+  return part.batches(source, {
+    ...{ teacher, student, tools, options, seed, signal },
+    sequences: source.data.sequences,
+    batchSize: options.batch_size,
+    batches: steps * options.accumulate,
+  });
+}
+
 /** The batches of data with completions that are sampled, each prepared for the teachers. */
 function batchesFor(
   { options, seed }: DistillRun,
-  { shares, parts }: Choices,
+  { shares }: Choices,
   { source, teachers: { prepare } }: DistillData,
-  { tools, model: student, steps }: Built,
+  { tools, model: student }: Built,
   teacher: Model | undefined,
-): Drawn {
+): BatchSource<Batch> {
   let batches: BatchSource<Batch> = source;
   for (const [whose, model] of [
     ["teacher", teacher],
@@ -147,22 +176,9 @@ function batchesFor(
   ] as const)
     if (shares[whose] > 0)
       batches = sampledBatches(batches, model!, { seed, whose, share: shares[whose], options, tools: tools! });
-  const draws = steps * options.accumulate;
-  const own = parts
-    .find((part) => part.batches)
-    ?.batches?.({
-      source: batches,
-      model: student,
-      teacher,
-      tools: tools!,
-      seed,
-      draws,
-      options,
-    });
-  const controllers = own?.controllers ?? [];
-  const sampled = own?.source ?? batches;
-  if (!prepare) return { source: sampled, controllers };
-  const prepared: BatchSource<Batch> = {
+  if (!prepare) return batches;
+  const sampled = batches;
+  return {
     groups: sampled.groups,
     batchesPerEpoch: sampled.batchesPerEpoch,
     largest: () => sampled.largest(),
@@ -174,7 +190,6 @@ function batchesFor(
     state: () => sampled.state(),
     load: (state, what) => sampled.load(state, what),
   };
-  return { source: prepared, controllers };
 }
 
 /** Weights of a method's own, drawn by (seed, name). */

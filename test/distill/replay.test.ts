@@ -3,7 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { type Batch, collate, isTokens } from "../../src/data/batch.ts";
 import { Random } from "../../src/data/random.ts";
 import type { Sequence } from "../../src/data/sequences.ts";
-import type { Drawing } from "../../src/distill/capability.ts";
+import type { BatchesGiven } from "../../src/distill/capability.ts";
 import { ReplayState, replayedAnswers, replayedBatches } from "../../src/distill/replay.ts";
 import { Model } from "../../src/model/model.ts";
 import type { BatchSource } from "../../src/run/training/batch-source.ts";
@@ -99,11 +99,11 @@ test("batches are given, written and kept, each answer after its prompt", async 
   } satisfies BatchSource<Batch>;
   const state = new ReplayState({ slack: 0, buffer: 6 });
   const drawing = {
-    ...{ source, model, teacher: undefined, seed: 5, draws: 40 },
+    ...{ student: model, teacher: undefined, seed: 5, batches: 40 },
     tools: { tokenizer: undefined, encode: { maxLength: 16 }, files: new Map() },
     options: { sample_temperature: 1, sample_tokens: 4, prompt_tokens: 2, eval_every: 2 },
-  } as never as Drawing;
-  const { source: replayed, controllers } = replayedBatches(state, drawing);
+  } as never as BatchesGiven;
+  const { source: replayed, controllers } = replayedBatches(state, source, drawing);
   const next = async () => {
     const { batch: given } = await replayed.next();
     if (!isTokens(given)) throw new Error("no tokens");

@@ -1,5 +1,5 @@
 import type { Batch } from "../../../src/data/batch.ts";
-import type { Drawing } from "../../../src/distill/capability.ts";
+import type { BatchesGiven } from "../../../src/distill/capability.ts";
 import type { DistillMethod } from "../../../src/distill/contract.ts";
 import { method as distillm } from "../../../src/distill/methods/distillm.ts";
 import { method as kd } from "../../../src/distill/methods/kd.ts";
@@ -57,8 +57,8 @@ reverse KL on what the student itself writes.`,
     const state = new ReplayState({ slack: 0, buffer: 128 });
     const counts = { written: 0, kept: 0 };
     const adaptive = await run((student) => {
-      const drawing = { source: little(), model: student, teacher: undefined, tools, seed, draws: steps, options };
-      const { source, controllers } = replayedBatches(state, drawing as never as Drawing);
+      const drawing = { student, teacher: undefined, tools, seed, batches: steps, options };
+      const { source, controllers } = replayedBatches(state, little(), drawing as never as BatchesGiven);
       let step = 0;
       return {
         async next(): Promise<{ batch: Batch }> {
