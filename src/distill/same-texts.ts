@@ -11,7 +11,7 @@ export interface SameTexts {
 }
 
 /** Ids by what a token adds to a text that is under way; the first of those that add the same. Nothing: left out. */
-function textsOf(tokenizer: Tokenizer, outputs: number): Map<string, number> {
+export function textsOf(tokenizer: Tokenizer, outputs: number): Map<string, number> {
   const [before] = tokenizer.encode("a");
   const found = new Map<string, number>();
   for (let id = 0; id < Math.min(outputs, tokenizer.vocabSize); id++) {
