@@ -54,6 +54,11 @@ export const CACHE = {
     help: "another model that --method combines with the teacher; may be given several times",
     value: "MODEL",
   },
+  align: {
+    type: "string",
+    help: "model whose tokens a teacher of another tokenizer is written down in, token for token by edit distance",
+    value: "MODEL",
+  },
   teacher_url: {
     type: "string",
     help: "OpenAI-style API that answers in a teacher's place, such as http://localhost:8000/v1",

@@ -67,7 +67,7 @@ const listening = Bun.serve({
     if (server.slow) await Bun.sleep(400);
     const status = server.failures.shift();
     if (status) return Response.json({ error: { message: `no luck ${status}` } }, { status });
-    const choice = Array.isArray(body.prompt)
+    const choice: Json = Array.isArray(body.prompt)
       ? { prompt_logprobs: byIds(body.prompt as number[], Number(body.prompt_logprobs)) }
       : { logprobs: echoed(String(body.prompt), Number(body.logprobs)) };
     return Response.json(server.change({ choices: [choice] }));

@@ -20,6 +20,7 @@ import { AllLogits } from "../../run/scoring/all-logits.ts";
 import { writeAnswers, writeCache } from "../../run/teachers/write-teacher-cache.ts";
 import { type TextTools, textTools } from "../../run/text-tools.ts";
 import { humanBytes } from "../../text/format.ts";
+import { alignedAnswers } from "../aligned-answers.ts";
 import { apiUrl } from "../api-request.ts";
 import { apiTeacher } from "../api-teacher.ts";
 import type { CACHE } from "../options.ts";
@@ -47,6 +48,25 @@ async function openAll(context: Context<typeof CACHE, "decoder">, refs: readonly
     opened.push({ ref, checkpoint, sizes, config, tools: await textTools(files, ref, sizes, context.options, warn) });
   }
   return opened;
+}
+
+/** Opens the model whose tokens count, where --align names one. Throws UserError. */
+async function alignedTo(context: Context<typeof CACHE, "decoder">, teacher: Opened) {
+  const { align } = context.options;
+  if (align === undefined) return undefined;
+  if (context.method)
+    throw new UserError("--align writes down one model, and --method combines several", "leave one out");
+  const [own] = await openAll(context, [align]);
+  const [ours, theirs] = [own!.tools.tokenizer, teacher.tools.tokenizer];
+  if (!ours || !theirs)
+    throw new UserError(
+      `${ours ? teacher.ref : own!.ref} has no tokenizer, and tokens are aligned by their texts`,
+      "add its tokenizer.json",
+    );
+  return {
+    ...{ tools: own!.tools, own: { tokenizer: ours, outputs: own!.sizes.outputs } },
+    other: { tokenizer: theirs, maxLength: teacher.tools.encode.maxLength! },
+  };
 }
 
 /** Writes down what a teacher behind an API says. */
@@ -108,8 +128,10 @@ export async function cache(context: Context<typeof CACHE, "decoder">): Promise<
   if (method) checkTogether(teacher!, others);
   const rule = method && makeRule(bind(method, context.settings), viewed(models), tools.tokenizer);
   if (rule?.remark) context.info(rule.remark);
-  const outputs = sharedOutputs(models);
-  const { sequences, groups } = await loadSequences(groupsOf(options.data, "--data", options.columns), tools.encode);
+  const aligned = await alignedTo(context, teacher!);
+  const outputs = aligned ? Math.min(sharedOutputs(models), aligned.own.outputs) : sharedOutputs(models);
+  const { encode } = aligned?.tools ?? tools;
+  const { sequences, groups } = await loadSequences(groupsOf(options.data, "--data", options.columns), encode);
   const tokens = groups.reduce((sum, group) => sum + group.tokens, 0);
   const k = Math.min(options.top_logprobs, outputs);
   context.info(`${sequences.length} rows, ${tokens} tokens, about ${humanBytes(tokens * (8 * k + 4))}`);
@@ -124,7 +146,7 @@ export async function cache(context: Context<typeof CACHE, "decoder">): Promise<
     loaded.push(await Model.load(gpu, model.checkpoint, { freeze: () => true, loadIn: options.load_in }));
   const pad = tools.tokenizer?.pad ?? 0;
   const logits = rule ? new CombinedRows(rule, loaded, pad) : new AllLogits(loaded[0]!);
-  const { teacher: _, with: __, ...chosen } = context.chosen;
+  const { teacher: _, with: __, ...chosen } = context.chosen; // they are among the inputs
   const step = {
     ...{ script: "distill cache", version: context.version },
     ...(method ? { method: method.name } : {}),
@@ -133,15 +155,15 @@ export async function cache(context: Context<typeof CACHE, "decoder">): Promise<
   const read = models.map((model, i) => ({ checkpoint: model.checkpoint, role: i === 0 ? "teacher" : "with" }));
   const lineage = lineageOf(step, read, warn);
   context.progress.start({ total: sequences.length, unit: "rows" });
-  const { bytes, mass } = await writeCache(context.out, logits, sequences, {
-    ref: checkpoint.ref,
-    k,
-    rows: options.batch_size,
-    pad,
-    lineage,
-    signal: context.signal,
-    done: (n) => context.progress.advance(n),
-  });
+  const writing = {
+    ...{ ref: checkpoint.ref, rows: options.batch_size, lineage, signal: context.signal },
+    done: (n: number) => context.progress.advance(n),
+  };
+  const { bytes, mass } = aligned
+    ? await writeAnswers(context.out, alignedAnswers(logits, { ...aligned, k }), sequences, writing, () =>
+        logits.free(),
+      )
+    : await writeCache(context.out, logits, sequences, { ...writing, k, pad });
   return told(context, { rows: sequences.length, tokens, k, mass }, bytes, groups);
 }
 
