@@ -107,7 +107,8 @@ test("what a model says comes in the student's tokens, where its own stand for t
   const at = (t: number) =>
     new Map([...said!.ids.subarray(4 * t, 4 * t + 4)].map((id, j) => [id, Math.exp(said!.logProbs[4 * t + j]!)]));
   const [a, b, c] = [..."abc"].map((letter) => bytes.encode(letter)[0]!) as [number, number, number];
-  // c|ab|c: one of a and b is "ab"; the other has no token, and is certain. "ab" is nearest to "a", the first of equals.
+  // c|ab|c: one of a and b is "ab"; the other has no token, and is certain. "ab" is nearest to "a", the first of
+  // equals.
   const spread = new Map([
     [a, 0.5],
     [b, 0.2],

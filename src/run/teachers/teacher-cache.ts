@@ -120,7 +120,7 @@ export class TeacherCache {
     if (this.vocabulary === sizes.outputs) return;
     throw new UserError(
       `${this.checkpoint.ref} was written for a vocabulary of ${this.vocabulary}; ${ref} has ${sizes.outputs}`,
-      "write it with a teacher of the student's vocabulary, or with --align STUDENT, or give --teacher",
+      "write it with bun run distill cache, by a teacher of this vocabulary or with --align and the student",
     );
   }
 
