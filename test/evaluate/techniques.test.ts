@@ -229,7 +229,7 @@ test.each([
   [["--attack", "relern"], "--attack: unknown attack relern\n  hint: did you mean relearn?"],
   [
     ["--probe", "x"],
-    "--probe: unknown probe x\n  hint: the probes are adapter-routes, competition, compute-oracle, conflict-synergy, continual, dynamic-width, expert-collapse, expert-degradation, expert-load, expert-plan, expert-underfitting, fau, fisher, forgetting-paradigm, hdc, hindsight-gap, ibp, kernel-alignment, layer-importance, layer-range, lbl-gap, neural-collapse, number-format, overshadow, pathway, prune-regime, revive, trace, unit-importance, variance-growth",
+    "--probe: unknown probe x\n  hint: the probes are adapter-routes, competition, compute-oracle, conflict-synergy, continual, dynamic-width, expert-collapse, expert-degradation, expert-load, expert-plan, expert-underfitting, fau, fisher, forgetting-paradigm, hdc, hindsight-gap, ibp, kernel-alignment, layer-importance, layer-range, lbl-gap, linear, neural-collapse, number-format, overshadow, pathway, prune, prune-regime, revive, trace, unit-importance, variance-growth, w2s-deception",
   ],
   [["--attack", "relearn", ...REVIVE], "--attack and --probe are both given"],
   [["--relearn-rows", "3"], "--relearn-rows has no effect without --attack relearn"],
@@ -257,7 +257,7 @@ test.each([
     [...TRACE, "--gold", "gold"],
     "--gold has no effect with --probe trace\n  hint: give the model as one more argument",
   ],
-  [[...TRACE, "--original", "gold"], "trace has no option --original\n  hint: probes with --original: revive"],
+  [[...TRACE, "--original", "gold"], "trace has no option --original\n  hint: probes with --original: prune, revive"],
   [[...TRACE, "--trace-rows", "11"], "--trace-rows 11: the group forget has 10 rows"],
   [
     [...TRACE, "--trace-group", "x"],
