@@ -10,6 +10,7 @@ import type { Laws } from "../method/laws.ts";
 import type { Options, Values } from "../method/options.ts";
 import type { MethodInfo } from "../method/registry.ts";
 import type { Stateful } from "../method/stateful.ts";
+import type { RowFigures } from "../run/scoring/row-figures.ts";
 
 /** What a curriculum method says of itself; O are its options, L the laws of its kind. */
 interface CurriculumMethod<O extends Options, L extends string> extends MethodInfo<O> {
@@ -156,10 +157,17 @@ export interface RowEvidence {
   readonly sketches: readonly Float64Array[];
   /** The rows' token ids. */
   readonly tokens: readonly ArrayLike<number>[];
+  /** How hard and how sure rows are, with their sketches. */
+  readonly figures: readonly SelectorFigures[];
+}
+
+/** Loss, entropy and EL2N of a row (run/scoring/row-figures.ts), and the norm of its gradient's sketch. */
+export interface SelectorFigures extends RowFigures {
+  readonly norm: number;
 }
 
 /** What of `RowEvidence` is measured; losses and norms are both `scores`. */
-export type SelectorNeed = "losses" | "norms" | "states" | "sketches" | "tokens";
+export type SelectorNeed = "losses" | "norms" | "states" | "sketches" | "tokens" | "figures";
 
 /** What a selector may know of the rows. */
 export interface SelectorSetup<O extends Options = Options> extends RowEvidence {

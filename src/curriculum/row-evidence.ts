@@ -8,6 +8,7 @@ import { fillInputs, recordInputs } from "../run/batch-programs.ts";
 import { Programs } from "../run/programs.ts";
 import { gradientNorms } from "../run/scoring/gradient-norms.ts";
 import { gradientSketches } from "../run/scoring/gradient-sketches.ts";
+import { rowFigures } from "../run/scoring/row-figures.ts";
 import { rowLosses } from "../run/scoring/row-losses.ts";
 import { Scorer } from "../run/scoring/scorer.ts";
 import type { RowEvidence, SelectorNeed } from "./contract.ts";
@@ -23,7 +24,7 @@ export interface EvidenceOptions {
 }
 
 /** Nothing is known. */
-export const NO_EVIDENCE: RowEvidence = { scores: [], states: [], sketches: [], tokens: [] };
+export const NO_EVIDENCE: RowEvidence = { scores: [], states: [], sketches: [], tokens: [], figures: [] };
 
 /** The mean of the last hidden states of every row, over its tokens: (C) each. */
 async function meanStates(
@@ -65,6 +66,9 @@ async function meanLosses(model: Model, sequences: readonly Sequence[], options:
   return losses.map(({ mean }) => mean);
 }
 
+const sketchesOf = (model: Model, sequences: readonly Sequence[], options: EvidenceOptions): Promise<Float64Array[]> =>
+  gradientSketches(model, sequences, { ...options, width: options.sketchWidth });
+
 /** Measures rows of which some token counts; tokens alone need no model. */
 export async function evidenceOf(
   model: Model | undefined,
@@ -82,10 +86,12 @@ export async function evidenceOf(
     case "norms":
       return { ...none, scores: await gradientNorms(model, sequences, options.pad, options.signal) };
     case "sketches":
-      return {
-        ...none,
-        sketches: await gradientSketches(model, sequences, { ...options, width: options.sketchWidth }),
-      };
+      return { ...none, sketches: await sketchesOf(model, sequences, options) };
+    case "figures": {
+      const sketches = await sketchesOf(model, sequences, options);
+      const found = await rowFigures(model, sequences, options);
+      return { ...none, sketches, figures: found.map((row, i) => ({ ...row, norm: Math.hypot(...sketches[i]!) })) };
+    }
   }
 }
 

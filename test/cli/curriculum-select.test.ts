@@ -159,6 +159,19 @@ describe("select", () => {
     }
   }, 120_000);
 
+  test("rows of every direction of gradients are chosen, and rows that are like earlier ones are not", async () => {
+    const six = source(["a"]).slice(0, 6);
+    lab.write("doubled.jsonl", `${[...source(["a"]), ...source(["b"]), ...six].join("\n")}\n`);
+    const spread = await lab.run(
+      "select model --data doubled.jsonl --select-by adapt-inf --clusters 2 --keep-rows 10 -q",
+    );
+    expect([spread.code, lines(spread.text).length]).toEqual([0, 10]);
+    const all = lines(lab.read("doubled.jsonl")).length;
+    const line = `select model --data doubled.jsonl --select-by unlike --clusters 1 --keep-rows ${all - 6} -q`;
+    const { text } = await lab.run(line);
+    expect(lines(text)).toEqual(lines(lab.read("doubled.jsonl")).slice(0, -6));
+  }, 120_000);
+
   test("what it writes is data", async () => {
     await lab.succeeds(`select model ${DATA} --keep-rows 12 -q -o chosen.jsonl`);
     await lab.succeeds(`model --method stratified --data chosen.jsonl ${RUN} --steps 2 -o from-chosen/`);
@@ -170,9 +183,9 @@ describe("select", () => {
     ["mlp --data x.jsonl", "mlp is a classifier; select scores rows of text", "give a language model"],
     ["model", "--data is missing", "for example --data rows.jsonl"],
     ["model --data none.jsonl", "none.jsonl cannot be read (ENOENT)", "is the path right?"],
-    ["model --data a.jsonl --select-by best", "--select-by: unknown selector best", "the selectors are craig"],
+    ["model --data a.jsonl --select-by best", "--select-by: unknown selector best", "the selectors are adapt-inf, craig"],
     ["model --data a.jsonl --method lowest-los", "unknown option --method", "did you mean --select-by lowest-loss?"],
-    ["model --data a.jsonl --method length", "unknown option --method", "--select-by chooses: craig, dp-means"],
+    ["model --data a.jsonl --method length", "unknown option --method", "--select-by chooses: adapt-inf, craig"],
     ["model --data a.jsonl --steps 3", "--steps has no effect in curriculum select", "leave it out"],
     [
       "model --data a.jsonl --per-cluster 2",

@@ -1,15 +1,20 @@
 /** Selectors as pure functions: ranks, facility location against brute force, clusters. */
 import { describe, expect, test } from "bun:test";
+import { directionClusters, elbow } from "../../src/curriculum/direction-clusters.ts";
+import { method as adaptInf, histogramBits, spreadOver } from "../../src/curriculum/methods/selectors/adapt-inf.ts";
 import { method as craig, facilityLocation } from "../../src/curriculum/methods/selectors/craig.ts";
 import { method as dp, dpMeans } from "../../src/curriculum/methods/selectors/dp-means.ts";
 import { bucketShares, bucketsOf, method as dsir } from "../../src/curriculum/methods/selectors/dsir.ts";
 import { method as gradientNorm } from "../../src/curriculum/methods/selectors/gradient-norm.ts";
 import { method as less } from "../../src/curriculum/methods/selectors/less.ts";
 import { method as lowestLoss } from "../../src/curriculum/methods/selectors/lowest-loss.ts";
+import { method as unlike } from "../../src/curriculum/methods/selectors/unlike.ts";
 import { distance } from "../../src/curriculum/state-distance.ts";
+import { waterFilled } from "../../src/curriculum/water-filling.ts";
+import { Random } from "../../src/data/random.ts";
 import { randomUnits } from "../support/random.ts";
 
-const NONE = { scores: [], states: [], sketches: [], tokens: [], targets: [] };
+const NONE = { scores: [], states: [], sketches: [], tokens: [], figures: [], targets: [] };
 const scored = (scores: readonly number[], budget: number) => ({ ...NONE, scores, budget, seed: 0, values: {} });
 const over = (states: readonly Float64Array[], budget: number, per_cluster = 1) => ({
   ...NONE,
@@ -190,5 +195,63 @@ describe("aimed at other rows", () => {
     const { rows, notes } = less.select({ ...NONE, sketches, targets, budget: 5, seed: 0, values: {} });
     expect(rows).toEqual([1, 2, 0, 3, 4]);
     expect(figures(notes, "scores")[0]).toBeCloseTo(1 / Math.sqrt(3), 12);
+  });
+});
+
+describe("over directions and ranges", () => {
+  test("water fills the least groups first, and gives no group more than it has", () => {
+    expect(waterFilled([2, 100, 5], 20)).toEqual([2, 13, 5]);
+    expect(waterFilled([100, 100, 100], 10).reduce((a, b) => a + b)).toBe(10);
+    expect(Math.max(...waterFilled([100, 100, 100], 10))).toBe(4);
+    expect(waterFilled([1, 2], 9)).toEqual([1, 2]);
+    expect(waterFilled([3, 0, 2], 0)).toEqual([0, 0, 0]);
+  });
+
+  test("the elbow is where a curve bends; directions are told apart whatever their lengths", () => {
+    expect(elbow([1, 0.1, 0.05, 0])).toBe(1);
+    expect(elbow([1, 0.9, 0.1, 0.05])).toBe(2);
+    expect(elbow([0.5, 0.5, 0.5])).toBe(0);
+    const unit = randomUnits(5);
+    const axes = Array.from({ length: 60 }, (_, i) =>
+      Float64Array.from({ length: 4 }, (_, c) => (1 + 9 * unit()) * (c === i % 4 ? 1 : 0.02 * unit())),
+    );
+    const groups = directionClusters(axes, 0, 1);
+    expect(groups).toHaveLength(4);
+    for (const group of groups) expect(new Set(group.map((i) => i % 4)).size).toBe(1);
+  });
+
+  test("a constant has no entropy and is never the figure a cluster goes by", () => {
+    expect(histogramBits([3, 3, 3])).toBe(0);
+    expect(histogramBits(Array.from({ length: 50 }, (_, i) => i))).toBeCloseTo(Math.log2(50), 10);
+    const rows = Array.from({ length: 40 }, (_, i) => i);
+    const figures = rows.map((i) => ({ loss: 2, entropy: i % 2, el2n: i, norm: 1 }));
+    const given = { ...NONE, figures, sketches: rows.map((i) => Float64Array.of(1, i % 2 ? 0.1 : 0.2)), seed: 1 };
+    const { notes } = adaptInf.select({ ...given, budget: 10, values: { clusters: 1, trim: 0.05 } });
+    expect(notes?.clusters).toEqual([{ rows: 40, kept: 10, by: "el2n" }]);
+    const all = adaptInf.select({ ...given, budget: 40, values: { clusters: 3, trim: 0.05 } });
+    expect(all.rows.toSorted((a, b) => a - b)).toEqual(rows);
+  });
+
+  test("rows are spread over the range of values, not over where most of them are", () => {
+    // 90 rows near 0 and 10 from .5 to 1: an equal share of bins takes most of the few.
+    const values = [
+      ...Array.from({ length: 90 }, (_, i) => i / 1000),
+      ...Array.from({ length: 10 }, (_, i) => 0.5 + i / 20),
+    ];
+    const rows = values.map((_, i) => i);
+    const chosen = spreadOver(rows, values, { budget: 12, trim: 0, random: new Random(1, "spread") });
+    expect(chosen).toHaveLength(12);
+    expect(chosen.filter((row) => row >= 90).length).toBeGreaterThanOrEqual(6);
+    const trimmed = spreadOver(rows, values, { budget: 12, trim: 0.1, random: new Random(1, "spread") });
+    expect(trimmed.some((row) => row >= 90 || row < 10)).toBe(false);
+  });
+
+  test("of rows that are alike the later ones go first, and the budget is kept", () => {
+    const states = [...points(10, 7, [5, 0], 0.3), ...points(10, 8, [0, 5], 0.3)];
+    const doubled = [...states, ...states.slice(0, 6).map((x) => x.map((v) => 3 * v))];
+    const { rows, notes } = unlike.select({ ...NONE, states: doubled, budget: 20, seed: 2, values: { clusters: 2 } });
+    expect(rows).toHaveLength(20);
+    expect(rows.filter((row) => row >= 20)).toEqual([]);
+    expect(Number(notes?.likest)).toBeLessThan(1);
   });
 });

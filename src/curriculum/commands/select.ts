@@ -14,7 +14,7 @@ import { describeModel } from "../../run/open-model.ts";
 import { checkSketchWidth } from "../../run/scoring/gradient-sketches.ts";
 import { start } from "../../run/training/starting-model.ts";
 import { humanBytes } from "../../text/format.ts";
-import type { RowEvidence } from "../contract.ts";
+import type { RowEvidence, SelectorNeed } from "../contract.ts";
 import type { SELECT } from "../options.ts";
 import { checkEvidence, evidenceOf } from "../row-evidence.ts";
 import { storedBytes } from "./open-short-runs.ts";
@@ -60,7 +60,7 @@ type SelectContext = Context<typeof SELECT>;
  */
 async function readTargets({ options, picks }: SelectContext, encode: EncodeOptions): Promise<Sequence[][]> {
   const { target: wants, name, needs } = picks.select_by[0]!.method;
-  if (needs === "sketches") checkSketchWidth(options.sketch_width, "--sketch-width");
+  if (needs === "sketches" || needs === "figures") checkSketchWidth(options.sketch_width, "--sketch-width");
   if (!wants && options.target?.length)
     throw new UserError(`--target: ${name} chooses rows whatever they are for`, "leave it out");
   if (!wants) return [];
@@ -110,22 +110,16 @@ type Opened = Awaited<ReturnType<typeof open>>;
 /** What is measured, in words. */
 const MEASURES = {
   ...{ losses: "losses", norms: "gradients", states: "hidden states" },
-  ...{ sketches: "sketches of gradients", tokens: "tokens" },
+  ...{ sketches: "sketches of gradients", tokens: "tokens", figures: "figures and gradients" },
 };
-const FIGURES = {
-  losses: "loss",
-  norms: "norm of gradients",
-  states: undefined,
-  sketches: undefined,
-  tokens: undefined,
-};
+const FIGURES: Partial<Record<SelectorNeed, string>> = { losses: "loss", norms: "norm of gradients" };
 
 /** What it would do, for --dry-run. */
 function describe(context: SelectContext, { begun, sequences, targets, budget }: Opened): Outcome {
   const { needs, name } = context.picks.select_by[0]!.method;
   const n = sequences.length;
   const aimed = targets.reduce((sum, { length }) => sum + length, 0);
-  const rows = needs === "norms" || needs === "sketches" ? 1 : context.options.batch_size;
+  const rows = ["norms", "sketches", "figures"].includes(needs) ? 1 : context.options.batch_size;
   const tokens = sequences.reduce((sum, { ids }) => sum + ids.length, 0);
   const plan = { rows: n, tokens, keep: budget, batches: Math.ceil((n + aimed) / rows), weights: storedBytes(begun) };
   const count = (value: number) => value.toLocaleString("en-US");
