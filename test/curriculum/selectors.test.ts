@@ -21,7 +21,7 @@ const over = (states: readonly Float64Array[], budget: number, per_cluster = 1) 
   states,
   budget,
   seed: 0,
-  values: { per_cluster },
+  values: { per_cluster, lambda: 0 },
 });
 
 function points(count: number, seed: number, at: readonly number[] = [0, 0], width = 1): Float64Array[] {
@@ -112,6 +112,12 @@ describe("dp-means", () => {
     expect(new Set(rows).size).toBe(6);
     expect(rows.filter((row) => row >= 60)).toHaveLength(2);
     expect(notes!.clusters).toHaveLength(3);
+  });
+
+  test("a lambda that is given makes the clusters, whatever the budget", () => {
+    const given = (lambda: number) => ({ ...over(states, 6), values: { per_cluster: 1, lambda } });
+    expect(dp.select(given(16)).notes!.clusters).toEqual([30, 30, 2]);
+    expect(dp.select(given(1e9)).notes!.clusters).toEqual([62]);
   });
 
   test("all rows when all may be kept, and rows that are all alike are one cluster", () => {

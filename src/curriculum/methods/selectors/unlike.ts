@@ -1,6 +1,6 @@
 /**
- * Rows without those that are most like an earlier one: how Adapt-inf keeps a growing pool bounded after training on it.
- * Maharana et al. 2024, https://arxiv.org/abs/2410.10636
+ * Rows without those that are most like an earlier one: how Adapt-inf keeps a growing pool bounded after training on
+ * it. Maharana et al. 2024, https://arxiv.org/abs/2410.10636
  *
  *   M_j = max_{i < j, of j's cluster} cos(x_i, x_j)
  *
