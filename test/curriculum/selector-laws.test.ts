@@ -35,6 +35,7 @@ function evidenceFor({ needs }: Selector, rows: readonly number[], scored: reado
     sketches: is("sketches", "figures")
       ? rows.map((row, i) => (Number.isNaN(scored[i]!) ? sketches[row]!.map(() => Number.NaN) : sketches[row]!))
       : [],
+    labels: [],
     tokens: is("tokens") ? rows.map((row) => tokens[row]!) : [],
   };
 }

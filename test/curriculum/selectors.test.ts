@@ -14,7 +14,7 @@ import { waterFilled } from "../../src/curriculum/water-filling.ts";
 import { Random } from "../../src/data/random.ts";
 import { randomUnits } from "../support/random.ts";
 
-const NONE = { scores: [], states: [], sketches: [], tokens: [], figures: [], targets: [] };
+const NONE = { scores: [], states: [], sketches: [], tokens: [], figures: [], labels: [], targets: [] };
 const scored = (scores: readonly number[], budget: number) => ({ ...NONE, scores, budget, seed: 0, values: {} });
 const over = (states: readonly Float64Array[], budget: number, per_cluster = 1) => ({
   ...NONE,
@@ -23,6 +23,12 @@ const over = (states: readonly Float64Array[], budget: number, per_cluster = 1) 
   seed: 0,
   values: { per_cluster, lambda: 0 },
 });
+
+/** A list of numbers among the notes. */
+function figuresOf(notes: Record<string, unknown> | undefined, name: string): number[] {
+  const list = notes?.[name];
+  return Array.isArray(list) ? list.map(Number) : [];
+}
 
 function points(count: number, seed: number, at: readonly number[] = [0, 0], width = 1): Float64Array[] {
   const unit = randomUnits(seed);
@@ -128,10 +134,6 @@ describe("dp-means", () => {
 });
 
 describe("aimed at other rows", () => {
-  const figures = (notes: Record<string, unknown> | undefined, name: string): number[] => {
-    const list = notes?.[name];
-    return Array.isArray(list) ? list.map(Number) : [];
-  };
   /** Rows of letters of which one language likes the first, the other the last. */
   const rowsOf = (likes: "first" | "last", count: number, seed: number) => {
     const unit = randomUnits(seed);
@@ -149,7 +151,7 @@ describe("aimed at other rows", () => {
 
   test("importance weights are those of the shares of buckets, n-gram by n-gram", () => {
     const { notes } = dsir.select({ ...given, seed: 0, values: { ...settings, draw: "top" } });
-    const weights = figures(notes, "log_weights");
+    const weights = figuresOf(notes, "log_weights");
     const of = (rows: readonly number[][]) =>
       bucketShares(
         rows.map((row) => bucketsOf(row, 2, 512)),
@@ -171,7 +173,7 @@ describe("aimed at other rows", () => {
       seed: 0,
       values: { ...settings, draw: "top" },
     });
-    for (const weight of figures(same.notes, "log_weights")) expect(weight).toBeCloseTo(0, 12);
+    for (const weight of figuresOf(same.notes, "log_weights")) expect(weight).toBeCloseTo(0, 12);
   });
 
   test("rows of the language that is aimed at are drawn, and every row is in proportion to its weight", () => {
@@ -200,7 +202,33 @@ describe("aimed at other rows", () => {
     const targets = [set([3, 0, 0], [1, 0, 0]), set([0, 1, 0])];
     const { rows, notes } = less.select({ ...NONE, sketches, targets, budget: 5, seed: 0, values: {} });
     expect(rows).toEqual([1, 2, 0, 3, 4]);
-    expect(figures(notes, "scores")[0]).toBeCloseTo(1 / Math.sqrt(3), 12);
+    expect(figuresOf(notes, "scores")[0]).toBeCloseTo(1 / Math.sqrt(3), 12);
+  });
+});
+
+describe("a coreset of classes", () => {
+  const states = [...points(12, 21), ...points(3, 22, [4, 4]), ...points(9, 23, [0, 8])];
+  const labels = states.map((_, row) => (row < 12 ? 2 : row < 15 ? 0 : 5));
+  const chosen = (budget: number) => craig.select({ ...NONE, states, labels, budget, seed: 0, values: {} });
+
+  test("places are equal over classes, and what a small class lacks goes to the others", () => {
+    const of = (budget: number) => {
+      const rows = chosen(budget).rows;
+      return [0, 2, 5].map((label) => rows.filter((row) => labels[row] === label).length);
+    };
+    expect(of(6)).toEqual([2, 2, 2]);
+    expect(of(15)).toEqual([3, 6, 6]);
+  });
+
+  test("weights count the rows of the class whose nearest is chosen, of mean 1; all rows weigh 1", () => {
+    const { rows, weights = [], notes } = chosen(6);
+    expect(weights.reduce((a, b) => a + b, 0)).toBeCloseTo(6, 12);
+    const counts = figuresOf(notes, "weights");
+    for (const label of [0, 2, 5]) {
+      const own = counts.filter((_, i) => labels[rows[i]!] === label);
+      expect(own.reduce((a, b) => a + b, 0)).toBe(labels.filter((its) => its === label).length);
+    }
+    expect(new Set(chosen(24).weights)).toEqual(new Set([1]));
   });
 });
 
