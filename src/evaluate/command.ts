@@ -8,7 +8,7 @@ import { textOutput } from "../cli/output.ts";
 import { writeText } from "../cli/stderr.ts";
 import { refuseInputs } from "../cli/target.ts";
 import type { Batch } from "../data/batch.ts";
-import { type GroupReference, groupsOf, parseGroups } from "../data/groups.ts";
+import { type GroupReference, parseGroups } from "../data/groups.ts";
 import { UserError } from "../errors.ts";
 import { type Gpu, openGpu } from "../gpu/gpu.ts";
 import { bind } from "../method/bind.ts";
@@ -37,7 +37,7 @@ import { passThrough } from "./pass-through.ts";
 import { heldAgainst, metricsOr, modelsOf, withDraft } from "./references.ts";
 import { type Found, formOf, isBesideJson, rendered } from "./render.ts";
 import { results } from "./results.ts";
-import { type ChosenTechnique, chosenTechnique, filesOf } from "./techniques.ts";
+import { type ChosenTechnique, chosenTechnique, filesOf, groupsFor } from "./techniques.ts";
 
 export type EvaluateContext = Context<typeof EVALUATE, "decoder">;
 
@@ -130,7 +130,7 @@ async function askedFor(context: EvaluateContext): Promise<Asked> {
   if (!context.method) checkWith(options, chosen?.technique.mixes ?? false);
   const given = options.task === undefined ? undefined : parseGroups(options.data ?? []);
   const task = given && (await loadTask(options.task!, given));
-  const groups = task?.groups ?? groupsOf(options.data, "--data", options.columns);
+  const groups = task?.groups ?? groupsFor(chosen, options);
   const metrics = task?.metrics ?? (await metricsOr(context.picks.metric, chosen?.technique.metrics));
   if (options.pass && refs.length > 1)
     throw new UserError("--pass passes one model on, but there are several", "leave out --pass");
