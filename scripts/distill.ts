@@ -7,6 +7,7 @@
  *   bun run distill cache --teacher large/ --data rows.jsonl --top 64 -o top64.safetensors
  */
 import { command, script } from "../src/cli/script.ts";
+import { FEDD2S } from "../src/distill/federation/options.ts";
 import { CACHE, DISTILL, SYNTHESIS } from "../src/distill/options.ts";
 
 await script({
@@ -31,11 +32,9 @@ await script({
     "init",
     "data",
     "steps",
-    "epochs",
     "batch_size",
     "lr",
     "label_weight",
-    "on_policy",
     "lora",
     "resume",
   ],
@@ -63,6 +62,17 @@ last line on stderr says at which rate, and in how many steps, they were made to
       output: "checkpoint",
       options: CACHE,
       run: async (context) => (await import("../src/distill/commands/cache.ts")).cache(context),
+    }),
+    fedd2s: command({
+      about: "Train classifiers that share class means, and no rows.",
+      args: "[model]",
+      examples: [
+        "bun run distill fedd2s --init mlp.json --data a=left.jsonl --data b=right.jsonl --rounds 3 --round-steps 2 -o clients/",
+      ],
+      output: "checkpoint",
+      options: FEDD2S,
+      essentials: ["init", "data", "rounds", "round_steps", "drop_rate", "tap_weight", "lr", "batch_size"],
+      run: async (context) => (await import("../src/distill/commands/fedd2s.ts")).fedd2s(context),
     }),
   },
   notes: `The loss is --distill-weight times the method's loss plus --label-weight times the labels' cross-entropy, both means over the tokens
