@@ -254,7 +254,7 @@ test.each([
     [...TRACE, "--gold", "gold"],
     "--gold has no effect with --probe trace\n  hint: give the model as one more argument",
   ],
-  [[...TRACE, "--original", "gold"], "trace has no option --original\n  hint: probes with --original: revive"],
+  [[...TRACE, "--original", "gold"], "trace has no option --original\n  hint: probes with --original: prune, revive"],
   [[...TRACE, "--trace-rows", "11"], "--trace-rows 11: the group forget has 10 rows"],
   [
     [...TRACE, "--trace-group", "x"],
