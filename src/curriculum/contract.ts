@@ -152,8 +152,8 @@ export interface RowEvidence {
   /** Losses in nats per token, or norms of gradients; NaN where unknown. */
   readonly scores: ArrayLike<number>;
   /**
-   * Means of the last hidden states, all equally long; of a classifier softmax - onehot, the gradient of the loss to its
-   * logits.
+   * Means of the last hidden states, all equally long; of a classifier softmax - onehot, the gradient of the loss to
+   * its logits.
    */
   readonly states: readonly Float64Array[];
   /** Sketches of the gradients of the rows' losses (run/scoring/gradient-sketches.ts); NaN where unknown. */

@@ -234,8 +234,8 @@ test.each([
     ["--attack", "quantize", "--relearn-lr", "1"],
     "quantize has no option --relearn-lr\n  hint: attacks with --relearn-lr: relearn",
   ],
-  [["--original", "original"], "--original has no effect without --probe revive"],
-  [["--attack", "relearn", "--original", "original"], "--original has no effect without --probe revive"],
+  [["--original", "original"], "--original has no effect without --probe prune or revive"],
+  [["--attack", "relearn", "--original", "original"], "--original has no effect without --probe prune or revive"],
   [["--attack", "relearn", "--relearn-rows", "11"], "--relearn-rows 11: the group forget has 10 rows to learn"],
   [["--attack", "relearn", "--relearn-rows", "-1"], "--relearn-rows: expected a non-negative number but found -1"],
   [

@@ -1,9 +1,10 @@
 /**
  * A coreset by facility location: the rows S that maximise F(S) = sum_i max_{j in S} s_ij, s_ij = C - |x_i - x_j|,
- * chosen greedily. Mirzasoleiman et al. 2020 (CRAIG), https://arxiv.org/abs/1906.01827. Of a classifier x is the gradient
- * of a row's loss to the logits, softmax - onehot, and each class gets an equal part of the places, what small ones lack
- * going to the others (Liu and Mirzasoleiman 2022, https://arxiv.org/abs/2210.08363). Of text it is the mean hidden
- * state of a row, not a gradient. A row weighs as many rows as have it as their nearest, 1 at least, scaled to mean 1.
+ * chosen greedily. Mirzasoleiman et al. 2020 (CRAIG), https://arxiv.org/abs/1906.01827. Of a classifier x is the
+ * gradient of a row's loss to the logits, softmax - onehot, and each class gets an equal part of the places, what small
+ * ones lack going to the others (Liu and Mirzasoleiman 2022, https://arxiv.org/abs/2210.08363). Of text it is the mean
+ * hidden state of a row, not a gradient. A row weighs as many rows as have it as their nearest, 1 at least, scaled to
+ * mean 1.
  *
  * Gains only shrink as S grows, so that a stale gain is a bound, and only the largest is computed again (Minoux 1978).
  * Time at least n^2.
