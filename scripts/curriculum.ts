@@ -6,9 +6,19 @@
  *   bun run curriculum graph model/ --data a=a.jsonl --data b=b.jsonl --eval-data a=av.jsonl --eval-data b=bv.jsonl
  *   bun run curriculum select model/ --data rows.jsonl --select-by dp-means --keep 1000 > chosen.jsonl
  *   bun run curriculum plan --flops 1e18 --tokens 1e9
+ *   bun run curriculum --stages stages.yml
  */
 import { command, script } from "../src/cli/script.ts";
-import { BALANCE, CURRICULUM, GRAPH, MIXTURE_SEARCH, PLAN, SELECT, WEIGHTS } from "../src/curriculum/options.ts";
+import {
+  BALANCE,
+  CURRICULUM,
+  GRAPH,
+  MIXTURE_SEARCH,
+  PLAN,
+  SELECT,
+  STAGES,
+  WEIGHTS,
+} from "../src/curriculum/options.ts";
 import { PRESET } from "../src/curriculum/presets/contract.ts";
 
 const GROUPS = "--data a=a.jsonl --data b=b.jsonl --eval-data a=av.jsonl --eval-data b=bv.jsonl";
@@ -94,6 +104,18 @@ effective sample size, (sum w)^2 / sum w^2, says how many rows of equal weight t
       notes: `The script is there to be read and changed. Its stages write to one folder, each under a name of its own once it is whole: run
 again, it goes on where it ended. Learning rates and batches are those of large models; small ones want higher rates.`,
       run: async (context) => (await import("../src/curriculum/commands/preset.ts")).preset(context),
+    }),
+    stages: command({
+      about: "Run several scripts as one plan, from a file that names their commands.",
+      args: "<file>",
+      alsoFlag: true,
+      examples: ["bun run curriculum --stages stages.yml -n", "bun run curriculum --stages stages.yml --to run/"],
+      output: "none",
+      options: STAGES,
+      notes: `Everything is checked before the first stage starts: options, files, and that a stage reads what an earlier one writes. Each stage
+has a folder with its log, what it makes, and a record of hashes: one whose command, inputs or result have changed runs anew, the
+others do not run again, and a training that was stopped goes on.`,
+      run: async (context) => (await import("../src/curriculum/commands/stages.ts")).stages(context),
     }),
     plan: command({
       about: "Say how large a model and how many tokens fit a budget, and what loss a longer run would reach.",

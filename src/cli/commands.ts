@@ -32,15 +32,28 @@ function withMethodFirst({ methods, methodFirst }: AnyDefinition, argv: readonly
   return ["--method", first, ...rest];
 }
 
+/** The arguments with `--stages FILE` turned into `stages FILE`, of a sub-command that has a flag of its own name. */
+function withFlagFirst(commands: Readonly<Record<string, AnyCommand>>, argv: readonly string[]): readonly string[] {
+  for (const [name, { alsoFlag }] of Object.entries(commands)) {
+    const at = alsoFlag ? argv.findIndex((text) => text === `--${name}` || text.startsWith(`--${name}=`)) : -1;
+    const flag = argv[at];
+    if (flag === undefined) continue;
+    const value = flag.includes("=") ? [flag.slice(flag.indexOf("=") + 1)] : [];
+    return [name, ...value, ...argv.slice(at + 1), ...argv.slice(0, at)];
+  }
+  return argv;
+}
+
 /**
  * The sub-command that the arguments call, as a definition, and the arguments without its name; the script itself where
  * they call none. Throws UserError where the first argument has to name a method and does not.
  */
 export function calledDefinition(
   script: AnyDefinition,
-  argv: readonly string[],
+  typed: readonly string[],
 ): { readonly definition: AnyDefinition; readonly argv: readonly string[] } {
   const commands = script.commands ?? {};
+  const argv = withFlagFirst(commands, typed);
   const tables = [script, ...Object.values(commands)].map((each) => ({ ...commonOptions(each), ...each.options }));
   const at = firstArgument(argv, Object.assign({}, ...tables));
   const name = argv[at];

@@ -189,6 +189,16 @@ export const SELECT = {
   ranked: { type: "boolean", default: false, help: "the best first, not in the order of the files" },
 } as const satisfies Options;
 
+/** Options of `curriculum stages`. */
+export const STAGES = {
+  to: {
+    type: "string",
+    help: "folder of all stages, each in one of its own; what the file says when left out",
+    value: "DIR",
+  },
+  value: { type: "string[]", help: "instead of a value of the file", value: "NAME=VALUE" },
+} as const satisfies Options;
+
 /** Options of `curriculum plan`. */
 export const PLAN = {
   flops: { type: "number > 0", help: "floating-point operations that may be spent", value: "C" },

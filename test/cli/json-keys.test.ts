@@ -84,6 +84,7 @@ const LINES = [
   "curriculum weights --data decided.jsonl --pool decided.jsonl -o weighed.jsonl",
   "curriculum weights --data decided.jsonl --pool decided.jsonl -n",
   "curriculum plan --flops 1e18 --tokens 1e9",
+  "curriculum stages stages.yml -n",
   "curriculum preset accuracy-then-length tiny/ --sft said.jsonl --test said.jsonl -o shorter.sh",
   "merge tiny tiny --method linear -o merged/",
   "merge tiny tiny --method linear --check",
@@ -240,6 +241,7 @@ beforeAll(() => {
     at("preferred.jsonl"),
     lines(numbers.map((i) => ({ prompt: `is ${i}`, chosen: ` ${i}`, rejected: ` ${i + 1}` }))),
   );
+  writeFileSync(at("stages.yml"), "stages:\n  - {name: sums, run: data addition}\n");
   writeFileSync(at("ids.jsonl"), lines(numbers.map((i) => ({ input_ids: [i, 7, 8, 9] }))));
   const tests = [0.1, 0.2].map((performance, i) => ({ block: 2 * i, type: "test", task: "b", performance }));
   writeFileSync(at("life.jsonl"), lines([...tests, { block: 1, type: "train", task: "a", performance: 1 }]));
