@@ -11,6 +11,7 @@ import { AUGMENT } from "../src/data/augmenting/options.ts";
 import { DATA_OPTIONS, runData } from "../src/data/command.ts";
 import { CORRUPT } from "../src/data/corrupting/options.ts";
 import { DECONTAMINATE } from "../src/data/decontamination/options.ts";
+import { DEDUPE } from "../src/data/deduplication/options.ts";
 import { SHOW } from "../src/run/show-options.ts";
 
 await script({
@@ -70,6 +71,20 @@ from --seed and its place, so that two runs give the same rows.`,
       notes: `Tokens are words and signs, whatever their case. A test row is matched where n-grams of --ngram tokens that it shares with one
 training row hold more than --covered of its tokens; one of fewer tokens has to be there whole. Rows go out as they came in.`,
       run: async (context) => (await import("../src/data/commands/decontaminate.ts")).decontaminate(context),
+    }),
+    dedupe: command({
+      about: "Drop rows that repeat earlier ones, word for word or nearly.",
+      args: "[rows]",
+      examples: [
+        "bun run data dedupe train.jsonl -o once.jsonl",
+        "bun run data dedupe train.jsonl --by exact --against test.jsonl -o fresh.jsonl",
+      ],
+      output: "none",
+      options: DEDUPE,
+      notes: `Tokens are words and signs, whatever their case. Of rows that are alike the first stays; rows go out as they came in, in one pass.
+What is kept of a row is its signature, 4 bytes a permutation, and its places in bands of it: some 6 KB by default, however long the row. --seed
+draws the hash functions.`,
+      run: async (context) => (await import("../src/data/commands/dedupe.ts")).dedupe(context),
     }),
     show: command({
       about: "Show rows as a model reads them, with the tokens marked that count.",

@@ -20,6 +20,7 @@ await script({
     "bun run sample model/ --prompts rows.jsonl --samples 4 --temperature 1 --json > answers.jsonl",
     'bun run merge a/ b/ --method linear | bun run sample - "12+30="',
   ],
+  methods: "decoder",
   options: SAMPLE,
   essentials: ["chat", "prompts", "max_tokens", "temperature", "top_p", "samples", "stop"],
   notes: `A single prompt is streamed while the model writes. With --json every answer is a line: prompt, text, ids. Draws depend on --seed, the

@@ -96,7 +96,7 @@ async function checkCount(
       `all ${count} models are teachers, and nothing learns`,
       `name what learns: --student ${learner}`,
     );
-  const more = await methodsFor("distill", ({ teachers }) => (teachers?.[1] ?? 1) >= count);
+  const more = await methodsFor("distill", ({ teachers, rows }) => rows !== undefined && (teachers?.[1] ?? 1) >= count);
   throw new UserError(
     `${name} takes ${least === most ? least : `${least} to ${most}`} teacher${most === 1 ? "" : "s"}, got ${count}`,
     count < least ? "give --teacher once for each" : more ? `several teachers: --method ${more}` : "leave some out",

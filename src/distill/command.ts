@@ -7,6 +7,7 @@ import { checkPgd } from "../run/adversarial/options.ts";
 import { readBatches } from "../run/training/batch-source.ts";
 import { runTraining } from "../run/training/run-training.ts";
 import { chooseRoles } from "./choices.ts";
+import { checkNumbers, checkOutputs } from "./numbers.ts";
 import type { DISTILL } from "./options.ts";
 import { checkSamples, longestRow } from "./teachers.ts";
 import { type DistillData, openTeachers, setUpTraining } from "./training.ts";
@@ -21,7 +22,10 @@ export async function distill(context: Context<typeof DISTILL, "distill">): Prom
     method: choices.chosen.method.name,
     model: choices.student,
     role: "student",
+    regresses: true,
     async data(opened) {
+      await checkOutputs(choices.chosen.method, opened.task);
+      if (opened.task === "regressor") checkNumbers(choices.weights, loss, options);
       const teachers = await openTeachers(context, choices, opened);
       const { pack } = teachers.refuses;
       if (options.pack && pack) throw new UserError(...pack);

@@ -37,6 +37,20 @@ export interface Rows<O extends Options = Options> {
   note(name: string, values: Tensor): void;
 }
 
+/** What regressors say of rows, teachers without gradient. */
+export interface Numbers<O extends Options = Options> {
+  /** (B, K) */
+  readonly student: Tensor;
+  /** (B, K) each. */
+  readonly teachers: readonly Tensor[];
+  /** (B, K): what rows say. */
+  readonly wanted: Tensor;
+  readonly values: Values<O>;
+  extra(name: string): Tensor;
+  /** Reports the mean of (B) values over the rows. */
+  note(name: string, values: Tensor): void;
+}
+
 /** Outputs of whole models, for losses on hidden states. */
 export interface States<O extends Options = Options> {
   readonly student: Recorded;
@@ -85,6 +99,8 @@ export interface DistillMethod<O extends Options = Options> extends MethodInfo<O
   readonly needs?: readonly AnyCapability[];
   /** Loss of every row of logits (n). */
   rows?(rec: Recorder, rows: Rows<O>): Tensor;
+  /** Loss of every row (B) of models that predict numbers. */
+  numbers?(rec: Recorder, numbers: Numbers<O>): Tensor;
   /** What the labels' loss reads in the place of the student's logits (n, V). */
   scores?(rec: Recorder, logits: Tensor): Tensor;
   /** Loss of every position (N) from hidden states. */
@@ -97,6 +113,8 @@ export interface DistillMethod<O extends Options = Options> extends MethodInfo<O
   }): readonly ExtraSpec[];
   /** Numbers that its loss takes as dynamic and that change between steps. */
   adaptive?(given: { readonly values: Values<O>; readonly steps: number; readonly teachers: number }): Adaptive;
+  /** What the means of the first steps' metrics say against a run; it is said once, as a warning. */
+  doubts?(means: Readonly<Record<string, number>>, values: Values<O>): string | undefined;
   /** Refuses options that do not fit together, before any work. Throws UserError. */
   check?(values: Values<O>): void;
 }

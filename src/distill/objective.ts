@@ -84,7 +84,7 @@ export function distillObjective(setup: DistillSetup): Objective<Batch> {
     record(rec, batch, part) {
       const inputs = recordInputs(rec, batch);
       const replace = setup.mixing ? mixesFirst(rec) : undefined;
-      const student = model.record(rec, inputs, { recompute, ...(replace ? { replace } : {}) });
+      const student = model.record(rec, inputs, { recompute, statistics: "batch", ...(replace ? { replace } : {}) });
       const recording: Recording = {
         rec,
         student,

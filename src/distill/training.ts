@@ -5,6 +5,7 @@
 import type { Batch } from "../data/batch.ts";
 import { UserError } from "../errors.ts";
 import type { Gpu } from "../gpu/gpu.ts";
+import { isObject } from "../json.ts";
 import { keyedNormals } from "../keyed-random.ts";
 import type { Bound } from "../method/bind.ts";
 import type { Model } from "../model/model.ts";
@@ -20,6 +21,7 @@ import { Parameter } from "../tensor/parameter.ts";
 import { sizeOf } from "../tensor/tensor.ts";
 import type { Choices } from "./choices.ts";
 import type { ExtraSpec } from "./contract.ts";
+import { numbersObjective } from "./numbers.ts";
 import { distillObjective } from "./objective.ts";
 import type { DistillRun } from "./run.ts";
 import { sampledBatches } from "./sampled.ts";
@@ -67,15 +69,20 @@ export async function setUpTraining(
   const held = trains ? 0 : teachers.reduce((sum, { bytes }) => sum + bytes, 0);
   // What learns beside the student is saved by name, and teachers have the same names: one teacher at most.
   const besides = [...extra.values(), ...(trains ? models[0]!.trainable() : [])];
+  const setup = { model, chosen, teachers, extra, weights, parts, recompute: options.recompute };
   const { objective, updates } = chooseGradientRules(rules, {
-    objective: distillObjective({
-      ...{ model, mixing: mixingOf(run, model), chosen, teachers, extra, weights, parts, recompute: options.recompute },
-      loss: chooseLoss(loss, {
-        ...{ model, smoothing: options.smoothing, zLoss: options.z_loss, part: true },
-        counts: () => labelCounts(data.source, model.sizes.outputs),
-        micro: options.accumulate,
-      }),
-    }),
+    objective:
+      model.task === "regressor"
+        ? numbersObjective(setup, loss)
+        : distillObjective({
+            ...setup,
+            mixing: mixingOf(run, model),
+            loss: chooseLoss(loss, {
+              ...{ model, smoothing: options.smoothing, zLoss: options.z_loss, part: true },
+              counts: () => labelCounts(data.source, model.sizes.outputs),
+              micro: options.accumulate,
+            }),
+          }),
     groups: data.source.groups.map(({ name }) => name),
     shared: options.gradient_shared,
     packs: options.pack,
@@ -88,7 +95,7 @@ export async function setUpTraining(
     source: moved?.source ?? batchesFor(run, choices, data, built, loaded.models[0]),
     objective,
     extra: besides,
-    controllers: adaptive ? [controllerOf(adaptive)] : [],
+    controllers: [...(adaptive ? [controllerOf(adaptive)] : []), ...(method.doubts ? [doubting(run, chosen)] : [])],
     updates: [
       ...updates,
       ...parts.flatMap((part) => part.updates?.(gpu, [...model.trainable(), ...extra.values()]) ?? []),
@@ -160,6 +167,31 @@ export function extraParameters(gpu: Gpu, specs: readonly ExtraSpec[], seed: num
       return [name, parameter];
     }),
   );
+}
+
+/** Steps whose means a method may doubt a run by. */
+const FIRST = 10;
+
+/** Says what the first steps' metrics say against the run. */
+function doubting({ warn }: DistillRun, { method, values }: Choices["chosen"]): Controller {
+  const sums = new Map<string, number>();
+  let count = 0;
+  return {
+    name: "doubts",
+    heard({ metrics }) {
+      if (count === FIRST) return;
+      for (const [name, value] of Object.entries(metrics)) sums.set(name, (sums.get(name) ?? 0) + value / FIRST);
+      if (++count < FIRST) return;
+      const said = method.doubts!(Object.fromEntries(sums), values);
+      if (said !== undefined) warn(said);
+    },
+    state: () => ({ count, sums: Object.fromEntries(sums) }),
+    load(state) {
+      const saved = isObject(state) ? state : {};
+      count = Number(saved.count ?? 0);
+      for (const [name, value] of Object.entries(isObject(saved.sums) ? saved.sums : {})) sums.set(name, Number(value));
+    },
+  };
 }
 
 const controllerOf = (adaptive: Adaptive): Controller => ({

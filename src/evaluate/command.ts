@@ -35,7 +35,7 @@ import { withHeadFile } from "./head-file.ts";
 import { measuredNames, withMixtures, withOther } from "./mixed.ts";
 import type { EVALUATE, EvaluateOptions } from "./options.ts";
 import { passThrough } from "./pass-through.ts";
-import { checkReferences, heldAgainst, modelsOf } from "./references.ts";
+import { heldAgainst, modelsOf, withDraft } from "./references.ts";
 import { type Found, rendered } from "./render.ts";
 import { results } from "./results.ts";
 import { type ChosenTechnique, chosenTechnique, filesOf } from "./techniques.ts";
@@ -65,6 +65,7 @@ interface Opened {
   readonly checkpoint: Checkpoint;
   readonly reader: Reader;
   readonly mixed?: MixedWith;
+  readonly draft?: Checkpoint;
 }
 
 export async function evaluate(context: EvaluateContext): Promise<Outcome> {
@@ -198,8 +199,7 @@ async function openAll(
   const opened: Opened[] = [];
   for (const model of models)
     opened.push({ ...model, reader: await prepare(model.checkpoint, metrics, options, warn) });
-  checkReferences(opened);
-  return opened;
+  return withDraft(opened, chosen ? [] : metrics);
 }
 
 /** The form that the ending of -o asks for; undefined where that is left to --json. */
@@ -306,10 +306,10 @@ async function runMetrics(
   const found: ScoredRow[][] = [];
   // Every model reads the same rows, the gold model too.
   progress.start({ total: opened.length * readingsOf(first, needs), unit: "readings of rows" });
-  for (const [i, { role, checkpoint, reader, mixed }] of opened.entries()) {
+  for (const [i, { role, checkpoint, reader, mixed, draft }] of opened.entries()) {
     const source = options.pass && i === 0 ? await passThrough(checkpoint) : checkpoint;
     const bits = role === "model" ? bitsOf(options) : undefined;
-    const loaded = await loader.load(source, { bits, reader, mixed });
+    const loaded = await loader.load(source, { bits, reader, mixed, draft });
     const dump = i === 0 && options.dump !== undefined ? new LogitDump(loaded.model, options.dump_top) : undefined;
     const visit = dump && ((batch: Batch) => dump.add(batch));
     found.push(await loaded.score(groups, { visit, data: i === 0 ? first : undefined }));

@@ -46,6 +46,7 @@ export interface MemoryQuestion {
     readonly bits: number | undefined;
     readonly data: ScoringData;
     readonly mixed?: MixedWith | undefined;
+    readonly draft?: Checkpoint | undefined;
   }[];
   readonly needs: ReadonlySet<Need>;
   readonly rows: number;
@@ -60,8 +61,8 @@ export async function plannedMemory(question: MemoryQuestion): Promise<PlannedMe
   const { gpu, loader, opened, needs, rows, signal, dumpTop, isLeast } = question;
   let largest = 0;
   let kept = 0;
-  for (const [i, { checkpoint, reader, bits, data, mixed }] of opened.entries()) {
-    const loaded = await loader.load(checkpoint, { bits, reader, mixed });
+  for (const [i, { checkpoint, reader, bits, data, mixed, draft }] of opened.entries()) {
+    const loaded = await loader.load(checkpoint, { bits, reader, mixed, draft });
     const { model, tools } = loaded;
     largest = Math.max(largest, ...[...model.parameters.values()].map(({ size }) => size));
     const dump = i === 0 && dumpTop !== undefined ? new LogitDump(model, dumpTop) : undefined;

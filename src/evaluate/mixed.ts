@@ -51,10 +51,15 @@ export async function withMixtures<M extends Named>(
   });
 }
 
-/** The models with the one that is mixed in, for the plan. */
-export function withOther(opened: readonly (Planned & { readonly mixed?: MixedWith })[]): Planned[] {
+/** The models with those that are mixed in or drafted by, for the plan. */
+export function withOther(
+  opened: readonly (Planned & { readonly mixed?: MixedWith; readonly draft?: Checkpoint })[],
+): Planned[] {
   const other = opened.find(({ mixed }) => mixed)?.mixed?.checkpoint;
-  return other ? [...opened, { role: "with", ref: other.ref, checkpoint: other }] : [...opened];
+  const draft = opened.find((model) => model.draft)?.draft;
+  const plan = (role: string, checkpoint?: Checkpoint) =>
+    checkpoint ? [{ role, ref: checkpoint.ref, checkpoint }] : [];
+  return [...opened, ...plan("with", other), ...plan("draft", draft)];
 }
 
 /** What results call the models: each with what is mixed in. */

@@ -1,8 +1,23 @@
 /** Models that metrics hold others against: both score the same rows. */
+import type { Checkpoint } from "../checkpoint/checkpoint.ts";
+import { tokenClash } from "../data/same-tokens.ts";
 import { UserError } from "../errors.ts";
 import type { BoundMetric } from "../run/measuring/metric.ts";
 import { withReference } from "../run/rewarding/preferences.ts";
+import type { Reader } from "../run/scoring/read-rows.ts";
 import type { ScoredRow } from "../run/scoring/scored-row.ts";
+
+/** An open model, by what it is to the evaluation. */
+interface Named {
+  readonly role: string;
+  readonly ref: string;
+  readonly checkpoint: Checkpoint;
+  readonly reader: Reader;
+}
+
+const speakerOf = ({ ref, reader, checkpoint }: Named) => ({
+  ...{ ref, outputs: reader.sizes.outputs, files: checkpoint.files },
+});
 
 /** The models, by the options that name them. */
 export const modelsOf = (metrics: readonly BoundMetric[]): { readonly role: string; readonly ref: string }[] =>
@@ -14,7 +29,7 @@ export const modelsOf = (metrics: readonly BoundMetric[]): { readonly role: stri
   );
 
 /** Throws UserError where a model that likelihoods are held against, or one that is held against it, has none. */
-export function checkReferences(
+function checkReferences(
   opened: readonly { readonly role: string; readonly ref: string; readonly reader: { readonly tools: unknown } }[],
 ): void {
   if (opened.every(({ role }) => role !== "reference")) return;
@@ -26,6 +41,38 @@ export function checkReferences(
         ? "name the model that training began with"
         : "leave out --reference: a reward is its own",
     );
+}
+
+/**
+ * The draft of `--metric acceptance` taken out of the list of models, and given to each of the others. Throws
+ * UserError where an id means another token to it than to a model that it would write ahead of, and where the models
+ * that metrics name are none that can be compared.
+ */
+export function withDraft<M extends Named>(
+  all: readonly M[],
+  metrics: readonly BoundMetric[],
+): (M & { readonly draft?: Checkpoint })[] {
+  checkReferences(all);
+  const asks = metrics.find(({ method: { models = [] } }) => models.includes("draft"));
+  if (!asks) return [...all];
+  const draft = all.find(({ role }) => role === "draft");
+  if (!draft)
+    throw new UserError(
+      `--metric ${asks.method.name} is of a model and a smaller one that writes ahead of it, and there is none`,
+      "name it: --draft MODEL",
+    );
+  const models = all.filter(({ role }) => role !== "draft");
+  for (const model of models) {
+    const clash = tokenClash(speakerOf(model), speakerOf(draft));
+    if (clash) throw new UserError(clash.message, "a draft needs the vocabulary of the model that it writes ahead of");
+    const [length, most] = [model, draft].map(({ reader }) => reader.tools?.encode.maxLength);
+    if (length !== undefined && most !== undefined && length > most)
+      throw new UserError(
+        `${model.ref} reads rows of up to ${length} tokens, ${draft.ref} of ${most}`,
+        `give --max-length ${most}`,
+      );
+  }
+  return models.map((model) => ({ ...model, draft: draft.checkpoint }));
 }
 
 /** What every model says of the rows, with what the reference says beside it, where there is one. */

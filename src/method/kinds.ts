@@ -23,6 +23,7 @@ export const FOLDERS = {
   curriculum: ["curriculum/methods/samplers", "curriculum/methods/orderings"],
   selector: ["curriculum/methods/selectors"],
   preset: ["curriculum/methods/presets"],
+  decoder: ["sample/methods"],
   metric: ["evaluate/methods/metrics"],
   attack: ["evaluate/methods/attacks"],
   probe: ["evaluate/methods/probes"],

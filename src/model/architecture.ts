@@ -209,6 +209,8 @@ export interface Net {
   routed(layer: number, routed: Routed): void;
   /** Experts that a token takes in a layer now, of k by the config: training may begin with more. */
   active(layer: number, k: number): number;
+  /** The experts that every token takes, by rank: 0 is its likeliest one; those of the config when undefined. */
+  readonly ranks: readonly number[] | undefined;
 }
 
 /**

@@ -257,7 +257,7 @@ export class Model {
 
   /** Records the forward pass. Inputs are tensors that the caller made with `rec.input`. */
   record(rec: Recorder, inputs: Inputs, options: RecordOptions = {}): Recorded {
-    const { adapter = true, increments: asked = false, replace, observe, reads, weights, depth } = options;
+    const { adapter = true, increments: asked = false, replace, observe, reads, weights, depth, ranks } = options;
     const ahead = adapter ? this.adapter?.ahead : undefined;
     const seen = ahead ? inputsBehind(rec, inputs, ahead.tokens) : inputs;
     const cached = "cache" in inputs && inputs.cache !== undefined;
@@ -269,7 +269,7 @@ export class Model {
       before: ahead && !cached ? this.#before(rec, ahead) : undefined,
       recompute: options.recompute === true && rec.training,
       statistics: options.statistics === "batch" && (!rec.training || this.adapter) ? "running" : options.statistics,
-      ...{ increments: asked, replace, observe, reads, weights, depth, precision: precisionOf(this) },
+      ...{ increments: asked, replace, observe, reads, weights, depth, ranks, precision: precisionOf(this) },
     });
     const hidden = net.run(() => this.architecture.forward(net, this.#config, seen));
     const { notes, attended, increments, routes: routed } = net;

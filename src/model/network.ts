@@ -49,15 +49,18 @@ export interface NetworkOptions {
   readonly observe?: ((module: string, x: Tensor, plan?: RoutePlan) => void) | undefined;
   /** Which layers run, and how often; each once when left out. */
   readonly depth?: Depth | undefined;
+  /** The experts that every token takes, by rank from 0; those of the config when left out. */
+  readonly ranks?: readonly number[] | undefined;
 }
 
 /**
  * What a layer's attention is made of: queries (N, heads * headDim) and keys (N, kvHeads * headDim), rotated and
- * normalised.
+ * normalised, and values (N, kvHeads * headDim).
  */
 export interface Attended {
   readonly q: Tensor;
   readonly k: Tensor;
+  readonly v: Tensor;
   readonly options: AttentionOptions;
 }
 
@@ -253,8 +256,8 @@ export class Network implements Net {
     if (before) return behind(this.rec, { q, k, v }, before, options);
     // A map of attention has no place for a sink's share.
     if (!options.sinks) {
-      this.attended.set(layer, { q, k, options });
-      this.#handed.push(q, k);
+      this.attended.set(layer, { q, k, v, options });
+      this.#handed.push(q, k, v);
     }
     return attention(this.rec, q, k, v, options);
   }
@@ -262,6 +265,10 @@ export class Network implements Net {
   routed(layer: number, routed: Routed): void {
     this.routes.set(layer, routed);
     this.#handed.push(routed.logits);
+  }
+
+  get ranks(): readonly number[] | undefined {
+    return this.#given.ranks;
   }
 
   active(layer: number, k: number): number {

@@ -22,4 +22,6 @@ export interface RecordOptions {
   readonly weights?: ReadonlyMap<string, Tensor>;
   /** Which layers run, and how often; each once when left out. */
   readonly depth?: Depth | undefined;
+  /** The experts that every token takes, by rank: 0 is its likeliest one; those of the config when left out. */
+  readonly ranks?: readonly number[] | undefined;
 }

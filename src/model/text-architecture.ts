@@ -72,6 +72,10 @@ class PlacedNet implements Net {
     this.#net.routed(layer, routed);
   }
 
+  get ranks(): readonly number[] | undefined {
+    return this.#net.ranks;
+  }
+
   active(layer: number, k: number): number {
     return this.#net.active(layer, k);
   }

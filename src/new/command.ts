@@ -31,6 +31,7 @@ const LAW_TESTS: Partial<Record<Kind, string>> = {
   "gradient-rule": "test/laws",
   curriculum: "test/curriculum",
   selector: "test/curriculum",
+  decoder: "test/laws",
   task: "test/data/tasks",
 };
 

@@ -7,10 +7,10 @@
  * missed. "average": c times the one's and 1 - c times the other's; both read every token.
  */
 import { keyedUnits } from "../keyed-random.ts";
+import { logProbabilities } from "../run/combining/log-probabilities.ts";
 import { confidence, type Dispersion } from "../run/confidence.ts";
 import type { Decoder } from "../run/generating/decoder.ts";
 import type { LogitSource, ReadOptions } from "../run/generating/logit-source.ts";
-import { logProbabilities } from "./ensemble.ts";
 
 export interface CascadeSettings {
   readonly kind: Dispersion;

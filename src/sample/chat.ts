@@ -11,8 +11,7 @@ import type { Values } from "../method/options.ts";
 import type { ModelSizes } from "../model/architecture.ts";
 import type { CommandContext } from "../run/command-context.ts";
 import { Answer } from "../run/generating/answer-text.ts";
-import { Generator } from "../run/generating/generate.ts";
-import type { LogitSource } from "../run/generating/logit-source.ts";
+import type { Continuer } from "../run/generating/generate.ts";
 import { checkPrompt, PromptEncoder } from "../run/generating/prompts.ts";
 import type { TextTools } from "../run/text-tools.ts";
 import type { SAMPLE } from "./options.ts";
@@ -63,9 +62,9 @@ export function checkChat({ samples, effort }: TalkContext["options"], args: rea
     );
 }
 
-/** Who answers: the logits of a model, or of several, under the name of the first. */
+/** Who answers: a model, or several under the name of the first. */
 export interface Talker {
-  readonly source: LogitSource;
+  readonly writer: Continuer;
   readonly sizes: ModelSizes;
   readonly ref: string;
 }
@@ -73,7 +72,6 @@ export interface Talker {
 /** A conversation with a model. */
 class Conversation {
   readonly #context: TalkContext;
-  readonly #generator: Generator;
   readonly #talker: Talker;
   readonly #tokenizer: Tokenizer;
   readonly #encoder: PromptEncoder;
@@ -85,7 +83,6 @@ class Conversation {
     this.#context = context;
     this.#talker = talker;
     this.#tokenizer = tokenizer!;
-    this.#generator = new Generator(talker.source);
     this.#encoder = new PromptEncoder(context.options, tokenizer!, encode.template);
   }
 
@@ -115,7 +112,7 @@ class Conversation {
       keys: [`${turn}.0`],
       names: [`turn ${turn + 1}`],
     };
-    for await (const { id } of this.#generator.generate([prompt.ids], { ...sampling, signal, goesOn: true })) {
+    for await (const { id } of this.#talker.writer.generate([prompt.ids], { ...sampling, signal, goesOn: true })) {
       if (id < 0) continue;
       this.tokens++;
       hear(answer.push(id));
@@ -127,7 +124,7 @@ class Conversation {
   }
 
   free(): void {
-    this.#generator.free();
+    this.#talker.writer.free();
   }
 }
 

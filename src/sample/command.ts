@@ -2,18 +2,18 @@
 
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { filesOf } from "../checkpoint/folder/files-of.ts";
-import type { CommonValues, Outcome, PlainContext } from "../cli/context.ts";
+import type { Context, Outcome } from "../cli/context.ts";
 import { writeText } from "../cli/stderr.ts";
 import { refuseInputs } from "../cli/target.ts";
 import { NAME_TOKENIZER, type Tokenizer } from "../data/tokenizer.ts";
 import { UserError } from "../errors.ts";
 import { openGpu } from "../gpu/gpu.ts";
-import type { Values } from "../method/options.ts";
+import { bind } from "../method/bind.ts";
 import { ofTask } from "../model/adapters/from-file.ts";
+import { checkMapped, checkModelCount, makeRule, viewed } from "../run/combining/rule.ts";
 import { Answer } from "../run/generating/answer-text.ts";
 import { withEffort } from "../run/generating/effort.ts";
-import { Generator } from "../run/generating/generate.ts";
-import type { LogitSource } from "../run/generating/logit-source.ts";
+import type { Continuer } from "../run/generating/generate.ts";
 import { checkPrompt, checkSystem, type Prompt, readPrompts } from "../run/generating/prompts.ts";
 import { checkStops } from "../run/generating/stop-texts.ts";
 import { type DescribedModel, openModel } from "../run/open-model.ts";
@@ -23,9 +23,9 @@ import { chat, checkChat } from "./chat.ts";
 import { openDepth, type SampleDepth } from "./depth.ts";
 import type { SAMPLE } from "./options.ts";
 import { samplingOf } from "./sampling-options.ts";
-import { cascadeModels, loadSource, openOthers } from "./sources.ts";
+import { type ChosenRule, cascadeModels, checkDecoder, loadWriter, openOthers } from "./sources.ts";
 
-export type SampleContext = PlainContext & { readonly options: CommonValues & Values<typeof SAMPLE> };
+export type SampleContext = Context<typeof SAMPLE, "decoder">;
 
 /** With --cascade its weak model stands before the arguments, which are all prompts. Throws UserError. */
 function withCascade(context: SampleContext): SampleContext {
@@ -50,6 +50,10 @@ export async function sample(given: SampleContext): Promise<Outcome> {
   const { options } = context;
   checkStops(options.stop);
   checkSystem(options);
+  if (context.method) {
+    checkDecoder(context.method.name, options);
+    checkModelCount(context.method, 1 + (options.with?.length ?? 0));
+  }
   const isTalk = talks(context);
   if (isTalk) checkChat(options, context.args);
   const warn = (message: string) => context.warn(message);
@@ -67,20 +71,21 @@ export async function sample(given: SampleContext): Promise<Outcome> {
   refuseInputs(context.out, [...read, ...[options.prompts, options.config].filter((file) => file !== undefined)]);
   const depth = await openDepth(opened, options, warn);
   const { tokenizer, prompts } = await prepare(context, models, isTalk);
-  if (context.dryRun) return printPlan(context, { models, depth }, prompts);
+  const chosen = ruleFor(context, models, prompts, tokenizer);
+  if (context.dryRun) return printPlan(context, { models, depth, chosen }, prompts);
   const gpu = await openGpu({ device: context.device });
-  const { source } = await loadSource(gpu, models, { ...options, depth }, warn);
+  const { writer } = await loadWriter(gpu, models, { ...options, depth, chosen }, warn);
   const began = performance.now();
-  const talkers = { source, sizes: { ...opened.sizes, ...source.sizes }, ref: checkpoint.ref };
+  const talkers = { writer, sizes: { ...opened.sizes, ...writer.sizes }, ref: checkpoint.ref };
   const tokens = isTalk
     ? await chat({ ...context, write: writeText }, talkers, opened.tools!)
-    : await answerAll(context, source, tokenizer, prompts);
+    : await answerAll(context, writer, tokenizer, prompts);
   const seconds = (performance.now() - began) / 1000;
   context.signal.throwIfAborted();
-  const summary = source.summary?.();
+  const summary = writer.summary?.();
   if (summary !== undefined) context.info(summary);
   context.info(`${tokens} tokens in ${seconds.toFixed(1)} s, ${(tokens / seconds).toFixed(1)} tokens/s`);
-  return { log: { tokens, tokens_per_s: tokens / seconds } };
+  return { log: { tokens, tokens_per_s: tokens / seconds, ...writer.log?.() } };
 }
 
 /** Whether --chat has no prompt of its own, so that the turns come from stdin. */
@@ -111,15 +116,29 @@ async function prepare(
   return { tokenizer, prompts };
 }
 
+/** The rule of --method, checked against models and prompts; undefined without it. Throws UserError. */
+function ruleFor(
+  { method, settings, options }: SampleContext,
+  models: readonly DescribedModel[],
+  prompts: readonly Prompt[],
+  tokenizer: Tokenizer,
+): ChosenRule | undefined {
+  if (!method) return undefined;
+  const seen = viewed(models);
+  const rule = makeRule(bind(method, settings), seen, tokenizer);
+  for (const [i, { ids, place = `prompt ${i + 1}` }] of prompts.entries())
+    checkMapped(rule, seen, { ids, place, maxTokens: options.max_tokens });
+  return { rule, prompts: prompts.map(({ ids }) => ids) };
+}
+
 /** Decodes and prints the answers to all prompts, a batch at a time; returns how many tokens they have. */
 async function answerAll(
   context: SampleContext,
-  source: LogitSource,
+  writer: Continuer,
   tokenizer: Tokenizer,
   prompts: readonly Prompt[],
 ): Promise<number> {
   const { options, seed, signal } = context;
-  const generator = new Generator(source);
   const jobs = prompts.flatMap((prompt, p) => Array.from({ length: options.samples }, (_, s) => ({ prompt, p, s })));
   const isLive = !options.json && jobs.length === 1 && !context.stdoutTaken && context.out === "-";
   let tokens = 0;
@@ -135,7 +154,7 @@ async function answerAll(
       names: part.map(({ p }) => `prompt ${p + 1}`),
       signal,
     };
-    for await (const { row, id } of generator.generate(ids, sampling)) {
+    for await (const { row, id } of writer.generate(ids, sampling)) {
       if (id < 0) continue;
       tokens++;
       const fresh = answers[row]!.push(id);
@@ -150,7 +169,7 @@ async function answerAll(
       else if (options.json)
         context.line({
           ...{ prompt: prompt.text, sample: s, text, tokens: ids.length, ids, index: p },
-          ...source.notes?.(i),
+          ...writer.notes?.(i),
         });
       else if (jobs.length === 1) context.text(text);
       else if (!options.chat && options.samples === 1) context.text(`${prompt.text}${text}\n`);
@@ -158,7 +177,7 @@ async function answerAll(
     }
     if (!isLive) context.progress.advance(part.length);
   }
-  generator.free();
+  writer.free();
   if (!isLive) context.progress.done();
   return tokens;
 }
@@ -178,19 +197,20 @@ function setApart(
 interface Planned {
   readonly models: readonly (DescribedModel & { readonly checkpoint: Checkpoint })[];
   readonly depth: SampleDepth;
+  readonly chosen: ChosenRule | undefined;
 }
 
 /** The GPU's memory and what the cache takes of it, for as many answers at once as there will be; in bytes. */
 async function plannedMemory(
   { options, device }: SampleContext,
-  { models, depth }: Planned,
+  { models, depth, chosen }: Planned,
   prompts: readonly Prompt[],
 ): Promise<{ gpu: number; cache: number }> {
   const gpu = await openGpu({ device, dry: true });
-  const { source, free } = await loadSource(gpu, models, { ...options, depth });
+  const { writer, free } = await loadWriter(gpu, models, { ...options, depth, chosen });
   const batch = Math.max(1, Math.min(options.batch_size, prompts.length * options.samples));
   const longest = prompts.reduce((most, { ids }) => Math.max(most, ids.length), 1);
-  const cache = await source.plan(batch, longest, options.max_tokens);
+  const cache = await writer.plan(batch, longest, options.max_tokens);
   free();
   return { gpu: gpu.pool.peak, cache };
 }

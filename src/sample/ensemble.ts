@@ -7,23 +7,13 @@
  */
 import { collate } from "../data/batch.ts";
 import { asFarAsItGoes } from "../gpu/dry-device.ts";
+import { logProbabilities } from "../run/combining/log-probabilities.ts";
 import type { Decoder } from "../run/generating/decoder.ts";
 import type { LogitSource, ReadOptions } from "../run/generating/logit-source.ts";
 import { Scorer } from "../run/scoring/scorer.ts";
 import { type MixtureSettings, UNIVERSAL, UniversalMixture } from "../run/universal-mixture.ts";
 
 export type EnsembleKind = "universal" | "bayes" | "equal";
-
-/** Log-probabilities of a row of logits; those of ids that it lacks are -Infinity. */
-export function logProbabilities(logits: Float32Array, outputs: number): Float64Array {
-  const most = logits.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
-  let sum = 0;
-  for (const x of logits) sum += Math.exp(x - most);
-  const total = most + Math.log(sum);
-  const result = new Float64Array(outputs).fill(Number.NEGATIVE_INFINITY);
-  for (const [id, x] of logits.entries()) result[id] = x - total;
-  return result;
-}
 
 /** log sum_i w_i exp(logs_i), entry by entry. */
 function mixed(logs: readonly Float64Array[], weights: ArrayLike<number>): Float32Array {

@@ -79,6 +79,18 @@ export const SAMPLE = {
     needs: "cascade",
     help: "one of the two by chance for each token, or the mean of their probabilities",
   },
+  draft: {
+    type: "string",
+    help: "a small model of the same vocabulary that writes ahead; the model reads what it wrote at once and keeps what it would have written itself, so answers are its own and come sooner",
+    value: "MODEL",
+  },
+  draft_tokens: {
+    type: "1 <= number.integer <= 64",
+    default: 4,
+    needs: "draft",
+    help: "tokens that it writes ahead",
+    value: "K",
+  },
   skip_layers: {
     type: "string",
     help: "the first model reads prompts with all layers and writes without some: uniform:2 keeps every second one or so for twice the speed; or the layers that write, from 0: 0,2,3",

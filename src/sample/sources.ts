@@ -5,10 +5,13 @@ import { UserError } from "../errors.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import type { Values } from "../method/options.ts";
 import { Model } from "../model/model.ts";
+import { CombinedSource } from "../run/combining/combined-source.ts";
+import type { Rule } from "../run/combining/contract.ts";
 import { expertStore } from "../run/expert-store.ts";
 import { Decoder } from "../run/generating/decoder.ts";
-import type { LogitSource } from "../run/generating/logit-source.ts";
+import { type Continuer, Generator } from "../run/generating/generate.ts";
 import { RoutedDecoder } from "../run/generating/routed-decoder.ts";
+import { checkSpeculative, SpeculativeGenerator } from "../run/generating/speculative.ts";
 import { type DescribedModel, openModel } from "../run/open-model.ts";
 import { Cascade } from "./cascade.ts";
 import { depthSource, type SampleDepth } from "./depth.ts";
@@ -27,13 +30,22 @@ type SourceOptions = Pick<
   | "conf"
   | "alpha"
   | "cascade_by"
+  | "draft"
+  | "draft_tokens"
   | "dtype"
   | "load_in"
   | "offload"
   | "expert_store"
   | "expert_slots"
+  | "routers"
   | "cache_policy"
 > & { readonly seed: number };
+
+/** The rule of --method, and the prompts that it will read as far as they are known. */
+export interface ChosenRule {
+  readonly rule: Rule;
+  readonly prompts: readonly (readonly number[])[];
+}
 
 /** Throws UserError unless models that write one after the other have a rising place each. */
 function checkSwitches({ with: others = [], ensemble, switch_at: places }: SourceOptions): void {
@@ -51,6 +63,28 @@ function checkSwitches({ with: others = [], ensemble, switch_at: places }: Sourc
     );
 }
 
+/** Throws UserError for models beside a draft, or one that cannot be drafted for. */
+function checkDraft(first: Opened, { draft, with: others, cascade, routers }: SourceOptions): void {
+  if (draft === undefined) return;
+  const odd = Object.entries({ with: others?.length, cascade, routers }).find(([, given]) => given)?.[0];
+  if (odd) throw new UserError(`--draft writes ahead of one model, not with --${odd}`, `leave out --${odd}`);
+  checkSpeculative(first.ref, first.sizes);
+}
+
+/** Throws UserError for options that say in another way than --method which tokens are drawn from what. */
+export function checkDecoder(
+  name: string,
+  { cascade, ensemble, skip_layers, routers, draft }: Values<typeof SAMPLE>,
+): void {
+  const other =
+    (cascade !== undefined && "--cascade") ||
+    (ensemble !== "universal" && `--ensemble ${ensemble}`) ||
+    (skip_layers !== undefined && "--skip-layers") ||
+    (routers !== undefined && "--routers") ||
+    (draft !== undefined && "--draft");
+  if (other) throw new UserError(`--method ${name} and ${other} both say how models write`, "leave one out");
+}
+
 /** The models of `--cascade weak,strong`. Throws UserError where they are not two. */
 export function cascadeModels(text: string): { readonly weak: string; readonly strong: string } {
   const [weak = "", strong = "", ...more] = text.split(",").map((ref) => ref.trim());
@@ -59,9 +93,9 @@ export function cascadeModels(text: string): { readonly weak: string; readonly s
 }
 
 /**
- * Opens the models of `--with`, or the strong one of `--cascade`, and compares them with the first; reads no weights.
- * Throws UserError where an id means another token to one of them. Whoever asked closes the checkpoints, those too that
- * were opened before an error: `opened` hears of each.
+ * Opens the models of `--with`, the strong one of `--cascade` or that of `--draft`, and compares them with the first;
+ * reads no weights. Throws UserError where an id means another token to one of them. Whoever asked closes the
+ * checkpoints, those too that were opened before an error: `opened` hears of each.
  */
 export async function openOthers(
   first: Opened,
@@ -69,8 +103,11 @@ export async function openOthers(
   { warn, opened }: { warn(message: string): void; opened(checkpoint: Checkpoint): void },
 ): Promise<Opened[]> {
   checkSwitches(options);
+  checkDraft(first, options);
   const others: Opened[] = [];
-  const refs = options.cascade === undefined ? (options.with ?? []) : [cascadeModels(options.cascade).strong];
+  const { cascade, draft } = options;
+  const together = cascade === undefined ? (options.with ?? []) : [cascadeModels(cascade).strong];
+  const refs = draft === undefined ? together : [draft];
   for (const ref of refs) {
     const other = await openModel(ref, { load_in: options.load_in }, warn);
     opened(other.checkpoint);
@@ -81,47 +118,57 @@ export async function openOthers(
     const clash = tokenClash(speaker(first), speaker(other));
     if (clash)
       throw new UserError(clash.message, "models that write together need one vocabulary; merge can bring them to one");
+    if (draft !== undefined) checkSpeculative(ref, other.sizes);
     others.push(other);
   }
   return others;
 }
 
-/** Loads models and makes the source of their logits; what it holds is freed by `free`, the models with it. */
-export async function loadSource(
+/** Loads models and makes what writes with them; what it holds is freed by `free`, the models with it. */
+export async function loadWriter(
   gpu: Gpu,
   models: readonly Opened[],
-  { depth, ...options }: SourceOptions & { readonly depth: SampleDepth },
+  {
+    depth,
+    chosen,
+    ...options
+  }: SourceOptions & { readonly depth: SampleDepth; readonly chosen: ChosenRule | undefined },
   warn?: (message: string) => void,
-): Promise<{ source: LogitSource; free(): void }> {
+): Promise<{ writer: Continuer; free(): void }> {
   const { dtype, load_in: loadIn, offload } = options;
   const experts = expertStore(options, options.seed, offload);
   const loading = { dtype, loadIn, freeze: () => true, offload, experts, ...(warn && { warn }) };
   const loaded: Model[] = [];
   for (const { checkpoint } of models) loaded.push(await Model.load(gpu, checkpoint, loading));
-  const source = sourceOf(loaded, models, { ...options, depth });
+  const refs = models.map(({ checkpoint }) => checkpoint.ref);
+  const writer = chosen
+    ? new Generator(new CombinedSource(chosen.rule, loaded, { refs, prompts: chosen.prompts }))
+    : writerOf(loaded, refs, { ...options, depth });
   return {
-    source,
+    writer,
     free() {
-      source.free();
+      writer.free();
       for (const model of loaded) model.free();
     },
   };
 }
 
-function sourceOf(
+function writerOf(
   models: readonly Model[],
-  opened: readonly Opened[],
+  refs: readonly string[],
   { depth, ...options }: SourceOptions & { readonly depth: SampleDepth },
-): LogitSource {
-  const refs = opened.map(({ checkpoint }) => checkpoint.ref);
+): Continuer {
   const first = depthSource(models[0]!, refs[0]!, depth);
-  if (models.length === 1 || first instanceof RoutedDecoder) return first;
+  if (models.length === 1 || first instanceof RoutedDecoder) return new Generator(first);
   const decoders = [first, ...models.slice(1).map((model, i) => new Decoder(model, refs[i + 1]!))];
   const second = decoders[1]!;
+  if (options.draft !== undefined) return new SpeculativeGenerator(first, second, options.draft_tokens);
   if (options.cascade !== undefined) {
     const { conf: kind, alpha, cascade_by: rule, seed } = options;
-    return new Cascade(first, second, { kind, alpha, rule, seed });
+    return new Generator(new Cascade(first, second, { kind, alpha, rule, seed }));
   }
   const { ensemble, ensemble_discount: discount, switch_at: switchAt = [] } = options;
-  return ensemble === "switch" ? new Switching(decoders, switchAt) : new Ensemble(decoders, ensemble, discount);
+  return new Generator(
+    ensemble === "switch" ? new Switching(decoders, switchAt) : new Ensemble(decoders, ensemble, discount),
+  );
 }

@@ -45,7 +45,7 @@ export function chooseTerms(
   if (method.adaptive && retain === "none")
     throw new UserError(
       `--retain-loss none leaves ${method.name} nothing to follow`,
-      "its retain weight follows the retain loss",
+      "its weights change from step to step, and one of them is of the rows to keep",
     );
   if (options.retain && retain === "none")
     warn(`${method.name} has no retain term here: --retain is not used; --retain-weight 1 adds one`);

@@ -27,6 +27,8 @@ export interface ForgetRows<O extends Options = Options> {
   readonly targets: Tensor;
   /** theta0's logits of the same rows (n, V), without gradient; for a method that says `original`. */
   original(): Tensor;
+  /** Those of a model of the same form that never learnt anything (n, V); for a method that says `untrained`. */
+  untrained(): Tensor;
   readonly values: Values<O>;
 }
 
@@ -49,6 +51,15 @@ export interface StatesOf<O extends Options = Options> {
   readonly width: number;
   readonly seed: number;
   readonly values: Values<O>;
+}
+
+/** Rows of logits of the retain set (n, V). */
+export type RetainRows<O extends Options = Options> = Omit<ForgetRows<O>, "untrained">;
+
+/** Steps in which as many rows of either set go by as there are. */
+export interface PassSteps {
+  readonly forget: number;
+  readonly retain: number;
 }
 
 /** How the total weighs its terms. */
@@ -93,18 +104,24 @@ export interface UnlearnObjective<
   readonly laws: Laws<ObjectiveLaw>;
   /** gamma and alpha when options do not say. */
   readonly weights: TermWeights;
-  /** Retain term when --retain-loss does not say; nll when left out. */
-  readonly retain?: "nll" | "kl" | "states" | "none";
+  /** Retain term when --retain-loss does not say; nll when left out. "own" is `keeps`. */
+  readonly retain?: "nll" | "kl" | "states" | "own" | "none";
   /** Values of the script's options when they do not say. */
   readonly defaults?: Partial<Pick<Values<typeof UNLEARN>, "skip_tokens">>;
-  /** Whether `rows` reads theta0's logits. */
+  /** Whether `rows` or `keeps` reads theta0's logits. */
   readonly original?: boolean;
+  /** Whether `rows` reads the logits of a model that never learnt anything. */
+  readonly untrained?: boolean;
+  /** Whether the rows to forget get other labels, each drawn once at random. */
+  readonly relabels?: boolean;
   /** What `sequences` is given beside likelihoods. */
   readonly needs?: N;
   /** What the mean is over: tokens, sequences, or first the tokens of each sequence; tokens when left out. */
   readonly per?: "token" | "sequence" | "sequence-mean";
   /** Loss of every row of logits (n). The mean is over tokens. */
   rows?(rec: Recorder, rows: ForgetRows<O>): Tensor;
+  /** Loss of every row of logits of the retain set (n), with retain "own". The mean is over tokens. */
+  keeps?(rec: Recorder, rows: RetainRows<O>): Tensor;
   /** Loss of every sequence (B) with `per` "sequence", else of every token (B, T). */
   sequences?(rec: Recorder, given: ForgetSequences<O> & GivenBy<N>): Tensor;
   /** Loss of every position (N) from hidden states, of the forget set, and with retain "states" of the retain set. */
@@ -118,7 +135,13 @@ export interface UnlearnObjective<
     readonly weights: TermWeights;
     readonly steps: number;
     readonly perEpoch: number;
+    readonly passes: PassSteps;
   }): Adaptive;
+  /**
+   * Share of all weights that learns: those of which the labels of the rows to forget, as they were, have the largest
+   * gradients. All when left out.
+   */
+  salient?(values: Values<O>): number;
   /**
    * Weight of the retain term in this very batch (1), from the mean retain loss of the batch (1). No gradient goes
    * through it. `retain_weight` of the step's numbers is one of them, and the only one when left out.

@@ -1,4 +1,5 @@
 /** Reads the rows of a run into batches: rows to forget beside rows to keep, of a language model or a classifier. */
+import { type Batch, collate, stackExamples } from "../data/batch.ts";
 import { loadSequences } from "../data/dataset.ts";
 import { loadExamples } from "../data/examples.ts";
 import { type GroupReference, groupsOf, parseGroups } from "../data/groups.ts";
@@ -7,12 +8,13 @@ import type { Sequence } from "../data/sequences.ts";
 import { UserError } from "../errors.ts";
 import { methodsFor } from "../method/capability.ts";
 
-import { type BatchSource, exampleBatches, sequenceBatches } from "../run/training/batch-source.ts";
+import { type BatchSource, sequenceBatches, stackedBatches } from "../run/training/batch-source.ts";
 import type { Opened } from "../run/training/technique.ts";
 import { examplePool, pairedBatches, sequencePool, skipped, type UnlearnBatch, withSequences } from "./batches.ts";
 import type { Supply } from "./capability.ts";
 import type { Choices } from "./choices.ts";
-import type { UnlearnMethod } from "./contract.ts";
+import type { PassSteps, UnlearnMethod } from "./contract.ts";
+import { relabelledExamples, relabelledSequences } from "./relabel.ts";
 import type { UnlearnRun } from "./run.ts";
 
 export interface UnlearnData {
@@ -23,6 +25,10 @@ export interface UnlearnData {
   readonly supplies: readonly Supply[];
   /** Id that fills up batches. */
   readonly pad: number;
+  /** Rows of either set; none to keep without --retain. */
+  readonly rows: PassSteps;
+  /** The rows to forget with the labels that they were read with, as batches. */
+  labelled(): Batch[];
 }
 
 /** The groups that --forget and --retain name. Throws UserError where rows are to be both forgotten and kept. */
@@ -42,6 +48,9 @@ export function forgetGroups({ options }: Pick<UnlearnRun, "options">): {
   }
   return { forget, retain };
 }
+
+const chunksOf = <T>(all: readonly T[], size: number): T[][] =>
+  Array.from({ length: Math.ceil(all.length / size) }, (_, i) => all.slice(i * size, (i + 1) * size));
 
 type Run = Pick<UnlearnRun, "options" | "seed">;
 
@@ -75,19 +84,23 @@ async function readExamples(
       `${method.name} is for language models; this is a ${task}`,
       `take ${await methodsFor("unlearn", isForClassifiers)}`,
     );
-  const own = await loadExamples(groups, reader);
+  const read = await loadExamples(groups, reader);
+  const own = method.relabels ? relabelledExamples(read, reader.classes, seed) : read;
   const others = kept && (await loadExamples(kept, reader));
   const swap = options.anchor === "retain";
-  const anchor = await exampleBatches(swap ? kept! : groups, reader, order);
+  const names = (swap ? kept! : groups).map(({ name }) => name);
+  const anchor = stackedBatches(swap ? others! : own, names, order);
   const drawn = swap ? examplePool(own, seed, "forget") : others && examplePool(others, seed, "retain");
   const source = pairedBatches(anchor, { drawn, pd: undefined, swap, numbers: new Map() });
-  return { source, sequences: [], supplies: [], pad: 0 };
+  const rows = { forget: own.length, retain: others?.length ?? 0 };
+  const labelled = () => chunksOf(read, options.batch_size).map(stackExamples);
+  return { source, sequences: [], supplies: [], pad: 0, rows, labelled };
 }
 
 async function readSequences(
   { options, seed }: Run,
   { chosen: { method, values } }: Choices,
-  { tools, order }: Opened,
+  { tools, order, sizes }: Opened,
   groups: readonly GroupReference[],
   kept: readonly GroupReference[] | undefined,
 ): Promise<UnlearnData> {
@@ -103,7 +116,8 @@ async function readSequences(
     given = supply.sequences ?? given;
     supplies.push(supply);
   }
-  const sequences = skipped(given, skip);
+  const read = skipped(given, skip);
+  const sequences = method.relabels ? relabelledSequences(read, sizes.outputs, seed) : read;
   if (!sequences.some(({ labels }) => labels.some((label, i) => i > 0 && label >= 0)))
     throw new UserError(
       skip > 0 ? `the first ${skip} tokens left out, no row of --forget has any` : "no token of --forget counts",
@@ -121,5 +135,8 @@ async function readSequences(
     swap,
     numbers: new Map(sequences.map((sequence, i) => [sequence, i])),
   });
-  return { source, sequences, supplies, pad };
+  const rows = { forget: sequences.length, retain: others?.sequences.length ?? 0 };
+  const inRows = (part: readonly Sequence[]) => part.map((sequence) => [sequence]);
+  const labelled = () => chunksOf(read, options.batch_size).map((part) => collate(inRows(part), { pad }));
+  return { source, sequences, supplies, pad, rows, labelled };
 }

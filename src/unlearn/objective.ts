@@ -12,10 +12,22 @@ import { dot } from "../tensor/ops/reduce.ts";
 import { dynamic, type Recorder } from "../tensor/recorder.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { UnlearnBatch } from "./batches.ts";
-import { forgetTerm, klTerm, labelsTerm, type Part, statesTerm, type Term, type UnlearnSetup } from "./terms.ts";
+import {
+  forgetTerm,
+  keepsTerm,
+  klTerm,
+  labelsTerm,
+  type Part,
+  statesTerm,
+  type Term,
+  type UnlearnSetup,
+} from "./terms.ts";
 
-const retainTerm = (setup: UnlearnSetup): Term =>
-  setup.retain === "kl" ? klTerm(setup) : setup.retain === "states" ? statesTerm(setup, "retain") : labelsTerm(setup);
+const retainTerm = (setup: UnlearnSetup): Term => {
+  if (setup.retain === "kl") return klTerm(setup);
+  if (setup.retain === "states") return statesTerm(setup, "retain");
+  return setup.retain === "own" ? keepsTerm(setup) : labelsTerm(setup);
+};
 
 /** The part of a batch that a part of the objective is about. */
 const partOf = (batch: UnlearnBatch, part: Part): Batch => batch[part]!;

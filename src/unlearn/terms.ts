@@ -19,9 +19,11 @@ export interface UnlearnSetup {
   readonly chosen: Bound<UnlearnObjective>;
   /** What the method's capabilities supply, in the order of its needs. */
   readonly supplies: readonly Supply[];
-  readonly retain: "nll" | "kl" | "states" | "none";
+  readonly retain: "nll" | "kl" | "states" | "own" | "none";
   /** theta0, where something asks for its outputs. */
   readonly original: Teacher | undefined;
+  /** A model that never learnt anything, where the method asks for it. */
+  readonly untrained?: Teacher | undefined;
   readonly parts: readonly Part[];
   /** Whether activations are computed a second time on the way back. */
   readonly recompute: boolean;
@@ -52,11 +54,20 @@ function labelsLoss(rec: Recorder, model: Model, batch: Batch, recompute: boolea
   return headLoss(rec, { hidden, head, width: model.sizes.outputs, targets: recordTargets(rec, batch, prefix) });
 }
 
-/** Loss of every row of logits (N), given those of theta0 where there is an original. */
+/** What a loss of rows of logits is given. */
+interface LogitRows {
+  readonly logits: Tensor;
+  readonly targets: Tensor;
+  /** Logits of theta0, and of a model that never learnt anything, where there are such. */
+  original(): Tensor;
+  untrained(): Tensor;
+}
+
+/** Loss of every row of logits (N), beside those of other models. */
 function rowsTerm(
   { model, recompute }: UnlearnSetup,
-  original: Teacher | undefined,
-  loss: (rec: Recorder, logits: Tensor, targets: Tensor, original: () => Tensor) => Tensor,
+  { original, untrained }: { readonly original?: Teacher | undefined; readonly untrained?: Teacher | undefined },
+  loss: (rec: Recorder, rows: LogitRows) => Tensor,
 ): Term {
   return {
     per: "token",
@@ -65,12 +76,20 @@ function rowsTerm(
       const targets = recordTargets(rec, batch);
       const { hidden, head } = model.record(rec, inputs, { recompute });
       const theirs = original?.record(rec, inputs, batch);
+      const fresh = untrained?.record(rec, inputs, batch);
+      const first = theirs?.along ?? [];
       return chunkedHead(rec, {
         hidden,
         head,
         width: model.sizes.outputs,
-        along: [targets, ...(theirs?.along ?? [])],
-        loss: (logits, [labels, ...along]) => loss(rec, logits, labels!, () => theirs!.logits(rec, along)),
+        along: [targets, ...first, ...(fresh?.along ?? [])],
+        loss: (logits, [labels, ...along]) =>
+          loss(rec, {
+            logits,
+            targets: labels!,
+            original: () => theirs!.logits(rec, along.slice(0, first.length)),
+            untrained: () => fresh!.logits(rec, along.slice(first.length)),
+          }),
       });
     },
   };
@@ -78,9 +97,16 @@ function rowsTerm(
 
 /** KL(p_theta0 || p). */
 export const klTerm = (setup: UnlearnSetup): Term =>
-  rowsTerm(setup, setup.original, (rec, logits, targets, original) =>
+  rowsTerm(setup, { original: setup.original }, (rec, { logits, targets, original }) =>
     divergence(rec, logits, original(), targets, { kind: "forward-kl" }),
   );
+
+/** The method's own loss of the rows to keep. */
+export function keepsTerm(setup: UnlearnSetup): Term {
+  const { method, values } = setup.chosen;
+  const original = method.original ? setup.original : undefined;
+  return rowsTerm(setup, { original }, (rec, rows) => method.keeps!(rec, { ...rows, values }));
+}
 
 /** The method's loss of hidden states. theta0's are there for the retain set. */
 export function statesTerm(
@@ -123,7 +149,9 @@ export function forgetTerm(setup: UnlearnSetup): Term {
   const { method, values } = setup.chosen;
   if (method.sequences) return sequencesTerm(setup);
   if (method.states) return statesTerm(setup, "forget");
-  return rowsTerm(setup, method.original ? setup.original : undefined, (rec, logits, targets, original) =>
-    method.rows!(rec, { logits, targets, original, values }),
-  );
+  const others = {
+    original: method.original ? setup.original : undefined,
+    untrained: method.untrained ? setup.untrained : undefined,
+  };
+  return rowsTerm(setup, others, (rec, rows) => method.rows!(rec, { ...rows, values }));
 }

@@ -12,11 +12,13 @@ import type { Controller } from "../run/training/controller.ts";
 import { chooseLoss, type LabelLoss } from "../run/training/label-loss.ts";
 import { ParetoGradients } from "../run/training/pareto-gradients.ts";
 import type { Built, Work } from "../run/training/technique.ts";
+import { untrainedModel } from "../run/untrained.ts";
 import type { UnlearnBatch } from "./batches.ts";
 import type { Choices } from "./choices.ts";
 import type { UnlearnData } from "./forget-data.ts";
 import { unlearnObjective } from "./objective.ts";
 import type { UnlearnRun } from "./run.ts";
+import { salientWeights } from "./salient-weights.ts";
 import type { Smoothing } from "./smoothing.ts";
 
 export async function setUpTraining(
@@ -33,8 +35,14 @@ export async function setUpTraining(
   if (!run.dryRun && !built.resumed) await ask(run, data, built);
   const perEpoch = Math.ceil(data.source.batchesPerEpoch / options.accumulate);
   const { method, values } = chosen;
-  const adaptive = method.adaptive?.({ values, weights: choices.weights, steps, perEpoch });
+  const perStep = options.batch_size * options.accumulate;
+  const passes = { forget: Math.ceil(data.rows.forget / perStep), retain: Math.ceil(data.rows.retain / perStep) };
+  const adaptive = method.adaptive?.({ values, weights: choices.weights, steps, perEpoch, passes });
   const parameters = model.trainable();
+  const untrained = method.untrained ? liveTeacher(await untrainedModel(model, seed), model.sizes.outputs) : undefined;
+  const share = method.salient?.(values);
+  const salience = share !== undefined && { batches: data.labelled(), share, seed, signal: run.signal };
+  const salient = salience && (await salientWeights(model, salience, !run.dryRun && !built.resumed));
   return {
     objective: unlearnObjective({
       model,
@@ -42,6 +50,7 @@ export async function setUpTraining(
       supplies: data.supplies,
       retain,
       original,
+      untrained,
       parts,
       recompute: options.recompute,
       seed,
@@ -53,10 +62,17 @@ export async function setUpTraining(
     ],
     updates: [
       ...(smoothing ? [smoothing.method.rule({ gpu, parameters, values: smoothing.values, seed, steps })] : []),
+      ...(salient ? [salient] : []),
       ...(options.term_weights === "pareto" ? [new ParetoGradients(gpu, parameters)] : []),
     ],
-    memory: original && original.bytes > 0 ? { original: original.bytes } : {},
-    free: () => original?.free(),
+    memory: {
+      ...(original && original.bytes > 0 ? { original: original.bytes } : {}),
+      ...(untrained ? { untrained: untrained.bytes } : {}),
+    },
+    free() {
+      original?.free();
+      untrained?.free();
+    },
   };
 }
 

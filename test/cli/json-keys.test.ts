@@ -204,6 +204,7 @@ const LINES = [
   "data augment said.jsonl --field prompt -o augmented.jsonl",
   "data corrupt said.jsonl --corruption word-dropout --field prompt -o corrupted.jsonl",
   "data decontaminate said.jsonl --against said.jsonl -o clean.jsonl",
+  "data dedupe said.jsonl -o once.jsonl",
   "data show said.jsonl --tokenizer tiny",
   "new merge one-more-way -n",
   "doctor",

@@ -3,8 +3,9 @@
 import { describe, expect, test } from "bun:test";
 import { type Batch, collate, isTokens, stackExamples } from "../../src/data/batch.ts";
 import { targetsOf } from "../../src/data/targets.ts";
+import { mapDistance } from "../../src/distill/attended.ts";
 import type { DistillMethod } from "../../src/distill/contract.ts";
-import { method as attention, mapDistance } from "../../src/distill/methods/attention.ts";
+import { method as attention } from "../../src/distill/methods/attention.ts";
 import { distillObjective } from "../../src/distill/objective.ts";
 import { bindDefaults } from "../../src/method/bind.ts";
 import type { Json } from "../../src/model/architecture.ts";

@@ -375,6 +375,34 @@ describe("dual-head", () => {
     expect(worst(extra.second_head!, expected)).toBeLessThan(1e-5);
   });
 
+  test("a second head of two layers is norm of the rows that count, and its own gradient alone is not 0", async () => {
+    const [units, targets] = [200, Int32Array.of(1, -100, 0, 2)];
+    const specs = dualHead.extra!({
+      student: { width: c } as never,
+      teacher: { outputs: v } as never,
+      values: { ...settingsOf(dualHead.options), aux_head: "mlp" } as never,
+    });
+    const extra = Object.fromEntries(
+      specs.map(({ name, shape, std }, i) => {
+        const count = shape.reduce((a, b) => a * b, 1);
+        return [name, { shape, data: std > 0 ? normals(60 + i, count, std) : new Float32Array(count) }];
+      }),
+    );
+    const asked = { ...run, extra, teachers: [normals(33, n * v, 3)], settings: { aux_head: "mlp" } };
+    const at = (data: Float32Array, seed = 1) =>
+      runRows(gpu, dualHead, { ...asked, targets, hidden: { data, width: c }, values: { seed } });
+    const plain = await at(hiddenRows);
+    expect(plain.gradient.every((d) => d === 0)).toBe(true);
+    for (const { name } of specs.filter(({ name }) => !["aux.layer_bias"].includes(name)))
+      expect(worst(plain.extra[name]!, new Float32Array(units * c * v))).toBeGreaterThan(1e-4);
+    // The uncounted second row changes nothing of the others; a counted one does.
+    const moved = (row: number) => hiddenRows.map((x, i) => (Math.floor(i / c) === row ? x + 1 : x));
+    const [free, bound] = [await at(moved(1)), await at(moved(0))];
+    expect(Math.abs(free.losses[2]! - plain.losses[2]!)).toBeLessThan(1e-5);
+    expect(Math.abs(bound.losses[2]! - plain.losses[2]!)).toBeGreaterThan(1e-3);
+    expect((await at(hiddenRows, 2)).losses).not.toEqual(plain.losses); // dropout
+  });
+
   test("the second head is as wide as what student and teacher share", () => {
     const sizes = { student: { width: 5, outputs: 9 }, teacher: { width: 7, outputs: 6 } } as never as {
       student: never;

@@ -122,6 +122,8 @@ const FILES: Readonly<Record<string, string>> = {
       return { a: [x, y, 1], b: [y, -x] };
     }),
   ),
+  "unwanted.jsonl": jsonl(Array.from({ length: 8 }, (_, i) => ({ x: Array(16).fill(i / 8), label: 3 }))),
+  "wanted.jsonl": jsonl(Array.from({ length: 24 }, (_, i) => ({ x: Array(16).fill(-i / 8), label: i % 3 }))),
   "planned.jsonl": jsonl([
     {
       prompt: [{ role: "user", content: "3 b" }],

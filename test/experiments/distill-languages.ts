@@ -41,10 +41,10 @@ import {
 
 type Given = Partial<Lesson>;
 
-const SYMBOLS = 12;
-const LENGTH = 24;
+export const SYMBOLS = 12;
+export const LENGTH = 24;
 
-const decoder = (gpu: Gpu, width: number, layers: number, seed: number, vocabulary = SYMBOLS) =>
+export const decoder = (gpu: Gpu, width: number, layers: number, seed: number, vocabulary = SYMBOLS) =>
   Model.fresh(
     gpu,
     {
@@ -63,7 +63,7 @@ const decoder = (gpu: Gpu, width: number, layers: number, seed: number, vocabula
     { seed },
   );
 
-const oneBatch = (rows: readonly Sequence[]): TokenBatch =>
+export const oneBatch = (rows: readonly Sequence[]): TokenBatch =>
   collate(
     rows.map((row) => [row]),
     { buckets: "none" },

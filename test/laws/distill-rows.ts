@@ -16,7 +16,8 @@ export const [N, V, WIDTH, LAYERS, HEADS] = [6, 23, 8, 2, 2];
 const SIZES = { layers: LAYERS, width: WIDTH, outputs: V, maxPositions: N };
 
 /**
- * What a model says, by name: `logits` (N, V), `hidden` (N, C), and of every layer its states, queries and keys (N, C).
+ * What a model says, by name: `logits` (N, V), `hidden` (N, C), and of every layer its states, queries, keys and
+ * values (N, C).
  */
 export type Outputs = Readonly<Record<string, Float32Array>>;
 
@@ -25,7 +26,11 @@ const shapeOf = (name: string): number[] => [N, name === "logits" ? V : WIDTH];
 /** What a method reads of a model: logits and what its head reads, or hidden states and attention. */
 export function outputsOf(method: DistillMethod, seed: number): Outputs {
   const names = method.states
-    ? ["hidden", ...Array.from({ length: LAYERS }, (_, i) => [`hidden.${i + 1}`, `q.${i}`, `k.${i}`]).flat()]
+    ? [
+        "hidden",
+        ...Array.from({ length: LAYERS }, (_, i) => [`hidden.${i + 1}`, `q.${i}`, `k.${i}`]).flat(),
+        ...Array.from({ length: LAYERS }, (_, i) => `v.${i}`),
+      ]
     : ["logits", "hidden"];
   return Object.fromEntries(names.map((name, i) => [name, normals(100 * seed + i, sizeOf(shapeOf(name)), 2)]));
 }
@@ -81,7 +86,8 @@ export async function rowsLoss(gpu: Gpu, method: DistillMethod, given: RowsCase)
         attended: new Map(
           Array.from({ length: LAYERS }, (_, i) => {
             const options = { batch: 1, heads: HEADS, kvHeads: HEADS, headDim: WIDTH / HEADS, causal: true };
-            return [i, { q: x[`${prefix}q.${i}`]!, k: x[`${prefix}k.${i}`]!, options }];
+            const [q, k, v] = ["q", "k", "v"].map((name) => x[`${prefix}${name}.${i}`]!);
+            return [i, { q: q!, k: k!, v: v!, options }];
           }),
         ),
       });
@@ -102,7 +108,7 @@ export async function rowsLoss(gpu: Gpu, method: DistillMethod, given: RowsCase)
       });
     },
     seeds: { y: new Float32Array(N).fill(1) },
-    values: { ...method.adaptive?.({ values, steps: 10, teachers: given.teachers.length }).values(1) },
+    values: { seed: 1, ...method.adaptive?.({ values, steps: 10, teachers: given.teachers.length }).values(1) },
   });
   const learns = { ...given.student, ...given.extra };
   return {

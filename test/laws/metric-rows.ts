@@ -42,7 +42,9 @@ function rowOf(metric: Metric, group: number, question: Random, model: Random, k
     nll: Float32Array.from({ length: n }, surprise),
     argmax: Uint32Array.from(targets, (target) => (isRight() ? target : (target + 1) % (isClass ? CLASSES : 50))),
     confidence: Float32Array.from({ length: n }, () => 1 - 0.9 * (1 - known) * model.uniform()),
+    draft: { overlap: Float32Array.from({ length: n }, (_, i) => (i % 3) / 2), argmax: new Uint32Array(n) },
     moments: Float32Array.from({ length: 2 * n }, (_, i) => (i % 2 === 0 ? -3 : 1)),
+    ...(isClass ? sharesOf(targets[0]!, question, surprise()) : {}),
     packedBytes: 10 + question.below(5),
     gradientNorm: surprise(),
     generated: { expected: expected.join(" "), found: found.join(" ") },
@@ -53,6 +55,17 @@ function rowOf(metric: Metric, group: number, question: Random, model: Random, k
     pair: pairOf(question, model, known),
     ...(metric.task === "regressor" ? { numbers: numbersOf(question, model, known) } : {}),
   };
+}
+
+/** Probabilities of the classes, surer the less a model is surprised; without training nearly equal. */
+function sharesOf(target: number, question: Random, surprise: number): Pick<ScoredRow, "probabilities" | "untrained"> {
+  const right = Math.exp(-surprise);
+  const probabilities = Float32Array.from({ length: CLASSES }, (_, i) =>
+    i === target ? right : (1 - right) / (CLASSES - 1),
+  );
+  const drawn = Array.from({ length: CLASSES }, () => 1 + 0.1 * question.uniform());
+  const sum = drawn.reduce((a, b) => a + b, 0);
+  return { probabilities, untrained: Float32Array.from(drawn, (x) => x / sum) };
 }
 
 /** Numbers that the model is sure of where it knows the row. */

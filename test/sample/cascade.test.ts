@@ -2,12 +2,12 @@
 import { afterAll, describe, expect, test } from "bun:test";
 import { keyedUnits } from "../../src/keyed-random.ts";
 import { Model } from "../../src/model/model.ts";
+import { logProbabilities } from "../../src/run/combining/log-probabilities.ts";
 import { confidence } from "../../src/run/confidence.ts";
 import { Decoder } from "../../src/run/generating/decoder.ts";
 import { Generator } from "../../src/run/generating/generate.ts";
 import { GREEDY } from "../../src/run/generating/sampling.ts";
 import { Cascade, type CascadeSettings } from "../../src/sample/cascade.ts";
-import { logProbabilities } from "../../src/sample/ensemble.ts";
 import { sharedGpu } from "../support/gpu.ts";
 import { TINY_TEXT } from "../support/tiny-models.ts";
 

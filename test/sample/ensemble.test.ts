@@ -1,11 +1,12 @@
 /** Models that write together, against their probabilities mixed one token at a time. */
 import { afterAll, expect, test } from "bun:test";
 import { Model } from "../../src/model/model.ts";
+import { logProbabilities } from "../../src/run/combining/log-probabilities.ts";
 import { Decoder } from "../../src/run/generating/decoder.ts";
 import { Generator } from "../../src/run/generating/generate.ts";
 import { GREEDY } from "../../src/run/generating/sampling.ts";
 import { UNIVERSAL, UniversalMixture } from "../../src/run/universal-mixture.ts";
-import { Ensemble, type EnsembleKind, logProbabilities } from "../../src/sample/ensemble.ts";
+import { Ensemble, type EnsembleKind } from "../../src/sample/ensemble.ts";
 import { sharedGpu } from "../support/gpu.ts";
 import { TINY_TEXT } from "../support/tiny-models.ts";
 

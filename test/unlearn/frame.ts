@@ -7,6 +7,7 @@ import { Model } from "../../src/model/model.ts";
 import { Scorer } from "../../src/run/scoring/scorer.ts";
 import { liveTeacher } from "../../src/run/teachers/teacher.ts";
 import { crossEntropyObjective } from "../../src/run/training/cross-entropy.ts";
+import { untrainedModel } from "../../src/run/untrained.ts";
 import { Program, profileOf } from "../../src/tensor/program.ts";
 import { Recorder } from "../../src/tensor/recorder.ts";
 import type { UnlearnBatch } from "../../src/unlearn/batches.ts";
@@ -18,6 +19,8 @@ import { WantedAnswers } from "../../src/unlearn/wanted-answers.ts";
 import { TINY_TEXT } from "../support/tiny-models.ts";
 
 export type Part = "forget" | "retain" | "pd";
+/** Steps in which all rows of a set go by. */
+const PASSES = { forget: 2, retain: 2 };
 export const ALL = [[0, 1, 2, 3]];
 
 const sequence = (seed: number, length: number, from: number) => {
@@ -75,12 +78,19 @@ export class Frame {
   readonly nll: Readonly<Record<"forget" | "retain" | "wanted", readonly (readonly number[])[]>>;
   readonly #gpu: Gpu;
   readonly #original: ReturnType<typeof liveTeacher>;
+  readonly #untrained: ReturnType<typeof liveTeacher>;
 
-  private constructor(gpu: Gpu, model: Model, original: Model, nll: Frame["nll"]) {
+  private constructor(
+    gpu: Gpu,
+    model: Model,
+    { original, untrained }: Record<"original" | "untrained", Model>,
+    nll: Frame["nll"],
+  ) {
     this.#gpu = gpu;
     this.model = model;
     this.nll = nll;
     this.#original = liveTeacher(original, model.sizes.outputs);
+    this.#untrained = liveTeacher(untrained, model.sizes.outputs);
   }
 
   static async make(gpu: Gpu): Promise<Frame> {
@@ -98,7 +108,12 @@ export class Frame {
       return found;
     };
     const nll = { forget: await score(FORGET), retain: await score(RETAIN), wanted: await score(WANTED) };
-    return new Frame(gpu, model, await model.frozenCopy(), nll);
+    return new Frame(
+      gpu,
+      model,
+      { original: await model.frozenCopy(), untrained: await untrainedModel(model, 0) },
+      nll,
+    );
   }
 
   /** Each capability's supply, whose model as it was is this one with its likelihoods shifted. */
@@ -138,13 +153,20 @@ export class Frame {
     const chosen = bindDefaults(method, settings);
     const parameters = model.trainable();
     const { values } = chosen;
-    const adaptive = method.adaptive?.({ values, weights: { forget: weight, retain: weight }, steps: 9, perEpoch: 2 });
+    const adaptive = method.adaptive?.({
+      values,
+      weights: { forget: weight, retain: weight },
+      steps: 9,
+      perEpoch: 2,
+      passes: PASSES,
+    });
     const objective = unlearnObjective({
       model,
       chosen,
       supplies: await this.#supplies(method, shift),
       retain: method.retain ?? "nll",
       original: this.#original,
+      untrained: this.#untrained,
       parts: ["forget", "retain", "pd"],
       recompute: false,
       seed: 4,
@@ -194,6 +216,7 @@ export class Frame {
   free(): void {
     this.model.free();
     this.#original.free();
+    this.#untrained.free();
   }
 }
 

@@ -48,7 +48,8 @@ describe("losses that have no golden", () => {
     const fixed = Float64Array.from(z.data);
     await checkOp(gpu, "ce-u", {
       inputs: { z, targets },
-      build: (rec, x) => ceU.rows!(rec, { logits: x.z!, targets: x.targets!, original, ...bindDefaults(ceU) }),
+      build: (rec, x) =>
+        ceU.rows!(rec, { logits: x.z!, targets: x.targets!, original, untrained: original, ...bindDefaults(ceU) }),
       reference: ({ z: logits }) =>
         Float64Array.from(targets.data, (target, n) => {
           if (target < 0) return 0;
@@ -65,7 +66,8 @@ describe("losses that have no golden", () => {
   test("pdu is the square of the largest logit less the mean", async () => {
     await checkOp(gpu, "pdu", {
       inputs: { z, targets: { ...targets, grad: false } },
-      build: (rec, x) => pdu.rows!(rec, { logits: x.z!, targets: x.targets!, original, ...bindDefaults(pdu) }),
+      build: (rec, x) =>
+        pdu.rows!(rec, { logits: x.z!, targets: x.targets!, original, untrained: original, ...bindDefaults(pdu) }),
       reference: ({ z: logits }) =>
         Float64Array.from({ length: N }, (_, n) => {
           const values = row(logits!, n);
@@ -270,6 +272,7 @@ describe("weights that change from step to step", () => {
         weights: { forget: 1, retain: 1.4 },
         steps: 9,
         perEpoch: 2,
+        passes: { forget: 2, retain: 2 },
       });
     const held = { retain_weight: 1.4, follows: 0, minus_first_epoch: 0 };
     const follows = { retain_weight: 0, follows: 1, minus_first_epoch: -1.5 };
@@ -292,6 +295,7 @@ describe("weights that change from step to step", () => {
       weights: { forget: 1, retain: 3 },
       steps: 9,
       perEpoch: 2,
+      passes: { forget: 2, retain: 2 },
     });
     const weights = [9, 9, 0.75, 0, 0, 0, 0, 0, 1].map((loss, i) => {
       const { retain_weight: retain } = found.values(i + 1);

@@ -1,16 +1,17 @@
 /** `data decontaminate`: training rows without those that hold rows of a test set. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import type { Context, Outcome } from "../../cli/context.ts";
 import { textOutput } from "../../cli/output.ts";
 import { refuseInputs } from "../../cli/target.ts";
 import { UserError } from "../../errors.ts";
-import { isObject, type Json } from "../../json.ts";
-import { parseColumns, Renaming } from "../columns.ts";
 import type { DECONTAMINATE } from "../decontamination/options.ts";
 import { Overlap } from "../decontamination/overlap.ts";
 import { textOfRow } from "../decontamination/row-text.ts";
 import { groupsOf } from "../groups.ts";
-import { parseRow } from "../parse-row.ts";
-import { readRows, readValues } from "../read-rows.ts";
+import { namedValues } from "../named-values.ts";
+import { readRows } from "../read-rows.ts";
 
 type DecontaminateContext = Context<typeof DECONTAMINATE>;
 
@@ -59,26 +60,47 @@ function offenderOf(text: string, place: string, tests: readonly TestSet[]): Off
   return sets.length === 0 ? undefined : { place, sets, ...best };
 }
 
-interface Kept {
-  readonly line: string;
-  readonly offender: Offender | undefined;
-}
+const shareOf = ({ matched, places }: TestSet): number => matched.size / places.length;
 
-/** Reads the training rows. A line is the row as it was written, whatever its columns are called. */
-async function readTraining(context: DecontaminateContext, file: string, tests: readonly TestSet[]): Promise<Kept[]> {
+/** Whether so much of one of the test sets that a row matches is matched that the row is dropped. */
+const isDropped = ({ sets }: Offender, tests: readonly TestSet[], allowed: number): boolean =>
+  sets.some((set) => shareOf(tests[set]!) > allowed);
+
+/**
+ * Reads the training rows once. `write` gets those that match nothing as they come, and with `allowed` 0 that is all;
+ * else rows that match may be kept in the end, and the rows wait in a file until it is known.
+ */
+async function readTraining(context: DecontaminateContext, file: string, tests: readonly TestSet[], write?: Write) {
   const { options, signal, progress } = context;
-  const columns = options.columns === undefined ? undefined : parseColumns(options.columns);
-  const renaming = columns && new Renaming(columns);
-  const kept: Kept[] = [];
-  for await (const { value, place } of readValues(file)) {
+  const waiting = write && options.allowed > 0 ? waitingFile(context) : undefined;
+  const offenders = new Map<number, Offender>();
+  let rows = 0;
+  for await (const { row, place, line } of namedValues(file, options.columns)) {
     signal.throwIfAborted();
-    const named: Json = renaming && isObject(value) ? renaming.row(value) : value;
-    const text = textOfRow({ row: parseRow(named, place, columns), place }, options.part);
-    kept.push({ line: `${JSON.stringify(value)}\n`, offender: offenderOf(text, place, tests) });
+    const offender = offenderOf(textOfRow({ row, place }, options.part), place, tests);
+    if (offender) offenders.set(rows, offender);
+    if (waiting) waiting.target.write(line);
+    else if (!offender) write?.(line);
+    rows++;
     progress.advance(1);
   }
-  renaming?.check(file);
-  return kept;
+  const dropped = new Map([...offenders].filter(([, offender]) => isDropped(offender, tests, options.allowed)));
+  if (waiting && write) {
+    waiting.target.commit();
+    let at = 0;
+    for await (const { line } of namedValues(waiting.path, undefined)) if (!dropped.has(at++)) write(line);
+  }
+  return { rows, dropped: [...dropped.values()] };
+}
+
+type Write = (line: string) => void;
+
+/** A file for rows whose fate is open; gone when the script ends. */
+function waitingFile(context: DecontaminateContext) {
+  const folder = mkdtempSync(join(tmpdir(), "ingot-rows-"));
+  context.onExit(() => rmSync(folder, { recursive: true, force: true }));
+  const path = join(folder, "rows.jsonl");
+  return { path, target: textOutput(path) };
 }
 
 export async function decontaminate(context: DecontaminateContext): Promise<Outcome | undefined> {
@@ -90,41 +112,38 @@ export async function decontaminate(context: DecontaminateContext): Promise<Outc
     throw new UserError("the rows and --against both read stdin", "write one of them to a file first");
   refuseInputs(out, [file, ...against.map(({ path }) => path)]);
   const tests = await readTests(context);
-  context.progress.start({ unit: "rows" });
-  const rows = await readTraining(context, file, tests);
-  context.progress.done();
-  const isLeaking = tests.map(({ matched, places }) => matched.size / places.length > options.allowed);
-  const isDropped = ({ offender }: Kept) => offender?.sets.some((set) => isLeaking[set]) ?? false;
-  const dropped = rows.filter(isDropped);
   const isWriting = !options.check && !context.dryRun && !(options.json && out === "-");
-  if (isWriting) {
-    const target = textOutput(out);
-    context.onExit((ok) => (ok ? target.commit() : target.discard()));
-    target.write("");
-    for (const row of rows) if (!isDropped(row)) target.write(row.line);
-  }
-  tell(context, tests, rows.length, dropped);
+  const target = isWriting ? textOutput(out) : undefined;
+  context.onExit((ok) => (ok ? target?.commit() : target?.discard()));
+  target?.write("");
+  context.progress.start({ unit: "rows" });
+  const { rows, dropped } = await readTraining(context, file, tests, target && ((line) => target.write(line)));
+  context.progress.done();
+  tell(context, tests, rows, dropped);
   const exitCode = options.check && dropped.length > 0 ? 1 : 0;
-  return isWriting && out !== "-"
-    ? { output: `${out} (${rows.length - dropped.length} rows)`, exitCode }
-    : { exitCode };
+  return isWriting && out !== "-" ? { output: `${out} (${rows - dropped.length} rows)`, exitCode } : { exitCode };
 }
 
 /** Rows that are named one by one on stderr. */
 const NAMED = 5;
 
-function tell(context: DecontaminateContext, tests: readonly TestSet[], rows: number, dropped: readonly Kept[]): void {
+function tell(
+  context: DecontaminateContext,
+  tests: readonly TestSet[],
+  rows: number,
+  dropped: readonly Offender[],
+): void {
   const found = tests.map(({ name, places, matched }) => ({
     ...{ name, rows: places.length, matched: matched.size, share: matched.size / places.length },
   }));
   context.json({
     ...{ rows, dropped: dropped.length, tests: found },
-    matches: dropped.map(({ offender }) => ({ place: offender!.place, of: offender!.of, covered: offender!.covered })),
+    matches: dropped.map(({ place, of, covered }) => ({ place, of, covered })),
   });
   if (context.options.json) return;
   const shares = found.map(({ name, rows: all, matched }) => `${matched} of ${all} rows of ${name}`);
   context.info(`${shares.join(", ")} matched; ${dropped.length} of ${rows} rows dropped`);
-  for (const { offender } of dropped.slice(0, NAMED))
-    context.info(`  ${offender!.place} holds ${Math.round(100 * offender!.covered)} % of ${offender!.of}`);
+  for (const { place, of, covered } of dropped.slice(0, NAMED))
+    context.info(`  ${place} holds ${Math.round(100 * covered)} % of ${of}`);
   if (dropped.length > NAMED) context.info(`  and ${dropped.length - NAMED} more; --json names them all`);
 }

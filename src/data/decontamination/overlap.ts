@@ -13,6 +13,16 @@ export const tokensOf = (text: string): string[] =>
     .toLowerCase()
     .match(/[\p{L}\p{N}]+|[^\s\p{L}\p{N}]/gu) ?? [];
 
+const gram = (tokens: readonly string[], at: number, n: number): string => tokens.slice(at, at + n).join(" ");
+
+/** The different n-grams of tokens; fewer than n tokens are one by themselves. */
+export function gramsOf(tokens: readonly string[], n: number): Set<string> {
+  const own = Math.min(n, tokens.length);
+  const grams = new Set<string>();
+  if (own > 0) for (let at = 0; at + own <= tokens.length; at++) grams.add(gram(tokens, at, own));
+  return grams;
+}
+
 /** An n-gram of a test text. */
 interface Spot {
   readonly text: number;
@@ -26,8 +36,6 @@ export interface Match {
   /** The share of its tokens that stand in shared n-grams. */
   readonly covered: number;
 }
-
-const gram = (tokens: readonly string[], at: number, n: number): string => tokens.slice(at, at + n).join(" ");
 
 export class Overlap {
   /** Tokens of each test text. */
@@ -60,9 +68,8 @@ export class Overlap {
     const tokens = tokensOf(content);
     const covered = new Map<number, Set<number>>();
     for (const [n, spots] of this.#spots) {
-      const grams = new Set<string>();
-      for (let at = 0; at + n <= tokens.length; at++) grams.add(gram(tokens, at, n));
-      for (const key of grams)
+      if (tokens.length < n) continue;
+      for (const key of gramsOf(tokens, n))
         for (const { text, at } of spots.get(key) ?? []) {
           const places = covered.get(text) ?? new Set<number>();
           covered.set(text, places);

@@ -31,7 +31,18 @@ export const method = defineDistillation({
   cite: "arXiv:2211.03946",
   laws: EVERY_LAW,
   weights: { distill: 0.9, labels: 0.1 },
-  options: {},
+  options: {
+    least_confidence: {
+      type: "0 <= number <= 1",
+      default: 0.8,
+      help: "warn where the teacher's largest probability is below it in the mean of the first steps",
+      value: "P",
+    },
+  },
+  doubts: ({ teacher_confidence: found = 1 }, { least_confidence: least }) =>
+    found < least
+      ? `the teacher's largest probability is ${found.toFixed(2)} in the mean: one that learnt mixed rows, or too little, teaches less well than a plain one (--least-confidence ${least})`
+      : undefined,
   scores: standardised,
   rows(rec, { student, teachers, targets, note }) {
     const teacher = standardised(rec, teachers[0]!);

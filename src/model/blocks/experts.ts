@@ -4,7 +4,7 @@
  */
 import { UserError } from "../../errors.ts";
 import { gated, gatedHalves } from "../../tensor/ops/activation.ts";
-import { mul } from "../../tensor/ops/elementwise.ts";
+import { div, mul } from "../../tensor/ops/elementwise.ts";
 import { combine, dispatch } from "../../tensor/ops/moe.ts";
 import { rowSum } from "../../tensor/ops/reduce.ts";
 import { type RouteOptions, route } from "../../tensor/ops/router.ts";
@@ -45,6 +45,13 @@ export interface ExpertNames {
   readonly down: string;
   /** One tensor for all experts is stored, (E, out, in), with gates and ups in one: its name. */
   readonly both?: string;
+}
+
+/** Experts of a layer, and how many of them every token takes; undefined of a config without a mixture of experts. */
+export function expertsIn(config: unknown): { readonly count: number; readonly perToken: number } | undefined {
+  if (typeof config !== "object" || config === null || !("experts" in config) || !("perToken" in config)) return;
+  const { experts: count, perToken } = config;
+  return typeof count === "number" && typeof perToken === "number" ? { count, perToken } : undefined;
 }
 
 /** Most experts of all layers together; far above every published model. */
@@ -122,6 +129,33 @@ function expectActive(layer: number, k: number, { experts, routing }: SparseConf
 }
 
 /**
+ * Weights (N, k) of the k likeliest experts, of which those of `ranks` count and all others are 0. Together they weigh
+ * what the config's own experts would, so that the layer's output keeps its scale.
+ */
+function weightsOf(
+  { rec }: Net,
+  c: SparseConfig,
+  {
+    logits,
+    options,
+    chosen,
+    ranks,
+  }: {
+    readonly logits: Tensor;
+    readonly options: Omit<RouteOptions, "k">;
+    readonly chosen: ReturnType<typeof route>;
+    readonly ranks: readonly number[];
+  },
+): Tensor {
+  const [n = 0, k = 0] = chosen.weights.shape;
+  const counts = Float32Array.from({ length: k }, (_, rank) => (ranks.includes(rank) ? 1 : 0));
+  const kept = mul(rec, chosen.weights, rec.constant(counts, [1, k], "ranks of experts"));
+  const mass = (weights: Tensor) => rec.reshape(rowSum(rec, weights), [n, 1]);
+  const own = route(rec, logits, { ...options, k: c.perToken }).weights;
+  return mul(rec, div(rec, kept, mass(kept)), mass(own));
+}
+
+/**
  * Router logits (N, E) of a layer -> weights (N, k) of every token's experts and where they go. While training asks
  * for more experts than the config, these share what the config's own would weigh together, so that the layer's output
  * keeps its scale.
@@ -136,11 +170,14 @@ export function routeTokens(
   const { rec } = net;
   const { choiceBias: _, ...routing } = c.routing ?? {};
   const options = { normalize: c.normalize, ...routing, ...(bias ? { bias } : {}) };
-  const k = net.active(layer, c.perToken);
+  const isOwn = net.ranks?.length === c.perToken && net.ranks.every((rank, i) => rank === i);
+  const ranks = isOwn ? undefined : net.ranks;
+  const k = ranks ? Math.max(...ranks) + 1 : net.active(layer, c.perToken);
   expectActive(layer, k, c);
   const chosen = route(rec, logits, { ...options, k, ...(k === c.perToken ? {} : { normalize: true }) });
   const { expertOf } = chosen.plan;
   net.routed(layer, { logits, k, expertOf, scoring: routing.scoring ?? "softmax" });
+  if (ranks) return { weights: weightsOf(net, c, { logits, options, chosen, ranks }), plan: chosen.plan };
   if (k === c.perToken || c.normalize) return chosen;
   const own = route(rec, logits, { ...options, scale: 1, k: c.perToken });
   const mass = rec.reshape(rowSum(rec, own.weights), [logits.shape[0]!, 1]); // (N, 1)

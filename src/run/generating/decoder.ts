@@ -11,11 +11,13 @@ import { bucketLength } from "../../data/batch.ts";
 import type { TokenInputs } from "../../model/architecture.ts";
 import { CacheMemory } from "../../model/cache-memory.ts";
 import type { Depth } from "../../model/depth.ts";
+import { recordHeadOn } from "../../model/head-on.ts";
 import type { Model } from "../../model/model.ts";
 import { embedding } from "../../tensor/ops/embedding.ts";
 import type { Program } from "../../tensor/program.ts";
 import type { Recorder } from "../../tensor/recorder.ts";
 import { SlotPool } from "../../tensor/slots.ts";
+import type { Tensor } from "../../tensor/tensor.ts";
 import { hasProbabilities, notFinite } from "../not-finite.ts";
 import { Programs } from "../programs.ts";
 import type { LogitSource, ReadOptions } from "./logit-source.ts";
@@ -24,6 +26,14 @@ import type { LogitSource, ReadOptions } from "./logit-source.ts";
 export interface Depths {
   readonly prompt?: Depth;
   readonly next?: Depth;
+}
+
+/** How a decoder runs its model; as it is when left out. */
+export interface Ways extends Depths {
+  /** The experts that every token takes, by rank from 0. */
+  readonly ranks?: readonly number[] | undefined;
+  /** Layers after which the head reads too, 0 the embedding: `early` has what it says. Without `prompt` and `next`. */
+  readonly early?: readonly number[];
 }
 
 export class Decoder implements LogitSource {
@@ -35,11 +45,13 @@ export class Decoder implements LogitSource {
   /** Of a cache of one row: the tokens whose keys and values it holds, from position 0. */
   #held: number[] = [];
   #names: readonly string[] = [];
-  readonly #depths: Depths;
+  readonly #ways: Ways;
+  /** What the head said after each layer of `ways.early` when logits were given last, (B, V) each. */
+  early: readonly Float32Array[] = [];
 
   /** `ref` names the model in messages. */
-  constructor(model: Model, ref: string, depths: Depths = {}) {
-    this.#depths = depths;
+  constructor(model: Model, ref: string, ways: Ways = {}) {
+    this.#ways = ways;
     this.model = model;
     this.ref = ref;
     this.#slots = new SlotPool(model.gpu);
@@ -53,20 +65,38 @@ export class Decoder implements LogitSource {
   async #program(length: number, of: keyof Depths = "next"): Promise<Program> {
     const { memory, programs } = this.#cached!;
     const { batch } = memory;
-    const { program } = await programs.get(`${length} ${this.#depths[of] ? of : ""}`, (rec) => {
-      const n = batch * length;
-      const inputs: TokenInputs = {
-        batch,
-        length,
-        ids: rec.input("ids", [n], "i32"),
-        positions: rec.input("positions", [n], "i32"),
-        cache: this.model.cache(rec, memory),
-      };
-      const { hidden, head } = this.model.record(rec, inputs, { depth: this.#depths[of] });
-      const last = length === 1 ? hidden : embedding(rec, rec.input("last", [batch], "i32"), hidden); // (B, C)
-      rec.output("logits", head(last));
+    const { program } = await programs.get(`${length} ${this.#ways[of] ? of : ""}`, (rec) => {
+      const places = length === 1 ? undefined : rec.input("last", [batch], "i32");
+      this.#record(rec, length, {
+        depth: this.#ways[of],
+        seen: (states) => (places ? embedding(rec, places, states) : states), // (B, C)
+      });
     });
     return program;
+  }
+
+  /** Records a pass over `length` tokens a row, with the logits of the states that are `seen` of all (B * T, C). */
+  #record(
+    rec: Recorder,
+    length: number,
+    { depth, seen }: { readonly depth: Depth | undefined; seen(states: Tensor): Tensor },
+  ): void {
+    const { memory } = this.#cached!;
+    const { ranks, early = [] } = this.#ways;
+    const n = memory.batch * length;
+    const inputs: TokenInputs = {
+      batch: memory.batch,
+      length,
+      ids: rec.input("ids", [n], "i32"),
+      positions: rec.input("positions", [n], "i32"),
+      cache: this.model.cache(rec, memory),
+    };
+    const { hidden, head, notes } = this.model.record(rec, inputs, { depth, ranks });
+    rec.output("logits", head(seen(hidden)));
+    for (const layer of early) {
+      const read = recordHeadOn(this.model, rec, inputs, { layer, notes });
+      rec.output(`logits.${layer}`, read.head(seen(read.hidden)));
+    }
   }
 
   /** Fills a new cache with what the model's adapter puts before every sequence. */
@@ -148,14 +178,15 @@ export class Decoder implements LogitSource {
     this.#held = [];
   }
 
-  /** Logits of a program that was filled; of rows that count, checked. */
-  async #logits(program: Program, rows: Iterable<number>): Promise<Float32Array> {
+  /** Logits of a program that was filled; of places that count, one a row if `rowOf` says no more, checked. */
+  async #logits(program: Program, places: Iterable<number>, rowOf = (place: number) => place): Promise<Float32Array> {
     await program.start();
     const logits = await program.read("logits");
+    this.early = await Promise.all((this.#ways.early ?? []).map((layer) => program.read(`logits.${layer}`)));
     const { outputs } = this.model.sizes;
-    for (const row of rows) {
-      if (!hasProbabilities(logits.subarray(row * outputs, (row + 1) * outputs)))
-        throw notFinite(this.ref, this.#names[row] ?? `prompt ${row + 1}`);
+    for (const place of places) {
+      if (hasProbabilities(logits.subarray(place * outputs, (place + 1) * outputs))) continue;
+      throw notFinite(this.ref, this.#names[rowOf(place)] ?? `prompt ${rowOf(place) + 1}`);
     }
     return logits;
   }
@@ -211,6 +242,38 @@ export class Decoder implements LogitSource {
     const program = await this.#readAll(sequences, from, anew ? "prompt" : "next");
     if (sequences.length === 1) this.#held = [...sequences[0]!];
     return this.#logits(program, running);
+  }
+
+  /**
+   * The logits after every new token of the sequences, (B, `length`, V), in order: of each the first tokens were read,
+   * as many as `read` says, and at most `length` are new. Places beyond a row's new tokens do not count. What was read
+   * of a row beyond its first tokens is forgotten, so the sequences may differ there. Of models whose cache is of
+   * positions alone: no layer keeps a state, and none turns its beginning anew.
+   */
+  async block(
+    sequences: readonly (readonly number[])[],
+    read: readonly number[],
+    length: number,
+  ): Promise<Float32Array> {
+    const { programs } = this.#cached!;
+    const n = sequences.length * length;
+    const ids = new Int32Array(n);
+    const positions = new Int32Array(n).fill(-1); // padding is neither kept nor seen
+    const counted: number[] = [];
+    for (const [row, sequence] of sequences.entries())
+      for (let at = read[row]!; at < sequence.length; at++) {
+        const place = row * length + at - read[row]!;
+        ids[place] = sequence[at]!;
+        positions[place] = at;
+        counted.push(place);
+      }
+    const { program } = await programs.get(`block ${length}`, (rec) =>
+      this.#record(rec, length, { depth: this.#ways.next, seen: (states) => states }),
+    );
+    program.write("ids", ids);
+    program.write("positions", positions);
+    if (sequences.length === 1) this.#held = [...sequences[0]!];
+    return this.#logits(program, counted, (place) => Math.floor(place / length));
   }
 
   /**

@@ -36,6 +36,30 @@ export interface Generated {
   readonly logits: Float32Array;
 }
 
+/** What every way to decode can follow. */
+export type ContinueOptions = Omit<GenerateOptions, "forced" | "ends" | "heat">;
+
+/** What continues prompts. */
+export interface Continuer {
+  readonly sizes: LogitSource["sizes"];
+  generate(prompts: readonly (readonly number[])[], options: ContinueOptions): AsyncGenerator<Generated>;
+  /** As those of `LogitSource`. */
+  notes?(row: number): Readonly<Record<string, unknown>> | undefined;
+  summary?(): string | undefined;
+  /** Numbers for the log, about all answers so far. */
+  log?(): Readonly<Record<string, number>>;
+  plan(batch: number, longest: number, maxTokens: number): Promise<number>;
+  free(): void;
+}
+
+/** Throws RangeError for an empty prompt, or one that is longer than `most` positions allow. */
+export function checkLengths(prompts: readonly (readonly number[])[], most: number, goesOn: boolean): void {
+  const longest = prompts.reduce((a, { length }) => Math.max(a, length), 0);
+  if (prompts.some(({ length }) => length === 0)) throw new RangeError("a prompt has no tokens");
+  if (longest >= most) throw new RangeError(`a prompt of ${longest} tokens leaves nothing of ${most} positions`);
+  if (goesOn && prompts.length > 1) throw new RangeError("only one prompt at a time goes on");
+}
+
 /**
  * Decodes with one model, or with what several say together.
  *
@@ -43,12 +67,24 @@ export interface Generated {
  *   const [answer] = await generator.complete([prompt], { ...GREEDY, maxTokens: 16, stop: [eos], batch: 1 });
  *   generator.free();
  */
-export class Generator {
+export class Generator implements Continuer {
   readonly #source: LogitSource;
 
   /** `ref` names a model in messages. */
   constructor(source: Model | LogitSource, ref = "the model") {
     this.#source = source instanceof Model ? new Decoder(source, ref) : source;
+  }
+
+  get sizes(): LogitSource["sizes"] {
+    return this.#source.sizes;
+  }
+
+  notes(row: number): Readonly<Record<string, unknown>> | undefined {
+    return this.#source.notes?.(row);
+  }
+
+  summary(): string | undefined {
+    return this.#source.summary?.();
   }
 
   /**
@@ -59,10 +95,8 @@ export class Generator {
     const { maxTokens, stop, keys, signal, goesOn = false } = options;
     const { maxPositions: most, outputs } = this.#source.sizes;
     const longest = prompts.reduce((a, { length }) => Math.max(a, length), 0);
-    if (prompts.some(({ length }) => length === 0)) throw new RangeError("a prompt has no tokens");
-    if (longest >= most) throw new RangeError(`a prompt of ${longest} tokens leaves nothing of ${most} positions`);
+    checkLengths(prompts, most, goesOn);
     if (maxTokens < 1) return;
-    if (goesOn && prompts.length > 1) throw new RangeError("only one prompt at a time goes on");
     const sequences = prompts.map((prompt) => [...prompt]);
     const choosers = prompts.map((_, row) => new Chooser(options, keys?.[row] ?? String(row)));
     const running = new Set(prompts.keys());

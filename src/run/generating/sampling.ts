@@ -76,6 +76,46 @@ export function candidates(values: Float64Array, options: SamplingOptions): Cand
   return list;
 }
 
+/** Probabilities of ids: of all of them, or of the few that can be drawn. */
+export type Distribution = Float64Array | ReadonlyMap<number, number>;
+
+/** What `Chooser` draws the next token from, given all before it. */
+export function distributionOf(logits: Float32Array, seen: readonly number[], options: SamplingOptions): Distribution {
+  const values = penalized(logits, seen, options.repetitionPenalty);
+  const { temperature, topK, topP, minP } = options;
+  if (temperature === 0) return new Map([[argmax(values), 1]]);
+  if (topK > 0 || topP < 1 || minP > 0) return new Map(candidates(values, options).map(({ id, p }) => [id, p]));
+  const most = values.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
+  const weights = values.map((x) => Math.exp((x - most) / temperature));
+  const sum = weights.reduce((a, b) => a + b, 0);
+  return weights.map((w) => w / sum);
+}
+
+export const probabilityOf = (of: Distribution, id: number): number =>
+  (of instanceof Float64Array ? of[id] : of.get(id)) ?? 0;
+
+/**
+ * The id at a share of the sum of what `weigh` makes of the probabilities, 0 <= `unit` < 1; undefined where it is 0.
+ */
+export function drawn(
+  of: Distribution,
+  unit: number,
+  weigh: (id: number, p: number) => number = (_, p) => p,
+): number | undefined {
+  let total = 0;
+  for (const [id, p] of of.entries()) total += weigh(id, p);
+  let left = unit * total;
+  let last: number | undefined;
+  for (const [id, p] of of.entries()) {
+    const weight = weigh(id, p);
+    if (!(weight > 0)) continue;
+    last = id;
+    left -= weight;
+    if (left < 0) break;
+  }
+  return last;
+}
+
 /** Chooses the tokens of one sequence. */
 export class Chooser {
   readonly #options: SamplingOptions;

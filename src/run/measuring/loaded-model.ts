@@ -2,7 +2,7 @@
 
 import type { Checkpoint } from "../../checkpoint/checkpoint.ts";
 import type { Batch } from "../../data/batch.ts";
-import type { ExampleReader } from "../../data/examples.ts";
+import type { Example, ExampleReader } from "../../data/examples.ts";
 import type { GroupReference } from "../../data/groups.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
 import type { Inputs } from "../../model/architecture.ts";
@@ -16,11 +16,12 @@ import { scorePreferences } from "../rewarding/preferences.ts";
 import { type Reader, readForScoring, type ScoringData } from "../scoring/read-rows.ts";
 import { recordOutputs } from "../scoring/recorded-outputs.ts";
 import { scorePairs } from "../scoring/score-pairs.ts";
-import { scoreExamples } from "../scoring/score-rows.ts";
+import { type ScoreOptions, scoreExamples } from "../scoring/score-rows.ts";
 import { readingsOf, scoreText } from "../scoring/score-text.ts";
 import type { Need, ScoredRow } from "../scoring/scored-row.ts";
 import { Scorer } from "../scoring/scorer.ts";
 import type { TextOptions, TextTools } from "../text-tools.ts";
+import { untrainedModel } from "../untrained.ts";
 import { type BoundMetric, needsOf } from "./metric.ts";
 import { checkMixedNeeds, type MixedWith } from "./mixed-model.ts";
 import { embedsOf, prepare } from "./model-checks.ts";
@@ -66,6 +67,8 @@ export interface LoadOptions {
   readonly reader?: Reader;
   /** Another model whose outputs are mixed in; `checkMixed` has said that they can be. */
   readonly mixed?: MixedWith | undefined;
+  /** A language model that is compared with it at every place; `checkDraft` has said that it can be. */
+  readonly draft?: Checkpoint | undefined;
 }
 
 export interface ScoringOptions {
@@ -137,7 +140,10 @@ export class ModelLoader {
   }
 
   /** Throws as `prepare` does. */
-  async load(checkpoint: Checkpoint, { bits, trained = false, reader, mixed }: LoadOptions = {}): Promise<LoadedModel> {
+  async load(
+    checkpoint: Checkpoint,
+    { bits, trained = false, reader, mixed, draft }: LoadOptions = {},
+  ): Promise<LoadedModel> {
     const { gpu, metrics, options, signal, progress, warn, task, experts } = this.#options;
     const needs = needsOf(metrics);
     const isTrainable = trained || needs.has("gradient");
@@ -157,8 +163,14 @@ export class ModelLoader {
     const stored = mixed?.gate;
     const gate = stored && Gate.of(gpu, stored.settings, stored.values);
     const other = mixed && { ...mixed, gate, model: await loadOne(mixed.checkpoint) };
+    const ahead = draft && (await loadOne(draft));
     const { ref } = checkpoint;
-    const scorer = new Scorer(model, undefined, { moments: needs.has("moments"), mixed: other });
+    const scorer = new Scorer(model, undefined, {
+      moments: needs.has("moments"),
+      probabilities: needs.has("probabilities"),
+      mixed: other,
+      draft: ahead,
+    });
     const score = async (groups: readonly GroupReference[], { visit, data }: ScoringOptions) => {
       const { max_tokens: maxTokens, stop = [], batch_size: rows } = options;
       const done = (n: number) => progress.advance(n, ref);
@@ -168,7 +180,10 @@ export class ModelLoader {
       this.#read(read, needs);
       if (read.kind === "text") for (const remark of read.remarks ?? []) warn(remark);
       if (read.kind === "examples" && model.task === "embedder") return scorePairs(model, read.examples, common);
-      if (read.kind === "examples") return scoreExamples(model, read.examples, common);
+      if (read.kind === "examples") {
+        const scored = await scoreExamples(model, read.examples, common);
+        return needs.has("untrained") ? besideUntrained(model, scored, read.examples, common) : scored;
+      }
       if (!tools) return scorePreferences(model, read, source.answers!, common);
       return scoreText(model, read, tools, { ...common, needs, maxTokens, stop });
     };
@@ -188,11 +203,27 @@ export class ModelLoader {
       async free() {
         await scorer.free();
         other?.model.free();
+        ahead?.free();
         gate?.free();
         model.free();
       },
     };
   }
+}
+
+/** Rows with what a model of the same form says of them that never learnt anything. */
+async function besideUntrained(
+  model: Model,
+  scored: readonly ScoredRow[],
+  examples: readonly Example[],
+  { ref, rows, signal }: Pick<ScoreOptions, "ref" | "rows" | "signal">,
+): Promise<ScoredRow[]> {
+  const other = await untrainedModel(model, 0);
+  const scorer = new Scorer(other, undefined, { probabilities: true });
+  const said = await scoreExamples(other, examples, { ref: `${ref} without training`, rows, signal, scorer });
+  await scorer.free();
+  other.free();
+  return scored.map((row, i) => ({ ...row, untrained: said[i]!.probabilities! }));
 }
 
 /** What to say of every group with scores that are unknown. */

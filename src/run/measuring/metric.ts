@@ -47,8 +47,11 @@ export interface Metric<O extends Options = Options> extends MethodInfo<O> {
   readonly roles?: readonly ("forget" | "holdout")[];
   /** Compares groups: it is measured once, over all rows, and resamples keep the size of every group. */
   readonly across?: boolean;
-  /** Options that name models which score the choices of the same rows, for `reference` beside `losses`. */
-  readonly models?: readonly "reference"[];
+  /**
+   * Options that name other models of the same rows: `reference` scores their choices, for what stands beside `losses`;
+   * `draft` is read beside the model itself.
+   */
+  readonly models?: readonly ("reference" | "draft")[];
   /** Compares with the gold model itself, so a relative difference to gold says nothing. */
   readonly gold?: "required" | "used";
   /** False where resampling says nothing about the value. */

@@ -33,7 +33,8 @@ interface Source {
 
 /** Entries of a batch's scores from `from` to `to`, those that count. Throws UserError where one is no number. */
 function cut(scores: Scores, { group, place, ref, isCut }: Source, from: number, to: number): ScoredRow {
-  const { targets, nll, argmax, confidence, moments } = scores;
+  const { targets, nll, argmax, confidence, moments, probabilities, draft } = scores;
+  const outputs = (probabilities?.length ?? 0) / targets.length;
   const places: number[] = [];
   for (let i = from; i < to; i++) {
     if (targets[i]! < 0) continue;
@@ -54,6 +55,17 @@ function cut(scores: Scores, { group, place, ref, isCut }: Source, from: number,
     confidence: pick(confidence, new Float32Array(n)),
     ...(moments
       ? { moments: Float32Array.from({ length: 2 * n }, (_, i) => moments[2 * places[i >> 1]! + (i & 1)]!) }
+      : {}),
+    ...(draft
+      ? { draft: { overlap: pick(draft.overlap, new Float32Array(n)), argmax: pick(draft.argmax, new Uint32Array(n)) } }
+      : {}),
+    ...(probabilities
+      ? {
+          probabilities: Float32Array.from(
+            { length: n * outputs },
+            (_, i) => probabilities[places[Math.floor(i / outputs)]! * outputs + (i % outputs)]!,
+          ),
+        }
       : {}),
   };
 }

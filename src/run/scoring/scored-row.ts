@@ -25,6 +25,15 @@ export interface ScoredRow {
   readonly ended?: boolean;
   /** Mean and variance of the log-probabilities of all outputs, two entries per token; where a metric needs it. */
   readonly moments?: Float32Array;
+  /**
+   * Of a draft model: what its probabilities have in common with the model's, from 0 to 1, and its best guess; where a
+   * metric needs it.
+   */
+  readonly draft?: { readonly overlap: Float32Array; readonly argmax: Uint32Array };
+  /** Of a classifier: the probability of every class; where a metric needs it. */
+  readonly probabilities?: Float32Array;
+  /** The same under a model of its form that never learnt anything; where a metric needs it. */
+  readonly untrained?: Float32Array;
   /** Bytes of the text that counts after deflate; where a metric needs it. */
   readonly packedBytes?: number;
   /**
@@ -90,6 +99,9 @@ export type Need =
   | "choice"
   | "preference"
   | "moments"
+  | "draft"
+  | "probabilities"
+  | "untrained"
   | "gradient"
   | "packed-bytes"
   | "truth"

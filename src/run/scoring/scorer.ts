@@ -9,11 +9,13 @@ import { scoreTokens } from "../../tensor/ops/cross-entropy.ts";
 import { square, sub } from "../../tensor/ops/elementwise.ts";
 import { chunkRows } from "../../tensor/ops/head-loss.ts";
 import { rowSum } from "../../tensor/ops/reduce.ts";
+import { softmax } from "../../tensor/ops/softmax.ts";
 import type { Recorder } from "../../tensor/recorder.ts";
 import type { SlotPool } from "../../tensor/slots.ts";
 import { fillInputs, fillNumbers, fillTargets, recordInputs, recordNumbers, recordTargets } from "../batch-programs.ts";
 import type { RowDepth } from "../depth/row-depth.ts";
 import { Programs } from "../programs.ts";
+import { recordOverlap } from "./draft-overlap.ts";
 import { recordOutputs, type ScoredWith } from "./recorded-outputs.ts";
 
 export interface Scores {
@@ -27,13 +29,20 @@ export interface Scores {
   readonly confidence: Float32Array;
   /** Mean and variance of the log-probabilities of all outputs, two per entry; where they were asked for. */
   readonly moments?: Float32Array;
+  /** Of a draft: see `ScoredRow`; where one was given. */
+  readonly draft?: { readonly overlap: Float32Array; readonly argmax: Uint32Array };
+  /** Probabilities of all outputs, so many per entry; where they were asked for. */
+  readonly probabilities?: Float32Array;
   /** Of a regressor, (B, K) each: its outputs, and what they should be. `nll` is the mean square of the errors then. */
   readonly numbers?: { readonly found: Float32Array; readonly wanted: Float32Array };
 }
 
 export interface ScorerOptions {
   readonly moments?: boolean;
+  readonly probabilities?: boolean;
   readonly mixed?: ScoredWith | undefined;
+  /** A language model whose outputs are compared with the model's. */
+  readonly draft?: Model | undefined;
   /** Lets every row choose which layers run. */
   readonly depth?: RowDepth | undefined;
 }
@@ -48,19 +57,27 @@ export interface ScorerOptions {
 export class Scorer {
   readonly model: Model;
   readonly #moments: boolean;
+  readonly #probabilities: boolean;
   readonly #mixed: ScoredWith | undefined;
   readonly #depth: RowDepth | undefined;
+  readonly #draft: Model | undefined;
   readonly #programs: Programs;
   /** Runs are queued one after the other: batches of one shape share the inputs of a program. */
   #queue: Promise<unknown> = Promise.resolve();
 
   /** `slots` is memory for activations that someone else owns. */
-  constructor(model: Model, slots?: SlotPool, { moments = false, mixed, depth }: ScorerOptions = {}) {
+  constructor(
+    model: Model,
+    slots?: SlotPool,
+    { moments = false, probabilities = false, mixed, draft, depth }: ScorerOptions = {},
+  ) {
     this.model = model;
     this.#programs = new Programs(model.gpu, { slots });
     this.#moments = moments;
+    this.#probabilities = probabilities;
     this.#mixed = mixed;
     this.#depth = depth;
+    this.#draft = draft;
   }
 
   #recordNumbers(rec: Recorder, batch: Batch): void {
@@ -92,8 +109,17 @@ export class Scorer {
     const labels = rec.split(recordTargets(rec, batch), rows);
     const depth = this.#depth?.record(rec, inputs);
     const logits = recordOutputs(rec, inputs, this.model, this.#mixed, { rows, depth });
-    const scored = labels.map((own, i) => scoreTokens(rec, logits(i), own, { moments: this.#moments }));
-    for (const name of ["nll", "argmax", "confidence", "moments"] as const) {
+    const others = this.#draft && recordOutputs(rec, inputs, this.#draft, undefined, { rows });
+    const parts = labels.map((own, i) => ({ own, logits: logits(i), other: others?.(i) }));
+    const scored = parts.map(({ own, logits, other }) => ({
+      ...scoreTokens(rec, logits, own, { moments: this.#moments }),
+      ...(other && { overlap: recordOverlap(rec, logits, other), draftArgmax: scoreTokens(rec, other, own).argmax }),
+    }));
+    if (this.#probabilities) {
+      const shares = parts.map(({ logits }) => softmax(rec, logits));
+      rec.output("probabilities", concat(rec, shares, "probabilities"));
+    }
+    for (const name of ["nll", "argmax", "confidence", "moments", "overlap", "draftArgmax"] as const) {
       const parts = scored.flatMap((part) => part[name] ?? []);
       if (parts.length > 0) rec.output(name, concat(rec, parts, name));
     }
@@ -110,9 +136,14 @@ export class Scorer {
       program.readWords("argmax"),
       program.read("confidence"),
       this.#moments ? program.read("moments") : undefined,
-    ]).then(([nll, argmax, confidence, moments]) => ({
+      this.#probabilities ? program.read("probabilities") : undefined,
+      this.#draft ? program.read("overlap") : undefined,
+      this.#draft ? program.readWords("draftArgmax") : undefined,
+    ]).then(([nll, argmax, confidence, moments, probabilities, overlap, guess]) => ({
       ...{ targets, nll, argmax, confidence },
       ...(moments ? { moments } : {}),
+      ...(probabilities ? { probabilities } : {}),
+      ...(overlap && guess ? { draft: { overlap, argmax: guess } } : {}),
     }));
     scores.catch(() => {});
     return { scores };

@@ -1,4 +1,5 @@
-/** What losses ask of rows of logits besides a divergence. Only `trainedEntropy` takes a gradient. */
+/** What losses ask of rows of logits besides a divergence. `trainedEntropy` and `withoutLabel` take a gradient. */
+import { spanGroups } from "../../gpu/grid.ts";
 import type { Recorder } from "../recorder.ts";
 import { rowsOf, showShape, sizeOf, type Tensor } from "../tensor.ts";
 import { rowWork } from "./reduce.ts";
@@ -57,6 +58,28 @@ export function swapTop(rec: Recorder, logits: Tensor, targets: Tensor): Tensor 
   if (sizeOf(targets.shape) !== n) throw new RangeError(`${n} rows of logits for ${showShape(targets.shape)} targets`);
   const y = rec.scratch([n, v], "logits with the label first");
   rec.step({ kernel: "distribution/swap-top", bind: { logits, targets, y }, params: { n, v }, ...rowWork(rec, n, v) });
+  return y;
+}
+
+/** A logit that has no share in a softmax. */
+const ABSENT = -1e30;
+
+/**
+ * Logits of all outputs but the label, whose own is very low: (N, V), targets (N) i32 -> (N, V). Rows with a negative
+ * target are copied.
+ */
+export function withoutLabel(rec: Recorder, logits: Tensor, targets: Tensor): Tensor {
+  const { rows: n, width: v } = rowsOf(logits);
+  if (sizeOf(targets.shape) !== n) throw new RangeError(`${n} rows of logits for ${showShape(targets.shape)} targets`);
+  const kernel = "distribution/without-label";
+  const groups = spanGroups(n * v);
+  const y = rec.result(logits.shape, [logits], "logits without the label's");
+  const params = { count: n * v, v };
+  rec.step({ kernel, bind: { x: logits, targets, y }, params: { ...params, label: ABSENT, accumulate: 0 }, groups });
+  rec.onBackward(y, (dy) => {
+    const { into, accumulate } = rec.gradient(logits);
+    rec.step({ kernel, bind: { x: dy, targets, y: into }, params: { ...params, label: 0, accumulate }, groups });
+  });
   return y;
 }
 

@@ -2,7 +2,7 @@
  * The distance between two distributions over different vocabularies: how far their probabilities are apart when both
  * are sorted. Universal logit distillation, arXiv:2402.12030.
  */
-import { foldGroups } from "../../gpu/grid.ts";
+import { foldGroups, spanGroups } from "../../gpu/grid.ts";
 import type { Recorder } from "../recorder.ts";
 import { rowsOf, showShape, sizeOf, type Tensor } from "../tensor.ts";
 import { rowWork } from "./reduce.ts";
@@ -18,6 +18,21 @@ export function sortRows(rec: Recorder, x: Tensor): { keys: Tensor; order: Tenso
   const order = rec.scratch([n, p], "order of sorted rows", "u32");
   rec.step({ kernel: "sorted-gap/sort-rows", bind: { x, keys, order }, params: { n, v, p }, groups: foldGroups(n) });
   return { keys, order };
+}
+
+/** Places of the k largest values of each row, the largest first, equals in their order: (N, V) -> (N, k) i32. */
+export function topPlaces(rec: Recorder, x: Tensor, k: number): Tensor {
+  const { rows: n, width: v } = rowsOf(x);
+  if (k > v) throw new RangeError(`the ${k} largest of ${v} values`);
+  const { order } = sortRows(rec, x);
+  const places = rec.scratch([n, k], "places of the largest", "i32");
+  rec.step({
+    kernel: "sorted-gap/first-places",
+    bind: { order, places },
+    params: { count: n * k, k, p: order.shape[1]! },
+    groups: spanGroups(n * k),
+  });
+  return places;
 }
 
 /**

@@ -86,7 +86,7 @@ async function unlearning(name: string, given: Parameters, factor = 1): Promise<
       const logits = rows("student_logits");
       const original = () => rows("reference_logits");
       const loss = method.rows
-        ? method.rows(rec, { logits, original, targets: labels, values })
+        ? method.rows(rec, { logits, original, untrained: original, targets: labels, values })
         : method.sequences!(rec, sequences());
       return factor === 1 ? loss : scale(rec, loss, factor);
     },

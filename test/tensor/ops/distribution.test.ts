@@ -1,7 +1,14 @@
 import { describe, expect, test } from "bun:test";
-import { drawOutputs, headGap, rowEntropy, swapTop, trainedEntropy } from "../../../src/tensor/ops/distribution.ts";
+import {
+  drawOutputs,
+  headGap,
+  rowEntropy,
+  swapTop,
+  trainedEntropy,
+  withoutLabel,
+} from "../../../src/tensor/ops/distribution.ts";
 import { divergence } from "../../../src/tensor/ops/divergence.ts";
-import { add, addScalar, mul, neg } from "../../../src/tensor/ops/elementwise.ts";
+import { add, addScalar, mul, neg, scale } from "../../../src/tensor/ops/elementwise.ts";
 import { rowMax } from "../../../src/tensor/ops/reduce.ts";
 import { covers } from "../../support/covers.ts";
 import { sharedGpu } from "../../support/gpu.ts";
@@ -14,6 +21,7 @@ covers(
   "distribution/row-entropy",
   "distribution/row-entropy-gradient",
   "distribution/swap-top",
+  "distribution/without-label",
   "reduce/row-maxima",
 );
 
@@ -47,6 +55,25 @@ describe.each([undefined, hardware])("profile %#", (profile) => {
     for (const [row, z] of rowsOf(Float64Array.from(x), n).entries()) {
       const expected = -softmax(z, 2).reduce((sum, p) => sum + (p > 0 ? p * Math.log(p) : 0), 0);
       expect(outputs.y![row]).toBeCloseTo(expected, 5);
+    }
+  });
+
+  test.each(SHAPES)("all outputs but the label, %d rows of %d", async (n, v) => {
+    const x = normals(3, n * v);
+    const targets = Int32Array.from({ length: n }, (_, row) => (row === 1 ? -100 : (7 * row + v - 1) % v));
+    const dy = normals(4, n * v);
+    const { outputs, gradients } = await runOp(gpu, {
+      inputs: { x: { shape: [n, v], data: x, grad: true }, targets: { shape: [n], data: targets, dtype: "i32" } },
+      // The gradient is added to another one: that of x itself.
+      build: (rec, { x, targets }) => add(rec, withoutLabel(rec, x!, targets!), scale(rec, x!, 2)),
+      seeds: { y: dy },
+      ...chosen,
+    });
+    for (let i = 0; i < n * v; i++) {
+      const isLabel = targets[Math.floor(i / v)] === i % v;
+      if (isLabel) expect(outputs.y![i]).toBeLessThan(-9e29);
+      else expect(outputs.y![i]).toBeCloseTo(3 * x[i]!, 5);
+      expect(gradients.x![i]).toBeCloseTo((isLabel ? 2 : 3) * dy[i]!, 5);
     }
   });
 

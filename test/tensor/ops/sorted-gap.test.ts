@@ -1,11 +1,11 @@
 import { describe, expect, test } from "bun:test";
-import { sortedGap, sortRows } from "../../../src/tensor/ops/sorted-gap.ts";
+import { sortedGap, sortRows, topPlaces } from "../../../src/tensor/ops/sorted-gap.ts";
 import { covers } from "../../support/covers.ts";
 import { sharedGpu } from "../../support/gpu.ts";
 import { hardware, runOp } from "../../support/program.ts";
 import { normals } from "../../support/random.ts";
 
-covers("sorted-gap/sort-rows", "sorted-gap/sorted-gap", "sorted-gap/sorted-gap-gradient");
+covers("sorted-gap/first-places", "sorted-gap/sort-rows", "sorted-gap/sorted-gap", "sorted-gap/sorted-gap-gradient");
 
 const gpu = await sharedGpu();
 
@@ -47,9 +47,10 @@ describe("rows are sorted, equals in their order", () => {
       inputs: { x: { shape: [n, v], data: x } },
       build(rec, { x }) {
         const { keys, order } = sortRows(rec, x!);
-        return { y: keys, order };
+        return { y: keys, order, first: topPlaces(rec, x!, Math.min(3, v)) };
       },
     });
+    const first = new Int32Array(outputs.first!.buffer, outputs.first!.byteOffset, outputs.first!.length);
     const width = outputs.y!.length / n;
     const places = new Uint32Array(outputs.order!.buffer, outputs.order!.byteOffset, outputs.order!.length);
     for (let row = 0; row < n; row++) {
@@ -57,6 +58,8 @@ describe("rows are sorted, equals in their order", () => {
       const expected = [...values.keys()].sort((a, b) => values[b]! - values[a]! || a - b);
       expect([...places.subarray(row * width, row * width + v)]).toEqual(expected);
       expect([...outputs.y!.subarray(row * width, row * width + v)]).toEqual(expected.map((i) => values[i]!));
+      const k = Math.min(3, v);
+      expect([...first.subarray(row * k, (row + 1) * k)]).toEqual(expected.slice(0, k));
     }
   });
 });
