@@ -15,6 +15,7 @@ import {
   GRAPH,
   MIXTURE_SEARCH,
   PLAN,
+  SCORE,
   SELECT,
   STAGES,
   WEIGHTS,
@@ -81,6 +82,16 @@ await script({
       output: "none",
       options: SELECT,
       run: async (context) => (await import("../src/curriculum/commands/select.ts")).select(context),
+    }),
+    score: command({
+      about: "Measure the loss of every row under a model, and write the rows with it.",
+      args: "[model]",
+      examples: ["bun run curriculum score model/ --data rows.jsonl -o scored.jsonl"],
+      output: "none",
+      options: SCORE,
+      notes: `Rows keep all that they hold and get a loss, null where no token counts. --scores takes the file where an ordering goes by
+losses, such as cyclical by those of a model that was trained in the ordinary way, and curriculum weights reads the key (--loss-key).`,
+      run: async (context) => (await import("../src/curriculum/commands/score.ts")).score(context),
     }),
     weights: command({
       about: "Weigh rows so that they look like those of a pool, and write them with their weights.",

@@ -26,6 +26,11 @@ export const CURRICULUM = {
     help: "repeat the mixtures of an earlier run's --log, whatever its method",
     value: "FILE",
   },
+  scores: {
+    type: "string",
+    help: "losses of the rows that an ordering goes by, of a model of its own: a file of curriculum score; those of the model at the start when left out",
+    value: "FILE",
+  },
   task_loss: TASK_LOSS.task_loss,
   // The log of --schedule-from may name the loss that it is for.
   focus: { ...TASK_LOSS.focus, needs: "schedule_from" },
@@ -175,6 +180,13 @@ export const WEIGHTS = {
   gap_lr: { type: "number > 0", default: 0.05, with: { weigh_by: ["gap"] }, help: "learning rate of the network" },
   prior_key: { type: "string", help: "key of weights to begin with, such as inverse propensities", value: "KEY" },
   loss_key: { type: "string", help: "key of rows' losses, for --anchors adaptive", value: "KEY" },
+} as const satisfies Options;
+
+/** Options of `curriculum score`. */
+export const SCORE = {
+  ...READING,
+  dtype: TRAINED.dtype,
+  loss_key: { type: "string", default: "loss", help: "key that the loss gets, in nats per token", value: "KEY" },
 } as const satisfies Options;
 
 /** Options of `curriculum select`. */

@@ -84,6 +84,8 @@ const LINES = [
   "curriculum weights --data decided.jsonl --pool decided.jsonl -o weighed.jsonl",
   "curriculum weights --data decided.jsonl --pool decided.jsonl -n",
   "curriculum plan --flops 1e18 --tokens 1e9",
+  "curriculum score tiny/ --data said.jsonl -n",
+  "curriculum score tiny/ --data said.jsonl -o scored.jsonl",
   "curriculum stages stages.yml -n",
   "curriculum preset accuracy-then-length tiny/ --sft said.jsonl --test said.jsonl -o shorter.sh",
   "merge tiny tiny --method linear -o merged/",
