@@ -15,6 +15,7 @@ import {
   GRAPH,
   MIXTURE_SEARCH,
   PLAN,
+  REGMIX,
   SCORE,
   SELECT,
   STAGES,
@@ -74,6 +75,19 @@ await script({
       output: "none",
       options: MIXTURE_SEARCH,
       run: async (context) => (await import("../src/curriculum/commands/mixture-search.ts")).mixtureSearch(context),
+    }),
+    regmix: command({
+      about: "Train shortly on drawn mixtures, fit a law of the loss to them, and give the mixture that it likes best.",
+      args: "[model]",
+      examples: [
+        `bun run curriculum regmix model/ ${GROUPS} --mixture-runs 8 --mixture-steps 2 -o mixture.json`,
+        `bun run curriculum regmix model/ ${GROUPS} --law exponential --aim b --mixture-runs 8 --mixture-steps 2 -n`,
+      ],
+      output: "none",
+      options: REGMIX,
+      notes: `Held-out groups need not be those of --data. The answer is for --method static --mixture. How the law ranks trainings that it was not
+fitted to is told: below 0.7 it is no guide.`,
+      run: async (context) => (await import("../src/curriculum/commands/regmix.ts")).regmix(context),
     }),
     select: command({
       about: "Score rows with a model, and write those that a selector chooses as they were.",

@@ -6,6 +6,7 @@
  *   bun run train model/ --data rows.jsonl --lora -o adapter/
  */
 import { command, script } from "../src/cli/script.ts";
+import { ANALYTIC } from "../src/train/analytic/options.ts";
 import { train } from "../src/train/command.ts";
 import { EXITS } from "../src/train/exits/options.ts";
 import { BOOST } from "../src/train/layers/boosting-options.ts";
@@ -52,6 +53,17 @@ The first Ctrl-C finishes the step and saves the state. The same command with --
 uninterrupted run. If the result goes to stdout, states are saved only where --state names a folder.
 --train-only and --freeze take glob patterns of tensor names. Without --clip gradients are not clipped.`,
   commands: {
+    analytic: command({
+      about: "Fit the head of a frozen classifier in closed form, so that rows can be taken out again exactly.",
+      args: "[model]",
+      examples: ["bun run train analytic plain/ --data blobs.jsonl --ridge 0.5 -o fitted/"],
+      output: "checkpoint",
+      options: ANALYTIC,
+      notes: `The head is the ridge regression of one-hot labels on what it reads. The file keeps what it was fitted by in tensors analytic.*, and a
+digest of every row; no row itself. A second call on the result learns further rows, "unlearn --method analytic" takes rows out: each
+gives what a fit of all rows that are left would. Training the result on leaves the state out.`,
+      run: async (context) => (await import("../src/train/commands/analytic.ts")).fitHead(context),
+    }),
     "align-spaces": command({
       about: "Train a mixture of experts that maps vectors of two spaces onto each other.",
       args: "[connector]",

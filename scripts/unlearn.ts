@@ -18,6 +18,7 @@ await script({
     "bun run unlearn model/ --method ssd --forget secrets.jsonl --retain books.jsonl -o out/",
     "bun run unlearn importance model/ --retain all.jsonl -o importance.safetensors",
     "bun run unlearn model/ --method ssd --importance importance.safetensors --forget secrets.jsonl -o dampened/",
+    "bun run unlearn fitted/ --method analytic --forget gone.jsonl -o without/",
     "bun run merge a/ b/ --method linear | bun run unlearn --forget f.jsonl --retain r.jsonl > out.safetensors",
   ],
   methods: "unlearn",

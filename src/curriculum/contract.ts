@@ -146,12 +146,25 @@ export interface OrderingMethod<O extends Options = Options> extends CurriculumM
   rows(setup: OrderingSetup<O>): Uint32Array;
 }
 
-/** What a selector may know of the rows. */
-export interface SelectorSetup<O extends Options = Options> {
-  /** One number per row, NaN where unknown; for selectors that need "losses" or "norms", else empty. */
+/** What a selector may go by; each list has an entry per row, and is empty unless the selector needs it. */
+export interface RowEvidence {
+  /** Losses in nats per token, or norms of gradients; NaN where unknown. */
   readonly scores: ArrayLike<number>;
-  /** One vector per row, all equally long; for selectors that need "states", else empty. */
+  /** Means of the last hidden states, all equally long. */
   readonly states: readonly Float64Array[];
+  /** Sketches of the gradients of the rows' losses (run/scoring/gradient-sketches.ts); NaN where unknown. */
+  readonly sketches: readonly Float64Array[];
+  /** The rows' token ids. */
+  readonly tokens: readonly ArrayLike<number>[];
+}
+
+/** What of `RowEvidence` is measured; losses and norms are both `scores`. */
+export type SelectorNeed = "losses" | "norms" | "states" | "sketches" | "tokens";
+
+/** What a selector may know of the rows. */
+export interface SelectorSetup<O extends Options = Options> extends RowEvidence {
+  /** The same of the rows that are aimed at, a set for each name of --target; empty for selectors without `target`. */
+  readonly targets: readonly RowEvidence[];
   /** Rows to keep, at least 1 and at most all. */
   readonly budget: number;
   readonly seed: number;
@@ -170,8 +183,9 @@ export type SelectorLaw = "anyRowOrder" | "unknownLast" | "nested";
 
 /** A way to choose rows: `curriculum select --select-by NAME`. */
 export interface SelectorMethod<O extends Options = Options> extends CurriculumMethod<O, SelectorLaw> {
-  /** Losses or norms of gradients per row, or the mean of its last hidden states. */
-  readonly needs: "losses" | "norms" | "states";
+  readonly needs: SelectorNeed;
+  /** Whether it asks for rows that are aimed at (--target). */
+  readonly target?: true;
   /** Positions of `budget` rows, the best first; and figures for the log. */
   select(setup: SelectorSetup<O>): { readonly rows: readonly number[]; readonly notes?: Record<string, unknown> };
 }

@@ -148,6 +148,41 @@ export const MIXTURE_SEARCH = {
   },
 } as const satisfies Options;
 
+/** Options of `curriculum regmix`. */
+export const REGMIX = {
+  ...SHORT_RUNS,
+  mixture_runs: { type: "number.integer >= 3", default: 32, help: "mixtures that are trained on", value: "N" },
+  mixture_steps: { type: "number.integer >= 1", default: 50, help: "steps on every mixture", value: "N" },
+  strengths: {
+    type: "number[]",
+    default: [0.1, 5],
+    help: "how near drawn mixtures are to the shares of rows, from and to; small: few groups in each",
+    value: "LOW,HIGH",
+  },
+  law: {
+    type: "'quadratic' | 'exponential'",
+    default: "quadratic",
+    help: "what foretells the loss of a mixture: a polynomial of its shares, or a data mixing law",
+  },
+  ridge: {
+    type: "number > 0",
+    default: 0.001,
+    help: "penalty of the fit, as a share of the mean square of the shares",
+  },
+  candidates: {
+    type: "1 <= number.integer <= 10000000",
+    default: 100_000,
+    help: "mixtures whose loss is foretold",
+    value: "N",
+  },
+  best_of: { type: "number.integer >= 1", default: 100, help: "best candidates, whose mean is the answer", value: "N" },
+  aim: {
+    type: "string[]",
+    value: "GROUP",
+    help: "held-out groups whose mean loss is to be small; all of them when left out",
+  },
+} as const satisfies Options;
+
 /** Options of `curriculum weights`. */
 export const WEIGHTS = {
   data: { ...DATA.data, help: "rows to weigh, as lines of JSON" },
@@ -199,6 +234,17 @@ export const SELECT = {
   select_by: { type: "string", kind: "selector", default: "lowest-loss", help: "what chooses rows" },
   keep_rows: { type: "number > 0", was: ["keep"], default: 0.25, help: "rows to keep, or below 1 the share of all" },
   ranked: { type: "boolean", default: false, help: "the best first, not in the order of the files" },
+  target: {
+    type: "string[]",
+    value: "FILE",
+    help: "rows that the training is for, name=path for each set, for selectors that aim at some",
+  },
+  sketch_width: {
+    type: "number.integer >= 64",
+    default: 1024,
+    value: "N",
+    help: "numbers that stand for a gradient, a power of two, for selectors that compare gradients",
+  },
 } as const satisfies Options;
 
 /** Options of `curriculum stages`. */

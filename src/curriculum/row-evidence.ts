@@ -1,4 +1,4 @@
-/** What selectors go by: the loss, the gradient's norm or the mean hidden state of every row under a model. */
+/** What selectors go by: the loss, the gradient, the mean hidden state or the tokens of every row under a model. */
 import { batchKey, collate } from "../data/batch.ts";
 import { inBatches } from "../data/dataset.ts";
 import type { Sequence } from "../data/sequences.ts";
@@ -7,18 +7,23 @@ import type { Model } from "../model/model.ts";
 import { fillInputs, recordInputs } from "../run/batch-programs.ts";
 import { Programs } from "../run/programs.ts";
 import { gradientNorms } from "../run/scoring/gradient-norms.ts";
+import { gradientSketches } from "../run/scoring/gradient-sketches.ts";
 import { rowLosses } from "../run/scoring/row-losses.ts";
 import { Scorer } from "../run/scoring/scorer.ts";
-import type { SelectorMethod, SelectorSetup } from "./contract.ts";
-
-export type Evidence = Pick<SelectorSetup, "scores" | "states">;
+import type { RowEvidence, SelectorNeed } from "./contract.ts";
 
 export interface EvidenceOptions {
   /** Rows of a batch. */
   readonly rows: number;
   readonly pad: number;
   readonly signal: AbortSignal;
+  /** Numbers of a sketch of a gradient. */
+  readonly sketchWidth: number;
+  readonly seed: number;
 }
+
+/** Nothing is known. */
+export const NO_EVIDENCE: RowEvidence = { scores: [], states: [], sketches: [], tokens: [] };
 
 /** The mean of the last hidden states of every row, over its tokens: (C) each. */
 async function meanStates(
@@ -60,26 +65,38 @@ async function meanLosses(model: Model, sequences: readonly Sequence[], options:
   return losses.map(({ mean }) => mean);
 }
 
-/** Measures rows of which some token counts. */
+/** Measures rows of which some token counts; tokens alone need no model. */
 export async function evidenceOf(
-  model: Model,
+  model: Model | undefined,
   sequences: readonly Sequence[],
-  needs: SelectorMethod["needs"],
+  needs: SelectorNeed,
   options: EvidenceOptions,
-): Promise<Evidence> {
-  if (needs === "states") return { scores: [], states: await meanStates(model, sequences, options) };
-  if (needs === "losses") return { scores: await meanLosses(model, sequences, options), states: [] };
-  return { scores: await gradientNorms(model, sequences, options.pad, options.signal), states: [] };
+): Promise<RowEvidence> {
+  const none = NO_EVIDENCE;
+  if (needs === "tokens" || model === undefined) return { ...none, tokens: sequences.map(({ ids }) => ids) };
+  switch (needs) {
+    case "states":
+      return { ...none, states: await meanStates(model, sequences, options) };
+    case "losses":
+      return { ...none, scores: await meanLosses(model, sequences, options) };
+    case "norms":
+      return { ...none, scores: await gradientNorms(model, sequences, options.pad, options.signal) };
+    case "sketches":
+      return {
+        ...none,
+        sketches: await gradientSketches(model, sequences, { ...options, width: options.sketchWidth }),
+      };
+  }
 }
 
 /**
  * Throws UserError (exit 1), naming the row, where a model gave something that is not finite. `ref` is what the model
  * is called.
  */
-export function checkEvidence({ scores, states }: Evidence, sequences: readonly Sequence[], ref: string): void {
-  const isOdd = (row: number) =>
-    states.length > 0 ? !states[row]!.every(Number.isFinite) : !Number.isFinite(scores[row]);
-  const odd = sequences.findIndex((_, row) => isOdd(row));
+export function checkEvidence({ scores, states }: RowEvidence, sequences: readonly Sequence[], ref: string): void {
+  const isFine = (row: number) =>
+    (states[row]?.every(Number.isFinite) ?? true) && (scores.length === 0 || Number.isFinite(scores[row]));
+  const odd = sequences.findIndex((_, row) => !isFine(row));
   if (odd < 0) return;
   const what = states.length > 0 ? "a hidden state" : `the score ${scores[odd]}`;
   throw new UserError(

@@ -60,6 +60,19 @@ export class Random {
     }
   }
 
+  /** The logarithm of a gamma variate (Marsaglia and Tsang 2000), which does not underflow for small shapes. */
+  logGamma(shape: number): number {
+    if (shape < 1) return this.logGamma(shape + 1) + ln(1 - this.uniform()) / shape;
+    const d = shape - 1 / 3;
+    const c = 1 / Math.sqrt(9 * d);
+    for (;;) {
+      const x = this.normal();
+      const root = 1 + c * x;
+      const v = root * root * root;
+      if (v > 0 && ln(1 - this.uniform()) < 0.5 * x * x + d - d * v + d * ln(v)) return ln(d * v);
+    }
+  }
+
   pick<T>(items: readonly T[]): T {
     return items[this.below(items.length)]!;
   }

@@ -3,16 +3,22 @@
  * what else learns. A method names them (`needs: [teacherCache]`), and each acts where its file says.
  */
 import type { Checkpoint, LineageEntry } from "../checkpoint/checkpoint.ts";
+import type { Batch } from "../data/batch.ts";
+import type { Sequence } from "../data/sequences.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import type { Capability } from "../method/capability.ts";
 import type { Options, Values } from "../method/options.ts";
 import type { Model } from "../model/model.ts";
+import type { TextTools } from "../run/text-tools.ts";
+import type { BatchSource } from "../run/training/batch-source.ts";
+import type { Controller } from "../run/training/controller.ts";
 import type { Opened } from "../run/training/technique.ts";
 import type { UpdateRule } from "../run/training/update-rule.ts";
 import type { Parameter } from "../tensor/parameter.ts";
 import type { Recorder } from "../tensor/recorder.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { DistillRun } from "./run.ts";
+import type { SAMPLES } from "./sampled.ts";
 import type { OpenTeachers, TeacherReading } from "./teachers.ts";
 
 /** Weights of a method's loss and of the labels' cross-entropy. */
@@ -48,6 +54,28 @@ export interface Ending {
   readonly lineage: readonly LineageEntry[];
 }
 
+/** What batches of a part's own are made of. */
+export interface BatchesGiven {
+  /** The first one; undefined where it is the student's own base. */
+  readonly teacher: Model | undefined;
+  readonly student: Model;
+  readonly tools: TextTools;
+  readonly sequences: readonly Sequence[];
+  readonly options: Pick<Values<typeof SAMPLES>, "sample_tokens" | "prompt_tokens">;
+  readonly batchSize: number;
+  /** How many batches the run draws. */
+  readonly batches: number;
+  readonly seed: number;
+  readonly signal: AbortSignal | undefined;
+}
+
+/** Batches that a part makes itself. */
+export interface OwnBatches {
+  readonly source: BatchSource<Batch>;
+  readonly controllers: readonly Controller[];
+  free?(): Promise<void>;
+}
+
 /** A capability in one run. */
 export interface DistillPart {
   /** Opens teachers in place of those that are named; reads headers only. Throws UserError. */
@@ -60,6 +88,10 @@ export interface DistillPart {
   teacherRows?(rec: Recorder, rows: TeacherRows): Tensor;
   /** Whether the labels and the method's loss are parts of the objective with a pass each, in this order. */
   readonly apart?: boolean;
+  /** Whether its batches have answers that teacher and student write. */
+  readonly answers?: boolean;
+  /** Batches of texts in the place of the data's; what controls them is saved with the run. */
+  batches?(source: BatchSource<Batch>, given: BatchesGiven): OwnBatches;
   /** Rules for the update of the student and of the weights beside it. */
   updates?(gpu: Gpu, parameters: readonly Parameter[]): UpdateRule[];
   /** Called after the last step, before the result is written. */

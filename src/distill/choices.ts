@@ -61,6 +61,11 @@ export async function chooseRoles(
     teacher: options.teacher_samples ?? method.defaults?.teacher_samples ?? 0,
     student: options.on_policy,
   };
+  if (parts.some(({ batches }) => batches) && shares.teacher + shares.student > 0)
+    throw new UserError(
+      `${method.name} chooses itself whose answers are learnt`,
+      "leave out --on-policy and --teacher-samples",
+    );
   return { chosen, student, refs, weights, shares, parts };
 }
 

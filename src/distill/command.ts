@@ -29,7 +29,16 @@ export async function distill(context: Context<typeof DISTILL, "distill">): Prom
       const teachers = await openTeachers(context, choices, opened);
       const { pack } = teachers.refuses;
       if (options.pack && pack) throw new UserError(...pack);
-      checkSamples(choices.shares, teachers, { pack: options.pack, isText: opened.tools !== undefined });
+      const own = choices.parts.find(({ batches }) => batches);
+      if (own && (options.pack || !opened.tools))
+        throw new UserError(
+          `${choices.chosen.method.name} makes batches of texts, a row for each`,
+          options.pack ? "leave out --pack" : "it is for language models",
+        );
+      checkSamples(own?.answers ? { teacher: 1, student: 1 } : choices.shares, teachers, {
+        pack: options.pack,
+        isText: opened.tools !== undefined,
+      });
       const source = await readBatches(options, opened);
       if ("data" in source) teachers.check?.(source.data.sequences);
       teachers.checkLength?.(longestRow(source));

@@ -69,6 +69,7 @@ export async function setUpTraining(
   const held = trains ? 0 : teachers.reduce((sum, { bytes }) => sum + bytes, 0);
   // What learns beside the student is saved by name, and teachers have the same names: one teacher at most.
   const besides = [...extra.values(), ...(trains ? models[0]!.trainable() : [])];
+  const written = writtenBatches(run, choices, data, built, loaded.models[0]);
   const setup = { model, chosen, teachers, extra, weights, parts, recompute: options.recompute };
   const { objective, updates } = chooseGradientRules(rules, {
     objective:
@@ -92,16 +93,21 @@ export async function setUpTraining(
     ...{ gpu, parameters: [...model.trainable(), ...besides], seed },
   });
   return {
-    source: moved?.source ?? batchesFor(run, choices, data, built, loaded.models[0]),
+    source: written?.source ?? moved?.source ?? batchesFor(run, choices, data, built, loaded.models[0]),
     objective,
     extra: besides,
-    controllers: [...(adaptive ? [controllerOf(adaptive)] : []), ...(method.doubts ? [doubting(run, chosen)] : [])],
+    controllers: [
+      ...(written?.controllers ?? []),
+      ...(adaptive ? [controllerOf(adaptive)] : []),
+      ...(method.doubts ? [doubting(run, chosen)] : []),
+    ],
     updates: [
       ...updates,
       ...parts.flatMap((part) => part.updates?.(gpu, [...model.trainable(), ...extra.values()]) ?? []),
     ],
     memory: { ...(held > 0 ? { teachers: held } : {}), ...moved?.memory },
     end: async (lineage) => {
+      await written?.free?.();
       const ending = { ...loaded, lineage };
       for (const part of parts) await part.end?.(ending);
     },
@@ -124,6 +130,25 @@ function mixingOf({ options, seed }: DistillRun, model: Model): Mixing | undefin
       "leave it out",
     );
   return { beta: options.mixup, keep: options.mixup_keep, seed };
+}
+
+/** Batches that a part of the method makes; undefined where none does. */
+function writtenBatches(
+  run: DistillRun,
+  { parts }: Choices,
+  { source }: DistillData,
+  { model: student, tools, steps }: Built,
+  teacher: Model | undefined,
+) {
+  const { options, seed, signal } = run;
+  const part = parts.find(({ batches }) => batches);
+  if (!part?.batches || !("data" in source) || !tools) return undefined;
+  return part.batches(source, {
+    ...{ teacher, student, tools, options, seed, signal },
+    sequences: source.data.sequences,
+    batchSize: options.batch_size,
+    batches: steps * options.accumulate,
+  });
 }
 
 /** The batches of data with completions that are sampled, each prepared for the teachers. */

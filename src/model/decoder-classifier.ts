@@ -11,6 +11,13 @@ import type { Recorder } from "../tensor/recorder.ts";
 import type { Architecture, Inputs, Json, ParameterSpec, TextInputs, TokenInputs } from "./architecture.ts";
 import { type Classes, classesOf, namesOf } from "./blocks/classes.ts";
 import { linearSpecs } from "./blocks/decoder.ts";
+import {
+  expandedLogits,
+  type HeadExpansion,
+  headExpansion,
+  headExpansionJson,
+  headExpansionParameters,
+} from "./blocks/random-expansion.ts";
 import { ConfigReader } from "./config.ts";
 import { isHead } from "./names.ts";
 
@@ -34,6 +41,8 @@ interface Config extends Classes {
   /** Token that ends no text. */
   readonly padding: number | undefined;
   readonly std: number;
+  /** In place of the linear head. */
+  readonly expansion: HeadExpansion | undefined;
 }
 
 /** Which head `architectures` of a config.json asks for. */
@@ -89,12 +98,14 @@ export function asClassifier(architecture: Architecture, head: ClassHead): Archi
         ...classesOf(c, { number: head === "sequence" }),
         padding: typeof padding === "number" && Number.isInteger(padding) ? padding : undefined,
         std: c.number("initializer_range", 0.02, { least: 0 }),
+        expansion: headExpansion(c),
       };
     },
 
     implied(c) {
       const config = configOf(c);
-      return { ...architecture.implied?.(config.decoder), num_labels: config.classes, ...namesOf(config) };
+      const own = { num_labels: config.classes, ...headExpansionJson(config.expansion), ...namesOf(config) };
+      return { ...architecture.implied?.(config.decoder), ...own };
     },
 
     sizes(c) {
@@ -104,9 +115,11 @@ export function asClassifier(architecture: Architecture, head: ClassHead): Archi
     },
 
     parameters(c) {
-      const { decoder: own, classes, std } = configOf(c);
+      const { decoder: own, classes, std, expansion } = configOf(c);
       const { width } = architecture.sizes(own);
-      const added = linearSpecs(module, classes, width, std, head === "tokens");
+      const added = expansion
+        ? headExpansionParameters(expansion, width, classes)
+        : linearSpecs(module, classes, width, std, head === "tokens");
       return [
         ...architecture.parameters(own).filter(({ name }) => !isHead(name)),
         ...added.map((spec): ParameterSpec => ({ ...spec, whole: true })),
@@ -123,7 +136,7 @@ export function asClassifier(architecture: Architecture, head: ClassHead): Archi
       return embedding(net.rec, texts.lasts(padding), states); // (batch, C)
     },
 
-    head: (net, _, hidden) => net.linear(hidden, module),
+    head: (net, c, hidden) => (configOf(c).expansion ? expandedLogits(net, hidden) : net.linear(hidden, module)),
   };
 }
 

@@ -18,7 +18,7 @@ import { showShape, sizeOf } from "../tensor/tensor.ts";
 import type { Architecture, ParameterSpec } from "./architecture.ts";
 import { expectBuffers } from "./expect-buffers.ts";
 import { codesForm, type LoadIn, loadCodes, mayBeCodes } from "./held-codes.ts";
-import { layerOf } from "./names.ts";
+import { isFitState, layerOf } from "./names.ts";
 
 /** A tensor of a saved checkpoint: a parameter, or a part of a stack. */
 export interface StoredTensor {
@@ -188,7 +188,7 @@ function othersOf(
   wanted: ReadonlyMap<string, unknown>,
   warn: (message: string) => void,
 ): readonly TensorEntry[] {
-  const beside = [...tensors.values()].filter(({ name }) => !wanted.has(name));
+  const beside = [...tensors.values()].filter(({ name }) => !wanted.has(name) && !isFitState(name));
   const leftOut = ([first, ...more]: readonly TensorEntry[], verb: string, what: string) =>
     more.length > 0
       ? `${first!.name} and ${otherCount(more.length)} ${verb} ${what}, and are left out`

@@ -239,3 +239,9 @@ export function resolve(model: NamedModel, name: string): TensorEntry | undefine
   const group = ["shared", "encoder.embed_tokens", "decoder.embed_tokens"];
   return group.map((part) => model.tensors.get(`${before}${part}.weight`)).find((found) => found !== undefined);
 }
+
+/** What tensors begin with that say how a head was fitted: no model computes with them. */
+export const FIT_STATE = "analytic.";
+
+/** Whether a tensor is of such a state, which training leaves out. */
+export const isFitState = (name: string): boolean => name.startsWith(FIT_STATE);

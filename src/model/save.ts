@@ -29,6 +29,8 @@ export interface SaveOptions extends ShardOptions, GgufOptions {
   /** The model under its adapter. */
   readonly base?: boolean;
   readonly flush?: boolean;
+  /** Tensors of no model, such as what a head was fitted by, which stand before those of the model. */
+  readonly beside?: readonly TensorEntry[] | undefined;
   /** For a target on the Hub. */
   readonly hub?: NonNullable<WriteOptions["hub"]>;
 }
@@ -51,7 +53,17 @@ const PIECE = 4 * 2 ** 20; // values
 const savedAdapter = (adapter: LiveAdapter, dtype: SaveOptions["dtype"]): Pick<LiveAdapter, "config" | "stored"> =>
   dtype === "held" ? adapter : (adapter.exported ?? adapter);
 
-function savedTensors(model: Model, { dtype, base }: Pick<SaveOptions, "dtype" | "base">): Saved[] {
+function savedTensors(model: Model, options: Pick<SaveOptions, "dtype" | "base" | "beside">): Saved[] {
+  const beside = (options.beside ?? []).map((entry): Saved => savedEntry(entry));
+  return [...beside, ...modelTensors(model, options)];
+}
+
+function savedEntry(entry: TensorEntry): Saved {
+  const { name, dtype, shape, bytes } = entry;
+  return { info: { name, dtype, shape, bytes }, entry };
+}
+
+function modelTensors(model: Model, { dtype, base }: Pick<SaveOptions, "dtype" | "base">): Saved[] {
   const saved = (name: string, shape: readonly number[], stored: Dtype, parameter: Parameter, start: number): Saved => {
     const as = dtype === "held" ? (parameter.dtype === "bf16" ? "BF16" : "F32") : (dtype ?? stored);
     return { info: { name, dtype: as, shape, bytes: sizeOf(shape) * DTYPE_BYTES[as] }, parameter, start };
@@ -69,10 +81,7 @@ function savedTensors(model: Model, { dtype, base }: Pick<SaveOptions, "dtype" |
   );
   const { entries, order } = model.carried;
   if (entries.length === 0) return own;
-  const carried = entries.map((entry): Saved => {
-    const { name, dtype: as, shape, bytes } = entry;
-    return { info: { name, dtype: as, shape, bytes }, entry };
-  });
+  const carried = entries.map(savedEntry);
   const places = new Map(order.map((name, i) => [name, i]));
   return [...own, ...carried].sort((a, b) => places.get(a.info.name)! - places.get(b.info.name)!);
 }
@@ -106,15 +115,15 @@ async function openGgufAdapter(model: Model, target: string, options: SaveOption
 
 async function open(model: Model, target: string, options: SaveOptions): Promise<Writer> {
   if (isGgufAdapter(model, target)) return (await openGgufAdapter(model, target, options, false)).writer;
-  const { files: _, lineage: __, dtype: ___, base: ____, flush, ...shards } = options;
+  const { files: _, lineage: __, dtype: ___, base: ____, beside: _____, flush, ...shards } = options;
   return createWriter(target, planOf(model, options), { ...shards, ...(flush === undefined ? {} : { flush }) });
 }
 
 /** What a checkpoint of the model, or of its adapter, holds. */
-function planOf(model: Model, { files, lineage, dtype, base }: SaveOptions): OutputPlan {
+function planOf(model: Model, { files, lineage, dtype, base, beside }: SaveOptions): OutputPlan {
   const own = model.adapter && !base ? savedAdapter(model.adapter, dtype).config : undefined;
   const carried = own === undefined ? files : new Map([["adapter_config.json", new TextEncoder().encode(own)]]);
-  return { tensors: savedTensors(model, { dtype, base }).map(({ info }) => info), files: carried, lineage };
+  return { tensors: savedTensors(model, { dtype, base, beside }).map(({ info }) => info), files: carried, lineage };
 }
 
 /** For a dry run: throws UserError where the form of the target cannot hold the result. Nothing is written. */

@@ -118,7 +118,7 @@ async function prepare(
 
 /** The rule of --method, checked against models and prompts; undefined without it. Throws UserError. */
 function ruleFor(
-  { method, settings, options }: SampleContext,
+  { method, settings, options, info }: SampleContext,
   models: readonly DescribedModel[],
   prompts: readonly Prompt[],
   tokenizer: Tokenizer,
@@ -126,6 +126,7 @@ function ruleFor(
   if (!method) return undefined;
   const seen = viewed(models);
   const rule = makeRule(bind(method, settings), seen, tokenizer);
+  if (rule.remark) info(rule.remark);
   for (const [i, { ids, place = `prompt ${i + 1}` }] of prompts.entries())
     checkMapped(rule, seen, { ids, place, maxTokens: options.max_tokens });
   return { rule, prompts: prompts.map(({ ids }) => ids) };

@@ -24,6 +24,25 @@ export const SAMPLE = {
     help: "only tokens with this share of the largest probability",
     value: "P",
   },
+  typical_p: {
+    type: "0 < number <= 1",
+    default: 1,
+    help: "only tokens whose surprise is nearest to the entropy and that together reach p",
+    value: "P",
+  },
+  epsilon: { type: "0 <= number < 1", default: 0, help: "only tokens of at least this probability", value: "P" },
+  eta: {
+    type: "0 <= number < 1",
+    default: 0,
+    help: "only tokens of at least the smaller of this and its root times exp(-entropy)",
+    value: "P",
+  },
+  top_n_sigma: {
+    type: "number >= 0",
+    default: 0,
+    help: "only logits within so many standard deviations of the largest; 0: all",
+    value: "N",
+  },
   repetition_penalty: { type: "number > 0", default: 1, help: "above 1: tokens seen become less likely", value: "X" },
   effort: {
     type: EFFORT,

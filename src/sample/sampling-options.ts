@@ -15,6 +15,10 @@ export const samplingOf = (
   topK: options.top_k,
   topP: options.top_p,
   minP: options.min_p,
+  typical: options.typical_p,
+  epsilon: options.epsilon,
+  eta: options.eta,
+  topNSigma: options.top_n_sigma,
   repetitionPenalty: options.repetition_penalty,
   seed,
 });

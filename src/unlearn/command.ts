@@ -12,7 +12,7 @@ import { runTraining } from "../run/training/run-training.ts";
 import { humanBytes } from "../text/format.ts";
 import type { UnlearnBatch } from "./batches.ts";
 import { chooseTerms } from "./choices.ts";
-import type { UnlearnEdit, UnlearnObjective } from "./contract.ts";
+import type { EditSetup, UnlearnEdit, UnlearnObjective } from "./contract.ts";
 import { opened } from "./edit.ts";
 import { forgetGroups, readData, type UnlearnData } from "./forget-data.ts";
 import type { UNLEARN } from "./options.ts";
@@ -89,13 +89,17 @@ async function edit(context: UnlearnContext, { method, values }: Bound<UnlearnEd
   const source = await opened(context, context.args[0] ?? "-");
   const { begun } = source;
   const alone = method.alone?.(values) ?? false;
+  if (alone && method.open && options.retain)
+    throw new UserError(`${method.name} has no use for --retain`, "leave it out");
   if (!alone && !options.retain)
     throw new UserError("--retain is missing", `${method.name} compares the rows to forget with the others`);
   const rows = method.rows?.(values) ?? options.batch_size;
   const groups = forgetGroups(context);
   const { batches: forget } = await readBatches(groups.forget, source, rows);
   const retain = alone ? [] : (await readBatches(groups.retain ?? [], source, rows)).batches;
-  const saving = savingOf(context, method.name, source);
+  const { tensors = new Map() } = begun;
+  const work = await method.open?.({ ref: begun.ref, tensors, forget, values });
+  const saving = { ...savingOf(context, method.name, source), beside: work?.beside };
   if (context.dryRun) {
     const gpu = await openGpu({ device: context.device, dry: true });
     await checkSave(await begun.load(gpu), context.out, saving);
@@ -110,7 +114,7 @@ async function edit(context: UnlearnContext, { method, values }: Bound<UnlearnEd
   context.onExit((ok) => (ok ? undefined : writer?.abort()));
   context.progress.start({ total: 100, unit: "%" });
   let shown = 0;
-  const found = await method.edit({
+  const setup: EditSetup = {
     model,
     forget,
     retain,
@@ -122,7 +126,8 @@ async function edit(context: UnlearnContext, { method, values }: Bound<UnlearnEd
       context.progress.advance(now - shown);
       shown = now;
     },
-  });
+  };
+  const found = (await (work ? work.edit(setup) : method.edit?.(setup))) ?? {};
   context.progress.done();
   context.json(found);
   const lines = Object.entries(found).map(([name, value]) => `${name} ${value}`);

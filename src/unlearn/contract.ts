@@ -6,6 +6,7 @@
  * retain term; what else a loss is given comes from the capabilities that its method needs.
  */
 
+import type { TensorEntry } from "../checkpoint/checkpoint.ts";
 import type { Batch } from "../data/batch.ts";
 import { withCapabilityOptions } from "../method/capability.ts";
 import { type Laws, sameClaim } from "../method/laws.ts";
@@ -168,6 +169,22 @@ export interface EditSetup<O extends Options = Options> {
   readonly done: (share: number) => void;
 }
 
+/** What is known of an edit before any weight is read. */
+export interface EditInputs<O extends Options = Options> {
+  readonly ref: string;
+  readonly tensors: ReadonlyMap<string, TensorEntry>;
+  readonly forget: readonly Batch[];
+  readonly values: Values<O>;
+}
+
+/** An edit with a state in the file of its model. */
+export interface OpenedEdit<O extends Options = Options> {
+  /** The state as it is written: shapes as of now, values as they are when they are read. */
+  readonly beside: readonly TensorEntry[];
+  /** As `edit` of the method. */
+  edit(setup: EditSetup<O>): Promise<Record<string, unknown>>;
+}
+
 export interface UnlearnEdit<O extends Options = Options> extends MethodInfo<O> {
   readonly kind: "edit";
   readonly laws: Laws<EditLaw>;
@@ -176,7 +193,9 @@ export interface UnlearnEdit<O extends Options = Options> extends MethodInfo<O> 
   /** Rows of a batch whose gradient it measures; --batch-size when left out. */
   rows?(values: Values<O>): number | undefined;
   /** Changes the model's weights; gives the result for machines. Throws UserError. */
-  edit(setup: EditSetup<O>): Promise<Record<string, unknown>>;
+  edit?(setup: EditSetup<O>): Promise<Record<string, unknown>>;
+  /** In place of `edit`, for one that reads a state beside the weights and writes it anew. Throws UserError. */
+  open?(inputs: EditInputs<O>): Promise<OpenedEdit<O>>;
 }
 
 export type UnlearnMethod = UnlearnObjective | UnlearnEdit;

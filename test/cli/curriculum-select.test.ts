@@ -147,6 +147,18 @@ describe("select", () => {
     }
   }, 120_000);
 
+  test("rows are chosen for those of --target, by n-grams and by gradients", async () => {
+    lab.write("pool.jsonl", `${["a", "b"].flatMap((name) => source([name])).join("\n")}\n`);
+    for (const by of ["dsir --draw top --smoothing 0.1", "less --sketch-width 256"]) {
+      const line = `select model --data pool.jsonl --select-by ${by} --keep-rows 8 -q`;
+      const { text, code } = await lab.run(`${line} --target b-held.jsonl`);
+      expect(code).toBe(0);
+      expect(lines(text).filter((row) => source(["b"]).includes(row)).length).toBeGreaterThanOrEqual(7);
+      const both = await lab.run(`${line} --target a=a-held.jsonl --target b=b-held.jsonl -n --json`);
+      expect(JSON.parse(both.text)).toMatchObject({ keep: 8 });
+    }
+  }, 120_000);
+
   test("what it writes is data", async () => {
     await lab.succeeds(`select model ${DATA} --keep-rows 12 -q -o chosen.jsonl`);
     await lab.succeeds(`model --method stratified --data chosen.jsonl ${RUN} --steps 2 -o from-chosen/`);
@@ -166,6 +178,13 @@ describe("select", () => {
       "model --data a.jsonl --per-cluster 2",
       "lowest-loss has no option --per-cluster",
       "selectors with --per-cluster: dp-means",
+    ],
+    ["model --data a.jsonl --select-by dsir", "dsir chooses rows for others, and --target names none", "some.jsonl"],
+    ["model --data a.jsonl --target a-held.jsonl", "--target: lowest-loss chooses rows whatever they are for", "leave"],
+    [
+      "model --data a.jsonl --select-by less --target a-held.jsonl --sketch-width 100",
+      "--sketch-width 100 is no power of two from 64 to 16384",
+      "for example 1024",
     ],
     ["model --data a.jsonl --exact", "--exact has no effect in curriculum select", "leave it out"],
   ])(

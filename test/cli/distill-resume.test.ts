@@ -16,6 +16,8 @@ describe("a run that was killed goes on as if it had not been", () => {
     "on-policy": "large --student small --method jsd --on-policy 0.6 --sample-tokens 5",
     online: "large --student small --method bd-kd --online --teacher-out TEACHER",
     self: "--teacher self --student small --method lssd",
+    rounds: "large --student small --method comd --gap 0 --rounds 3 --sample-tokens 5",
+    perspectives: "large --student small --method mind --assistant-lr 0.1",
     aligned: "other --student small --method dual-head --grad-align",
   };
   /** All with INGOT_TEST_LONG=1; two otherwise. */

@@ -15,13 +15,34 @@ const random = new Random(2, "rows");
 const scores = Array.from({ length: N }, () => 0.1 + 4 * random.uniform());
 const states = Array.from({ length: N }, () => Float64Array.from({ length: 3 }, () => random.normal()));
 
+const tokens = Array.from({ length: N }, () => Array.from({ length: 9 }, () => random.below(20)));
+const sketches = Array.from({ length: N }, () => Float64Array.from({ length: 64 }, () => random.normal()));
+
+/** What a selector needs of rows, all else empty. */
+function evidenceFor({ needs }: Selector, rows: readonly number[], scored: readonly number[]) {
+  const is = (...names: Selector["needs"][]) => names.includes(needs);
+  return {
+    scores: is("losses", "norms") ? scored : [],
+    states: is("states") ? rows.map((row) => states[row]!) : [],
+    sketches: is("sketches")
+      ? rows.map((row, i) => (Number.isNaN(scored[i]!) ? sketches[row]!.map(() => Number.NaN) : sketches[row]!))
+      : [],
+    tokens: is("tokens") ? rows.map((row) => tokens[row]!) : [],
+  };
+}
+
 function select(method: Selector, trial: Settings, budget: number, given: { rows?: number[]; scores?: number[] } = {}) {
   const { rows = scores.map((_, row) => row) } = given;
   const scored = given.scores ?? rows.map((row) => scores[row]!);
   const { values } = bindDefaults(method, trial);
   const chosen = method.select({
-    scores: method.needs === "states" ? [] : scored,
-    states: method.needs === "states" ? rows.map((row) => states[row]!) : [],
+    ...evidenceFor(method, rows, scored),
+    targets: method.target
+      ? [
+          [1, 2, 3],
+          [4, 5],
+        ].map((set) => evidenceFor(method, set, set))
+      : [],
     budget,
     seed: 3,
     values,

@@ -2,14 +2,17 @@
 import { describe, expect, test } from "bun:test";
 import { method as craig, facilityLocation } from "../../src/curriculum/methods/selectors/craig.ts";
 import { method as dp, dpMeans } from "../../src/curriculum/methods/selectors/dp-means.ts";
+import { bucketShares, bucketsOf, method as dsir } from "../../src/curriculum/methods/selectors/dsir.ts";
 import { method as gradientNorm } from "../../src/curriculum/methods/selectors/gradient-norm.ts";
+import { method as less } from "../../src/curriculum/methods/selectors/less.ts";
 import { method as lowestLoss } from "../../src/curriculum/methods/selectors/lowest-loss.ts";
 import { distance } from "../../src/curriculum/state-distance.ts";
 import { randomUnits } from "../support/random.ts";
 
-const scored = (scores: readonly number[], budget: number) => ({ scores, states: [], budget, seed: 0, values: {} });
+const NONE = { scores: [], states: [], sketches: [], tokens: [], targets: [] };
+const scored = (scores: readonly number[], budget: number) => ({ ...NONE, scores, budget, seed: 0, values: {} });
 const over = (states: readonly Float64Array[], budget: number, per_cluster = 1) => ({
-  scores: [],
+  ...NONE,
   states,
   budget,
   seed: 0,
@@ -110,5 +113,82 @@ describe("dp-means", () => {
     expect([...dp.select(over(states, 62)).rows].sort((a, b) => a - b)).toEqual(states.map((_, i) => i));
     const alike = Array.from({ length: 5 }, () => Float64Array.of(1, 2));
     expect(dp.select(over(alike, 3)).rows).toHaveLength(3);
+  });
+});
+
+describe("aimed at other rows", () => {
+  const figures = (notes: Record<string, unknown> | undefined, name: string): number[] => {
+    const list = notes?.[name];
+    return Array.isArray(list) ? list.map(Number) : [];
+  };
+  /** Rows of letters of which one language likes the first, the other the last. */
+  const rowsOf = (likes: "first" | "last", count: number, seed: number) => {
+    const unit = randomUnits(seed);
+    return Array.from({ length: count }, () =>
+      Array.from({ length: 12 }, () => {
+        const letter = Math.floor(10 * unit() ** 2);
+        return likes === "first" ? letter : 9 - letter;
+      }),
+    );
+  };
+  const pool = [...rowsOf("first", 60, 1), ...rowsOf("last", 60, 2)];
+  const aimed = { ...NONE, tokens: rowsOf("last", 20, 3) };
+  const given = { ...NONE, tokens: pool, targets: [aimed], budget: 40 };
+  const settings = { ngrams: 2, buckets: 512, smoothing: 1 };
+
+  test("importance weights are those of the shares of buckets, n-gram by n-gram", () => {
+    const { notes } = dsir.select({ ...given, seed: 0, values: { ...settings, draw: "top" } });
+    const weights = figures(notes, "log_weights");
+    const of = (rows: readonly number[][]) =>
+      bucketShares(
+        rows.map((row) => bucketsOf(row, 2, 512)),
+        512,
+        1,
+      );
+    const [all, target] = [of(pool), of(aimed.tokens)];
+    expect(all.reduce((a, b) => a + b, 0)).toBeCloseTo(1, 10);
+    const own = bucketsOf(pool[7]!, 2, 512);
+    expect(own).toHaveLength(12 + 11);
+    expect(weights[7]).toBeCloseTo(
+      own.reduce((sum, b) => sum + Math.log(target[b]! / all[b]!), 0),
+      9,
+    );
+    // Rows that are aimed at all there is weigh alike.
+    const same = dsir.select({
+      ...given,
+      targets: [{ ...NONE, tokens: pool }],
+      seed: 0,
+      values: { ...settings, draw: "top" },
+    });
+    for (const weight of figures(same.notes, "log_weights")) expect(weight).toBeCloseTo(0, 12);
+  });
+
+  test("rows of the language that is aimed at are drawn, and every row is in proportion to its weight", () => {
+    for (const draw of ["top", "resample"] as const) {
+      const { rows } = dsir.select({ ...given, seed: 5, values: { ...settings, draw } });
+      expect(rows.filter((row) => row >= 60).length).toBeGreaterThan(38);
+    }
+    const two = { ...given, tokens: [[1], [2]], targets: [{ ...NONE, tokens: [[1], [1], [2]] }], budget: 1 };
+    const seeds = Array.from({ length: 2000 }, (_, seed) => seed);
+    const firsts = seeds.filter(
+      (seed) => dsir.select({ ...two, seed, values: { ...settings, ngrams: 1, draw: "resample" } }).rows[0] === 0,
+    );
+    // With counts that begin at 1: weights 3 / 2 and 2 / 2 over one total, so 3 / 5 of draws.
+    expect(Math.abs(firsts.length / 2000 - 0.6)).toBeLessThan(4 * Math.sqrt(0.24 / 2000));
+  });
+
+  test("gradients that point to any of the sets come first, however long they are", () => {
+    const sketches = [
+      [9, 9, 9],
+      [0.1, 0, 0],
+      [0, 5, 1],
+      [-1, 0, 0],
+      [Number.NaN, 0, 0],
+    ].map((x) => Float64Array.from(x));
+    const set = (...list: number[][]) => ({ ...NONE, sketches: list.map((x) => Float64Array.from(x)) });
+    const targets = [set([3, 0, 0], [1, 0, 0]), set([0, 1, 0])];
+    const { rows, notes } = less.select({ ...NONE, sketches, targets, budget: 5, seed: 0, values: {} });
+    expect(rows).toEqual([1, 2, 0, 3, 4]);
+    expect(figures(notes, "scores")[0]).toBeCloseTo(1 / Math.sqrt(3), 12);
   });
 });

@@ -45,6 +45,7 @@ const MADE = `
 bun run data addition --digits 1 --size 12 -o rows.jsonl
 bun run data modular --size 12 -o other.jsonl
 bun run data blobs --size 64 -o blobs.jsonl
+head -n 8 blobs.jsonl > gone.jsonl
 bun run train --init mlp.json --data blobs.jsonl --steps 2 -o plain
 bun run train --init mlp.json --data blobs.jsonl --steps 2 --adversarial --seed 1 -o hardened
 bun run train --init chooser.json --data decisions.jsonl --steps 1 -o chooser

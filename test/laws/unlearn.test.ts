@@ -125,7 +125,7 @@ async function edited(method: UnlearnEdit, { turned = false, freeze = (_: string
     });
   const [forget, retain] = [rows(1, 2), rows(20, 9)];
   const { values } = bindDefaults(method);
-  await method.edit({
+  await method.edit!({
     model,
     forget: turned ? forget.toReversed() : forget,
     retain: turned ? retain.toReversed() : retain,

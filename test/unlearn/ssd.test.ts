@@ -98,7 +98,7 @@ function reference(
   return found;
 }
 
-const edit = (ssd as UnlearnEdit).edit;
+const edit = (ssd as UnlearnEdit).edit!;
 async function dampened(
   values: Record<string, unknown>,
   {

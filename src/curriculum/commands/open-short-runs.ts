@@ -66,11 +66,15 @@ export async function openShortRuns(
   return { begun, rows, heldOut, choices: choose(context.picks, options.lr) };
 }
 
-/** Trains the model shortly on every run, from the same start; gives the held-out losses before and after. */
+/**
+ * Trains the model shortly on every run, from the same start; gives the held-out losses before and after, of the groups
+ * `measured`, those of the data when left out.
+ */
 export async function measure(
   context: ShortRunContext,
   { begun, rows, heldOut, choices }: OpenedRuns,
   runs: readonly ShortRun[],
+  measured = rows.names,
 ): Promise<{ start: number[]; after: number[][] }> {
   const { options, seed, signal, progress } = context;
   const model = await begun.load(await openGpu({ device: context.device }));
@@ -88,7 +92,7 @@ export async function measure(
   const losses = await measureRuns(
     {
       ref: begun.ref,
-      names: rows.names,
+      names: measured,
       held,
       training: {
         model,

@@ -7,12 +7,14 @@ import { countedTokens, loadSequences } from "../../data/dataset.ts";
 import { packingOf } from "../../data/files/compressed.ts";
 import { delimiterOf } from "../../data/files/csv.ts";
 import { type GroupReference, groupsOf } from "../../data/groups.ts";
-import type { Sequence } from "../../data/sequences.ts";
+import type { EncodeOptions, Sequence } from "../../data/sequences.ts";
 import { UserError } from "../../errors.ts";
 import { openGpu } from "../../gpu/gpu.ts";
 import { describeModel } from "../../run/open-model.ts";
+import { checkSketchWidth } from "../../run/scoring/gradient-sketches.ts";
 import { start } from "../../run/training/starting-model.ts";
 import { humanBytes } from "../../text/format.ts";
+import type { RowEvidence } from "../contract.ts";
 import type { SELECT } from "../options.ts";
 import { checkEvidence, evidenceOf } from "../row-evidence.ts";
 import { storedBytes } from "./open-short-runs.ts";
@@ -53,6 +55,26 @@ const notLines = (path: string): UserError =>
 type SelectContext = Context<typeof SELECT>;
 
 /**
+ * The rows that are aimed at, a list for each set. Throws UserError where a selector asks for some and there are none,
+ * or the other way round.
+ */
+async function readTargets({ options, picks }: SelectContext, encode: EncodeOptions): Promise<Sequence[][]> {
+  const { target: wants, name, needs } = picks.select_by[0]!.method;
+  if (needs === "sketches") checkSketchWidth(options.sketch_width, "--sketch-width");
+  if (!wants && options.target?.length)
+    throw new UserError(`--target: ${name} chooses rows whatever they are for`, "leave it out");
+  if (!wants) return [];
+  if (!options.target?.length)
+    throw new UserError(`${name} chooses rows for others, and --target names none`, "for example --target some.jsonl");
+  const groups = groupsOf(options.target, "--target", options.columns);
+  const { sequences } = await loadSequences(groups, encode);
+  const sets = groups.map((_, g) => sequences.filter((row) => row.group === g && countedTokens(row) > 0));
+  const empty = sets.findIndex(({ length }) => length === 0);
+  if (empty >= 0) throw new UserError(`no row of ${groups[empty]!.path} has a token that counts`, "give other rows");
+  return sets;
+}
+
+/**
  * The model that scores, and the rows. Throws UserError for a classifier, and for more rows than the selector can
  * compare.
  */
@@ -76,25 +98,36 @@ async function open(context: SelectContext, groups: readonly GroupReference[]) {
       `${selector.name} compares all pairs of rows, and there are ${n}; at most ${MOST_STATES}`,
       "select from parts, or by loss first",
     );
+  const targets = await readTargets(context, tools.encode);
   const budget = Math.min(
     n,
     Math.max(1, Math.round(options.keep_rows < 1 ? options.keep_rows * n : options.keep_rows)),
   );
-  return { begun, sequences, budget, pad: tools.tokenizer?.pad ?? 0 };
+  return { begun, sequences, targets, budget, pad: tools.tokenizer?.pad ?? 0 };
 }
 type Opened = Awaited<ReturnType<typeof open>>;
 
 /** What is measured, in words. */
-const MEASURES = { losses: "losses", norms: "gradients", states: "hidden states" };
-const FIGURES = { losses: "loss", norms: "norm of gradients", states: undefined };
+const MEASURES = {
+  ...{ losses: "losses", norms: "gradients", states: "hidden states" },
+  ...{ sketches: "sketches of gradients", tokens: "tokens" },
+};
+const FIGURES = {
+  losses: "loss",
+  norms: "norm of gradients",
+  states: undefined,
+  sketches: undefined,
+  tokens: undefined,
+};
 
 /** What it would do, for --dry-run. */
-function describe(context: SelectContext, { begun, sequences, budget }: Opened): Outcome {
+function describe(context: SelectContext, { begun, sequences, targets, budget }: Opened): Outcome {
   const { needs, name } = context.picks.select_by[0]!.method;
   const n = sequences.length;
-  const rows = needs === "norms" ? 1 : context.options.batch_size;
+  const aimed = targets.reduce((sum, { length }) => sum + length, 0);
+  const rows = needs === "norms" || needs === "sketches" ? 1 : context.options.batch_size;
   const tokens = sequences.reduce((sum, { ids }) => sum + ids.length, 0);
-  const plan = { rows: n, tokens, keep: budget, batches: Math.ceil(n / rows), weights: storedBytes(begun) };
+  const plan = { rows: n, tokens, keep: budget, batches: Math.ceil((n + aimed) / rows), weights: storedBytes(begun) };
   const count = (value: number) => value.toLocaleString("en-US");
   context.print(
     [
@@ -111,15 +144,23 @@ function describe(context: SelectContext, { begun, sequences, budget }: Opened):
  * The rows that the selector chooses, the best first; rows of which no token counts come after all others, because
  * nothing can be learned from them. `scores` has the score of every row, NaN where there is none.
  */
-async function choose(context: SelectContext, { begun, sequences, budget, pad }: Opened) {
+async function choose(context: SelectContext, { begun, sequences, targets, budget, pad }: Opened) {
   const { options, seed, signal } = context;
   const { method: selector, values } = context.picks.select_by[0]!;
-  const model = await begun.load(await openGpu({ device: context.device }));
+  const model = selector.needs === "tokens" ? undefined : await begun.load(await openGpu({ device: context.device }));
+  const measuring = { rows: options.batch_size, pad, signal, sketchWidth: options.sketch_width, seed };
   const places = sequences.flatMap((sequence, row) => (countedTokens(sequence) > 0 ? [row] : []));
   const counted = places.map((row) => sequences[row]!);
-  const evidence = await evidenceOf(model, counted, selector.needs, { rows: options.batch_size, pad, signal });
-  checkEvidence(evidence, counted, begun.ref);
-  const { rows, notes } = selector.select({ ...evidence, budget: Math.min(budget, counted.length), values, seed });
+  const measured = async (rows: readonly Sequence[]) => {
+    const evidence = await evidenceOf(model, rows, selector.needs, measuring);
+    checkEvidence(evidence, rows, begun.ref);
+    return evidence;
+  };
+  const evidence = await measured(counted);
+  const aimed: RowEvidence[] = [];
+  for (const set of targets) aimed.push(await measured(set));
+  const most = Math.min(budget, counted.length);
+  const { rows, notes } = selector.select({ ...evidence, targets: aimed, budget: most, values, seed });
   const others = [...sequences.keys()].filter((row) => countedTokens(sequences[row]!) === 0);
   const scores = sequences.map(() => Number.NaN);
   for (const [i, row] of places.entries()) scores[row] = evidence.scores[i] ?? Number.NaN;

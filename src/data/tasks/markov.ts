@@ -28,19 +28,6 @@ export interface MarkovLanguage {
   readonly entropyStart: number;
 }
 
-/** The logarithm of a gamma variate (Marsaglia and Tsang 2000), which does not underflow for small shapes. */
-function logGamma(random: Random, shape: number): number {
-  if (shape < 1) return logGamma(random, shape + 1) + ln(1 - random.uniform()) / shape;
-  const d = shape - 1 / 3;
-  const c = 1 / Math.sqrt(9 * d);
-  for (;;) {
-    const x = random.normal();
-    const root = 1 + c * x;
-    const v = root * root * root;
-    if (v > 0 && ln(1 - random.uniform()) < 0.5 * x * x + d - d * v + d * ln(v)) return ln(d * v);
-  }
-}
-
 const entropyOf = (p: Float64Array): number => p.reduce((sum, x) => (x > 0 ? sum - x * ln(x) : sum), 0);
 
 /** pi by repeated multiplication, until a step moves no less mass than the one before, which is rounding. */
@@ -89,7 +76,7 @@ export function markovLanguage(
   const probabilities = new Float64Array(contexts * alphabet);
   const random = new Random(seed, "markov-table", alphabet, order);
   for (let c = 0; c < contexts; c++) {
-    const logs = Array.from({ length: alphabet }, () => logGamma(random, concentration));
+    const logs = Array.from({ length: alphabet }, () => random.logGamma(concentration));
     const most = Math.max(...logs);
     const weights = logs.map((log) => exp(log - most));
     const total = weights.reduce((sum, weight) => sum + weight, 0);

@@ -37,6 +37,13 @@ import {
   keyValueLogits,
   keyValueParameters,
 } from "../blocks/key-value-head.ts";
+import {
+  expandedLogits,
+  type HeadExpansion,
+  headExpansion,
+  headExpansionJson,
+  headExpansionParameters,
+} from "../blocks/random-expansion.ts";
 import { initJson, initOf, type WeightInit, weightInit } from "../blocks/weight-init.ts";
 import { ConfigReader } from "../config.ts";
 
@@ -51,6 +58,8 @@ export interface MlpConfig {
   readonly init: WeightInit;
   /** In place of the linear head. */
   readonly keyValue: KeyValueHead | undefined;
+  /** In place of the linear head. */
+  readonly expansion: HeadExpansion | undefined;
   /** Beside the linear head. */
   readonly domainHeads: DomainHeads | undefined;
   /** Hidden units that inputs switch. */
@@ -59,6 +68,16 @@ export interface MlpConfig {
 }
 
 const ACTIVATIONS = { relu, gelu, sigmoid } as const;
+
+/** Weights of the head; `linear` gives those of a linear one. */
+const headParameters = (
+  { keyValue, expansion, classes }: MlpConfig,
+  width: number,
+  linear: () => ParameterSpec[],
+): ParameterSpec[] => {
+  if (expansion) return headExpansionParameters(expansion, width, classes);
+  return keyValue ? keyValueParameters(keyValue, width, classes) : linear();
+};
 
 export const method: Architecture<MlpConfig> = {
   name: "mlp",
@@ -79,6 +98,7 @@ export const method: Architecture<MlpConfig> = {
       norm: batchNorm(c),
       init: weightInit(c),
       keyValue: keyValueHead(c),
+      expansion: headExpansion(c),
       domainHeads: domainHeads(c),
       dynamic: dynamicWidth(c),
       problem: c.oneOf("problem_type", ["single_label_classification", "regression"], "single_label_classification"),
@@ -93,6 +113,7 @@ export const method: Architecture<MlpConfig> = {
     ...batchNormJson(c.norm),
     ...initJson(c.init),
     ...keyValueJson(c.keyValue),
+    ...headExpansionJson(c.expansion),
     ...domainHeadsJson(c.domainHeads),
     ...dynamicJson(c.dynamic),
     problem_type: c.problem,
@@ -119,7 +140,7 @@ export const method: Architecture<MlpConfig> = {
         ...(c.norm ? batchNormParameters(c.norm, `norms.${i}`, out) : []),
         ...predictorParameters(c.dynamic, `predictors.${i}`, sizes[i]!, out),
       ]),
-      ...(c.keyValue ? keyValueParameters(c.keyValue, width, c.classes) : linear("classifier", width, c.classes)),
+      ...headParameters(c, width, () => linear("classifier", width, c.classes)),
       ...domainHeadParameters(c.domainHeads, (module) => linear(module, width, c.classes)),
     ];
   },
@@ -140,6 +161,7 @@ export const method: Architecture<MlpConfig> = {
     head: "classifier",
     lacks(c) {
       if (c.keyValue) return "its head of keys and values is no linear layer";
+      if (c.expansion) return "its head reads random units";
       if (c.domainHeads) return "it answers by several heads";
       if (c.dynamic) return "its units are switched by inputs";
       if (c.act === "relu" || c.hidden.length === 0) return undefined;
@@ -159,8 +181,9 @@ export const method: Architecture<MlpConfig> = {
   },
 
   // (B, classes)
-  head(net, { keyValue, domainHeads: heads }, hidden) {
+  head(net, { keyValue, expansion, domainHeads: heads }, hidden) {
     if (heads) return mixedHeads(net.rec, domainLogits(net, heads, hidden), heads.gamma);
+    if (expansion) return expandedLogits(net, hidden);
     return keyValue ? keyValueLogits(net, keyValue, hidden) : net.linear(hidden, "classifier");
   },
 };

@@ -27,6 +27,13 @@ import {
 } from "../blocks/key-value-head.ts";
 import { headsLeft, prunedHeads, prunedJson } from "../blocks/pruned-heads.ts";
 import {
+  expandedLogits,
+  type HeadExpansion,
+  headExpansion,
+  headExpansionJson,
+  headExpansionParameters,
+} from "../blocks/random-expansion.ts";
+import {
   classRows,
   imageTokens,
   tokensOf,
@@ -43,6 +50,8 @@ interface VitConfig extends VisionConfig {
   readonly qkvBias: boolean;
   /** In place of the linear head. */
   readonly keyValue: KeyValueHead | undefined;
+  /** In place of the linear head. */
+  readonly expansion: HeadExpansion | undefined;
   /** Hidden units that inputs switch. */
   readonly dynamic: DynamicWidth | undefined;
   /** Beside the linear head. */
@@ -89,6 +98,7 @@ export const method: Architecture<VitConfig> = {
       classes: c.count("num_labels", labels ? Object.keys(labels).length : 2),
       qkvBias: c.flag("qkv_bias", true),
       keyValue: keyValueHead(c),
+      expansion: headExpansion(c),
       domainHeads: domainHeads(c),
       dynamic: dynamicWidth(c),
     };
@@ -109,6 +119,7 @@ export const method: Architecture<VitConfig> = {
     qkv_bias: c.qkvBias,
     num_labels: c.classes,
     ...keyValueJson(c.keyValue),
+    ...headExpansionJson(c.expansion),
     ...domainHeadsJson(c.domainHeads),
     ...dynamicJson(c.dynamic),
   }),
@@ -156,7 +167,11 @@ export const method: Architecture<VitConfig> = {
         ];
       }).flat(),
       ...ln("vit.layernorm"),
-      ...(c.keyValue ? keyValueParameters(c.keyValue, c.width, c.classes) : linear("classifier", c.width, c.classes)),
+      ...(c.expansion
+        ? headExpansionParameters(c.expansion, c.width, c.classes)
+        : c.keyValue
+          ? keyValueParameters(c.keyValue, c.width, c.classes)
+          : linear("classifier", c.width, c.classes)),
       ...domainHeadParameters(c.domainHeads, (module) => linear(module, c.width, c.classes)),
     ];
   },
@@ -169,8 +184,9 @@ export const method: Architecture<VitConfig> = {
   },
 
   // (B, classes)
-  head(net, { keyValue, domainHeads: heads }, hidden) {
+  head(net, { keyValue, expansion, domainHeads: heads }, hidden) {
     if (heads) return mixedHeads(net.rec, domainLogits(net, heads, hidden), heads.gamma);
+    if (expansion) return expandedLogits(net, hidden);
     return keyValue ? keyValueLogits(net, keyValue, hidden) : net.linear(hidden, "classifier");
   },
 };

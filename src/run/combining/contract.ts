@@ -72,6 +72,8 @@ export interface Rule {
   readonly views: readonly View[];
   /** Begins an answer to a prompt; what is to be kept from token to token stands in the closure. */
   begin(prompt: readonly number[]): Combine;
+  /** What is worth saying before it runs. */
+  readonly remark?: string;
 }
 
 export interface DecoderMethod<O extends Options = Options> extends MethodInfo<O> {

@@ -5,7 +5,7 @@
  *   (1 + beta) log p_expert - beta log p_amateur
  *
  * Li et al. 2023, https://arxiv.org/abs/2210.15097, in the form of O'Brien and Lewis 2023,
- * https://arxiv.org/abs/2309.09117, equations 1 and 2.
+ * https://arxiv.org/abs/2309.09117.
  */
 import { defineDecoder } from "../../run/combining/contract.ts";
 import { logProbabilities, logRatios, plausible } from "../../run/combining/log-probabilities.ts";
