@@ -32,6 +32,12 @@ export function divergence(p: Float64Array, q: Float64Array): number {
   return sum;
 }
 
+/** The Jensen-Shannon divergence of two distributions, from their log-probabilities, in nats. */
+export function jensenShannon(p: Float64Array, q: Float64Array): number {
+  const middle = p.map((x, id) => Math.log((Math.exp(x) + Math.exp(q[id]!)) / 2));
+  return (divergence(p, middle) + divergence(q, middle)) / 2;
+}
+
 /** The tokens that have at least `share` of the largest probability; the others have none. */
 export function plausible(logs: Float64Array, share: number): Float64Array {
   const least = logs.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY) + Math.log(share);
