@@ -3,10 +3,11 @@
  * Teach a student what a teacher knows.
  *
  *   bun run distill --teacher large/ --student small/ --data rows.jsonl --steps 20 -o out/
+ *   bun run distill --target data --method ast --init mlp.json --data blobs.jsonl -o distilled.jsonl
  *   bun run distill cache --teacher large/ --data rows.jsonl --top 64 -o top64.safetensors
  */
 import { command, script } from "../src/cli/script.ts";
-import { CACHE, DISTILL } from "../src/distill/options.ts";
+import { CACHE, DISTILL, SYNTHESIS } from "../src/distill/options.ts";
 
 await script({
   name: "distill",
@@ -38,7 +39,22 @@ await script({
     "lora",
     "resume",
   ],
+  targets: ["data"],
   commands: {
+    data: command({
+      about: "Make a few rows that teach what many do, or what a trained model holds.",
+      args: "[model]",
+      examples: [
+        "bun run distill --target data --method ast --init mlp.json --data blobs.jsonl --per-class 2 --steps 5 -o distilled.jsonl",
+      ],
+      methods: "synthesis",
+      defaultMethod: "ast",
+      output: "none",
+      options: SYNTHESIS,
+      notes: `Models are classifiers of numbers or images (mlp, convnet), on the processor in f64. The rows are lines of JSON that train reads; the
+last line on stderr says at which rate, and in how many steps, they were made to be learnt.`,
+      run: async (context) => (await import("../src/distill/commands/data.ts")).distillData(context),
+    }),
     cache: command({
       about: "Write down the most likely tokens of a teacher, for runs without it.",
       args: "[teacher]",

@@ -44,6 +44,15 @@ function withFlagFirst(commands: Readonly<Record<string, AnyCommand>>, argv: rea
   return argv;
 }
 
+/** The sub-command that `--target` names, and the arguments without it. */
+function targetOf({ targets = [] }: AnyDefinition, argv: readonly string[]) {
+  const at = argv.findIndex((each) => each === "--target" || each.startsWith("--target="));
+  const [joined, next] = [argv[at]?.slice("--target=".length), argv[at + 1]];
+  const name = joined === "" || joined === undefined ? next : joined;
+  if (at < 0 || name === undefined || !targets.includes(name)) return undefined;
+  return { name, others: argv.toSpliced(at, name === joined ? 1 : 2) };
+}
+
 /**
  * The sub-command that the arguments call, as a definition, and the arguments without its name; the script itself where
  * they call none. Throws UserError where the first argument has to name a method and does not.
@@ -54,6 +63,8 @@ export function calledDefinition(
 ): { readonly definition: AnyDefinition; readonly argv: readonly string[] } {
   const commands = script.commands ?? {};
   const argv = withFlagFirst(commands, typed);
+  const meant = targetOf(script, argv);
+  if (meant) return calledDefinition({ ...script, targets: [] }, [meant.name, ...meant.others]);
   const tables = [script, ...Object.values(commands)].map((each) => ({ ...commonOptions(each), ...each.options }));
   const at = firstArgument(argv, Object.assign({}, ...tables));
   const name = argv[at];

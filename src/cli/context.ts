@@ -66,6 +66,11 @@ interface ScriptOnly {
   readonly name: string;
   /** Claims a `--config` file by its top-level keys as the script's own recipe; its path is then `context.recipe`. */
   readonly isRecipe?: (keys: string[]) => boolean;
+  /**
+   * Sub-commands that `--target NAME` calls too, wherever it stands: what the script makes in place of its usual
+   * result.
+   */
+  readonly targets?: readonly string[];
   /** Sub-commands by name, each with its own options and help: made with `command()`. */
   readonly commands?: Readonly<Record<string, AnyCommand>>;
 }

@@ -15,6 +15,8 @@ import { type DistillData, openTeachers, setUpTraining } from "./training.ts";
 export async function distill(context: Context<typeof DISTILL, "distill">): Promise<Outcome> {
   const { options } = context;
   const loss = context.picks.loss[0]!;
+  if (options.target === "data")
+    throw new UserError("--target data is read before all else, so not from a file", "type it: bun run distill data");
   if (options.adversarial) checkPgd(options);
   const choices = await chooseRoles(context, context.args, bind(context.method!, context.settings));
   return runTraining<Batch, DistillData>(context, {

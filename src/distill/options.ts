@@ -18,6 +18,11 @@ export const DISTILL = {
   },
   teacher_load_in: { ...LOAD_IN, help: `of teachers, ${LOAD_IN.help}` },
   student: { type: "string", help: "model that learns; stdin when left out", value: "MODEL" },
+  target: {
+    type: "'student' | 'data'",
+    default: "student",
+    help: "what is made: a student, or a few rows that teach one (distill data)",
+  },
   distill_weight: { type: "number >= 0", help: "weight of the method's loss; 1 for most methods", value: "W" },
   label_weight: { type: "number >= 0", help: "weight of the loss of the labels; 0 for most methods", value: "W" },
   loss: { ...LABEL_LOSS.loss, help: "the loss of the labels" },
@@ -49,4 +54,19 @@ export const CACHE = {
   ...READING,
   batch_size: DATA.batch_size,
   load_in: LOAD_IN,
+} as const satisfies Options;
+
+/** Options of `distill data`. */
+export const SYNTHESIS = {
+  data: { type: "string[]", help: "real rows of classes, name=path for each group", value: "FILE" },
+  init: { type: "string", help: "config.json of the networks that learn the rows: an mlp or a convnet", value: "FILE" },
+  per_class: { type: "number.integer >= 1", was: ["ipc"], default: 10, help: "rows of each class", value: "N" },
+  steps: { type: "number.integer >= 1", help: "updates of the rows; the method's own when left out", value: "N" },
+  tensors: {
+    type: "string",
+    help: "also write the rows as tensors x, y and lr, with their history",
+    value: "FILE",
+    writes: "tensors",
+  },
+  columns: READING.columns,
 } as const satisfies Options;

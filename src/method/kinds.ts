@@ -10,6 +10,7 @@ export const FOLDERS = {
   continual: ["adapt/methods/continual"],
   "test-time": ["adapt/methods/test-time"],
   distill: ["distill/methods"],
+  synthesis: ["distill/syntheses"],
   unlearn: ["unlearn/methods/objectives", "unlearn/methods/edits"],
   smoothing: ["unlearn/methods/smoothings"],
   pruner: ["compress/methods/pruners"],

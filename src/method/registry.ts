@@ -53,6 +53,7 @@ const NOUNS: Partial<Record<Kind, string>> = {
   adapt: "method",
   continual: "method",
   "test-time": "method",
+  synthesis: "method",
   "adapter-init": "adapter init",
   "number-format": "number format",
 };
@@ -70,6 +71,7 @@ export function titleOf(source: MethodSource): string {
   if (source === "curriculum") return "Samplers and orderings";
   if (source === "continual") return "Methods for tasks one after another";
   if (source === "test-time") return "Methods at test time";
+  if (source === "synthesis") return "Methods that make rows";
   if (source === "control") return "Methods for small worlds";
   if (source === "adapt") return "Combinations of adapters";
   const nouns = nounsOf(source);

@@ -51,6 +51,7 @@ const CHOSEN_BY_METHOD: Readonly<Record<string, string>> = {
   task: "data",
   continual: "adapt",
   "test-time": "adapt",
+  synthesis: "distill",
 };
 
 interface Script {

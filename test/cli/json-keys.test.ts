@@ -37,6 +37,8 @@ const LINES = [
   `distill --teacher tiny/ --student tiny/ --label-weight 1 --data said.jsonl ${FEW} -n`,
   "distill cache --teacher tiny/ --data said.jsonl -o cache.safetensors",
   "distill cache --teacher tiny/ --data said.jsonl -n",
+  "distill data --init chooser.json --data decided.jsonl --per-class 1 --experts 1 --expert-epochs 2 --start-epochs 1 --steps 1 -o few.jsonl",
+  "distill data --init chooser.json --data decided.jsonl -n",
   `align tiny/ --data preferred.jsonl ${FEW} -o aligned/`,
   `align tiny/ --data preferred.jsonl ${FEW} -n`,
   "data bandit --size 40 -q -o arms.jsonl",
