@@ -13,6 +13,7 @@ import { BOOST } from "../src/train/layers/boosting-options.ts";
 import { STAGES } from "../src/train/layers/stages-options.ts";
 import { TRAIN } from "../src/train/options.ts";
 import { FIT, SEARCH } from "../src/train/routers/options.ts";
+import { S3T } from "../src/train/s3t/options.ts";
 import { SPACES } from "../src/train/spaces/options.ts";
 
 await script({
@@ -116,6 +117,20 @@ that was found; rows that no way answers right are left out. An answer is right 
       notes: `The model stays as it is. "sample --routers" writes with the routers' choice, and "sample --router-dial" moves it towards skipping,
 running or repeating all layers; "evaluate --routers" measures a model so.`,
       run: async (context) => (await import("../src/train/commands/routers.ts")).trainRouters(context),
+    }),
+    s3t: command({
+      about:
+        "Train adapters shard by shard and slice by slice, so that rows can be deleted exactly and without training.",
+      args: "[model]",
+      examples: [
+        "bun run train s3t model/ --data secrets.jsonl --data books.jsonl --shards 2 --slices 2 --budget 2 --epochs 1 -o bank/",
+      ],
+      output: "checkpoint",
+      options: S3T,
+      notes: `Stage k of an order trains LoRA in the k-th group of layers from the top, and a classifier's head, on the order's first k slices;
+the bank keeps every stage. "evaluate base/+bank/" averages, over the shards, what the longest order that is left says; "unlearn s3t" drops
+stages that saw a row. With B orders a shard lasts for L (1 + 1/2 + .. + 1/B) deletions in the mean.`,
+      run: async (context) => (await import("../src/train/commands/s3t.ts")).trainS3t(context),
     }),
     stages: command({
       about: "Train layers of a perceptron one after the other.",

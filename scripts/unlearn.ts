@@ -7,6 +7,7 @@
  */
 import { command, script } from "../src/cli/script.ts";
 import { IMPORTANCE, UNLEARN } from "../src/unlearn/options.ts";
+import { S3T } from "../src/unlearn/s3t-options.ts";
 
 await script({
   name: "unlearn",
@@ -47,6 +48,16 @@ await script({
       output: "checkpoint",
       options: IMPORTANCE,
       run: async (context) => (await import("../src/unlearn/commands/importance.ts")).writeImportance(context),
+    }),
+    s3t: command({
+      about: "Delete rows from a bank of adapters that train s3t wrote: exactly, and without training.",
+      args: "<bank>",
+      examples: ["bun run unlearn s3t bank/ --forget gone.jsonl -o smaller-bank/"],
+      output: "checkpoint",
+      options: S3T,
+      notes:
+        "Stages that saw the slice of a row are dropped. What is left is, byte for byte, what training without the row gives.",
+      run: async (context) => (await import("../src/unlearn/commands/s3t.ts")).unlearnS3t(context),
     }),
   },
   notes: `The loss is --forget-weight times the method's forget term plus --retain-weight times the retain term. A batch has --batch-size rows to

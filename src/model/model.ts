@@ -25,6 +25,7 @@ import { configOf, describeConfig } from "./description.ts";
 import { drawParameters, expectRoom } from "./fresh.ts";
 import { markHidden } from "./hidden.ts";
 import type { StoredTensor } from "./load.ts";
+import { recordMembers } from "./members.ts";
 import type { ModelOptions } from "./model-options.ts";
 import { type Attended, Network } from "./network.ts";
 import { precisionOf } from "./precision.ts";
@@ -257,14 +258,24 @@ export class Model {
 
   /** Records the forward pass. Inputs are tensors that the caller made with `rec.input`. */
   record(rec: Recorder, inputs: Inputs, options: RecordOptions = {}): Recorded {
-    const { adapter = true, increments: asked = false, replace, observe, reads, weights, depth, ranks } = options;
-    const ahead = adapter ? this.adapter?.ahead : undefined;
+    const adapter = options.adapter === false ? undefined : this.adapter;
+    if (!adapter?.members) return this.#recordWith(adapter, rec, inputs, options);
+    return recordMembers(rec, adapter.members, inputs, {
+      mean: this.task === "causal-lm" ? "logits" : "probabilities",
+      layers: this.sizes.layers,
+      record: (member, own) => this.#recordWith(member, rec, own, options),
+    });
+  }
+
+  #recordWith(adapter: LiveAdapter | undefined, rec: Recorder, inputs: Inputs, options: RecordOptions): Recorded {
+    const { increments: asked = false, replace, observe, reads, weights, depth, ranks } = options;
+    const ahead = adapter?.ahead;
     const seen = ahead ? inputsBehind(rec, inputs, ahead.tokens) : inputs;
     const cached = "cache" in inputs && inputs.cache !== undefined;
     const net = new Network(rec, {
       parameters: this.parameters,
       transposed: this.#transposed,
-      adapter: adapter ? this.adapter : undefined,
+      adapter,
       inputs: seen,
       before: ahead && !cached ? this.#before(rec, ahead) : undefined,
       recompute: options.recompute === true && rec.training,

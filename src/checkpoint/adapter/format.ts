@@ -71,8 +71,14 @@ export const isShared = ({ sharedParts }: Pick<AdapterFormat, "sharedParts">, na
 
 const fileOf = (peftType: string): string => peftType.toLowerCase().replaceAll("_", "-");
 
+/** `peft_type` of a bank of adapters that answer together, which `train s3t` writes. */
+export const BANK_TYPE = "S3T";
+
+const BANK: AdapterFormat = { title: "a bank of shards", parts: [], sharedParts: [], fold: undefined };
+
 /** Whether a file of this `peft_type` is read here. */
-export const isKnownType = (peftType: string): boolean => methodFiles("adapter").has(fileOf(peftType));
+export const isKnownType = (peftType: string): boolean =>
+  peftType === BANK_TYPE || methodFiles("adapter").has(fileOf(peftType));
 
 /** Types whose files are read as those of another one (translated.ts). */
 export type Translated = (typeof TRANSLATED)[number];
@@ -98,6 +104,7 @@ export const typeFile = (adapter: Pick<Checkpoint, "files">): string => fileOf(p
 export async function formatOf(adapter: Pick<Checkpoint, "files" | "ref">): Promise<AdapterFormat | undefined> {
   const peftType = peftTypeOf(adapter);
   if (peftType === "LORA") return undefined;
+  if (peftType === BANK_TYPE) return BANK;
   if (!isKnownType(peftType)) throw new UserError(`${adapter.ref} is an adapter of the kind ${peftType}`);
   const type = await loadMethod("adapter", fileOf(peftType), `${adapter.ref}: peft_type`);
   return (type as { readonly format?: AdapterFormat }).format;

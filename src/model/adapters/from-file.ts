@@ -1,10 +1,11 @@
 /** The type of an adapter that a file holds. */
 import { parseObject } from "../../checkpoint/adapter/config.ts";
-import { typeFile } from "../../checkpoint/adapter/format.ts";
+import { BANK_TYPE, peftTypeOf, typeFile } from "../../checkpoint/adapter/format.ts";
 import type { Checkpoint } from "../../checkpoint/checkpoint.ts";
 import { UserError } from "../../errors.ts";
 import { bind } from "../../method/bind.ts";
 import { loadMethod } from "../../method/registry.ts";
+import { BANK } from "./bank/bank.ts";
 import type { AdapterChoice } from "./contract.ts";
 
 /**
@@ -32,8 +33,9 @@ export async function ofTask(from: Checkpoint, task: number): Promise<Checkpoint
   return { ...from, files: new Map(from.files).set("adapter_config.json", config), close: () => from.close() };
 }
 
-/** An adapter that is run as its file holds it. */
+/** An adapter, or a bank of them, that is run as its file holds it. */
 export async function liveChoice(from: Checkpoint): Promise<AdapterChoice> {
+  if (peftTypeOf(from) === BANK_TYPE) return { from, type: bind(BANK, {}), seed: 0 };
   const method = await loadMethod("adapter", typeFile(from), `${from.ref}: peft_type`);
   return { from, type: bind(method, {}), seed: 0 };
 }

@@ -145,6 +145,8 @@ export interface LiveAdapter {
   /** Where every step draws which of its parts it uses. */
   readonly draws?: AdapterDraws | undefined;
   readonly groups?: AdapterGroups | undefined;
+  /** Of a bank: adapters that each give an answer, of which the mean is taken; the bank itself changes nothing. */
+  readonly members?: readonly LiveAdapter[] | undefined;
   /** What takes the place of whole weights of the base, by their names there: biases and saved modules. */
   readonly whole: ReadonlyMap<string, Parameter>;
   /** The same adapter with other weights held whole. */

@@ -5,11 +5,12 @@
 import { heldEntry } from "../../checkpoint/adapter/entries.ts";
 import type { TensorEntry } from "../../checkpoint/checkpoint.ts";
 import { DTYPE_BYTES, type Dtype } from "../../checkpoint/dtype.ts";
+import { DIGEST } from "../../data/row-digest.ts";
 import { UserError } from "../../errors.ts";
 import { FIT_STATE } from "../../model/names.ts";
 import type { RidgeFit } from "../../tensor/linear-algebra/recursive-ridge.ts";
 import { sizeOf } from "../../tensor/tensor.ts";
-import { DIGEST, LearntRows } from "./learnt-rows.ts";
+import { LearntRows } from "./learnt-rows.ts";
 
 export interface FitState {
   readonly fit: RidgeFit;

@@ -30,7 +30,7 @@ export function fittedHead(model: Pick<Model, "task" | "architecture" | "specs" 
   if (task !== "classifier")
     throw new UserError(
       `a head of classes is fitted to a classifier, and ${architecture.name} is a ${task}`,
-      "a language model takes one with --classes",
+      "bun run train analytic ... --classes K gives a language model one",
     );
   const linear = specs.findLast((spec) => spec.linear && spec.shape.length === 2 && spec.shape[0] === sizes.outputs);
   if (!linear || json.key_value_head || json.domain_heads)

@@ -1,21 +1,7 @@
 /** Which rows a fit holds: a digest of each with its label, so that no row is taken out that is not in it. */
-import { createHash } from "node:crypto";
-import { arraysIn } from "../../data/batch.ts";
 import type { Example } from "../../data/examples.ts";
+import { DIGEST, rowDigest } from "../../data/row-digest.ts";
 import { UserError } from "../../errors.ts";
-
-/** Bytes of a digest. */
-export const DIGEST = 16;
-
-/** Digest of what the model reads of a row, and of its label, in hexadecimal. */
-export function rowDigest(example: Example): string {
-  const hash = createHash("sha256").update(`label ${example.label}`);
-  for (const values of arraysIn(example)) {
-    hash.update(`\0${values.length}\0`);
-    hash.update(new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
-  }
-  return hash.digest("hex").slice(0, 2 * DIGEST);
-}
 
 /** Rows by digest, each as often as it was learnt. */
 export class LearntRows {
