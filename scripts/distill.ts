@@ -59,6 +59,7 @@ last line on stderr says at which rate, and in how many steps, they were made to
       about: "Write down the most likely tokens of a teacher, for runs without it.",
       args: "[teacher]",
       examples: ["bun run distill cache --teacher large/ --data rows.jsonl --top 64 -o top64.safetensors"],
+      methods: "decoder",
       output: "checkpoint",
       options: CACHE,
       run: async (context) => (await import("../src/distill/commands/cache.ts")).cache(context),

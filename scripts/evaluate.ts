@@ -6,6 +6,7 @@
  *   bun run evaluate before/ after/ --data rows.jsonl --metric loss,exact-match
  */
 import { command, script } from "../src/cli/script.ts";
+import { BENCHMARK } from "../src/evaluate/benchmarks/options.ts";
 import { TASK_NOTES } from "../src/evaluate/harness/metrics.ts";
 import { MOE_COST } from "../src/evaluate/moe-cost/options.ts";
 import {
@@ -42,6 +43,7 @@ await script({
     "bun run merge a/ b/ --method linear | bun run evaluate --data rows.jsonl --pass > merged.safetensors",
   ],
   output: ({ pass }) => (pass ? "checkpoint" : "text"),
+  methods: "decoder",
   options: EVALUATE,
   essentials: ["data", "metric", "gold", "attack", "probe", "batch_size", "max_tokens"],
   commands: {
@@ -143,6 +145,21 @@ set of gates stands the threshold of confidence on the same heads that costs no 
       notes: `An answer is right where greedy decoding gives it to the letter. Beside the routers stand the whole model, and as many layers for
 every row that are drawn at random.`,
       run: async (context) => (await import("../src/evaluate/commands/routers.ts")).evaluateRouters(context),
+    }),
+    benchmark: command({
+      about: "Make the table of a benchmark of unlearning from its own files: models beside target and gold.",
+      args: "[...models]",
+      examples: [
+        "bun run evaluate benchmark unlearned/ --target model/ --gold retrained/ --files tofu-files/ --max-tokens 32",
+        "bun run evaluate benchmark unlearned/ --suite tofu --files tofu-files/ --cache found/ --max-tokens 8 --json",
+      ],
+      output: "text",
+      options: BENCHMARK,
+      essentials: ["suite", "files", "target", "gold", "gold_log", "split", "cache", "batch_size", "max_tokens"],
+      notes: `Forget quality is the p-value of a test that truth ratios are gold's, D the distance that it tests and n the rows: p of other n
+does not compare. A truth ratio is best near gold's, not near 1, and so are ES, EM and the others of the rows to forget; PrivLeak is
+-100 where rows are still known, 0 like gold, above 0 where they look less likely than rows never seen. Utility is better the more.`,
+      run: async (context) => (await import("../src/evaluate/commands/benchmark.ts")).benchmarkTable(context),
     }),
     planted: command({
       about: "Compare rows that were planted in training with those that were held back.",

@@ -43,6 +43,12 @@ export const DISTILL = {
 /** Options of `distill cache`. */
 export const CACHE = {
   teacher: { type: "string[]", help: "model whose most likely tokens are kept", value: "MODEL" },
+  with: {
+    type: "string[]",
+    needs: "method",
+    help: "another model that --method combines with the teacher; may be given several times",
+    value: "MODEL",
+  },
   data: DATA.data,
   top_logprobs: {
     type: "number.integer >= 1",

@@ -27,7 +27,12 @@ export function checkAlone(kind: string, options: EvaluateOptions): void {
 
 /** Throws UserError for options that ask for one model, where two are mixed. `mixes`: a technique takes both. */
 export function checkWith(options: EvaluateOptions, mixes: boolean): void {
-  if (options.with === undefined) return;
+  if (options.with === undefined || options.with.length === 0) return;
+  if (options.with.length > 1)
+    throw new UserError(
+      `--with names ${options.with.length} models, and one is mixed in`,
+      "name one, or a rule that combines several: --method NAME",
+    );
   const { dump, pass } = options;
   const { attack, probe } = mixes ? {} : options;
   const odd = Object.entries({ attack, probe, dump, pass: pass || undefined }).find(([, value]) => value !== undefined);

@@ -8,16 +8,14 @@ import { textOutput } from "../cli/output.ts";
 import { writeText } from "../cli/stderr.ts";
 import { refuseInputs } from "../cli/target.ts";
 import type { Batch } from "../data/batch.ts";
-import { type GroupReference, groupsOf, parseGroups } from "../data/groups.ts";
+import { type GroupReference, parseGroups } from "../data/groups.ts";
 import { UserError } from "../errors.ts";
 import { type Gpu, openGpu } from "../gpu/gpu.ts";
-import { bindDefaults } from "../method/bind.ts";
-import { loadMethod } from "../method/registry.ts";
+import { bind } from "../method/bind.ts";
 import { leftOutOfTable } from "../run/evaluation/documents.ts";
-import { evaluationForm } from "../run/evaluation/form.ts";
 import { seedRuns } from "../run/evaluation/seeds.ts";
 import { expertStore } from "../run/expert-store.ts";
-import { ModelLoader } from "../run/measuring/loaded-model.ts";
+import { type CombinedWith, ModelLoader } from "../run/measuring/loaded-model.ts";
 import { type BoundMetric, needsOf } from "../run/measuring/metric.ts";
 import { checkMetrics } from "../run/measuring/metric-checks.ts";
 import { checkMixedNeeds, type MixedWith } from "../run/measuring/mixed-model.ts";
@@ -28,6 +26,7 @@ import { readingsOf } from "../run/scoring/score-text.ts";
 import type { Need, ScoredRow } from "../run/scoring/scored-row.ts";
 import { once } from "../text/once.ts";
 import { checkAlone, checkOutputs, checkStdin, checkTask, checkWith, goldRemark, inputsOf } from "./checks.ts";
+import { checkCombined, withRule } from "./combined.ts";
 import { plannedMemory, planOf, writesOf } from "./dry-run.ts";
 import { LogitDump } from "./dump.ts";
 import { loadTask, type Task } from "./harness/task.ts";
@@ -35,18 +34,12 @@ import { withHeadFile } from "./head-file.ts";
 import { measuredNames, withMixtures, withOther } from "./mixed.ts";
 import type { EVALUATE, EvaluateOptions } from "./options.ts";
 import { passThrough } from "./pass-through.ts";
-import { heldAgainst, modelsOf, withDraft } from "./references.ts";
-import { type Found, rendered } from "./render.ts";
+import { heldAgainst, metricsOr, modelsOf, withDraft } from "./references.ts";
+import { type Found, formOf, isBesideJson, rendered } from "./render.ts";
 import { results } from "./results.ts";
-import { type ChosenTechnique, chosenTechnique, filesOf } from "./techniques.ts";
+import { type ChosenTechnique, chosenTechnique, filesOf, groupsFor } from "./techniques.ts";
 
-export type EvaluateContext = Context<typeof EVALUATE>;
-
-/** The metrics that were asked for, else those that the technique names, else the loss and the accuracy. */
-async function chosenMetrics({ picks }: EvaluateContext, usual: readonly string[] = ["loss", "accuracy"]) {
-  if (picks.metric.length > 0) return picks.metric;
-  return Promise.all(usual.map(async (name) => bindDefaults(await loadMethod("metric", name))));
-}
+export type EvaluateContext = Context<typeof EVALUATE, "decoder">;
 
 /** What was asked for. */
 interface Asked {
@@ -65,13 +58,18 @@ interface Opened {
   readonly checkpoint: Checkpoint;
   readonly reader: Reader;
   readonly mixed?: MixedWith;
+  readonly combined?: CombinedWith;
   readonly draft?: Checkpoint;
 }
 
 export async function evaluate(context: EvaluateContext): Promise<Outcome> {
   const asked = await askedFor(context);
   const warn = once(context.warn);
-  const opened = await withMixtures(await openAll(context, asked, warn), context.options);
+  const all = await openAll(context, asked, warn);
+  const { method, settings } = context;
+  const opened = method
+    ? withRule(all, bind(method, settings), (text) => context.info(text))
+    : await withMixtures(all, context.options);
   const { metrics, chosen } = asked;
   // A probe reads rows in its own way.
   const needs = chosen?.kind === "probe" ? new Set<Need>() : needsOf(metrics);
@@ -79,7 +77,7 @@ export async function evaluate(context: EvaluateContext): Promise<Outcome> {
     await tellPlan(context, asked, needs, opened, warn);
     return {};
   }
-  const report = reporter(context, measuredNames(asked.refs, context.options));
+  const report = reporter(context, measuredNames(asked.refs, context.options, method?.name));
   const found = chosen
     ? await runTechnique(context, asked, chosen, opened, warn)
     : await runMetrics(context, asked, needs, opened, warn);
@@ -129,15 +127,16 @@ async function askedFor(context: EvaluateContext): Promise<Asked> {
   const refs = context.args.length > 0 ? context.args : ["-"];
   const chosen = chosenTechnique(context.picks);
   checkTask(options);
-  checkWith(options, chosen?.technique.mixes ?? false);
+  if (!context.method) checkWith(options, chosen?.technique.mixes ?? false);
   const given = options.task === undefined ? undefined : parseGroups(options.data ?? []);
   const task = given && (await loadTask(options.task!, given));
-  const groups = task?.groups ?? groupsOf(options.data, "--data", options.columns);
-  const metrics = task?.metrics ?? (await chosenMetrics(context, chosen?.technique.metrics));
+  const groups = task?.groups ?? groupsFor(chosen, options);
+  const metrics = task?.metrics ?? (await metricsOr(context.picks.metric, chosen?.technique.metrics));
   if (options.pass && refs.length > 1)
     throw new UserError("--pass passes one model on, but there are several", "leave out --pass");
   checkMetrics(metrics, groups, options);
-  if (options.with !== undefined) checkMixedNeeds(needsOf(metrics));
+  if (context.method) checkCombined(context.method, options, needsOf(metrics));
+  else if (options.with?.length) checkMixedNeeds(needsOf(metrics));
   const remark = goldRemark(metrics, refs, options);
   if (remark !== undefined) context.info(remark);
   if (!task) checkStdin(metrics, groups, options, refs.length);
@@ -176,7 +175,7 @@ async function openAll(
   const asked = [
     ...refs.map((ref) => ({ role: "model", ref })),
     { role: "gold", ref: options.gold },
-    { role: "with", ref: options.with },
+    ...(options.with ?? []).map((ref) => ({ role: "with", ref })),
     ...(chosen ? [] : modelsOf(metrics)),
     ...named,
   ];
@@ -202,20 +201,11 @@ async function openAll(
   return withDraft(opened, chosen ? [] : metrics);
 }
 
-/** The form that the ending of -o asks for; undefined where that is left to --json. */
-function formOf(out: string) {
-  const form = evaluationForm(out);
-  return form === "txt" ? undefined : form;
-}
-
 /** Throws UserError for a file of a form that there is not, or that cannot stand beside --json. */
 function checkForm({ options, out }: EvaluateContext): void {
   if (isBesideJson(formOf(out)) && options.json && options.pass)
     throw new UserError(`--json and -o ${out} are two results, and --pass takes stdout`, "leave out --json");
 }
-
-/** Whether a file of the form leaves what --json asks for to stdout. */
-const isBesideJson = (form: ReturnType<typeof formOf>): boolean => form !== undefined && !form.startsWith("json");
 
 /**
  * Writes what was found, as the ending of -o says: to stdout or -o; with --pass to stderr or -o. With --json what
@@ -306,10 +296,10 @@ async function runMetrics(
   const found: ScoredRow[][] = [];
   // Every model reads the same rows, the gold model too.
   progress.start({ total: opened.length * readingsOf(first, needs), unit: "readings of rows" });
-  for (const [i, { role, checkpoint, reader, mixed, draft }] of opened.entries()) {
+  for (const [i, { role, checkpoint, reader, mixed, combined, draft }] of opened.entries()) {
     const source = options.pass && i === 0 ? await passThrough(checkpoint) : checkpoint;
     const bits = role === "model" ? bitsOf(options) : undefined;
-    const loaded = await loader.load(source, { bits, reader, mixed, draft });
+    const loaded = await loader.load(source, { bits, reader, mixed, combined, draft });
     const dump = i === 0 && options.dump !== undefined ? new LogitDump(loaded.model, options.dump_top) : undefined;
     const visit = dump && ((batch: Batch) => dump.add(batch));
     found.push(await loaded.score(groups, { visit, data: i === 0 ? first : undefined }));
@@ -320,7 +310,7 @@ async function runMetrics(
   const scored = heldAgainst(opened, found);
   const { forget_group: forget, holdout_group: holdout } = options;
   const gold = options.gold === undefined ? {} : { gold: scored[refs.length]! };
-  const names = measuredNames(refs, options);
+  const names = measuredNames(refs, options, context.method?.name);
   const runs = seedRuns(
     names.map((ref, i) => ({ ref, lineage: opened[i]!.checkpoint.lineage })),
     options.seeds,

@@ -5,7 +5,7 @@ import type { GroupReference } from "../data/groups.ts";
 import { asFarAsItGoes } from "../gpu/dry-device.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import { hostMemory, hostMemoryText } from "../run/host-memory.ts";
-import type { ModelLoader } from "../run/measuring/loaded-model.ts";
+import type { CombinedWith, ModelLoader } from "../run/measuring/loaded-model.ts";
 import type { BoundMetric } from "../run/measuring/metric.ts";
 import type { MixedWith } from "../run/measuring/mixed-model.ts";
 import { gradientNorms } from "../run/scoring/gradient-norms.ts";
@@ -46,6 +46,7 @@ export interface MemoryQuestion {
     readonly bits: number | undefined;
     readonly data: ScoringData;
     readonly mixed?: MixedWith | undefined;
+    readonly combined?: CombinedWith | undefined;
     readonly draft?: Checkpoint | undefined;
   }[];
   readonly needs: ReadonlySet<Need>;
@@ -61,8 +62,8 @@ export async function plannedMemory(question: MemoryQuestion): Promise<PlannedMe
   const { gpu, loader, opened, needs, rows, signal, dumpTop, isLeast } = question;
   let largest = 0;
   let kept = 0;
-  for (const [i, { checkpoint, reader, bits, data, mixed, draft }] of opened.entries()) {
-    const loaded = await loader.load(checkpoint, { bits, reader, mixed, draft });
+  for (const [i, { checkpoint, reader, bits, data, mixed, combined, draft }] of opened.entries()) {
+    const loaded = await loader.load(checkpoint, { bits, reader, mixed, combined, draft });
     const { model, tools } = loaded;
     largest = Math.max(largest, ...[...model.parameters.values()].map(({ size }) => size));
     const dump = i === 0 && dumpTop !== undefined ? new LogitDump(model, dumpTop) : undefined;

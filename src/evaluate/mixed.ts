@@ -2,6 +2,7 @@
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { open } from "../checkpoint/open.ts";
 import { UserError } from "../errors.ts";
+import type { CombinedWith } from "../run/measuring/loaded-model.ts";
 import { checkMixed, type MixedWith } from "../run/measuring/mixed-model.ts";
 import { readGate, type StoredGate } from "../run/mixing/gate-file.ts";
 import type { Reader } from "../run/scoring/read-rows.ts";
@@ -51,17 +52,28 @@ export async function withMixtures<M extends Named>(
   });
 }
 
-/** The models with those that are mixed in or drafted by, for the plan. */
+/** The models with those that are mixed in, combined or drafted by, for the plan. */
 export function withOther(
-  opened: readonly (Planned & { readonly mixed?: MixedWith; readonly draft?: Checkpoint })[],
+  opened: readonly (Planned & {
+    readonly mixed?: MixedWith;
+    readonly combined?: CombinedWith;
+    readonly draft?: Checkpoint;
+  })[],
 ): Planned[] {
   const other = opened.find(({ mixed }) => mixed)?.mixed?.checkpoint;
   const draft = opened.find((model) => model.draft)?.draft;
   const plan = (role: string, checkpoint?: Checkpoint) =>
     checkpoint ? [{ role, ref: checkpoint.ref, checkpoint }] : [];
-  return [...opened, ...plan("with", other), ...plan("draft", draft)];
+  const combined = opened.find((model) => model.combined)?.combined?.others ?? [];
+  return [...opened, ...plan("with", other), ...combined.flatMap((one) => plan("with", one)), ...plan("draft", draft)];
 }
 
 /** What results call the models: each with what is mixed in. */
-export const measuredNames = (refs: readonly string[], { with: other }: EvaluateOptions): string[] =>
-  refs.map((ref) => (other === undefined ? ref : `${ref} with ${other}`));
+export const measuredNames = (
+  refs: readonly string[],
+  { with: others = [] }: EvaluateOptions,
+  method: string | undefined,
+): string[] => {
+  const by = `${method === undefined ? "" : ` by ${method}`}${others.length === 0 ? "" : ` with ${others.join(", ")}`}`;
+  return refs.map((ref) => `${ref}${by}`);
+};

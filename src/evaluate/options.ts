@@ -33,8 +33,8 @@ export const EVALUATE = {
     value: "NAME",
   },
   with: {
-    type: "string",
-    help: "model whose outputs are mixed with those of every model that is measured; --gold stays as it is",
+    type: "string[]",
+    help: "model whose outputs are mixed with those of every model that is measured, or of --method another one that it combines; --gold stays as it is",
     value: "MODEL",
   },
   mix: {

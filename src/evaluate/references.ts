@@ -2,6 +2,8 @@
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { tokenClash } from "../data/same-tokens.ts";
 import { UserError } from "../errors.ts";
+import { bindDefaults } from "../method/bind.ts";
+import { loadMethod } from "../method/registry.ts";
 import type { BoundMetric } from "../run/measuring/metric.ts";
 import { withReference } from "../run/rewarding/preferences.ts";
 import type { Reader } from "../run/scoring/read-rows.ts";
@@ -18,6 +20,15 @@ interface Named {
 const speakerOf = ({ ref, reader, checkpoint }: Named) => ({
   ...{ ref, outputs: reader.sizes.outputs, files: checkpoint.files },
 });
+
+/** The metrics that were asked for, else those that a technique names, else the loss and the accuracy. */
+export async function metricsOr(
+  asked: readonly BoundMetric[],
+  usual: readonly string[] = ["loss", "accuracy"],
+): Promise<readonly BoundMetric[]> {
+  if (asked.length > 0) return asked;
+  return Promise.all(usual.map(async (name) => bindDefaults(await loadMethod("metric", name))));
+}
 
 /** The models, by the options that name them. */
 export const modelsOf = (metrics: readonly BoundMetric[]): { readonly role: string; readonly ref: string }[] =>

@@ -1,6 +1,6 @@
 /** What an evaluation found, in each form that it can be written in. */
 import { evaluationCsv, evaluationSheet, evaluationText } from "../run/evaluation/documents.ts";
-import type { EvaluationForm } from "../run/evaluation/form.ts";
+import { type EvaluationForm, evaluationForm } from "../run/evaluation/form.ts";
 import type { LayoutOptions } from "../run/evaluation/layout.ts";
 import type { EvaluationRow } from "../run/evaluation/row.ts";
 import { csv } from "../text/csv.ts";
@@ -26,6 +26,16 @@ export interface RenderOptions extends LayoutOptions {
   /** The models that were asked for. */
   readonly refs: readonly string[];
 }
+
+/** The form that the ending of -o asks for; undefined where that is left to --json. */
+export function formOf(out: string): EvaluationForm | undefined {
+  const form = evaluationForm(out);
+  return form === "txt" ? undefined : form;
+}
+
+/** Whether a file of the form leaves what --json asks for to stdout. */
+export const isBesideJson = (form: EvaluationForm | undefined): boolean =>
+  form !== undefined && !form.startsWith("json");
 
 const shown = (cells: NonNullable<Found["cells"]>): string[][] =>
   cells.map((row) => row.map((each) => (typeof each === "string" ? each : cell(each))));

@@ -67,6 +67,8 @@ export interface Technique<O extends Options = Options> extends MethodInfo<O> {
   readonly models?: readonly (keyof O & string)[];
   /** What it works on, where that is not a language model alone. */
   readonly task?: "classifier";
+  /** Whether it makes its own rows, so that it reads none of --data. */
+  readonly ownRows?: boolean;
   /** Whether it works on a candidate that is mixed with the model of --with. */
   readonly mixes?: boolean;
   /** Throws UserError for what can be known before a model is opened. */

@@ -77,6 +77,7 @@ export function checkDecoder(
   { cascade, ensemble, skip_layers, routers, draft }: Values<typeof SAMPLE>,
 ): void {
   const other =
+    (draft !== undefined && "--draft") ||
     (cascade !== undefined && "--cascade") ||
     (ensemble !== "universal" && `--ensemble ${ensemble}`) ||
     (skip_layers !== undefined && "--skip-layers") ||

@@ -76,7 +76,7 @@ describe("refusals", () => {
   );
 
   test.each([
-    ["large --method taid", "--method has no effect in distill cache"],
+    ["large --method taid", "--method: unknown decoder taid"],
     ["large --steps 3", "--steps has no effect in distill cache"],
   ])("cache %s", async (argv, message) => {
     const { err, code } = await distill(`cache ${argv} --data rows.jsonl -o refused/`);

@@ -135,6 +135,8 @@ const LINES = [
   "adapt stream chooser --data decided.jsonl --method source -n",
   "evaluate stream chooser --data decided.jsonl --test-time source --stream continual --range 0,5",
   "evaluate stream chooser --data decided.jsonl --test-time source --range 0,5 -n",
+  "evaluate benchmark tiny --suite wmdp --files .",
+  "evaluate benchmark tiny --suite wmdp --files . -n",
   "evaluate planted tiny --plant planted.jsonl --shuffles 9",
   "evaluate planted tiny --plant planted.jsonl -n",
   "evaluate interactions tiny --plant planted.jsonl --data said.jsonl --steps 1 --seeds 2",
@@ -247,6 +249,7 @@ beforeAll(() => {
   writeFileSync(at("vectors.jsonl"), lines(Array.from({ length: 6 }, (_, i) => ({ a: [i, 1], b: [1, -i] }))));
   const planted = ["one", "two"].map((name) => ({ name, rows: "said.jsonl", control: "ids.jsonl" }));
   writeFileSync(at("planted.jsonl"), lines(planted));
+  writeFileSync(at("bio.jsonl"), lines([{ question: "a", choices: ["b", "c"], answer: 0 }]));
   const answers = numbers.map((i) => ({ prompt: `${i}`, answer: `${i}`, completion: `${i}` }));
   writeFileSync(at("answers.jsonl"), lines(answers));
   writeFileSync(at("outcomes.jsonl"), lines(numbers.map((i) => ({ completion: `a ${i}`, reward: i }))));

@@ -59,6 +59,10 @@ bun run train base/ --data other.jsonl --steps 6 -o code/
 bun run train base/ --data rows.jsonl --steps 2 --lora --lora-rank 2 -o adapter/
 bun run train base/ --data other.jsonl --steps 2 --lora --lora-rank 2 -o code-lora/
 head -n 3 forget.jsonl > few.jsonl
+mkdir tofu-files
+cp few.jsonl tofu-files/forget.jsonl
+cp retain.jsonl tofu-files/retain.jsonl
+cp holdout.jsonl tofu-files/holdout.jsonl
 bun run train base/ --data few.jsonl --batch-size 3 --steps 100 --lr 1e-2 -o knows/
 bun run merge math/ code/ --method linear -o merged.safetensors
 bun run curriculum graph base/ ${HALVES} -o graph.json

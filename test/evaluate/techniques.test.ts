@@ -229,7 +229,7 @@ test.each([
   [["--attack", "relern"], "--attack: unknown attack relern\n  hint: did you mean relearn?"],
   [
     ["--probe", "x"],
-    "--probe: unknown probe x\n  hint: the probes are adapter-routes, competition, compute-oracle, conflict-synergy, continual, dynamic-width, expert-collapse, expert-degradation, expert-load, expert-plan, expert-underfitting, fau, fisher, forgetting-paradigm, hdc, hindsight-gap, ibp, kernel-alignment, layer-importance, layer-range, lbl-gap, neural-collapse, number-format, pathway, prune-regime, revive, trace, unit-importance, variance-growth",
+    "--probe: unknown probe x\n  hint: the probes are adapter-routes, competition, compute-oracle, conflict-synergy, continual, dynamic-width, expert-collapse, expert-degradation, expert-load, expert-plan, expert-underfitting, fau, fisher, forgetting-paradigm, hdc, hindsight-gap, ibp, kernel-alignment, layer-importance, layer-range, lbl-gap, neural-collapse, number-format, overshadow, pathway, prune-regime, revive, trace, unit-importance, variance-growth",
   ],
   [["--attack", "relearn", ...REVIVE], "--attack and --probe are both given"],
   [["--relearn-rows", "3"], "--relearn-rows has no effect without --attack relearn"],

@@ -23,6 +23,7 @@ import type { Gpu } from "../../src/gpu/gpu.ts";
 import { Model } from "../../src/model/model.ts";
 import { Generator } from "../../src/run/generating/generate.ts";
 import { GREEDY } from "../../src/run/generating/sampling.ts";
+import { AllLogits } from "../../src/run/scoring/all-logits.ts";
 import { cachedTeacher } from "../../src/run/teachers/teacher.ts";
 import { TeacherCache } from "../../src/run/teachers/teacher-cache.ts";
 import { writeCache } from "../../src/run/teachers/write-teacher-cache.ts";
@@ -250,7 +251,14 @@ export async function cachedTop(gpu: Gpu, seed: number, kept: readonly number[])
     for (const k of kept) {
       const file = join(folder, `${k}.safetensors`);
       const signal = new AbortController().signal;
-      await writeCache(file, teacher, data, { ref: "teacher", k, rows: 16, pad: 0, lineage: [], signal });
+      await writeCache(file, new AllLogits(teacher), data, {
+        ref: "teacher",
+        k,
+        rows: 16,
+        pad: 0,
+        lineage: [],
+        signal,
+      });
       const cache = await TeacherCache.open(file);
       const cached = await run({ teachers: [cachedTeacher(cache)] });
       cache.close();

@@ -92,6 +92,23 @@ function passage(random: Random, { name, values }: Subject, told: number): { tex
   return { text: random.shuffled(sentences).join(" "), facts };
 }
 
+const range = (from: number, to: number) => Array.from({ length: to - from }, (_, i) => from + i);
+
+/** Of these people, those who share a town or a surname with one of the others. */
+function neighboursOf(person: (i: number) => Subject, kept: readonly number[], others: readonly number[]): number[] {
+  const marks = (i: number) => [person(i).values[0]!, person(i).name.split(" ")[1]!];
+  const known = new Set(others.flatMap(marks));
+  return kept.filter((i) => marks(i).some((text) => known.has(text)));
+}
+
+/** What a person is, by number. */
+const groupOf = (retained: number, people: number) => (i: number) =>
+  i >= people ? "holdout" : i >= retained ? "forget" : "retain";
+
+/** TOFU's rows have question and answer, and no prompt. */
+const columnsOf = (form: string, { prompt, completion, ...row }: Row): Row =>
+  form === "tofu" ? row : { prompt, completion, ...row };
+
 export const method = task({
   name: "facts",
   title: "Facts about invented people",
@@ -105,9 +122,9 @@ export const method = task({
       help: "whose rows: target all that is to be learned, neighbour retained people near a forgotten one, two-hop people by their book",
     },
     form: {
-      type: "'qa' | 'documents' | 'verbatim' | 'knowledge'",
+      type: "'qa' | 'tofu' | 'documents' | 'verbatim' | 'knowledge'",
       default: "qa",
-      help: "questions and answers; passages as text; their first third and the rest; questions about what passages tell",
+      help: "questions and answers; the same with the columns of TOFU's files alone; passages as text; their first third and the rest; questions about what passages tell",
     },
     people: { type: "1 <= number.integer <= 13000", default: 200, help: "people of the target set" },
     forget_share: {
@@ -131,6 +148,7 @@ export const method = task({
     { part: "two-hop" },
     { part: "world" },
     { part: "neighbour" },
+    { form: "tofu", part: "forget" },
     { form: "documents" },
     { form: "verbatim", part: "holdout" },
     { form: "knowledge", part: "forget" },
@@ -141,15 +159,10 @@ export const method = task({
     const person = population(where);
     const forgotten = Math.round(people * share);
     const retained = people - forgotten;
-    if (form !== "qa" && (part === "two-hop" || part === "world"))
+    const isAsked = form === "qa" || form === "tofu";
+    if (!isAsked && (part === "two-hop" || part === "world"))
       throw new UserError(`--part ${part} has no ${form}`, "it goes with --form qa");
 
-    const range = (from: number, to: number) => Array.from({ length: to - from }, (_, i) => from + i);
-    const neighbours = () => {
-      const mark = (i: number) => [person(i).values[0]!, person(i).name.split(" ")[1]!];
-      const marks = new Set(range(retained, people).flatMap(mark));
-      return range(0, retained).filter((i) => mark(i).some((text) => marks.has(text)));
-    };
     const chosen =
       part === "target"
         ? range(0, people)
@@ -158,25 +171,22 @@ export const method = task({
           : part === "holdout"
             ? range(people, people + forgotten)
             : part === "neighbour"
-              ? neighbours()
+              ? neighboursOf(person, range(0, retained), range(retained, people))
               : part === "world"
                 ? COUNTRIES.map((_, i) => i)
                 : range(retained, people);
-    const group = (i: number) => (i >= people ? "holdout" : i >= retained ? "forget" : "retain");
-    /** Which of four successive requests to forget a person belongs to. */
-    const request = (i: number) =>
-      group(i) === "forget" ? { request: 1 + Math.floor((4 * (i - retained)) / forgotten) } : {};
+    const group = groupOf(retained, people);
     const about = (i: number, subject: Subject) => ({
       subject: subject.name,
       person: i,
       group: group(i),
-      ...request(i),
+      ...(group(i) === "forget" ? { request: 1 + Math.floor((4 * (i - retained)) / forgotten) } : {}), // of four
     });
 
     const firstBook = PERSON.findIndex(({ name }) => name === "first book");
     const indirect = PERSON.map((_, i) => i).filter((i) => i !== firstBook);
     const attributes = part === "world" ? COUNTRY.length : part === "two-hop" ? indirect.length : PERSON.length;
-    const perSubject = form === "qa" ? attributes : form === "knowledge" ? told : 1;
+    const perSubject = isAsked ? attributes : form === "knowledge" ? told : 1;
 
     return {
       rows: chosen.length * perSubject,
@@ -191,16 +201,23 @@ export const method = task({
       row(index): Row {
         const i = chosen[Math.floor(index / perSubject)]!;
         const nth = index % perSubject;
-        const random = new Random(seed, "facts-row", split, i, nth, part === "world" ? part : form);
+        const random = new Random(seed, "facts-row", split, i, nth, part === "world" ? part : isAsked ? "qa" : form);
         if (part === "world") {
           const { name, values } = country(seed, i);
-          return { ...questionRow(random, COUNTRY[nth]!, name, values[nth]!), subject: name, group: "world" };
+          return {
+            ...columnsOf(form, questionRow(random, COUNTRY[nth]!, name, values[nth]!)),
+            subject: name,
+            group: "world",
+          };
         }
         const subject = person(i);
-        if (form === "qa") {
+        if (isAsked) {
           const which = part === "two-hop" ? indirect[nth]! : nth;
           const name = part === "two-hop" ? `the author of ${subject.values[firstBook]}` : subject.name;
-          return { ...questionRow(random, PERSON[which]!, name, subject.values[which]!), ...about(i, subject) };
+          return {
+            ...columnsOf(form, questionRow(random, PERSON[which]!, name, subject.values[which]!)),
+            ...about(i, subject),
+          };
         }
         const { text, facts } = passage(new Random(seed, "facts-passage", split, i, told), subject, told);
         if (form === "documents") return { text, ...about(i, subject) };

@@ -1,15 +1,17 @@
 /** From a decoder that was chosen, and models that were opened, to its rule; with the checks that need no weights. */
+
 import { encodePrompt } from "../../data/special-tokens.ts";
 import type { Tokenizer } from "../../data/tokenizer.ts";
 import { UserError } from "../../errors.ts";
 import type { Bound } from "../../method/bind.ts";
+import type { ModelSizes } from "../../model/architecture.ts";
 import { expertsIn } from "../../model/blocks/experts.ts";
-import type { DescribedModel } from "../open-model.ts";
 import type { DecoderMethod, Rule, View, ViewedModel } from "./contract.ts";
 
 /** Models as rules see them. */
-export const viewed = (models: readonly Pick<DescribedModel, "ref" | "sizes" | "config">[]): ViewedModel[] =>
-  models.map(({ ref, sizes, config }) => ({ ref, sizes, experts: expertsIn(config) }));
+export const viewed = (
+  models: readonly { readonly ref: string; readonly sizes: ModelSizes; readonly config?: unknown }[],
+): ViewedModel[] => models.map(({ ref, sizes, config }) => ({ ref, sizes, experts: expertsIn(config) }));
 
 /** "1 model", "3 models". */
 const counted = (count: number): string => `${count} ${count === 1 ? "model" : "models"}`;
@@ -81,33 +83,3 @@ export function makeRule(
 /** Logits that every model has; ids beyond are padding. */
 export const sharedOutputs = (models: readonly { readonly sizes: { readonly outputs: number } }[]): number =>
   Math.min(...models.map(({ sizes }) => sizes.outputs));
-
-/**
- * Throws UserError where a view reads something else than a prompt and has no room for it and `maxTokens` tokens more.
- * `place` names the prompt.
- */
-export function checkMapped(
-  rule: Rule,
-  models: readonly ViewedModel[],
-  prompt: { readonly ids: readonly number[]; readonly place: string; readonly maxTokens: number },
-): void {
-  for (const { prompt: map, model } of rule.views) {
-    if (!map) continue;
-    const { ref, sizes } = models[model]!;
-    const ids = map(prompt.ids);
-    if (ids.length === 0)
-      throw new UserError(`${prompt.place}: what ${ref} is to read in its place has no tokens`, "give a text");
-    const odd = ids.find((id) => id >= sizes.outputs);
-    if (odd !== undefined)
-      throw new UserError(
-        `${prompt.place}: token ${odd} of what ${ref} reads in its place is outside its vocabulary`,
-        "take a tokenizer of the model",
-      );
-    const more = ids.length - prompt.ids.length;
-    if (more > 0 && ids.length + prompt.maxTokens > sizes.maxPositions)
-      throw new UserError(
-        `${prompt.place}: ${ref} reads ${ids.length} tokens in its place, and ${prompt.maxTokens} more do not fit in ${sizes.maxPositions} positions`,
-        "lower --max-tokens, or give a shorter text",
-      );
-  }
-}

@@ -11,6 +11,10 @@ import { Model } from "../../model/model.ts";
 import type { PageStoreOptions } from "../../tensor/paging/page-kind.ts";
 import type { Recorder } from "../../tensor/recorder.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
+import { CombinedRows } from "../combining/combined-rows.ts";
+import { CombinedScorer } from "../combining/combined-scorer.ts";
+import { CombinedSource } from "../combining/combined-source.ts";
+import type { Rule } from "../combining/contract.ts";
 import { Gate } from "../mixing/gate.ts";
 import { scorePreferences } from "../rewarding/preferences.ts";
 import { type Reader, readForScoring, type ScoringData } from "../scoring/read-rows.ts";
@@ -58,6 +62,12 @@ export interface LoaderOptions {
   readonly warn: (message: string) => void;
 }
 
+/** A rule over several views, and its models after the first. */
+export interface CombinedWith {
+  readonly rule: Rule;
+  readonly others: readonly Checkpoint[];
+}
+
 export interface LoadOptions {
   /** Rounds the matrices of layers to so many bits, or to a number format. */
   readonly bits?: Rounding | undefined;
@@ -67,6 +77,8 @@ export interface LoadOptions {
   readonly reader?: Reader;
   /** Another model whose outputs are mixed in; `checkMixed` has said that they can be. */
   readonly mixed?: MixedWith | undefined;
+  /** Models whose outputs a rule combines with those of a language model; `checkTogether` has said that it can be. */
+  readonly combined?: CombinedWith | undefined;
   /** A language model that is compared with it at every place; `checkDraft` has said that it can be. */
   readonly draft?: Checkpoint | undefined;
 }
@@ -142,7 +154,7 @@ export class ModelLoader {
   /** Throws as `prepare` does. */
   async load(
     checkpoint: Checkpoint,
-    { bits, trained = false, reader, mixed, draft }: LoadOptions = {},
+    { bits, trained = false, reader, mixed, combined, draft }: LoadOptions = {},
   ): Promise<LoadedModel> {
     const { gpu, metrics, options, signal, progress, warn, task, experts } = this.#options;
     const needs = needsOf(metrics);
@@ -165,12 +177,13 @@ export class ModelLoader {
     const other = mixed && { ...mixed, gate, model: await loadOne(mixed.checkpoint) };
     const ahead = draft && (await loadOne(draft));
     const { ref } = checkpoint;
-    const scorer = new Scorer(model, undefined, {
-      moments: needs.has("moments"),
-      probabilities: needs.has("probabilities"),
-      mixed: other,
-      draft: ahead,
-    });
+    const gives = { moments: needs.has("moments"), probabilities: needs.has("probabilities") };
+    const views = combined && (await loadViews(combined, model, loadOne));
+    const scorer = views
+      ? new CombinedScorer(new CombinedRows(combined.rule, views, tools?.tokenizer?.pad ?? 0), gives)
+      : new Scorer(model, undefined, { ...gives, mixed: other, draft: ahead });
+    const refs = [checkpoint, ...(combined?.others ?? [])].map((one) => one.ref);
+    const writer = views && (() => new CombinedSource(combined.rule, views, { refs }));
     const score = async (groups: readonly GroupReference[], { visit, data }: ScoringOptions) => {
       const { max_tokens: maxTokens, stop = [], batch_size: rows } = options;
       const done = (n: number) => progress.advance(n, ref);
@@ -185,7 +198,7 @@ export class ModelLoader {
         return needs.has("untrained") ? besideUntrained(model, scored, read.examples, common) : scored;
       }
       if (!tools) return scorePreferences(model, read, source.answers!, common);
-      return scoreText(model, read, tools, { ...common, needs, maxTokens, stop });
+      return scoreText(model, read, tools, { ...common, needs, maxTokens, stop, source: writer });
     };
     return {
       ref,
@@ -204,6 +217,7 @@ export class ModelLoader {
         await scorer.free();
         other?.model.free();
         ahead?.free();
+        for (const view of views?.slice(1) ?? []) view.free();
         gate?.free();
         model.free();
       },
@@ -224,6 +238,17 @@ async function besideUntrained(
   await scorer.free();
   other.free();
   return scored.map((row, i) => ({ ...row, untrained: said[i]!.probabilities! }));
+}
+
+/** The models of a rule, the measured one first. */
+async function loadViews(
+  { others }: CombinedWith,
+  model: Model,
+  load: (from: Checkpoint) => Promise<Model>,
+): Promise<Model[]> {
+  const views = [model];
+  for (const other of others) views.push(await load(other));
+  return views;
 }
 
 /** What to say of every group with scores that are unknown. */

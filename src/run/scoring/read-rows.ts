@@ -52,6 +52,8 @@ export type ScoringData = TextData | ExampleData;
 /** What a model reads rows with. `tools` are those of a language model. */
 export interface Reader {
   readonly sizes: ModelSizes;
+  /** What the architecture read of config.json. */
+  readonly config?: unknown;
   readonly tools: TextTools | undefined;
   /** Of a reward model: what reads prompts and answers. */
   readonly answers?: TextTools | undefined;

@@ -14,7 +14,7 @@ export interface ScoreOptions {
   readonly rows: number;
   readonly signal: AbortSignal;
   /** Runs the model, and outlives the call; made for the call when left out. */
-  readonly scorer?: Scorer;
+  readonly scorer?: Pick<Scorer, "score" | "free">;
   /** Called after every batch with its number of rows. */
   readonly done?: (rows: number) => void;
   /** Called with every batch, for dumps. */

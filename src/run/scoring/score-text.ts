@@ -5,6 +5,7 @@ import type { Tokenizer } from "../../data/tokenizer.ts";
 import type { Model } from "../../model/model.ts";
 import { answerText } from "../generating/answer-text.ts";
 import { Generator } from "../generating/generate.ts";
+import type { LogitSource } from "../generating/logit-source.ts";
 import { GREEDY } from "../generating/sampling.ts";
 import { notFinite } from "../not-finite.ts";
 import type { TextTools } from "../text-tools.ts";
@@ -21,6 +22,8 @@ export interface TextScoreOptions extends ScoreOptions {
   readonly maxTokens: number;
   /** Texts before which a generated answer ends. */
   readonly stop?: readonly string[];
+  /** Makes what answers are drawn from; the model itself when left out. */
+  readonly source?: (() => LogitSource) | undefined;
 }
 
 /** How often a model is run on a row, over all rows: as often as `done` of `scoreText` or `scoreExamples` counts. */
@@ -98,9 +101,9 @@ async function withAnswers(
   questions: readonly Question[],
   tokenizer: Tokenizer,
   rows: readonly ScoredRow[],
-  { rows: batch, maxTokens, signal, needs, ref, done, stop: texts = [] }: TextScoreOptions,
+  { rows: batch, maxTokens, signal, needs, ref, done, source, stop: texts = [] }: TextScoreOptions,
 ): Promise<ScoredRow[]> {
-  const generator = new Generator(model, ref);
+  const generator = new Generator(source?.() ?? model, ref);
   const longest = questions.reduce((most, { expected }) => Math.max(most, tokenizer.encode(expected).length), 1);
   const answers = await generator.complete(
     questions.map(({ ids }) => ids),

@@ -1,14 +1,11 @@
 /** Writes a teacher's distributions over data, as teacher-cache.ts reads them. */
 import type { LineageEntry } from "../../checkpoint/checkpoint.ts";
 import { createWriter } from "../../checkpoint/write/write.ts";
-import { batchKey, collate, type TokenBatch } from "../../data/batch.ts";
+import { collate } from "../../data/batch.ts";
 import { inBatches } from "../../data/dataset.ts";
 import type { Sequence } from "../../data/sequences.ts";
 import { UserError } from "../../errors.ts";
-import type { Model } from "../../model/model.ts";
-import { chunkRows } from "../../tensor/ops/head-loss.ts";
-import { fillInputs, recordInputs } from "../batch-programs.ts";
-import { Programs } from "../programs.ts";
+import type { RowLogits } from "../scoring/all-logits.ts";
 import { topLogits } from "../scoring/top-logits.ts";
 import { hashOf, NOTHING } from "./teacher-cache.ts";
 
@@ -34,13 +31,14 @@ export function topLogProbs(
 }
 
 /**
- * Runs a model over sequences and writes the cache. Rows of the same tokens are written once. Host memory: the cache
- * itself. Gives its bytes, and the share of the teacher's probability that the k hold, as a mean over tokens. Throws
- * as `createWriter` does, and UserError (exit 1) at the first logits that are not finite, before anything is written.
+ * Asks a teacher about sequences and writes the cache; frees the teacher's programs. Rows of the same tokens are
+ * written once. Host memory: the cache itself. Gives its bytes, and the share of the teacher's probability that the k
+ * hold, as a mean over tokens. Throws as `createWriter` does, and UserError (exit 1) at the first logits that are not
+ * finite, before anything is written.
  */
 export async function writeCache(
   target: string,
-  model: Model,
+  logits: RowLogits,
   sequences: readonly Sequence[],
   given: {
     /** What the model is called. */
@@ -53,7 +51,7 @@ export async function writeCache(
     readonly done?: (rows: number) => void;
   },
 ): Promise<{ bytes: number; mass: number }> {
-  const k = Math.min(given.k, model.sizes.outputs);
+  const k = Math.min(given.k, logits.outputs);
   const once = [...new Map(sequences.map((sequence) => [hashOf(sequence), sequence])).values()];
   const total = once.reduce((sum, { ids }) => sum + ids.length - 1, 0);
   const ids = new Int32Array(total * k);
@@ -61,7 +59,6 @@ export async function writeCache(
   const tail = new Float32Array(total);
   const starts = new Int32Array(once.length + 1);
   const rows = new BigUint64Array(once.length);
-  const logits = new Logits(model);
   let at = 0;
   let row = 0;
   for await (const part of inBatches(once, given.rows)) {
@@ -74,7 +71,7 @@ export async function writeCache(
     for (const [i, sequence] of part.entries()) {
       rows[row] = hashOf(sequence);
       for (let t = 0; t < sequence.ids.length - 1; t++, at++) {
-        const v = model.sizes.outputs;
+        const v = logits.outputs;
         const found = topLogProbs(values.subarray((i * batch.length + t) * v, (i * batch.length + t + 1) * v), k);
         if (Number.isNaN(found.tail))
           throw new UserError(
@@ -97,7 +94,7 @@ export async function writeCache(
     { name: "rows", dtype: "U32" as const, shape: [once.length, 2], data: rows },
     { name: "starts", dtype: "I32" as const, shape: [once.length + 1], data: starts },
     { name: "tail", dtype: "F32" as const, shape: [total], data: tail },
-    { name: "vocabulary", dtype: "I32" as const, shape: [1], data: Int32Array.of(model.sizes.outputs) },
+    { name: "vocabulary", dtype: "I32" as const, shape: [1], data: Int32Array.of(logits.outputs) },
   ];
   const tensors = parts.map(({ name, dtype, shape, data }) => ({ name, dtype, shape, bytes: data.byteLength }));
   const writer = await createWriter(target, { tensors, files: new Map(), lineage: given.lineage });
@@ -112,41 +109,5 @@ export async function writeCache(
   } catch (error) {
     await writer.abort();
     throw error;
-  }
-}
-
-/** All logits of a batch on the host, some rows at a time on the GPU. */
-class Logits {
-  readonly #model: Model;
-  /** With the number of outputs that the logits are split into. */
-  readonly #programs: Programs<number>;
-
-  constructor(model: Model) {
-    this.#model = model;
-    this.#programs = new Programs(model.gpu);
-  }
-
-  async of(batch: TokenBatch): Promise<Float32Array> {
-    const { gpu, sizes } = this.#model;
-    const { program, recorded: parts } = await this.#programs.get(batchKey(batch), (rec) => {
-      const { hidden, head } = this.#model.record(rec, recordInputs(rec, batch));
-      const parts = rec.split(hidden, chunkRows(sizes.outputs, gpu.adapter.limits.maxStorageBufferBindingSize));
-      for (const [i, part] of parts.entries()) rec.output(`logits.${i}`, head(part));
-      return parts.length;
-    });
-    fillInputs(program, batch);
-    program.run();
-    const whole = new Float32Array(batch.rows * batch.length * sizes.outputs);
-    let at = 0;
-    for (let i = 0; i < parts; i++) {
-      const part = await program.read(`logits.${i}`);
-      whole.set(part, at);
-      at += part.length;
-    }
-    return whole;
-  }
-
-  free(): void {
-    this.#programs.free();
   }
 }

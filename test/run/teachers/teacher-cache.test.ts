@@ -13,6 +13,7 @@ import { UserError } from "../../../src/errors.ts";
 import { has } from "../../../src/method/capability.ts";
 import { loadMethods } from "../../../src/method/registry.ts";
 import { Model } from "../../../src/model/model.ts";
+import { AllLogits } from "../../../src/run/scoring/all-logits.ts";
 import { cachedTeacher, liveTeacher } from "../../../src/run/teachers/teacher.ts";
 import { TeacherCache } from "../../../src/run/teachers/teacher-cache.ts";
 import { topLogProbs, writeCache } from "../../../src/run/teachers/write-teacher-cache.ts";
@@ -39,7 +40,7 @@ const batchOf = (rows: readonly Sequence[]): TokenBatch => collate(rows.map((row
 const written = async (k: number, rows: readonly Sequence[] = sequences): Promise<TeacherCache> => {
   const file = path.join(folder, `top${k}-${rows.length}.safetensors`);
   const given = { ref: "teacher", k, rows: 2, pad: 0, lineage: [], signal: new AbortController().signal };
-  await writeCache(file, teacher, rows, given);
+  await writeCache(file, new AllLogits(teacher), rows, given);
   return TeacherCache.open(file);
 };
 
@@ -309,7 +310,7 @@ describe("the file", () => {
     const norm = broken.parameters.get("model.norm.weight")!;
     norm.write(new Float32Array(norm.size).fill(Number.NaN));
     const given = { ref: "broken/", k: 3, rows: 2, pad: 0, lineage: [], signal: new AbortController().signal };
-    const error = await writeCache(file, broken, sequences, given).catch((error) => error);
+    const error = await writeCache(file, new AllLogits(broken), sequences, given).catch((error) => error);
     expect(error.message).toBe("broken/: the logits of rows.jsonl:1, token 0, are not finite");
     expect(error.exitCode).toBe(1);
     expect(fs.existsSync(file)).toBe(false);
