@@ -13,6 +13,7 @@ import {
   BALANCE,
   CURRICULUM,
   GRAPH,
+  MIX_AGENT,
   MIXTURE_SEARCH,
   PLAN,
   REGMIX,
@@ -96,6 +97,20 @@ fitted to is told: below 0.7 it is no guide.`,
       output: "none",
       options: SELECT,
       run: async (context) => (await import("../src/curriculum/commands/select.ts")).select(context),
+    }),
+    "mix-agent": command({
+      about: "Collect trainings under changing mixtures, or fit an agent to them that chooses mixtures.",
+      args: "<collect|fit> [...inputs]",
+      examples: [
+        `bun run curriculum mix-agent collect model/ ${GROUPS} --new-groups b --trajectories 3 --rounds 3 --round-steps 2 -o tried.jsonl`,
+        "bun run curriculum mix-agent fit tried.jsonl --clone-steps 20 --agent-steps 20 -o agent.json",
+      ],
+      output: "none",
+      options: MIX_AGENT,
+      notes: `collect trains a small model many times from the same start, and writes a line for each with the mixtures and the losses of every
+round. fit learns from such files on the host: to repeat the mixtures of the best trainings, then by conservative Q-learning. The agent
+of -o serves other models and other groups (--method mix-agent --agent FILE).`,
+      run: async (context) => (await import("../src/curriculum/commands/mix-agent.ts")).mixAgent(context),
     }),
     score: command({
       about: "Measure the loss of every row under a model, and write the rows with it.",
