@@ -12,6 +12,7 @@ import { DATA_OPTIONS, runData } from "../src/data/command.ts";
 import { CORRUPT } from "../src/data/corrupting/options.ts";
 import { DECONTAMINATE } from "../src/data/decontamination/options.ts";
 import { DEDUPE } from "../src/data/deduplication/options.ts";
+import { PLAIN } from "../src/data/plain/options.ts";
 import { SHOW } from "../src/run/show-options.ts";
 
 await script({
@@ -85,6 +86,14 @@ training row hold more than --covered of its tokens; one of fewer tokens has to 
 What is kept of a row is its signature, 4 bytes a permutation, and its places in bands of it: some 6 KB by default, however long the row. --seed
 draws the hash functions.`,
       run: async (context) => (await import("../src/data/commands/dedupe.ts")).dedupe(context),
+    }),
+    plain: command({
+      about: "Write documents, instructions, conversations and preferences as plain texts.",
+      args: "[rows...]",
+      examples: ["bun run data plain rows.jsonl preferences.jsonl -o texts.jsonl"],
+      output: "none",
+      options: PLAIN,
+      run: async (context) => (await import("../src/data/commands/plain.ts")).plain(context),
     }),
     show: command({
       about: "Show rows as a model reads them, with the tokens marked that count.",

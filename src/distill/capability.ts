@@ -50,6 +50,9 @@ export interface Ending {
   /** The teachers, and what they were read from. */
   readonly models: readonly Model[];
   readonly checkpoints: readonly Checkpoint[];
+  /** Weights beside the student's, by name. */
+  readonly extra: ReadonlyMap<string, Parameter>;
+  readonly gpu: Gpu;
   /** That of the run's result, the run last. */
   readonly lineage: readonly LineageEntry[];
 }

@@ -12,6 +12,7 @@ import type { Options, Values } from "../method/options.ts";
 import type { MethodInfo } from "../method/registry.ts";
 import type { ModelSizes } from "../model/architecture.ts";
 import type { Recorded } from "../model/model.ts";
+import type { Change } from "../run/teachers/teacher.ts";
 import type { Adaptive } from "../run/training/adaptive.ts";
 import type { Recorder } from "../tensor/recorder.ts";
 import type { Tensor } from "../tensor/tensor.ts";
@@ -55,9 +56,13 @@ export interface Numbers<O extends Options = Options> {
 export interface States<O extends Options = Options> {
   readonly student: Recorded;
   readonly teacher: Recorded;
+  /** The teacher once more, with other tensors in the place of those that it notes. */
+  again(change: Change): Recorded;
   readonly sizes: { readonly student: ModelSizes; readonly teacher: ModelSizes };
   readonly values: Values<O>;
   extra(name: string): Tensor;
+  /** Reports the mean of (N) values over the rows that count. */
+  note(name: string, values: Tensor): void;
 }
 
 /** What holds for every input of a loss, row by row. */

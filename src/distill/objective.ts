@@ -7,7 +7,7 @@ import { lossWeights } from "../data/targets.ts";
 import type { Bound } from "../method/bind.ts";
 import type { Model, Recorded } from "../model/model.ts";
 import { fillInputs, fillTargets, recordInputs, recordTargets } from "../run/batch-programs.ts";
-import type { RecordedTeacher, Teacher } from "../run/teachers/teacher.ts";
+import type { Change, RecordedTeacher, Teacher } from "../run/teachers/teacher.ts";
 import { type ChosenLoss, labelRows } from "../run/training/label-loss.ts";
 import {
   fillMixup,
@@ -58,6 +58,8 @@ interface Recording {
   readonly rec: Recorder;
   readonly student: Recorded;
   readonly heard: readonly RecordedTeacher[];
+  /** The first teacher once more, with other tensors in the place of those that it notes. */
+  again(change: Change): Recorded;
   readonly weights: LossWeights;
   readonly targets: Tensor;
   /** (N) 1 where a row is moved, of batches that have both. */
@@ -89,6 +91,7 @@ export function distillObjective(setup: DistillSetup): Objective<Batch> {
         rec,
         student,
         heard: askedFor(part).map((teacher) => teacher.record(rec, inputs, batch, replace)),
+        again: (change) => teachers[0]!.record(rec, inputs, batch, change).outputs!,
         weights: weightsOf(part),
         targets: recordTargets(rec, batch),
         moved: movedRows(batch) > 0 ? rec.input(MOVED, [batch.rows]) : undefined,
@@ -101,7 +104,9 @@ export function distillObjective(setup: DistillSetup): Objective<Batch> {
       const metrics: Record<string, Tensor> = {};
       let loss = dot(rec, losses, mean);
       if (method.states && recording.weights.distill > 0) {
-        const apart = stateLosses(setup, recording);
+        const apart = stateLosses(setup, recording, (name, x) => {
+          metrics[name] = dot(rec, x, mean);
+        });
         const weighted = scale(rec, apart, recording.weights.distill);
         metrics.distill = dot(rec, apart, mean);
         loss = add(rec, loss, dot(rec, weighted, mean));
@@ -203,10 +208,13 @@ function methodLosses(
 }
 
 /** The method's losses of hidden states (N). */
-function stateLosses({ model, chosen: { method, values }, teachers }: DistillSetup, recording: Recording): Tensor {
-  const { rec, student, heard, extra } = recording;
+function stateLosses(
+  { model, chosen: { method, values }, teachers }: DistillSetup,
+  { rec, student, heard, again, extra }: Recording,
+  note: (name: string, x: Tensor) => void,
+): Tensor {
   const sizes = { student: model.sizes, teacher: teachers[0]!.sizes! };
-  return method.states!(rec, { student, teacher: heard[0]!.outputs!, sizes, values, extra });
+  return method.states!(rec, { student, teacher: heard[0]!.outputs!, again, sizes, values, extra, note });
 }
 
 /** The tensors of each teacher out of those of all. */

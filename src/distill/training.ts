@@ -108,7 +108,7 @@ export async function setUpTraining(
     memory: { ...(held > 0 ? { teachers: held } : {}), ...moved?.memory },
     end: async (lineage) => {
       await written?.free?.();
-      const ending = { ...loaded, lineage };
+      const ending = { ...loaded, extra, gpu, lineage };
       for (const part of parts) await part.end?.(ending);
     },
     free: () => {

@@ -17,6 +17,7 @@ describe("a run that was killed goes on as if it had not been", () => {
     online: "large --student small --method bd-kd --online --teacher-out TEACHER",
     self: "--teacher self --student small --method lssd",
     rounds: "large --student small --method comd --gap 0 --rounds 3 --sample-tokens 5",
+    messages: "large --student small --method messages",
     perspectives: "large --student small --method mind --assistant-lr 0.1",
     aligned: "other --student small --method dual-head --grad-align",
   };

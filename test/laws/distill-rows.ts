@@ -95,7 +95,8 @@ export async function rowsLoss(gpu: Gpu, method: DistillMethod, given: RowsCase)
       const note = (_: string, tensor: Tensor) => void stopGradient(rec, tensor);
       if (method.states) {
         const [student, teacher] = [recorded("student "), recorded("teacher 0 ")];
-        return method.states(rec, { student, teacher, sizes: { student: SIZES, teacher: SIZES }, values, extra });
+        const sizes = { student: SIZES, teacher: SIZES };
+        return method.states(rec, { student, teacher, again: () => teacher, sizes, values, extra, note });
       }
       return method.rows!(rec, {
         student: x["student logits"]!,

@@ -2,6 +2,7 @@
  * Values that are differentiable twice: gradients, and gradients of these, by differences; numbers in plain arithmetic.
  */
 import { expect, test } from "bun:test";
+import { inverse } from "../../src/tensor/twice/inverse.ts";
 import * as ops from "../../src/tensor/twice/ops.ts";
 import { constant, gradients, held, untaped, type Value, variable } from "../../src/tensor/twice/value.ts";
 import { normals } from "../support/random.ts";
@@ -42,6 +43,10 @@ const OPS: Readonly<Record<string, (x: Value) => Value>> = {
   "rows taken": (x) => ops.mul(ops.takeRows(x, [2, 0, 2]), x),
   "numbers taken": (x) => ops.power(ops.pick(ops.mul(x, x), Int32Array.of(1, 7, 7, 11), [4]), 2),
   "a linear map": (x) => ops.mapped(ops.mul(x, x), MAP),
+  inverse: (x) => {
+    const gram = ops.matmul(x, x, { tb: true });
+    return inverse(ops.add(gram, constant([1, 0, 0, 0, 1, 0, 0, 0, 1], [3, 3])));
+  },
   softmax: (x) => ops.logSoftmax(ops.times(x, 2)),
   "cross-entropy": (x) => ops.crossEntropy(x, ops.oneHot([1, 3, 0], 4)),
 };
