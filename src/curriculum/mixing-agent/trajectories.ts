@@ -30,8 +30,8 @@ export type Known = Pick<Trajectory, "isTarget" | "natural" | "start" | "rounds"
 export const featureCount = (history: number): number => 2 * history + 2;
 
 /**
- * Features of every group, (K, 2 h + 2): its shares in the last h rounds, the oldest first (its natural share before the
- * first), its losses over its first one, less 1 (0 before the first), its natural share, and 1 where it is new.
+ * Features of every group, (K, 2 h + 2): its shares in the last h rounds, the oldest first (its natural share before
+ * the first), its losses over its first one, less 1 (0 before the first), its natural share, and 1 where it is new.
  */
 export function featuresOf({ isTarget, natural, start, rounds }: Known, history: number): Float64Array {
   const width = featureCount(history);

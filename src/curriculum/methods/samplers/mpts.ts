@@ -9,7 +9,8 @@
  * from being starved: shares are equal for the first `burn_in` updates, while the process knows little, and `epsilon`
  * of the uniform mixture is mixed in, so that every group is heard of again. After a segment the process takes `fits`
  * steps of Adam on the training losses of the groups that were drawn (over the mean of the first ones, to be near 1),
- * and its posterior is the next prior. A group is described by one number or several, `features`; its position when left out.
+ * and its posterior is the next prior. A group is described by one number or several, `features`; its position when
+ * left out.
  */
 import { Random } from "../../../data/random.ts";
 import { UserError } from "../../../errors.ts";
