@@ -8,6 +8,7 @@
 import { command, script } from "../src/cli/script.ts";
 import { ATTRIBUTE, DM_DIRECT } from "../src/unlearn/attribution/options.ts";
 import { IMPORTANCE, UNLEARN } from "../src/unlearn/options.ts";
+import { PREPARE_PD } from "../src/unlearn/prepare-options.ts";
 import { S3T } from "../src/unlearn/s3t-options.ts";
 
 await script({
@@ -73,6 +74,15 @@ ridge takes the rows out of the ridge regression of the head, exactly where trai
       output: "checkpoint",
       options: IMPORTANCE,
       run: async (context) => (await import("../src/unlearn/commands/importance.ts")).writeImportance(context),
+    }),
+    "prepare-pd": command({
+      about: "Let a model answer the prompts to forget in harmless contexts: the rows of --pd.",
+      args: "[model]",
+      examples: ["bun run unlearn prepare-pd model/ --data prompts.jsonl --max-tokens 8 -o harmless.jsonl"],
+      output: "none",
+      options: PREPARE_PD,
+      notes: "Do it before anything is unlearned: with --pd the model keeps on answering so.",
+      run: async (context) => (await import("../src/unlearn/commands/prepare-pd.ts")).preparePd(context),
     }),
     s3t: command({
       about: "Delete rows from a bank of adapters that train s3t wrote: exactly, and without training.",

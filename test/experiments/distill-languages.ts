@@ -71,7 +71,7 @@ export const oneBatch = (rows: readonly Sequence[]): TokenBatch =>
   );
 
 /** What a model writes after the first two symbols of texts. */
-async function written(model: Model, beginnings: readonly Sequence[]): Promise<TokenBatch> {
+export async function written(model: Model, beginnings: readonly Sequence[]): Promise<TokenBatch> {
   const prompts = beginnings.map(({ ids }) => [...ids.slice(0, 2)]);
   const texts = await new Generator(model).complete(prompts, {
     ...GREEDY,

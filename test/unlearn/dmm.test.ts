@@ -100,6 +100,13 @@ test("a datamodel of few models: kept parts, direct answers, matching", async ()
   await ok("unlearn dm-direct effects.safetensors --forget gone.jsonl --data one.jsonl -o said.jsonl");
   const said = JSON.parse(readFileSync(at("said.jsonl"), "utf8"));
   expect(said.logits).toHaveLength(CLASSES);
+  await ok(`unlearn attribute all/ ${data} --effects effects.safetensors -o other.safetensors`);
+  const other = await readAttribution(at("other.safetensors"));
+  expect(other.of).toEqual(found.of);
+  expect(other.outputs).not.toEqual(found.outputs);
+  expect(await refusal(`unlearn attribute all/ --data left.jsonl --effects effects.safetensors -o no`)).toContain(
+    "has no effects of these rows",
+  );
   const oracle = "--attribution oracle --forget gone.jsonl --models 2 --epochs 1";
   await ok(`unlearn attribute body/ ${data} ${oracle} -o oracle.safetensors`);
   expect((await readAttribution(at("oracle.safetensors"))).of.kind).toBe("forget");

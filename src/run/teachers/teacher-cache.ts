@@ -5,6 +5,7 @@
  *   ids (M, k) I32, ascending     log_probs (M, k) F32     tail (M) F32: log of the others' probability, -1e30 when
  *     there are none
  *   starts (R + 1) I32            rows (R, 2) U32: hash of each row's tokens     vocabulary (1) I32
+ *   losses (R) F32, of late: the teacher's mean cross-entropy on each row's labels, in tokens of its own
  *
  * Rows are found again by their tokens, so the order of the data, and which of it is used, may change. Nothing in the
  * file is trusted: where rows lie is checked when it is opened, what they hold when they are read.
@@ -42,12 +43,20 @@ export class TeacherCache {
   readonly checkpoint: Checkpoint;
   readonly #starts: Int32Array;
   readonly #row: ReadonlyMap<bigint, number>;
+  readonly #losses: Float32Array | undefined;
 
-  private constructor(checkpoint: Checkpoint, k: number, vocabulary: number, starts: Int32Array, rows: BigUint64Array) {
+  private constructor(
+    checkpoint: Checkpoint,
+    { k, vocabulary }: { readonly k: number; readonly vocabulary: number },
+    starts: Int32Array,
+    rows: BigUint64Array,
+    losses: Float32Array | undefined,
+  ) {
     this.checkpoint = checkpoint;
     this.k = k;
     this.vocabulary = vocabulary;
     this.#starts = starts;
+    this.#losses = losses;
     this.#row = new Map(Array.from(rows, (hash, row) => [hash, row]));
   }
 
@@ -69,13 +78,14 @@ export class TeacherCache {
     };
     const [total = 0, k = 0] = checkpoint.tensors.get("ids")!.shape;
     const count = checkpoint.tensors.get("rows")!.shape[0] ?? 0;
-    const layout = {
+    const layout: Record<string, (string | number)[]> = {
       ids: ["I32", total, k],
       log_probs: ["F32", total, k],
       rows: ["U32", count, 2],
       starts: ["I32", count + 1],
       tail: ["F32", total],
       vocabulary: ["I32", 1],
+      ...(checkpoint.tensors.has("losses") ? { losses: ["F32", count] } : {}),
     };
     for (const [name, [dtype, ...shape]] of Object.entries(layout)) {
       const found = checkpoint.tensors.get(name)!;
@@ -98,7 +108,32 @@ export class TeacherCache {
           REWRITE,
         );
     }
-    return new TeacherCache(checkpoint, k, vocabulary, starts, new BigUint64Array(await bytes("rows")));
+    const rows = new BigUint64Array(await bytes("rows"));
+    const losses = checkpoint.tensors.has("losses") ? new Float32Array(await bytes("losses")) : undefined;
+    const wrong = losses?.findIndex((loss) => !(loss >= 0 && loss < Number.POSITIVE_INFINITY)) ?? -1;
+    if (wrong >= 0) throw new UserError(`${ref}: losses[${wrong}] is ${losses![wrong]}, expected at least 0`, REWRITE);
+    return new TeacherCache(checkpoint, { k, vocabulary }, starts, rows, losses);
+  }
+
+  /** Throws UserError unless it was written for as many outputs as a student has. */
+  checkVocabulary({ ref, sizes }: { readonly ref: string; readonly sizes: { readonly outputs: number } }): void {
+    if (this.vocabulary === sizes.outputs) return;
+    throw new UserError(
+      `${this.checkpoint.ref} was written for a vocabulary of ${this.vocabulary}; ${ref} has ${sizes.outputs}`,
+      "write it with bun run distill cache, by a teacher of this vocabulary or with --align and the student",
+    );
+  }
+
+  /** Throws UserError where it does not say how well the teacher predicts rows. */
+  checkLosses(): void {
+    if (!this.#losses)
+      throw new UserError(`${this.checkpoint.ref} does not say how well its teacher predicts each row`, REWRITE);
+  }
+
+  /** The teacher's mean cross-entropy on a row's labels. Throws UserError for a row that it was not asked about. */
+  lossOf(sequence: Sequence): number {
+    this.#place(sequence);
+    return this.#losses?.[this.#row.get(hashOf(sequence)) ?? -1] ?? 0;
   }
 
   /** Throws UserError, naming the first, when the teacher was not asked about all of these. */

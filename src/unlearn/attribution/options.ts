@@ -15,7 +15,17 @@ export const ATTRIBUTE = {
     value: "FILE",
   },
   points: { type: "string[]", help: "further rows whose outputs are foretold", value: "FILE" },
-  models: { type: "number.integer >= 2", default: 100, help: "models that are trained", value: "K" },
+  effects: {
+    type: "string",
+    help: "what attribute wrote for another model of the same form and rows: its effects, with this model's outputs",
+    value: "FILE",
+  },
+  models: {
+    type: "number.integer >= 1",
+    default: 100,
+    help: "models that are trained; oracle takes the mean of what they say",
+    value: "K",
+  },
   share: { type: "0 < number < 1", default: 0.5, help: "share of the blocks that each is trained on", value: "F" },
   block: {
     type: "number.integer >= 1",

@@ -24,7 +24,7 @@ import { finetune } from "../../run/training/short-training.ts";
 import { RidgeSums, takeOutRows } from "../../tensor/linear-algebra/recursive-ridge.ts";
 import { humanBytes } from "../../text/format.ts";
 import { blocksOf, drawnBlocks, inclusionWeights } from "../attribution/datamodel.ts";
-import { type Attribution, writeAttribution } from "../attribution/file.ts";
+import { type Attribution, readAttribution, writeAttribution } from "../attribution/file.ts";
 import type { ATTRIBUTE } from "../attribution/options.ts";
 import { chunksOf } from "../forget-data.ts";
 
@@ -41,6 +41,8 @@ async function readRows({ options }: AttributeContext, { examples: reader }: Des
   const { columns, attribution } = options;
   const data = await loadExamples(groupsOf(options.data, "--data", columns), reader);
   const others = await loadExamples(parseGroups(options.points ?? [], columns, "--points"), reader);
+  if (options.effects !== undefined && attribution !== "datamodel")
+    throw new UserError(`--effects are of a datamodel, and --attribution ${attribution} has none`, "leave it out");
   if (attribution === "datamodel") {
     if (options.forget)
       throw new UserError("a datamodel foretells outputs without any rows", "give --forget to unlearn in its place");
@@ -96,6 +98,18 @@ async function trained(
   return all;
 }
 
+/** Effects that were found for another model. Throws UserError where they are of other rows. */
+async function foundEffects(file: string, { data, points }: Rows): Promise<Attribution["of"]> {
+  const { of, points: known } = await readAttribution(file);
+  const same = known.join() === points.map(rowDigest).join();
+  if (of.kind !== "rows" || !same || of.rows.join() !== data.map(rowDigest).join())
+    throw new UserError(
+      `--effects ${file} has no effects of these rows`,
+      "give the --data and --points that it was made of",
+    );
+  return of;
+}
+
 /** Effects of rows by a regression on models of random blocks. */
 async function byDatamodel(
   context: AttributeContext,
@@ -105,6 +119,8 @@ async function byDatamodel(
 ): Promise<Attribution["of"]> {
   const { options, seed } = context;
   const { data } = rows;
+  if (options.effects !== undefined) return foundEffects(options.effects, rows);
+  if (options.models < 2) throw new UserError("a regression needs two models or more", "raise --models");
   const blocks = blocksOf(
     data.map(({ group }) => group),
     options.block,

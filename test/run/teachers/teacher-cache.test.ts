@@ -18,6 +18,7 @@ import { cachedTeacher, liveTeacher } from "../../../src/run/teachers/teacher.ts
 import { TeacherCache } from "../../../src/run/teachers/teacher-cache.ts";
 import { topLogProbs, writeCache } from "../../../src/run/teachers/write-teacher-cache.ts";
 import { lossOf } from "../../distill/objective.ts";
+import { beliefs } from "../../experiments/distill-support.ts";
 import { sharedGpu } from "../../support/gpu.ts";
 import { normals, randomUnits } from "../../support/random.ts";
 import { TINY_TEXT } from "../../support/tiny-models.ts";
@@ -168,6 +169,7 @@ describe("the file", () => {
       log_probs: ["F32", 32, 4],
       tail: ["F32", 32],
       starts: ["I32", 6],
+      losses: ["F32", 5],
       rows: ["U32", 5, 2],
       vocabulary: ["I32", 1],
     });
@@ -319,4 +321,14 @@ describe("the file", () => {
     expect([...logProbs]).toEqual([-Math.LN2, -1e30, -Math.LN2].map(Math.fround));
     expect(tail).toBe(-1e30);
   });
+});
+
+test("it says how well the teacher predicts each row's labels", async () => {
+  const cache = await written(4);
+  for (const row of sequences.filter(({ ids }) => ids.length > 1)) {
+    const batch = collate([[row]], { buckets: "none" });
+    const { p, targets } = await beliefs(teacher, batch);
+    const mean = p.reduce((sum, own, i) => sum - Math.log(own[targets[i]!]!), 0) / p.length;
+    expect(Math.abs(cache.lossOf(row) - mean)).toBeLessThan(1e-5);
+  }
 });
