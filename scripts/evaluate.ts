@@ -165,7 +165,7 @@ every row that are drawn at random.`,
         "bun run evaluate benchmark unlearned/ --target model/ --gold retrained/ --files tofu-files/ --max-tokens 32",
         "bun run evaluate benchmark unlearned/ --suite tofu --files tofu-files/ --cache found/ --max-tokens 8 --json",
       ],
-      output: "text",
+      output: "none",
       options: BENCHMARK,
       essentials: ["suite", "files", "target", "gold", "gold_log", "split", "cache", "batch_size", "max_tokens"],
       notes: `Forget quality is the p-value of a test that truth ratios are gold's, D the distance that it tests and n the rows: p of other n

@@ -79,7 +79,7 @@ ridge takes the rows out of the ridge regression of the head, exactly where trai
       about: "Let a model answer the prompts to forget in harmless contexts: the rows of --pd.",
       args: "[model]",
       examples: ["bun run unlearn prepare-pd model/ --data prompts.jsonl --max-tokens 8 -o harmless.jsonl"],
-      output: "text",
+      output: "none",
       options: PREPARE_PD,
       notes: "Do it before anything is unlearned: with --pd the model keeps on answering so.",
       run: async (context) => (await import("../src/unlearn/commands/prepare-pd.ts")).preparePd(context),

@@ -222,6 +222,11 @@ export const SELECT = {
   select_by: { type: "string", kind: "selector", default: "lowest-loss", help: "what chooses rows" },
   keep_rows: { type: "number > 0", was: ["keep"], default: 0.25, help: "rows to keep, or below 1 the share of all" },
   ranked: { type: "boolean", default: false, help: "the best first, not in the order of the files" },
+  weigh: {
+    type: "boolean",
+    default: false,
+    help: "give each row a loss_weight: how many rows it stands for, of mean 1 (selectors that know it)",
+  },
   target: {
     type: "string[]",
     value: "FILE",

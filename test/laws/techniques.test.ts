@@ -52,10 +52,13 @@ interface Needs {
   readonly before?: string;
   readonly general?: string;
   readonly group?: typeof GROUP;
+  /** A second group of rows. */
+  readonly compares?: true;
   /** Settings in the place of quick ones. */
   readonly settings?: Readonly<Record<string, unknown>>;
 }
 const NEEDS: Readonly<Record<string, Needs>> = {
+  "group-parity": { compares: true },
   "hindsight-gap": { before: SPEAKING, group: SHOP },
   // Two of its four ways of learning.
   "forgetting-paradigm": { settings: { forgetting_paradigm_kl: 0, forgetting_paradigm_attempts: 0 } },
@@ -174,13 +177,13 @@ async function findings(
     },
   };
   const loader = new ModelLoader({ gpu, metrics, options, signal, progress, warn: () => {} });
-  const { group = technique.task === "classifier" ? EXAMPLES : GROUP } = NEEDS[technique.name] ?? {};
+  const { group = technique.task === "classifier" ? EXAMPLES : GROUP, compares } = NEEDS[technique.name] ?? {};
   const of = (name: string) => checkpoints.get(before + name)!;
   const known = of("first");
   return technique.run({
     values: bindDefaults(technique, settings).values,
     metrics,
-    groups: general === undefined ? [group] : [group, { ...group, name: "general" }],
+    groups: general === undefined && !compares ? [group] : [group, { ...group, name: "general" }],
     forget: group.name,
     holdout: "holdout",
     candidates: candidates.map(of),

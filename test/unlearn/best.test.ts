@@ -94,7 +94,8 @@ describe("a model that knows four answers", () => {
 
   test("prepare-pd writes what the model answers, whatever the rows say", async () => {
     rows("asked.jsonl", [{ prompt: "cat?" }, { prompt: "owl?", completion: " old" }]);
-    await run("unlearn", "prepare-pd base/ --data asked.jsonl --max-tokens 8 -q -o pd.jsonl");
+    const told = await run("unlearn", "prepare-pd base/ --data asked.jsonl --max-tokens 8 --json -q -o pd.jsonl");
+    expect(JSON.parse(told)).toEqual({ file: "pd.jsonl", rows: 2, empty: 0 });
     expect(read("pd.jsonl")).toEqual([
       { prompt: "cat?", completion: " soft" },
       { prompt: "owl?", completion: " wise" },

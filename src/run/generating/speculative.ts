@@ -49,7 +49,7 @@ export function checkSpeculative(ref: string, sizes: { readonly recurrent?: bool
   if (sizes.recurrent)
     throw new UserError(
       `${ref} keeps one state of all tokens in a layer, which cannot take drafted tokens back`,
-      "leave out --draft",
+      "let the model write alone",
     );
 }
 
@@ -182,7 +182,7 @@ export class SpeculativeGenerator implements Continuer {
       if (turn !== undefined && most > turn)
         throw new UserError(
           `positions of ${ref} turn otherwise beyond ${turn} tokens, and answers may reach ${most}`,
-          "give a smaller --max-tokens, or leave out --draft",
+          "ask for shorter answers, or let the model write alone",
         );
     }
   }
