@@ -5,7 +5,7 @@
  *
  *   ids      k, the likeliest first, of ceil(log2 V) bits each
  *   exact    e log-probabilities, bf16
- *   curve    f32 coefficients of the terms that fit the others best by least squares; u = rank / (k - e - 1) from 0 to 1
+ *   curve    f32 coefficients of terms that fit the others by least squares; u = rank / (k - e - 1), 0 to 1
  *   bins     with b bits, what the curve misses in steps of scale = max |r| / 2^(b-1): scale f32, then k - e numbers
  *
  * Bits fill bytes from the lowest on; every part but the bins is followed by the next in whole bytes.

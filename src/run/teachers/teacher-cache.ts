@@ -6,7 +6,7 @@
  *   ids (M, k) I32, ascending     log_probs (M, k) F32     tail (M) F32: log of the others' probability, -1e30 when
  *     there are none
  *   starts (R + 1) I32            rows (R, 2) U32: hash of each row's tokens     vocabulary (1) I32
- *   codes (M, bytes) U8, layout (4) I32: in the place of ids, log_probs and tail where they are packed; the layout is k,
+ *   codes (M, bytes) U8, layout (4) I32: in the place of ids, log_probs and tail where packed; the layout is k,
  *     how many are exact, bits of a bin, and a bit for each term (packed-codes.ts)
  *   losses (R) F32, of late: the teacher's mean cross-entropy on each row's labels, in tokens of its own
  *
