@@ -12,6 +12,8 @@ import { DATA_OPTIONS, runData } from "../src/data/command.ts";
 import { CORRUPT } from "../src/data/corrupting/options.ts";
 import { DECONTAMINATE } from "../src/data/decontamination/options.ts";
 import { DEDUPE } from "../src/data/deduplication/options.ts";
+import { DEMOS } from "../src/data/demonstrations/options.ts";
+import { METADATA } from "../src/data/metadata/options.ts";
 import { PLAIN } from "../src/data/plain/options.ts";
 import { SHOW } from "../src/run/show-options.ts";
 
@@ -94,6 +96,32 @@ draws the hash functions.`,
       output: "none",
       options: PLAIN,
       run: async (context) => (await import("../src/data/commands/plain.ts")).plain(context),
+    }),
+    demos: command({
+      about: "Put demonstrations of how others are answered before prompts.",
+      args: "[rows]",
+      examples: [
+        "bun run data demos rows.jsonl --demo-count 2 -o shown.jsonl",
+        "bun run data demos rows.jsonl --bank other.jsonl --retriever random -o any.jsonl",
+      ],
+      output: "none",
+      options: DEMOS,
+      notes: `Rows are prompts and completions, and keep all other keys; the best demonstration stands last. None asks what the row asks. The
+loss is on the row's own completion alone, as a prompt carries none.`,
+      run: async (context) => (await import("../src/data/commands/demos.ts")).demos(context),
+    }),
+    metadata: command({
+      about: "Put metadata before documents, as prompts that carry no loss.",
+      args: "[rows]",
+      examples: [
+        "bun run data metadata reviews.jsonl --field label --part marked -o marked.jsonl",
+        "bun run data metadata reviews.jsonl --field label --part plain -o plain.jsonl",
+      ],
+      output: "none",
+      options: METADATA,
+      notes: `Rows of text become rows of prompt and completion. The parts marked and plain share no row, so that curriculum --method meco cools
+down on documents that are not seen before. --constant gives all rows the same metadata, to measure a model under it.`,
+      run: async (context) => (await import("../src/data/commands/metadata.ts")).metadata(context),
     }),
     show: command({
       about: "Show rows as a model reads them, with the tokens marked that count.",

@@ -104,6 +104,12 @@ const LINES = [
   "curriculum weights --data decided.jsonl --pool decided.jsonl -o weighed.jsonl",
   "curriculum weights --data decided.jsonl --pool decided.jsonl -n",
   "curriculum plan --flops 1e18 --tokens 1e9",
+  `curriculum mix-agent collect tiny/ ${GROUPS} --trajectories 2 --rounds 2 --round-steps 1 -n`,
+  `curriculum mix-agent collect tiny/ ${GROUPS} --trajectories 2 --rounds 2 --round-steps 1 -o tried.jsonl`,
+  "curriculum mix-agent fit tried.jsonl --clone-steps 1 --agent-steps 1 -o agent.json",
+  "curriculum score tiny/ --data said.jsonl -n",
+  "curriculum score tiny/ --data said.jsonl -o scored.jsonl",
+  "curriculum stages stages.yml -n",
   "curriculum preset accuracy-then-length tiny/ --sft said.jsonl --test said.jsonl -o shorter.sh",
   "merge tiny tiny --method linear -o merged/",
   "merge tiny tiny --method linear --check",
@@ -226,6 +232,8 @@ const LINES = [
   "data corrupt said.jsonl --corruption word-dropout --field prompt -o corrupted.jsonl",
   "data decontaminate said.jsonl --against said.jsonl -o clean.jsonl",
   "data dedupe said.jsonl -o once.jsonl",
+  "data demos said.jsonl --demo-count 1 -o demos.jsonl",
+  "data metadata said.jsonl --constant x -o about.jsonl",
   "data show said.jsonl --tokenizer tiny",
   "new merge one-more-way -n",
   "doctor",
@@ -264,6 +272,7 @@ beforeAll(() => {
     at("preferred.jsonl"),
     lines(numbers.map((i) => ({ prompt: `is ${i}`, chosen: ` ${i}`, rejected: ` ${i + 1}` }))),
   );
+  writeFileSync(at("stages.yml"), "stages:\n  - {name: sums, run: data addition}\n");
   writeFileSync(at("ids.jsonl"), lines(numbers.map((i) => ({ input_ids: [i, 7, 8, 9] }))));
   const tests = [0.1, 0.2].map((performance, i) => ({ block: 2 * i, type: "test", task: "b", performance }));
   writeFileSync(at("life.jsonl"), lines([...tests, { block: 1, type: "train", task: "a", performance: 1 }]));
