@@ -6,16 +6,20 @@
  *   bun run curriculum graph model/ --data a=a.jsonl --data b=b.jsonl --eval-data a=av.jsonl --eval-data b=bv.jsonl
  *   bun run curriculum select model/ --data rows.jsonl --select-by dp-means --keep 1000 > chosen.jsonl
  *   bun run curriculum plan --flops 1e18 --tokens 1e9
+ *   bun run curriculum --stages stages.yml
  */
 import { command, script } from "../src/cli/script.ts";
 import {
   BALANCE,
   CURRICULUM,
   GRAPH,
+  MIX_AGENT,
   MIXTURE_SEARCH,
   PLAN,
   REGMIX,
+  SCORE,
   SELECT,
+  STAGES,
   WEIGHTS,
 } from "../src/curriculum/options.ts";
 import { PRESET } from "../src/curriculum/presets/contract.ts";
@@ -94,6 +98,30 @@ fitted to is told: below 0.7 it is no guide.`,
       options: SELECT,
       run: async (context) => (await import("../src/curriculum/commands/select.ts")).select(context),
     }),
+    "mix-agent": command({
+      about: "Collect trainings under changing mixtures, or fit an agent to them that chooses mixtures.",
+      args: "<collect|fit> [...inputs]",
+      examples: [
+        `bun run curriculum mix-agent collect model/ ${GROUPS} --new-groups b --trajectories 3 --rounds 3 --round-steps 2 -o tried.jsonl`,
+        "bun run curriculum mix-agent fit tried.jsonl --clone-steps 20 --agent-steps 20 -o agent.json",
+      ],
+      output: "none",
+      options: MIX_AGENT,
+      notes: `collect trains a small model many times from the same start, and writes a line for each with the mixtures and the losses of every
+round. fit learns from such files on the host: to repeat the mixtures of the best trainings, then by conservative Q-learning. The agent
+of -o serves other models and other groups (--method mix-agent --agent FILE).`,
+      run: async (context) => (await import("../src/curriculum/commands/mix-agent.ts")).mixAgent(context),
+    }),
+    score: command({
+      about: "Measure the loss of every row under a model, and write the rows with it.",
+      args: "[model]",
+      examples: ["bun run curriculum score model/ --data rows.jsonl -o scored.jsonl"],
+      output: "none",
+      options: SCORE,
+      notes: `Rows keep all that they hold and get a loss, null where no token counts. --scores takes the file where an ordering goes by
+losses, such as cyclical by those of a model that was trained in the ordinary way, and curriculum weights reads the key (--loss-key).`,
+      run: async (context) => (await import("../src/curriculum/commands/score.ts")).score(context),
+    }),
     weights: command({
       about: "Weigh rows so that they look like those of a pool, and write them with their weights.",
       examples: ["bun run curriculum weights --data blobs.jsonl --pool target.jsonl -o weighed.jsonl"],
@@ -116,6 +144,18 @@ effective sample size, (sum w)^2 / sum w^2, says how many rows of equal weight t
       notes: `The script is there to be read and changed. Its stages write to one folder, each under a name of its own once it is whole: run
 again, it goes on where it ended. Learning rates and batches are those of large models; small ones want higher rates.`,
       run: async (context) => (await import("../src/curriculum/commands/preset.ts")).preset(context),
+    }),
+    stages: command({
+      about: "Run several scripts as one plan, from a file that names their commands.",
+      args: "<file>",
+      alsoFlag: true,
+      examples: ["bun run curriculum --stages stages.yml -n", "bun run curriculum --stages stages.yml --to run/"],
+      output: "none",
+      options: STAGES,
+      notes: `Everything is checked before the first stage starts: options, files, and that a stage reads what an earlier one writes. Each stage
+has a folder with its log, what it makes, and a record of hashes: one whose command, inputs or result have changed runs anew, the
+others do not run again, and a training that was stopped goes on.`,
+      run: async (context) => (await import("../src/curriculum/commands/stages.ts")).stages(context),
     }),
     plan: command({
       about: "Say how large a model and how many tokens fit a budget, and what loss a longer run would reach.",

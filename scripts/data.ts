@@ -12,6 +12,9 @@ import { DATA_OPTIONS, runData } from "../src/data/command.ts";
 import { CORRUPT } from "../src/data/corrupting/options.ts";
 import { DECONTAMINATE } from "../src/data/decontamination/options.ts";
 import { DEDUPE } from "../src/data/deduplication/options.ts";
+import { DEMOS } from "../src/data/demonstrations/options.ts";
+import { METADATA } from "../src/data/metadata/options.ts";
+import { PLAIN } from "../src/data/plain/options.ts";
 import { SHOW } from "../src/run/show-options.ts";
 
 await script({
@@ -85,6 +88,40 @@ training row hold more than --covered of its tokens; one of fewer tokens has to 
 What is kept of a row is its signature, 4 bytes a permutation, and its places in bands of it: some 6 KB by default, however long the row. --seed
 draws the hash functions.`,
       run: async (context) => (await import("../src/data/commands/dedupe.ts")).dedupe(context),
+    }),
+    plain: command({
+      about: "Write documents, instructions, conversations and preferences as plain texts.",
+      args: "[rows...]",
+      examples: ["bun run data plain rows.jsonl preferences.jsonl -o texts.jsonl"],
+      output: "none",
+      options: PLAIN,
+      run: async (context) => (await import("../src/data/commands/plain.ts")).plain(context),
+    }),
+    demos: command({
+      about: "Put demonstrations of how others are answered before prompts.",
+      args: "[rows]",
+      examples: [
+        "bun run data demos rows.jsonl --demo-count 2 -o shown.jsonl",
+        "bun run data demos rows.jsonl --bank other.jsonl --retriever random -o any.jsonl",
+      ],
+      output: "none",
+      options: DEMOS,
+      notes: `Rows are prompts and completions, and keep all other keys; the best demonstration stands last. None asks what the row asks. The
+loss is on the row's own completion alone, as a prompt carries none.`,
+      run: async (context) => (await import("../src/data/commands/demos.ts")).demos(context),
+    }),
+    metadata: command({
+      about: "Put metadata before documents, as prompts that carry no loss.",
+      args: "[rows]",
+      examples: [
+        "bun run data metadata reviews.jsonl --field label --part marked -o marked.jsonl",
+        "bun run data metadata reviews.jsonl --field label --part plain -o plain.jsonl",
+      ],
+      output: "none",
+      options: METADATA,
+      notes: `Rows of text become rows of prompt and completion. The parts marked and plain share no row, so that curriculum --method meco cools
+down on documents that are not seen before. --constant gives all rows the same metadata, to measure a model under it.`,
+      run: async (context) => (await import("../src/data/commands/metadata.ts")).metadata(context),
     }),
     show: command({
       about: "Show rows as a model reads them, with the tokens marked that count.",

@@ -7,7 +7,9 @@
  *   bun run distill cache --teacher large/ --data rows.jsonl --top 64 -o top64.safetensors
  */
 import { command, script } from "../src/cli/script.ts";
+import { FEDD2S } from "../src/distill/federation/options.ts";
 import { CACHE, DISTILL, DOMAINS, SYNTHESIS } from "../src/distill/options.ts";
+import { SPECIALIZE } from "../src/distill/specializing/options.ts";
 
 await script({
   name: "distill",
@@ -25,20 +27,7 @@ await script({
   defaultMethod: "kd",
   output: "checkpoint",
   options: DISTILL,
-  essentials: [
-    "teacher",
-    "student",
-    "init",
-    "data",
-    "steps",
-    "epochs",
-    "batch_size",
-    "lr",
-    "label_weight",
-    "on_policy",
-    "lora",
-    "resume",
-  ],
+  essentials: ["teacher", "student", "init", "data", "steps", "batch_size", "lr", "label_weight", "lora", "resume"],
   calls: { "--target data": "data", "--method meta-dmoe": "domains" },
   commands: {
     data: command({
@@ -75,6 +64,28 @@ as many numbers. adapt stream --method meta-dmoe takes the step on rows without 
       output: "checkpoint",
       options: CACHE,
       run: async (context) => (await import("../src/distill/commands/cache.ts")).cache(context),
+    }),
+    "self-specialize": command({
+      about: "Let a base model write rows of a domain.",
+      args: "[model]",
+      examples: [
+        "bun run distill self-specialize base/ --seeds rows.jsonl --corpus other.jsonl --size 2 --attempts 16 --instruction-tokens 12 --answer-tokens 12 --reply '=' --end '+' -o own.jsonl",
+      ],
+      output: "none",
+      options: SPECIALIZE,
+      essentials: ["seeds", "corpus", "size", "attempts", "shown", "passages", "temperature", "ask", "reply", "end"],
+      run: async (context) => (await import("../src/distill/commands/self-specialize.ts")).selfSpecialize(context),
+    }),
+    fedd2s: command({
+      about: "Train classifiers that share class means, and no rows.",
+      args: "[model]",
+      examples: [
+        "bun run distill fedd2s --init mlp.json --data a=left.jsonl --data b=right.jsonl --rounds 3 --round-steps 2 -o clients/",
+      ],
+      output: "checkpoint",
+      options: FEDD2S,
+      essentials: ["init", "data", "rounds", "round_steps", "drop_rate", "tap_weight", "lr", "batch_size"],
+      run: async (context) => (await import("../src/distill/commands/fedd2s.ts")).fedd2s(context),
     }),
   },
   notes: `The loss is --distill-weight times the method's loss plus --label-weight times the labels' cross-entropy, both means over the tokens

@@ -8,6 +8,7 @@
 import { command, script } from "../src/cli/script.ts";
 import { BENCHMARK } from "../src/evaluate/benchmarks/options.ts";
 import { TASK_NOTES } from "../src/evaluate/harness/metrics.ts";
+import { KLOM } from "../src/evaluate/klom-options.ts";
 import { MOE_COST } from "../src/evaluate/moe-cost/options.ts";
 import {
   EVALUATE,
@@ -47,6 +48,17 @@ await script({
   options: EVALUATE,
   essentials: ["data", "metric", "gold", "attack", "probe", "batch_size", "max_tokens"],
   commands: {
+    klom: command({
+      about: "Compare the margins of unlearned classifiers with those of retrained ones, over several models of each.",
+      examples: [
+        "bun run evaluate klom --unlearned matched/ --unlearned plain/ --retrained never-saw/ --retrained hardened/ --again plain/ --again hardened/ --data unwanted.jsonl",
+      ],
+      output: "none",
+      options: KLOM,
+      notes: `KLoM of a point is the KL divergence of the histogram of unlearned models' margins from that of retrained ones; 0 is perfect, and
+11.5 about the most. The floor is that of retrained models among themselves: no method is expected below it. Few models make it large.`,
+      run: async (context) => (await import("../src/evaluate/commands/klom.ts")).evaluateKlom(context),
+    }),
     permutation: command({
       about: "Have wide networks learn a permutation of bits, and tell all inputs by the mean of their outputs.",
       examples: [
@@ -153,7 +165,7 @@ every row that are drawn at random.`,
         "bun run evaluate benchmark unlearned/ --target model/ --gold retrained/ --files tofu-files/ --max-tokens 32",
         "bun run evaluate benchmark unlearned/ --suite tofu --files tofu-files/ --cache found/ --max-tokens 8 --json",
       ],
-      output: "text",
+      output: "none",
       options: BENCHMARK,
       essentials: ["suite", "files", "target", "gold", "gold_log", "split", "cache", "batch_size", "max_tokens"],
       notes: `Forget quality is the p-value of a test that truth ratios are gold's, D the distance that it tests and n the rows: p of other n

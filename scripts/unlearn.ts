@@ -6,7 +6,9 @@
  *   bun run unlearn model/ --method ssd --forget secrets.jsonl --retain books.jsonl -o out/
  */
 import { command, script } from "../src/cli/script.ts";
+import { ATTRIBUTE, DM_DIRECT } from "../src/unlearn/attribution/options.ts";
 import { IMPORTANCE, UNLEARN } from "../src/unlearn/options.ts";
+import { PREPARE_PD } from "../src/unlearn/prepare-options.ts";
 import { S3T } from "../src/unlearn/s3t-options.ts";
 
 await script({
@@ -41,6 +43,30 @@ await script({
     "resume",
   ],
   commands: {
+    attribute: command({
+      about: "Foretell what a classifier would say had it never learnt some rows, by attributing its outputs to rows.",
+      args: "[model]",
+      examples: [
+        "bun run unlearn attribute plain/ --data unwanted.jsonl --data wanted.jsonl --block 8 --models 4 --epochs 1 -o effects.safetensors",
+      ],
+      output: "checkpoint",
+      options: ATTRIBUTE,
+      notes: `A datamodel is a ridge regression of outputs on which blocks of rows a model was trained on, over --models models of the same form,
+trained from new weights on random halves of the blocks; it foretells any forget set. With several files of --data no block spans two.
+ridge takes the rows out of the ridge regression of the head, exactly where train analytic fitted it; oracle trains models without them.
+"unlearn --method dmm" teaches a model what is foretold, "unlearn dm-direct" answers rows by it.`,
+      run: async (context) => (await import("../src/unlearn/commands/attribute.ts")).attribute(context),
+    }),
+    "dm-direct": command({
+      about: "Answer rows by what unlearn attribute foretells of a classifier without the rows to forget.",
+      args: "<attributions>",
+      examples: [
+        "bun run unlearn dm-direct effects.safetensors --forget unwanted.jsonl --data wanted.jsonl -o answered.jsonl",
+      ],
+      output: "text",
+      options: DM_DIRECT,
+      run: async (context) => (await import("../src/unlearn/commands/dm-direct.ts")).dmDirect(context),
+    }),
     importance: command({
       about: "Measure how much each weight matters to all data, for later edits without the data.",
       args: "[model]",
@@ -48,6 +74,15 @@ await script({
       output: "checkpoint",
       options: IMPORTANCE,
       run: async (context) => (await import("../src/unlearn/commands/importance.ts")).writeImportance(context),
+    }),
+    "prepare-pd": command({
+      about: "Let a model answer the prompts to forget in harmless contexts: the rows of --pd.",
+      args: "[model]",
+      examples: ["bun run unlearn prepare-pd model/ --data prompts.jsonl --max-tokens 8 -o harmless.jsonl"],
+      output: "none",
+      options: PREPARE_PD,
+      notes: "Do it before anything is unlearned: with --pd the model keeps on answering so.",
+      run: async (context) => (await import("../src/unlearn/commands/prepare-pd.ts")).preparePd(context),
     }),
     s3t: command({
       about: "Delete rows from a bank of adapters that train s3t wrote: exactly, and without training.",

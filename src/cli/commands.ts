@@ -32,6 +32,18 @@ function withMethodFirst({ methods, methodFirst }: AnyDefinition, argv: readonly
   return ["--method", first, ...rest];
 }
 
+/** The arguments with `--stages FILE` turned into `stages FILE`, of a sub-command that has a flag of its own name. */
+function withFlagFirst(commands: Readonly<Record<string, AnyCommand>>, argv: readonly string[]): readonly string[] {
+  for (const [name, { alsoFlag }] of Object.entries(commands)) {
+    const at = alsoFlag ? argv.findIndex((text) => text === `--${name}` || text.startsWith(`--${name}=`)) : -1;
+    const flag = argv[at];
+    if (flag === undefined) continue;
+    const value = flag.includes("=") ? [flag.slice(flag.indexOf("=") + 1)] : [];
+    return [name, ...value, ...argv.slice(at + 1), ...argv.slice(0, at)];
+  }
+  return argv;
+}
+
 /** The sub-command that an option with its value calls, and the arguments without these. */
 function calledBy({ calls = {} }: AnyDefinition, argv: readonly string[]) {
   for (const [typed, name] of Object.entries(calls)) {
@@ -50,9 +62,10 @@ function calledBy({ calls = {} }: AnyDefinition, argv: readonly string[]) {
  */
 export function calledDefinition(
   script: AnyDefinition,
-  argv: readonly string[],
+  typed: readonly string[],
 ): { readonly definition: AnyDefinition; readonly argv: readonly string[] } {
   const commands = script.commands ?? {};
+  const argv = withFlagFirst(commands, typed);
   const meant = calledBy(script, argv);
   if (meant) return calledDefinition({ ...script, calls: {} }, [meant.name, ...meant.others]);
   const tables = [script, ...Object.values(commands)].map((each) => ({ ...commonOptions(each), ...each.options }));

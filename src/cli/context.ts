@@ -50,6 +50,8 @@ export interface PlainCommand {
   readonly defaultMethod?: string;
   /** The first argument names the method, as `--method` does: `data addition`. */
   readonly methodFirst?: true;
+  /** A sub-command that a flag of its name calls too: `curriculum --stages FILE` is `curriculum stages FILE`. */
+  readonly alsoFlag?: true;
   /** "raw": method options are not checked; the script reads `context.raw` (lists, gradients). */
   readonly methodOptions?: "raw";
   readonly options: Options;

@@ -17,8 +17,8 @@ import type { Resolved } from "./resolve.ts";
 import { commonOptions } from "./shared-options.ts";
 import { isInput } from "./target.ts";
 
-/** A place that the run writes to. */
-interface Place {
+/** A place that a run writes to. */
+export interface Place {
   readonly flag: string;
   readonly path: string;
   readonly kind: NonNullable<OptionSpec["writes"]>;
@@ -33,22 +33,26 @@ const textsOf = (value: unknown): string[] =>
   (Array.isArray(value) ? value : [value]).filter((text): text is string => typeof text === "string");
 
 /** What a reference may name on disk: `name=path`, `base+adapter`, `path@revision`. */
-const pathsOf = (text: string): string[] => {
+export const pathsOf = (text: string): string[] => {
   const named = text.slice(text.indexOf("=") + 1);
   return [
     ...new Set([text, named, ...named.split("+"), ...named.split("+").map((part) => part.replace(/@[^/]*$/, ""))]),
   ];
 };
 
-/** Throws UserError (exit code 2) where this run would destroy what should stay, as the head of this file says. */
-export async function refuseLosses(definition: AnyDefinition, resolved: Resolved, output: Output): Promise<void> {
+/** What a run reads (references as they were typed, `-` for stdin) and the places that it writes to, `-o` first. */
+export function placesOf(
+  definition: AnyDefinition,
+  resolved: Resolved,
+  output: Output,
+): { readonly inputs: readonly string[]; readonly places: readonly Place[] } {
   const specs: Options = { ...commonOptions(definition), ...resolved.options, ...resolved.method?.options };
   const values: Readonly<Record<string, unknown>> = { ...resolved.values, ...resolved.settings };
-  const { overwrite = false, out, shard, resume } = values as AnyValues;
+  const { out, resume } = values as AnyValues;
   const places: Place[] = [
     { flag: "--out", path: out, kind: output === "checkpoint" ? "checkpoint" : "text", continues: false },
   ];
-  const inputs = ["-", ...resolved.args];
+  const inputs = [...resolved.args];
   for (const [name, spec] of Object.entries(specs)) {
     const texts = textsOf(values[name]);
     if (spec.writes !== undefined)
@@ -56,6 +60,14 @@ export async function refuseLosses(definition: AnyDefinition, resolved: Resolved
         places.push({ flag: flagOf(name), path: text, kind: spec.writes, continues: resume === true });
     else if (READ.has(spec.value ?? "")) inputs.push(...texts);
   }
+  return { inputs, places };
+}
+
+/** Throws UserError (exit code 2) where this run would destroy what should stay, as the head of this file says. */
+export async function refuseLosses(definition: AnyDefinition, resolved: Resolved, output: Output): Promise<void> {
+  const { inputs: typed, places } = placesOf(definition, resolved, output);
+  const inputs = ["-", ...typed];
+  const { overwrite = false, shard } = { ...resolved.values, ...resolved.settings } as AnyValues;
   const onDisk = places.filter(({ path: place }) => place !== "-" && place !== "" && !place.startsWith("hf:"));
   if (onDisk.length === 0) return;
   refuseTwins(onDisk);

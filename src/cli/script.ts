@@ -17,6 +17,7 @@ import { humanBytes, humanTime } from "../text/format.ts";
 import { answer } from "./answers.ts";
 import { calledDefinition, speaker } from "./commands.ts";
 import type { AnyDefinition, AnyValues, Outcome, ScriptDefinition } from "./context.ts";
+import { isAsked } from "./definitions.ts";
 import { explain, messageOf, report } from "./explain.ts";
 import { newRunId, openLog } from "./log.ts";
 import { refuseLosses } from "./outputs.ts";
@@ -35,6 +36,7 @@ export async function script<const O extends Options, const F extends MethodSour
   definition: ScriptDefinition<O, F>,
   argv: readonly string[] = process.argv.slice(2),
 ): Promise<void> {
+  if (isAsked(definition)) return;
   const { name } = definition;
   standWhereCalled();
   let finished = false;

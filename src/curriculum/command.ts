@@ -12,6 +12,7 @@ import type { CURRICULUM } from "./options.ts";
 import { readRows } from "./read-rows.ts";
 import { readSchedule, replay, type Schedule } from "./replay.ts";
 import { RowOrder } from "./row-order.ts";
+import { readScores } from "./score-file.ts";
 import { type CurriculumBatch, MixtureSource, OrderedSource, type Rows } from "./source.ts";
 
 type CurriculumContext = Context<typeof CURRICULUM, "curriculum">;
@@ -25,13 +26,20 @@ type Director =
 /** The rows, and their source as the director needs it. */
 type CurriculumData = TrainingData<CurriculumBatch> & { readonly rows: Rows } & (
     | { readonly kind: "sampler"; readonly source: MixtureSource; readonly bound: Bound<SamplerMethod> }
-    | { readonly kind: "ordering"; readonly source: OrderedSource; readonly bound: Bound<OrderingMethod> }
+    | {
+        readonly kind: "ordering";
+        readonly source: OrderedSource;
+        readonly bound: Bound<OrderingMethod>;
+        /** Of --scores. */
+        readonly scores: Float64Array | undefined;
+      }
     | { readonly kind: "schedule"; readonly source: MixtureSource; readonly schedule: Schedule }
   );
 
 export async function curriculum(context: CurriculumContext): Promise<Outcome> {
   const { options } = context;
   const director = directorOf(context);
+  checkScores(options, director);
   checkWeights(options);
   return runTraining<CurriculumBatch, CurriculumData>(context, {
     script: "curriculum",
@@ -59,6 +67,16 @@ function directorOf({ options, method, settings }: CurriculumContext): Director 
     : { kind: "sampler", bound: bind(method, settings) };
 }
 
+/** Throws UserError where losses of rows are given to what does not go by them. */
+function checkScores({ scores }: CurriculumContext["options"], director: Director): void {
+  if (scores === undefined || (director.kind === "ordering" && director.bound.method.needs === "scores")) return;
+  const who = director.kind === "schedule" ? "--schedule-from" : `--method ${director.bound.method.name}`;
+  throw new UserError(
+    `${who} goes by no losses of the start`,
+    "leave out --scores; cyclical, quality and competence do",
+  );
+}
+
 /** Throws UserError where rows are weighed in two ways, or cannot be. */
 function checkWeights({ sample_weight, accumulate, task_loss }: CurriculumContext["options"]): void {
   if (sample_weight === "uniform") return;
@@ -81,7 +99,8 @@ async function read({ options, seed }: CurriculumContext, director: Director, op
   if (director.kind === "ordering") {
     const { method, values } = director.bound;
     method.check?.(values, rows.lengths);
-    return { ...director, rows, source: new OrderedSource(rows, order) };
+    const scores = options.scores === undefined ? undefined : await readScores(options.scores, rows.items.length);
+    return { ...director, rows, scores, source: new OrderedSource(rows, order) };
   }
   const source = new MixtureSource(rows, order);
   if (director.kind === "sampler") return { ...director, rows, source };
@@ -126,7 +145,7 @@ function work(context: CurriculumContext, built: Built, data: CurriculumData): W
 function orderRows(
   { options, seed, log, signal, info }: CurriculumContext,
   { model, steps }: Built,
-  { bound, rows, source }: CurriculumData & { kind: "ordering" },
+  { bound, rows, scores, source }: CurriculumData & { kind: "ordering" },
 ): RowOrder {
   const epochs = (steps * options.accumulate * options.batch_size) / rows.items.length;
   const shares = bound.method.passes?.(epochs, bound.values);
@@ -138,6 +157,7 @@ function orderRows(
   const order = new RowOrder({
     ordering: bound,
     rows,
+    scores,
     model,
     batches: steps * options.accumulate,
     batchSize: options.batch_size,

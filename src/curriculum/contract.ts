@@ -10,6 +10,7 @@ import type { Laws } from "../method/laws.ts";
 import type { Options, Values } from "../method/options.ts";
 import type { MethodInfo } from "../method/registry.ts";
 import type { Stateful } from "../method/stateful.ts";
+import type { RowFigures } from "../run/scoring/row-figures.ts";
 
 /** What a curriculum method says of itself; O are its options, L the laws of its kind. */
 interface CurriculumMethod<O extends Options, L extends string> extends MethodInfo<O> {
@@ -150,16 +151,28 @@ export interface OrderingMethod<O extends Options = Options> extends CurriculumM
 export interface RowEvidence {
   /** Losses in nats per token, or norms of gradients; NaN where unknown. */
   readonly scores: ArrayLike<number>;
-  /** Means of the last hidden states, all equally long. */
+  /**
+   * Means of the last hidden states, all equally long; of a classifier softmax - onehot, the gradient of the loss to
+   * its logits.
+   */
   readonly states: readonly Float64Array[];
   /** Sketches of the gradients of the rows' losses (run/scoring/gradient-sketches.ts); NaN where unknown. */
   readonly sketches: readonly Float64Array[];
   /** The rows' token ids. */
   readonly tokens: readonly ArrayLike<number>[];
+  /** How hard and how sure rows are, with their sketches. */
+  readonly figures: readonly SelectorFigures[];
+  /** The rows' classes, whatever is needed; of a classifier. */
+  readonly labels: readonly number[];
+}
+
+/** Loss, entropy and EL2N of a row (run/scoring/row-figures.ts), and the norm of its gradient's sketch. */
+export interface SelectorFigures extends RowFigures {
+  readonly norm: number;
 }
 
 /** What of `RowEvidence` is measured; losses and norms are both `scores`. */
-export type SelectorNeed = "losses" | "norms" | "states" | "sketches" | "tokens";
+export type SelectorNeed = "losses" | "norms" | "states" | "sketches" | "tokens" | "figures";
 
 /** What a selector may know of the rows. */
 export interface SelectorSetup<O extends Options = Options> extends RowEvidence {
@@ -186,8 +199,15 @@ export interface SelectorMethod<O extends Options = Options> extends CurriculumM
   readonly needs: SelectorNeed;
   /** Whether it asks for rows that are aimed at (--target). */
   readonly target?: true;
-  /** Positions of `budget` rows, the best first; and figures for the log. */
-  select(setup: SelectorSetup<O>): { readonly rows: readonly number[]; readonly notes?: Record<string, unknown> };
+  /** Positions of `budget` rows, the best first; figures for the log; and what each counts in a training (--weigh). */
+  select(setup: SelectorSetup<O>): {
+    readonly rows: readonly number[];
+    readonly notes?: Record<string, unknown>;
+    /** Of the chosen rows, in their order. */
+    readonly weights?: readonly number[];
+  };
+  /** Whether it gives weights. */
+  readonly weighs?: true;
 }
 
 /** Declares a sampler and infers the types of its options. */

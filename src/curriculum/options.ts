@@ -26,6 +26,11 @@ export const CURRICULUM = {
     help: "repeat the mixtures of an earlier run's --log, whatever its method",
     value: "FILE",
   },
+  scores: {
+    type: "string",
+    help: "losses of the rows that an ordering goes by, of a model of its own: a file of curriculum score; those of the model at the start when left out",
+    value: "FILE",
+  },
   task_loss: TASK_LOSS.task_loss,
   // The log of --schedule-from may name the loss that it is for.
   focus: { ...TASK_LOSS.focus, needs: "schedule_from" },
@@ -212,6 +217,60 @@ export const WEIGHTS = {
   loss_key: { type: "string", help: "key of rows' losses, for --anchors adaptive", value: "KEY" },
 } as const satisfies Options;
 
+const LEARNT = "number.integer >= 1";
+
+/** Options of `curriculum mix-agent`. */
+export const MIX_AGENT = {
+  ...SHORT_RUNS,
+  new_groups: { type: "string[]", help: "collect: groups that are new to the model; the others are what it knows" },
+  trajectories: { type: LEARNT, default: 24, help: "collect: trainings, all from the same start", value: "N" },
+  rounds: { type: LEARNT, default: 12, help: "collect: mixtures of a training, one after the other", value: "R" },
+  round_steps: { type: LEARNT, default: 20, help: "collect: steps under each", value: "N" },
+  field_weights: {
+    type: "number[]",
+    default: [1, 1],
+    help: "fit: weights of what is gained on the groups that the model knows, and on new ones",
+    value: "OLD,NEW",
+  },
+  history: { type: LEARNT, default: 4, help: "fit: rounds that the agent looks back at", value: "H" },
+  hidden: { type: LEARNT, default: 64, help: "fit: units of its layers", value: "N" },
+  best_share: {
+    type: "0 < number <= 1",
+    default: 0.25,
+    help: "fit: share of the trainings, the best first, whose mixtures it learns to repeat",
+  },
+  clone_steps: {
+    type: "number.integer >= 0",
+    default: 500,
+    help: "fit: steps of that before it learns values",
+    value: "N",
+  },
+  agent_steps: { type: "number.integer >= 0", default: 1000, help: "fit: steps of values and policy", value: "N" },
+  agent_batch: { type: LEARNT, default: 32, help: "fit: rounds of a step", value: "N" },
+  agent_lr: { type: "number > 0", default: 3e-4, help: "fit: learning rate of its networks" },
+  proposals: {
+    type: LEARNT,
+    default: 8,
+    help: "fit: mixtures beside its own that values are compared with",
+    value: "N",
+  },
+  conservative: {
+    type: "number >= 0",
+    default: 1,
+    help: "fit: weight of rating mixtures that were tried above others",
+    value: "ALPHA",
+  },
+  cloning: { type: "number >= 0", default: 0.1, help: "fit: weight of the best trainings' mixtures beside values" },
+  discount: { type: "0 <= number <= 1", default: 0.99, help: "fit: what a round later counts" },
+} as const satisfies Options;
+
+/** Options of `curriculum score`. */
+export const SCORE = {
+  ...READING,
+  dtype: TRAINED.dtype,
+  loss_key: { type: "string", default: "loss", help: "key that the loss gets, in nats per token", value: "KEY" },
+} as const satisfies Options;
+
 /** Options of `curriculum select`. */
 export const SELECT = {
   init: RUN.init,
@@ -222,6 +281,11 @@ export const SELECT = {
   select_by: { type: "string", kind: "selector", default: "lowest-loss", help: "what chooses rows" },
   keep_rows: { type: "number > 0", was: ["keep"], default: 0.25, help: "rows to keep, or below 1 the share of all" },
   ranked: { type: "boolean", default: false, help: "the best first, not in the order of the files" },
+  weigh: {
+    type: "boolean",
+    default: false,
+    help: "give each row a loss_weight: how many rows it stands for, of mean 1 (selectors that know it)",
+  },
   target: {
     type: "string[]",
     value: "FILE",
@@ -233,6 +297,16 @@ export const SELECT = {
     value: "N",
     help: "numbers that stand for a gradient, a power of two, for selectors that compare gradients",
   },
+} as const satisfies Options;
+
+/** Options of `curriculum stages`. */
+export const STAGES = {
+  to: {
+    type: "string",
+    help: "folder of all stages, each in one of its own; what the file says when left out",
+    value: "DIR",
+  },
+  value: { type: "string[]", help: "instead of a value of the file", value: "NAME=VALUE" },
 } as const satisfies Options;
 
 /** Options of `curriculum plan`. */

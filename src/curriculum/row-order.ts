@@ -15,6 +15,8 @@ import type { Rows } from "./source.ts";
 export interface RowOrderOptions {
   readonly ordering: Bound<OrderingMethod>;
   readonly rows: Rows;
+  /** Losses that are known before; measured when left out. */
+  readonly scores?: Float64Array | undefined;
   readonly model: Model;
   /** Batches of the whole training. */
   readonly batches: number;
@@ -33,6 +35,7 @@ export class RowOrder implements Controller {
 
   constructor(given: RowOrderOptions) {
     this.#given = given;
+    this.#scores = given.scores;
     this.#scorer = new Scorer(given.model);
   }
 

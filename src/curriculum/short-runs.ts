@@ -3,7 +3,8 @@
  * measured by.
  */
 import type { BatchSource } from "../run/training/batch-source.ts";
-import type { HeldOut } from "../run/training/held-out.ts";
+import type { Controller } from "../run/training/controller.ts";
+import type { HeldOut, HeldOutGroup } from "../run/training/held-out.ts";
 import { Perturbation } from "../run/training/perturbation.ts";
 import { type TrainingOptions, trainModel } from "../run/training/train-model.ts";
 import { checkFinite, groupLosses } from "./losses.ts";
@@ -15,6 +16,8 @@ export interface ShortRun {
   readonly on: string;
   readonly source: BatchSource<CurriculumBatch>;
   readonly steps: number;
+  /** Follows it, with the losses of held-out rows. */
+  readonly follow?: Controller;
 }
 
 export interface ShortRuns {
@@ -23,6 +26,8 @@ export interface ShortRuns {
   /** Groups, in the order in which losses are given. */
   readonly names: readonly string[];
   readonly held: HeldOut;
+  /** The same rows, for runs that are followed. */
+  readonly heldOut?: readonly HeldOutGroup[];
   readonly training: Omit<TrainingOptions<CurriculumBatch>, "source" | "steps" | "rate">;
   /** Learning rate of a step of a run of so many steps. */
   readonly rate: (step: number, steps: number) => number;
@@ -36,7 +41,7 @@ export interface ShortRuns {
  * weights. Throws UserError (exit 1) for a loss that is not finite.
  */
 export async function measureRuns(
-  { ref, names, held, training, rate, signal, done }: ShortRuns,
+  { ref, names, held, heldOut = [], training, rate, signal, done }: ShortRuns,
   runs: readonly ShortRun[],
 ): Promise<{ start: number[]; after: number[][] }> {
   const { model } = training;
@@ -46,9 +51,14 @@ export async function measureRuns(
   checkFinite(start, names, ref, `bun run inspect ${ref} --check looks for NaN in its weights`);
   const after: number[][] = [];
   const advice = "lower --lr, or give --clip 1";
-  for (const { on, source, steps } of runs) {
+  for (const { on, source, steps, follow } of runs) {
     const name = `${ref} on ${on}`;
-    await trainModel({ ...training, source, steps, rate: (step) => rate(step, steps), signal, name, advice });
+    const followed = follow ? { controllers: [follow], heldOut } : {};
+    await trainModel({
+      ...training,
+      ...followed,
+      ...{ source, steps, rate: (step: number) => rate(step, steps), signal, name, advice },
+    });
     signal.throwIfAborted();
     const losses = await groupLosses(held, names);
     checkFinite(losses, names, `${ref} after ${steps} steps on ${on}`, advice);

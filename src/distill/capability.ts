@@ -33,6 +33,8 @@ export interface Begun {
   /** The teachers that are named. */
   readonly named: readonly string[];
   readonly weights: LossWeights;
+  /** Whether held-out losses are measured on the way. */
+  readonly evaluates: boolean;
 }
 
 /** Rows of logits as the first teacher learns from them. */
@@ -50,6 +52,9 @@ export interface Ending {
   /** The teachers, and what they were read from. */
   readonly models: readonly Model[];
   readonly checkpoints: readonly Checkpoint[];
+  /** Weights beside the student's, by name. */
+  readonly extra: ReadonlyMap<string, Parameter>;
+  readonly gpu: Gpu;
   /** That of the run's result, the run last. */
   readonly lineage: readonly LineageEntry[];
 }
@@ -61,7 +66,8 @@ export interface BatchesGiven {
   readonly student: Model;
   readonly tools: TextTools;
   readonly sequences: readonly Sequence[];
-  readonly options: Pick<Values<typeof SAMPLES>, "sample_tokens" | "prompt_tokens">;
+  readonly options: Pick<Values<typeof SAMPLES>, "sample_temperature" | "sample_tokens" | "prompt_tokens"> &
+    Pick<DistillRun["options"], "eval_every">;
   readonly batchSize: number;
   /** How many batches the run draws. */
   readonly batches: number;

@@ -42,7 +42,8 @@ export async function chooseRoles(
   if (student === "-" && named.includes("-"))
     throw new UserError("student and teacher are both read from stdin", "name one of them");
   const parts = (method.needs ?? []).flatMap(
-    (capability) => capability.begin(values, { method: method.name, named, weights }) ?? [],
+    (capability) =>
+      capability.begin(values, { method: method.name, named, weights, evaluates: evaluates(options) }) ?? [],
   );
   const replaced = parts.some(({ openTeachers }) => openTeachers !== undefined);
   const alone = named.length === 0 && (options.student ?? options.init) !== undefined;
@@ -68,6 +69,10 @@ export async function chooseRoles(
     );
   return { chosen, student, refs, weights, shares, parts };
 }
+
+/** Whether held-out losses are measured before the last step. */
+const evaluates = ({ eval_data, eval_split, eval_every }: DistillRun["options"]): boolean =>
+  eval_every > 0 && (eval_split !== undefined || (eval_data?.length ?? 0) > 0);
 
 /** Throws UserError for a teacher that is named twice, or that the student already answers as. */
 function refuseSameModels(

@@ -12,6 +12,7 @@ import type { Options, Values } from "../method/options.ts";
 import type { MethodInfo } from "../method/registry.ts";
 import type { ModelSizes } from "../model/architecture.ts";
 import type { Recorded } from "../model/model.ts";
+import type { Change, Spans } from "../run/teachers/teacher.ts";
 import type { Adaptive } from "../run/training/adaptive.ts";
 import type { Recorder } from "../tensor/recorder.ts";
 import type { Tensor } from "../tensor/tensor.ts";
@@ -30,6 +31,12 @@ export interface Rows<O extends Options = Options> {
   readonly hidden: Tensor;
   /** (n) 1 of rows that are moved against the student, else 0; of methods with `beside`, where rows are. */
   readonly moved?: Tensor | undefined;
+  /** The student's logits as they compare with a teacher's: (n, that teacher's width). */
+  own?(teacher: number): Tensor;
+  /** (n, teachers) of `whole`. */
+  readonly shares?: Tensor | undefined;
+  /** Of methods that compare spans of tokens; (n) each where rows stand for such. */
+  readonly spans?: Spans | undefined;
   readonly values: Values<O>;
   /** Parameters of the method's own, by name. */
   extra(name: string): Tensor;
@@ -55,9 +62,13 @@ export interface Numbers<O extends Options = Options> {
 export interface States<O extends Options = Options> {
   readonly student: Recorded;
   readonly teacher: Recorded;
+  /** The teacher once more, with other tensors in the place of those that it notes. */
+  again(change: Change): Recorded;
   readonly sizes: { readonly student: ModelSizes; readonly teacher: ModelSizes };
   readonly values: Values<O>;
   extra(name: string): Tensor;
+  /** Reports the mean of (N) values over the rows that count. */
+  note(name: string, values: Tensor): void;
 }
 
 /** What holds for every input of a loss, row by row. */
@@ -103,12 +114,22 @@ export interface DistillMethod<O extends Options = Options> extends MethodInfo<O
   numbers?(rec: Recorder, numbers: Numbers<O>): Tensor;
   /** What the labels' loss reads in the place of the student's logits (n, V). */
   scores?(rec: Recorder, logits: Tensor): Tensor;
+  /**
+   * What all sequences of a batch decide together: shares of the teachers (B, teachers), and a loss (1) that is added
+   * whatever the weights are. Asked where teachers have rewards.
+   */
+  whole?(
+    rec: Recorder,
+    given: { readonly rewards: readonly Tensor[]; readonly values: Values<O>; extra(name: string): Tensor },
+  ): { readonly shares: Tensor; readonly loss: Tensor };
   /** Loss of every position (N) from hidden states. */
   states?(rec: Recorder, states: States<O>): Tensor;
   /** Weights that are trained beside the student and dropped at the end. */
   extra?(sizes: {
     readonly student: ModelSizes;
     readonly teacher: ModelSizes | undefined;
+    /** How many teachers there are; 1 when left out. */
+    readonly teachers?: number;
     readonly values: Values<O>;
   }): readonly ExtraSpec[];
   /** Numbers that its loss takes as dynamic and that change between steps. */

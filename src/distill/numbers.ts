@@ -9,6 +9,7 @@ import type { Bound } from "../method/bind.ts";
 import { methodsFor } from "../method/capability.ts";
 import type { Task } from "../model/architecture.ts";
 import { fillInputs, fillNumbers, recordInputs, recordNumbers } from "../run/batch-programs.ts";
+import type { Change } from "../run/teachers/teacher.ts";
 import type { LabelLoss } from "../run/training/label-loss.ts";
 import { type Objective, ofBatch } from "../run/training/objective.ts";
 import { add, scale, sub } from "../tensor/ops/elementwise.ts";
@@ -81,6 +82,9 @@ export function numbersObjective(setup: DistillSetup, loss: Bound<LabelLoss>): O
         terms.push(weight === 1 ? losses : scale(rec, losses, weight));
       };
       const own = (name: string) => rec.parameter(extra.get(name)!);
+      const note = (name: string, x: Tensor) => {
+        metrics[name] = dot(rec, x, mean);
+      };
       if (weights.labels > 0)
         term(
           "label_loss",
@@ -92,14 +96,13 @@ export function numbersObjective(setup: DistillSetup, loss: Bound<LabelLoss>): O
           student: found,
           teachers: heard.map((teacher) => teacher.logits(rec, teacher.along)),
           ...{ wanted, values, extra: own },
-          note(name: string, x: Tensor) {
-            metrics[name] = dot(rec, x, mean);
-          },
+          note,
         };
         term("distill", method.numbers(rec, given), weights.distill);
       } else if (method.states && heard.length > 0) {
         const sizes = { student: model.sizes, teacher: teachers[0]!.sizes! };
-        const given = { student, teacher: heard[0]!.outputs!, sizes, values, extra: own };
+        const again = (change: Change) => teachers[0]!.record(rec, inputs, batch, change).outputs!;
+        const given = { student, teacher: heard[0]!.outputs!, again, sizes, values, extra: own, note };
         term("distill", method.states(rec, given), weights.distill);
       }
       const losses = terms.reduce((a, b) => add(rec, a, b));

@@ -7,7 +7,7 @@ import { lossWeights } from "../data/targets.ts";
 import type { Bound } from "../method/bind.ts";
 import type { Model, Recorded } from "../model/model.ts";
 import { fillInputs, fillTargets, recordInputs, recordTargets } from "../run/batch-programs.ts";
-import type { RecordedTeacher, Teacher } from "../run/teachers/teacher.ts";
+import type { Change, RecordedTeacher, Teacher } from "../run/teachers/teacher.ts";
 import { type ChosenLoss, labelRows } from "../run/training/label-loss.ts";
 import {
   fillMixup,
@@ -20,7 +20,7 @@ import {
 import { type Objective, ofBatch } from "../run/training/objective.ts";
 import { RowMetrics } from "../run/training/row-metrics.ts";
 import { crossEntropy } from "../tensor/ops/cross-entropy.ts";
-import { add, scale, stopGradient } from "../tensor/ops/elementwise.ts";
+import { add, mul, scale, stopGradient } from "../tensor/ops/elementwise.ts";
 import { chunkedHead } from "../tensor/ops/head-loss.ts";
 import { dot } from "../tensor/ops/reduce.ts";
 import type { Parameter } from "../tensor/parameter.ts";
@@ -58,6 +58,10 @@ interface Recording {
   readonly rec: Recorder;
   readonly student: Recorded;
   readonly heard: readonly RecordedTeacher[];
+  /** What the whole batch decides, a row each: (N, teachers) and (N). */
+  readonly whole: { readonly shares: Tensor; readonly loss: Tensor } | undefined;
+  /** The first teacher once more, with other tensors in the place of those that it notes. */
+  again(change: Change): Recorded;
   readonly weights: LossWeights;
   readonly targets: Tensor;
   /** (N) 1 where a row is moved, of batches that have both. */
@@ -85,15 +89,20 @@ export function distillObjective(setup: DistillSetup): Objective<Batch> {
       const inputs = recordInputs(rec, batch);
       const replace = setup.mixing ? mixesFirst(rec) : undefined;
       const student = model.record(rec, inputs, { recompute, statistics: "batch", ...(replace ? { replace } : {}) });
+      const heard = askedFor(part).map((teacher) => {
+        const heard = teacher.record(rec, inputs, batch, replace);
+        return { ...heard, along: [...heard.along, ...(heard.beside?.(student) ?? [])] };
+      });
+      const parameter = (name: string) => rec.parameter(extra.get(name)!);
       const recording: Recording = {
-        rec,
-        student,
-        heard: askedFor(part).map((teacher) => teacher.record(rec, inputs, batch, replace)),
+        ...{ rec, student, heard },
+        again: (change) => teachers[0]!.record(rec, inputs, batch, change).outputs!,
+        whole: heard.length > 0 ? wholeOf(setup, { rec, heard, extra: parameter }, batch) : undefined,
         weights: weightsOf(part),
         targets: recordTargets(rec, batch),
         moved: movedRows(batch) > 0 ? rec.input(MOVED, [batch.rows]) : undefined,
         notes: new RowMetrics(rec),
-        extra: (name) => rec.parameter(extra.get(name)!),
+        extra: parameter,
       };
       const mean = rec.input("weights", [batch.rows * batch.length]); // 1 / total where a row counts
       const losses = rowLosses(setup, recording);
@@ -101,7 +110,9 @@ export function distillObjective(setup: DistillSetup): Objective<Batch> {
       const metrics: Record<string, Tensor> = {};
       let loss = dot(rec, losses, mean);
       if (method.states && recording.weights.distill > 0) {
-        const apart = stateLosses(setup, recording);
+        const apart = stateLosses(setup, recording, (name, x) => {
+          metrics[name] = dot(rec, x, mean);
+        });
         const weighted = scale(rec, apart, recording.weights.distill);
         metrics.distill = dot(rec, apart, mean);
         loss = add(rec, loss, dot(rec, weighted, mean));
@@ -124,21 +135,40 @@ export function distillObjective(setup: DistillSetup): Objective<Batch> {
   };
 }
 
+/** What a method makes of all sequences together, spread over their rows. */
+function wholeOf(
+  { chosen: { method, values } }: DistillSetup,
+  { rec, heard, extra }: Pick<Recording, "rec" | "heard" | "extra">,
+  { rows, length }: Batch,
+): Recording["whole"] {
+  const rewards = heard.flatMap(({ reward }) => reward ?? []);
+  if (!method.whole || rewards.length < heard.length) return undefined;
+  const { shares, loss } = method.whole(rec, { rewards, values, extra });
+  const ones = rec.constant(new Float32Array(rows * length).fill(1), [rows, length, 1], "positions");
+  const spread = (x: Tensor, lead: number) => mul(rec, ones, rec.reshape(x, [lead, 1, heard.length]));
+  const alike = mul(rec, rec.reshape(ones, [rows * length]), loss);
+  return { shares: rec.reshape(spread(shares, rows), [rows * length, heard.length]), loss: alike };
+}
+
 /** Losses of rows of logits (N): the labels', the method's, and those of capabilities, each times its weight. */
 function rowLosses(setup: DistillSetup, recording: Recording): Tensor {
   const { model, teachers } = setup;
   const { method } = setup.chosen;
   const other = setup.mixing ? otherLabels(recording.rec, recording.targets.shape[0]!) : undefined;
   const mixed = other ? [other.others, other.shares, other.rests, other.apart] : [];
-  const { rec, student, heard, weights, targets, moved, notes } = recording;
-  return chunkedHead(rec, {
+  const { rec, student, heard, whole, weights, targets, moved, notes } = recording;
+  const losses = chunkedHead(rec, {
     hidden: student.hidden,
     head: student.head,
     width: Math.max(model.sizes.outputs, ...(heard.length > 0 ? teachers : []).map(({ sizes }) => sizes?.outputs ?? 0)),
-    along: [targets, ...mixed, ...(moved ? [moved] : []), ...heard.flatMap(({ along }) => along)],
+    along: [
+      ...[targets, ...mixed, ...(moved ? [moved] : []), ...(whole ? [whole.shares] : [])],
+      ...heard.flatMap(({ along }) => along),
+    ],
     loss(logits, [labels, ...all], hidden) {
       const more = all.slice(mixed.length);
-      const [own, rest] = moved ? [more[0], more.slice(1)] : [undefined, more];
+      const own = moved && more.shift();
+      const shares = whole && more.shift();
       notes.chunk(labels!);
       const terms: Tensor[] = [];
       if (weights.labels > 0) {
@@ -149,11 +179,14 @@ function rowLosses(setup: DistillSetup, recording: Recording): Tensor {
         terms.push(scale(rec, ofLabels, weights.labels));
       }
       if (setup.chosen.method.rows && weights.distill > 0)
-        terms.push(...methodLosses(setup, recording, { logits, labels: labels!, hidden, moved: own, rest }));
+        terms.push(
+          ...methodLosses(setup, recording, { logits, labels: labels!, hidden, moved: own, shares, rest: more }),
+        );
       if (terms.length === 0) return scale(rec, crossEntropy(rec, logits, labels!), 0);
       return terms.reduce((a, b) => add(rec, a, b));
     },
   });
+  return whole ? add(rec, losses, whole.loss) : losses;
 }
 
 /** The labels' losses of a chunk (n); of mixed rows, `along` begins with what is known of the other labels. */
@@ -170,6 +203,7 @@ interface Chunk {
   readonly labels: Tensor;
   readonly hidden: Tensor;
   readonly moved: Tensor | undefined;
+  readonly shares: Tensor | undefined;
   readonly rest: readonly Tensor[];
 }
 
@@ -177,7 +211,7 @@ interface Chunk {
 function methodLosses(
   { chosen: { method, values }, parts = [] }: DistillSetup,
   { rec, heard, weights, notes, extra }: Recording,
-  { logits, labels, hidden, moved, rest }: Chunk,
+  { logits, labels, hidden, moved, shares, rest }: Chunk,
 ): Tensor[] {
   const seen = split(heard, rest);
   const student = heard[0]!.student(rec, logits, seen[0]!);
@@ -188,6 +222,9 @@ function methodLosses(
     targets: heard[0]!.targets?.(seen[0]!) ?? labels,
     hidden,
     moved,
+    shares,
+    own: (k) => (k === 0 ? student : heard[k]!.student(rec, logits, seen[k]!)),
+    spans: heard[0]!.spans?.(seen[0]!),
     values,
     extra,
     note: (name, x) => notes.add(name, x),
@@ -203,10 +240,13 @@ function methodLosses(
 }
 
 /** The method's losses of hidden states (N). */
-function stateLosses({ model, chosen: { method, values }, teachers }: DistillSetup, recording: Recording): Tensor {
-  const { rec, student, heard, extra } = recording;
+function stateLosses(
+  { model, chosen: { method, values }, teachers }: DistillSetup,
+  { rec, student, heard, again, extra }: Recording,
+  note: (name: string, x: Tensor) => void,
+): Tensor {
   const sizes = { student: model.sizes, teacher: teachers[0]!.sizes! };
-  return method.states!(rec, { student, teacher: heard[0]!.outputs!, sizes, values, extra });
+  return method.states!(rec, { student, teacher: heard[0]!.outputs!, again, sizes, values, extra, note });
 }
 
 /** The tensors of each teacher out of those of all. */

@@ -3,6 +3,7 @@
  * tokens, and is compared where both have read the same text.
  */
 import { type Batch, batchKey, isTokens } from "../data/batch.ts";
+import type { Tokenizer } from "../data/tokenizer.ts";
 import { UserError } from "../errors.ts";
 import type { Model } from "../model/model.ts";
 import { fillInputs, recordInputs } from "../run/batch-programs.ts";
@@ -50,7 +51,18 @@ export function foreignTeacher(model: Model, read: ReturnType<typeof otherTokens
   };
 }
 
-const reading = (method: string): TeacherReading => ({
+/** What is read of a teacher with another tokenizer. */
+export interface OtherTools {
+  readonly own: Tokenizer;
+  readonly other: Tokenizer;
+  /** Most tokens of a row of the other's. */
+  readonly maxLength: number;
+  /** The student's. */
+  readonly outputs: number;
+}
+
+/** A reading of teachers by texts; both have a tokenizer. `made` gives the teacher of the loaded model. */
+export const otherTools = (method: string, made: (tools: OtherTools) => (model: Model) => Teacher): TeacherReading => ({
   silent: [
     "a teacher with another tokenizer does not answer in the student's tokens",
     "let it write text with bun run sample, and bun run train on it",
@@ -64,8 +76,8 @@ const reading = (method: string): TeacherReading => ({
         tools.tokenizer ? "add its tokenizer.json" : "add its tokenizer.json, or give --tokenizer",
       );
     const maxLength = other.encode.maxLength!;
-    const read = otherTokens({ own: tools.tokenizer, other: other.tokenizer, maxLength });
-    return { outputs: own.outputs, teacher: (model) => foreignTeacher(model, read) };
+    const { outputs } = own;
+    return { outputs, teacher: made({ own: tools.tokenizer, other: other.tokenizer, maxLength, outputs }) };
   },
 });
 
@@ -75,6 +87,11 @@ export const otherVocabulary: DistillCapability<Record<never, never>> = {
   begin(_, { method, named }) {
     if (named[0] === "self")
       throw new UserError(`${method} is for a teacher with another tokenizer`, "name a model with --teacher");
-    return { reading: reading(method) };
+    return {
+      reading: otherTools(method, (tools) => {
+        const read = otherTokens(tools);
+        return (model) => foreignTeacher(model, read);
+      }),
+    };
   },
 };

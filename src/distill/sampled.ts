@@ -6,9 +6,9 @@
  * the samples, are functions of (seed, place of the batch), so a resumed run draws the same.
  */
 
-import type { Batch } from "../data/batch.ts";
-import { collate, isTokens } from "../data/batch.ts";
+import { type Batch, collate, isTokens, type TokenBatch } from "../data/batch.ts";
 import { Random } from "../data/random.ts";
+import type { Sequence } from "../data/sequences.ts";
 import type { Options, Values } from "../method/options.ts";
 import type { Model } from "../model/model.ts";
 import { answered, promptOf } from "../run/generating/answers.ts";
@@ -55,56 +55,82 @@ export interface SampledOptions {
   readonly tools: TextTools;
 }
 
+/** Answers in the place of those of a batch's rows. */
+export interface Writing {
+  /** Seed and key of a row decide its draws. */
+  readonly seed: number;
+  readonly key: (row: number) => string;
+  readonly options: SampledOptions["options"];
+  readonly tools: TextTools;
+}
+
+/** The rows of a batch, each with an answer to its prompt that is sampled. */
+export async function writtenRows(
+  generator: Generator,
+  { documents }: TokenBatch,
+  { seed, key, options, tools }: Writing,
+): Promise<Sequence[]> {
+  const { sample_temperature: temperature, sample_tokens: maxTokens, prompt_tokens: promptTokens } = options;
+  const { eos } = tools.tokenizer ?? {};
+  const prompts = documents.map(({ sequence }) => promptOf(sequence, promptTokens));
+  const room = Math.min(maxTokens, tools.encode.maxLength! - Math.max(...prompts.map(({ length }) => length)) - 1);
+  const completions = await generator.complete(
+    prompts.map((prompt) => [...prompt]),
+    {
+      ...GREEDY,
+      temperature,
+      seed,
+      keys: prompts.map((_, i) => key(i)),
+      maxTokens: Math.max(1, room),
+      stop: eos === undefined ? [] : [eos],
+      batch: prompts.length,
+    },
+  );
+  return documents.map(({ sequence }, i) => {
+    const ended = eos !== undefined && completions[i]!.length < room;
+    return answered(sequence, prompts[i]!, ended ? [...completions[i]!, eos] : completions[i]!);
+  });
+}
+
+/** The largest batch of a source whose answers may be sampled. */
+export function largestSampled(given: Batch, { options, tools }: Pick<Writing, "options" | "tools">): Batch {
+  const [longest] = isTokens(given) ? given.documents : [];
+  if (!longest) return given;
+  const length = Math.min(tools.encode.maxLength!, longest.sequence.ids.length + options.sample_tokens);
+  const row = { ...longest.sequence, ids: new Int32Array(length), labels: new Int32Array(length) };
+  return rowsOf(
+    Array.from({ length: given.rows }, () => row),
+    tools,
+  );
+}
+
+/** Sequences as a batch, a row each. */
+export const rowsOf = (sequences: readonly Sequence[], { tokenizer }: Pick<TextTools, "tokenizer">): TokenBatch =>
+  collate(
+    sequences.map((sequence) => [sequence]),
+    { pad: tokenizer?.pad ?? 0 },
+  );
+
 /** Lets `model` write the completions of some batches of tokens. */
 export function sampledBatches(
   source: BatchSource<Batch>,
   model: Model,
   { seed, whose, share, options, tools }: SampledOptions,
 ): BatchSource<Batch> {
-  const { sample_temperature: temperature, sample_tokens: maxTokens, prompt_tokens: promptTokens } = options;
-  const maxLength = tools.encode.maxLength!;
-  const { pad = 0, eos } = tools.tokenizer ?? {};
   let generator: Generator | undefined;
   return {
     groups: source.groups,
     batchesPerEpoch: source.batchesPerEpoch,
-    largest() {
-      const given = source.largest();
-      const [longest] = isTokens(given) ? given.documents : [];
-      if (!longest) return given;
-      const length = Math.min(maxLength, longest.sequence.ids.length + maxTokens);
-      const row = { ...longest.sequence, ids: new Int32Array(length), labels: new Int32Array(length) };
-      return collate(
-        Array.from({ length: given.rows }, () => [row]),
-        { pad },
-      );
-    },
+    largest: () => largestSampled(source.largest(), { options, tools }),
     async next() {
       const { epoch: e, batch: b } = source.state();
       const place = `${e}.${b}`;
       const drawn = await source.next();
       if (!isTokens(drawn.batch) || new Random(seed, `${whose} samples`, place).uniform() >= share) return drawn;
       generator ??= new Generator(model);
-      const { documents } = drawn.batch;
-      const prompts = documents.map(({ sequence }) => promptOf(sequence, promptTokens));
-      const room = Math.min(maxTokens, maxLength - Math.max(...prompts.map(({ length }) => length)) - 1);
-      const completions = await generator.complete(
-        prompts.map((prompt) => [...prompt]),
-        {
-          ...GREEDY,
-          temperature,
-          seed,
-          keys: prompts.map((_, i) => `${whose}.${place}.${i}`),
-          maxTokens: Math.max(1, room),
-          stop: eos === undefined ? [] : [eos],
-          batch: prompts.length,
-        },
-      );
-      const rows = documents.map(({ sequence }, i) => {
-        const ended = eos !== undefined && completions[i]!.length < room;
-        return [answered(sequence, prompts[i]!, ended ? [...completions[i]!, eos] : completions[i]!)];
-      });
-      return { ...drawn, batch: collate(rows, { pad }) };
+      const key = (row: number) => `${whose}.${place}.${row}`;
+      const rows = await writtenRows(generator, drawn.batch, { seed, key, options, tools });
+      return { ...drawn, batch: rowsOf(rows, tools) };
     },
     state: () => source.state(),
     load: (state, what) => source.load(state, what),

@@ -23,11 +23,7 @@ export const teacherCache: DistillCapability<typeof OPTIONS> = {
         if (!tools) throw new UserError("a cache is for language models", "give --teacher");
         const cache = await TeacherCache.open(file);
         run.onExit(() => cache.close());
-        if (cache.vocabulary !== sizes.outputs)
-          throw new UserError(
-            `${file} was written for a vocabulary of ${cache.vocabulary}; ${ref} has ${sizes.outputs}`,
-            "write it with a teacher of the student's vocabulary, or give --teacher",
-          );
+        cache.checkVocabulary({ ref, sizes });
         const teacher = cachedTeacher(cache);
         return {
           read: [{ checkpoint: cache.checkpoint, role: "cache" }],

@@ -23,6 +23,7 @@ import type { Choices } from "./choices.ts";
 import type { ExtraSpec } from "./contract.ts";
 import { numbersObjective } from "./numbers.ts";
 import { distillObjective } from "./objective.ts";
+import { behindText } from "./prefixed.ts";
 import type { DistillRun } from "./run.ts";
 import { sampledBatches } from "./sampled.ts";
 import { type OpenTeachers, openNamed } from "./teachers.ts";
@@ -34,10 +35,19 @@ export async function openTeachers(
   { chosen: { method }, refs, parts }: Choices,
   student: Opened,
 ): Promise<OpenTeachers> {
+  const { teacher_prefix: prefix } = run.options;
   const other = parts.find((part) => part.openTeachers);
+  const named = parts.find((part) => part.reading);
+  if (prefix !== undefined && (other || named || method.states || method.rows === undefined))
+    throw new UserError(
+      `--teacher-prefix does not go with ${other || named ? "these teachers" : method.name}`,
+      "it is for losses of logits, of teachers that run and have the student's tokens",
+    );
   if (other) return other.openTeachers!(run, student);
-  const reading = parts.find((part) => part.reading)?.reading ?? sameVocabulary(method.states !== undefined);
-  return openNamed(run, student, { refs, reading, trains: parts.some(({ trainsTeachers }) => trainsTeachers) });
+  const reading = named?.reading ?? sameVocabulary(method.states !== undefined);
+  const trains = parts.some(({ trainsTeachers }) => trainsTeachers);
+  const opened = await openNamed(run, student, { refs, reading, trains });
+  return prefix === undefined ? opened : behindText(opened, prefix, student);
 }
 
 /** What was read. */
@@ -62,7 +72,7 @@ export async function setUpTraining(
   const { teachers, models } = loaded;
   const speaks = teachers[0]?.sizes;
   const sizes = { student: model.sizes, teacher: speaks && { ...speaks, outputs: loaded.outputs } };
-  const extra = extraParameters(gpu, method.extra?.({ ...sizes, values }) ?? [], seed);
+  const extra = extraParameters(gpu, method.extra?.({ ...sizes, teachers: teachers.length, values }) ?? [], seed);
   const adaptive = method.adaptive?.({ values, steps, teachers: teachers.length });
   const trains = parts.some(({ trainsTeachers }) => trainsTeachers);
   // A teacher that learns is counted among what is trained.
@@ -108,7 +118,7 @@ export async function setUpTraining(
     memory: { ...(held > 0 ? { teachers: held } : {}), ...moved?.memory },
     end: async (lineage) => {
       await written?.free?.();
-      const ending = { ...loaded, lineage };
+      const ending = { ...loaded, extra, gpu, lineage };
       for (const part of parts) await part.end?.(ending);
     },
     free: () => {

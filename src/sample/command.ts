@@ -125,9 +125,14 @@ function ruleFor(
   tokenizer: Tokenizer,
 ): ChosenRule | undefined {
   if (!method) return undefined;
-  const seen = viewed(models);
+  const seen = viewed(options.draft === undefined ? models : models.slice(0, -1));
   const rule = makeRule(bind(method, settings), seen, tokenizer);
   if (rule.remark) info(rule.remark);
+  if (rule.remembers && options.draft !== undefined)
+    throw new UserError(
+      `--method ${method.name} remembers tokens, and drafted ones may be taken back`,
+      "leave out --draft",
+    );
   for (const [i, { ids, place = `prompt ${i + 1}` }] of prompts.entries())
     checkMapped(rule, seen, { ids, place, maxTokens: options.max_tokens });
   return { rule, prompts: prompts.map(({ ids }) => ids) };

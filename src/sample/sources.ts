@@ -64,25 +64,25 @@ function checkSwitches({ with: others = [], ensemble, switch_at: places }: Sourc
 }
 
 /** Throws UserError for models beside a draft, or one that cannot be drafted for. */
-function checkDraft(first: Opened, { draft, with: others, cascade, routers }: SourceOptions): void {
+function checkDraft(
+  first: Opened,
+  { draft, with: others, cascade, routers, method }: SourceOptions & { readonly method?: string },
+): void {
   if (draft === undefined) return;
-  const odd = Object.entries({ with: others?.length, cascade, routers }).find(([, given]) => given)?.[0];
+  const odd = Object.entries({ with: method === undefined && others?.length, cascade, routers }).find(
+    ([, given]) => given,
+  )?.[0];
   if (odd) throw new UserError(`--draft writes ahead of one model, not with --${odd}`, `leave out --${odd}`);
   checkSpeculative(first.ref, first.sizes);
 }
 
 /** Throws UserError for options that say in another way than --method which tokens are drawn from what. */
-export function checkDecoder(
-  name: string,
-  { cascade, ensemble, skip_layers, routers, draft }: Values<typeof SAMPLE>,
-): void {
+export function checkDecoder(name: string, { cascade, ensemble, skip_layers, routers }: Values<typeof SAMPLE>): void {
   const other =
-    (draft !== undefined && "--draft") ||
     (cascade !== undefined && "--cascade") ||
     (ensemble !== "universal" && `--ensemble ${ensemble}`) ||
     (skip_layers !== undefined && "--skip-layers") ||
-    (routers !== undefined && "--routers") ||
-    (draft !== undefined && "--draft");
+    (routers !== undefined && "--routers");
   if (other) throw new UserError(`--method ${name} and ${other} both say how models write`, "leave one out");
 }
 
@@ -94,13 +94,13 @@ export function cascadeModels(text: string): { readonly weak: string; readonly s
 }
 
 /**
- * Opens the models of `--with`, the strong one of `--cascade` or that of `--draft`, and compares them with the first;
- * reads no weights. Throws UserError where an id means another token to one of them. Whoever asked closes the
+ * Opens the models of `--with`, the strong one of `--cascade` and last that of `--draft`, and compares them with the
+ * first; reads no weights. Throws UserError where an id means another token to one of them. Whoever asked closes the
  * checkpoints, those too that were opened before an error: `opened` hears of each.
  */
 export async function openOthers(
   first: Opened,
-  options: SourceOptions,
+  options: SourceOptions & { readonly method?: string },
   { warn, opened }: { warn(message: string): void; opened(checkpoint: Checkpoint): void },
 ): Promise<Opened[]> {
   checkSwitches(options);
@@ -108,7 +108,7 @@ export async function openOthers(
   const others: Opened[] = [];
   const { cascade, draft } = options;
   const together = cascade === undefined ? (options.with ?? []) : [cascadeModels(cascade).strong];
-  const refs = draft === undefined ? together : [draft];
+  const refs = draft === undefined ? together : [...together, draft];
   for (const ref of refs) {
     const other = await openModel(ref, { load_in: options.load_in }, warn);
     opened(other.checkpoint);
@@ -142,9 +142,7 @@ export async function loadWriter(
   const loaded: Model[] = [];
   for (const { checkpoint } of models) loaded.push(await Model.load(gpu, checkpoint, loading));
   const refs = models.map(({ checkpoint }) => checkpoint.ref);
-  const writer = chosen
-    ? new Generator(new CombinedSource(chosen.rule, loaded, { refs, prompts: chosen.prompts }))
-    : writerOf(loaded, refs, { ...options, depth });
+  const writer = chosen ? combinedWriter(chosen, loaded, refs, options) : writerOf(loaded, refs, { ...options, depth });
   return {
     writer,
     free() {
@@ -152,6 +150,18 @@ export async function loadWriter(
       for (const model of loaded) model.free();
     },
   };
+}
+
+/** What writes by a rule; with --draft its model is the last. */
+function combinedWriter(
+  { rule, prompts }: ChosenRule,
+  models: readonly Model[],
+  refs: readonly string[],
+  { draft, draft_tokens: tokens }: SourceOptions,
+): Continuer {
+  if (draft === undefined) return new Generator(new CombinedSource(rule, models, { refs, prompts }));
+  const target = new CombinedSource(rule, models.slice(0, -1), { refs, prompts });
+  return new SpeculativeGenerator(target, new Decoder(models.at(-1)!, refs.at(-1)!), tokens);
 }
 
 function writerOf(

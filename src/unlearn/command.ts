@@ -11,6 +11,7 @@ import { adapterFlag, trainsAdapter } from "../run/training/adapter-choice.ts";
 import { runTraining } from "../run/training/run-training.ts";
 import { humanBytes } from "../text/format.ts";
 import type { UnlearnBatch } from "./batches.ts";
+import { judgeOf } from "./best.ts";
 import { chooseTerms } from "./choices.ts";
 import type { EditSetup, UnlearnEdit, UnlearnObjective } from "./contract.ts";
 import { opened } from "./edit.ts";
@@ -46,6 +47,7 @@ function train(context: UnlearnContext, chosen: Bound<UnlearnObjective>): Promis
     trains: typeof trains === "function" ? (loaded) => tracedWeights(context, trains, loaded) : trains,
     data: (opened) => readData(context, choices, opened),
     work: (built, data) => setUpTraining(context, choices, { smoothing, loss }, data, built),
+    judge: judgeOf(context.options),
     measured: [...named("forget", context.options.forget), ...named("retain", context.options.retain)],
   });
 }

@@ -8,6 +8,7 @@
 
 import type { TensorEntry } from "../checkpoint/checkpoint.ts";
 import type { Batch } from "../data/batch.ts";
+import type { Example } from "../data/examples.ts";
 import { withCapabilityOptions } from "../method/capability.ts";
 import { type Laws, sameClaim } from "../method/laws.ts";
 import type { Options, Values } from "../method/options.ts";
@@ -30,6 +31,8 @@ export interface ForgetRows<O extends Options = Options> {
   original(): Tensor;
   /** Those of a model of the same form that never learnt anything (n, V); for a method that says `untrained`. */
   untrained(): Tensor;
+  /** Outputs that are wanted of the same rows (n, V); for a method that says `wanted`. */
+  readonly wanted?: (() => Tensor) | undefined;
   readonly values: Values<O>;
 }
 
@@ -115,6 +118,11 @@ export interface UnlearnObjective<
   readonly untrained?: boolean;
   /** Whether the rows to forget get other labels, each drawn once at random. */
   readonly relabels?: boolean;
+  /**
+   * Outputs that `rows` and `keeps` want of rows of numbers, by the digests of rows (data/row-digest.ts), made before
+   * any weight is read. Throws UserError.
+   */
+  wanted?(values: Values<O>, forget: readonly Example[]): Promise<ReadonlyMap<string, Float32Array>>;
   /** What `sequences` is given beside likelihoods. */
   readonly needs?: N;
   /** What the mean is over: tokens, sequences, or first the tokens of each sequence; tokens when left out. */

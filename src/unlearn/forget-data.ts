@@ -1,8 +1,9 @@
 /** Reads the rows of a run into batches: rows to forget beside rows to keep, of a language model or a classifier. */
 import { type Batch, collate, stackExamples } from "../data/batch.ts";
 import { loadSequences } from "../data/dataset.ts";
-import { loadExamples } from "../data/examples.ts";
+import { type Example, loadExamples } from "../data/examples.ts";
 import { type GroupReference, groupsOf, parseGroups } from "../data/groups.ts";
+import { rowDigest } from "../data/row-digest.ts";
 import { sameRows } from "../data/same-rows.ts";
 import type { Sequence } from "../data/sequences.ts";
 import { UserError } from "../errors.ts";
@@ -49,7 +50,7 @@ export function forgetGroups({ options }: Pick<UnlearnRun, "options">): {
   return { forget, retain };
 }
 
-const chunksOf = <T>(all: readonly T[], size: number): T[][] =>
+export const chunksOf = <T>(all: readonly T[], size: number): T[][] =>
   Array.from({ length: Math.ceil(all.length / size) }, (_, i) => all.slice(i * size, (i + 1) * size));
 
 type Run = Pick<UnlearnRun, "options" | "seed">;
@@ -60,6 +61,8 @@ export async function readData(run: Run, choices: Choices, opened: Opened): Prom
   method.check?.(values, opened.sizes);
   const groups = forgetGroups(run);
   const { forget } = groups;
+  if (method.wanted && opened.tools)
+    throw new UserError(`${method.name} is for classifiers of vectors and images`, "take another method");
   const retain = groups.retain && (opened.split?.rest(groups.retain) ?? groups.retain);
   return opened.tools
     ? readSequences(run, choices, opened, forget, retain)
@@ -70,9 +73,20 @@ export async function readData(run: Run, choices: Choices, opened: Opened): Prom
 export const isForClassifiers = (method: UnlearnMethod): boolean =>
   method.kind === "edit" || (!method.needs?.length && method.per !== "sequence-mean" && method.trains === undefined);
 
+/** Rows with the outputs that are wanted of them. Throws UserError for a row of which none are. */
+const withWanted = (rows: readonly Example[], wanted: ReadonlyMap<string, Float32Array>, method: string): Example[] =>
+  rows.map((row) => {
+    const y = wanted.get(rowDigest(row));
+    if (y && "x" in row) return { ...row, y };
+    throw new UserError(
+      `${row.place}: ${method} knows no outputs that are wanted of this row`,
+      "give unlearn attribute all rows of --forget and --retain",
+    );
+  });
+
 async function readExamples(
   { options, seed }: Run,
-  { chosen: { method } }: Choices,
+  { chosen: { method, values } }: Choices,
   { task, examples: reader, order }: Opened,
   groups: readonly GroupReference[],
   kept: readonly GroupReference[] | undefined,
@@ -85,8 +99,11 @@ async function readExamples(
       `take ${await methodsFor("unlearn", isForClassifiers)}`,
     );
   const read = await loadExamples(groups, reader);
-  const own = method.relabels ? relabelledExamples(read, reader.classes, seed) : read;
-  const others = kept && (await loadExamples(kept, reader));
+  const keep = kept && (await loadExamples(kept, reader));
+  const wanted = await method.wanted?.(values, read);
+  const labelledOwn = method.relabels ? relabelledExamples(read, reader.classes, seed) : read;
+  const own = wanted ? withWanted(read, wanted, method.name) : labelledOwn;
+  const others = keep && wanted ? withWanted(keep, wanted, method.name) : keep;
   const swap = options.anchor === "retain";
   const names = (swap ? kept! : groups).map(({ name }) => name);
   const anchor = stackedBatches(swap ? others! : own, names, order);

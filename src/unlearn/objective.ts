@@ -21,6 +21,7 @@ import {
   statesTerm,
   type Term,
   type UnlearnSetup,
+  WANTED,
 } from "./terms.ts";
 
 const retainTerm = (setup: UnlearnSetup): Term => {
@@ -106,6 +107,7 @@ export function unlearnObjective(setup: UnlearnSetup): Objective<UnlearnBatch> {
         );
       program.write("weights", timesRowWeights(own, meanOver(terms[part as Part].per, targets, lengths, total)));
       if (program.takes("share")) program.write("share", Float32Array.of(counted(batch, part) / total));
+      if (program.takes(WANTED) && "y" in own && own.y) program.write(WANTED, own.y);
       if (part === "forget") for (const supply of supplies) supply.fill(program, batch.rows);
     },
   };

@@ -52,6 +52,11 @@ export const UNLEARN = {
   },
   pd_weight: { type: "number >= 0", needs: "pd", help: "weight of their cross-entropy; 0.5 when left out", value: "W" },
   loss: { ...LABEL_LOSS.loss, help: "the loss of the rows to keep, and of --pd" },
+  best_by: {
+    type: "'loss' | 'forget-utility'",
+    default: "loss",
+    help: "what --best keeps: the least held-out loss, or the largest share forgotten times probability of the rest, of --eval-data forget=FILE and others",
+  },
   smooth: { type: "string", kind: "smoothing", help: "flatten the forget loss against relearning" },
 } as const satisfies Options;
 

@@ -61,7 +61,12 @@ interface LogitRows {
   /** Logits of theta0, and of a model that never learnt anything, where there are such. */
   original(): Tensor;
   untrained(): Tensor;
+  /** Outputs that are wanted, where rows of the batch say some. */
+  readonly wanted: (() => Tensor) | undefined;
 }
+
+/** Input of outputs that are wanted, (B, C). */
+export const WANTED = "wanted outputs";
 
 /** Loss of every row of logits (N), beside those of other models. */
 function rowsTerm(
@@ -77,19 +82,24 @@ function rowsTerm(
       const { hidden, head } = model.record(rec, inputs, { recompute });
       const theirs = original?.record(rec, inputs, batch);
       const fresh = untrained?.record(rec, inputs, batch);
+      const isWanted = "y" in batch && batch.y !== undefined;
+      const wanted = isWanted ? [rec.input(WANTED, [batch.rows, model.sizes.outputs])] : [];
       const first = theirs?.along ?? [];
       return chunkedHead(rec, {
         hidden,
         head,
         width: model.sizes.outputs,
-        along: [targets, ...first, ...(fresh?.along ?? [])],
-        loss: (logits, [labels, ...along]) =>
-          loss(rec, {
+        along: [targets, ...wanted, ...first, ...(fresh?.along ?? [])],
+        loss: (logits, [labels, ...more]) => {
+          const along = more.slice(wanted.length);
+          return loss(rec, {
             logits,
             targets: labels!,
+            wanted: isWanted ? () => more[0]! : undefined,
             original: () => theirs!.logits(rec, along.slice(0, first.length)),
             untrained: () => fresh!.logits(rec, along.slice(first.length)),
-          }),
+          });
+        },
       });
     },
   };

@@ -103,7 +103,7 @@ describe("balance", () => {
     // Groups share no tokens: its own rows help a group most.
     for (const [i, row] of full.entries()) for (const other of full) expect(row[i]!).toBeGreaterThanOrEqual(other[i]!);
     // The weights are taken as they are.
-    const given = `--method task-balance --group-weights ${weights.join(",")}`;
+    const given = "--method task-balance --weights-file weights.json";
     await lab.succeeds(`model ${given} ${DATA} ${RUN} --steps 2 --log balanced.log -o balanced/`);
     const [{ weights: used }] = lab.mixtures("balanced.log") as [Mixture];
     for (const [i, weight] of used!.entries()) expect(weight).toBeCloseTo(weights[i]!, 9);

@@ -1,7 +1,7 @@
 /** `curriculum select`, as a user runs it, and what sub-commands print. */
 import { describe, expect, test } from "bun:test";
 import { existsSync, readFileSync, symlinkSync } from "node:fs";
-import { runShell } from "../support/command.ts";
+import { runScript, runShell } from "../support/command.ts";
 import { DATA, HELD, openLab, RUN } from "./curriculum-lab.ts";
 
 const lab = openLab();
@@ -159,6 +159,34 @@ describe("select", () => {
     }
   }, 120_000);
 
+  test("rows of every direction of gradients are chosen, and rows that are like earlier ones are not", async () => {
+    const six = source(["a"]).slice(0, 6);
+    lab.write("doubled.jsonl", `${[...source(["a"]), ...source(["b"]), ...six].join("\n")}\n`);
+    const spread = await lab.run(
+      "select model --data doubled.jsonl --select-by adapt-inf --clusters 2 --keep-rows 10 -q",
+    );
+    expect([spread.code, lines(spread.text).length]).toEqual([0, 10]);
+    const all = lines(lab.read("doubled.jsonl")).length;
+    const line = `select model --data doubled.jsonl --select-by unlike --clusters 1 --keep-rows ${all - 6} -q`;
+    const { text } = await lab.run(line);
+    expect(lines(text)).toEqual(lines(lab.read("doubled.jsonl")).slice(0, -6));
+  }, 120_000);
+
+  test("of a classifier each class is covered, and the rows weigh as those that they stand for", async () => {
+    const line = "select mlp --data x.jsonl --data y.jsonl --select-by craig --weigh --keep-rows 6 -q";
+    const core = lines((await lab.run(line)).text).map(
+      (row) => JSON.parse(row) as { label: number; loss_weight: number },
+    );
+    expect(core).toHaveLength(6);
+    expect(core.reduce((sum, row) => sum + row.loss_weight, 0)).toBeCloseTo(6, 9);
+    expect(core.every(({ loss_weight }) => loss_weight > 0)).toBe(true);
+    lab.write("core.jsonl", `${core.map((row) => JSON.stringify(row)).join("\n")}\n`);
+    const trained = await runScript("train", "mlp --data core.jsonl --steps 2 -q -o core/".split(" "), lab.folder);
+    expect([trained.code, trained.err]).toEqual([0, ""]);
+    const easy = await lab.run("select mlp --data x.jsonl --data y.jsonl --keep-rows 6 -q --json -o easy.jsonl");
+    expect(JSON.parse(easy.text)).toMatchObject({ kept: 6, of: "loss" });
+  }, 120_000);
+
   test("what it writes is data", async () => {
     await lab.succeeds(`select model ${DATA} --keep-rows 12 -q -o chosen.jsonl`);
     await lab.succeeds(`model --method stratified --data chosen.jsonl ${RUN} --steps 2 -o from-chosen/`);
@@ -167,12 +195,17 @@ describe("select", () => {
   test.each([
     ["model --data -", "select reads its rows twice, which stdin cannot", "write them to a file first"],
     ["model --data a.jsonl --overflow split", "--overflow split makes several of one row", "leave it out"],
-    ["mlp --data x.jsonl", "mlp is a classifier; select scores rows of text", "give a language model"],
+    ["mlp --data x.jsonl --select-by less", "less chooses rows of text, and mlp is a classifier", "craig, dp-means"],
+    ["mlp --data x.jsonl --weigh", "--weigh: lowest-loss does not say what a row stands for", "craig does"],
     ["model", "--data is missing", "for example --data rows.jsonl"],
     ["model --data none.jsonl", "none.jsonl cannot be read (ENOENT)", "is the path right?"],
-    ["model --data a.jsonl --select-by best", "--select-by: unknown selector best", "the selectors are craig"],
+    [
+      "model --data a.jsonl --select-by best",
+      "--select-by: unknown selector best",
+      "the selectors are adapt-inf, craig",
+    ],
     ["model --data a.jsonl --method lowest-los", "unknown option --method", "did you mean --select-by lowest-loss?"],
-    ["model --data a.jsonl --method length", "unknown option --method", "--select-by chooses: craig, dp-means"],
+    ["model --data a.jsonl --method length", "unknown option --method", "--select-by chooses: adapt-inf, craig"],
     ["model --data a.jsonl --steps 3", "--steps has no effect in curriculum select", "leave it out"],
     [
       "model --data a.jsonl --per-cluster 2",

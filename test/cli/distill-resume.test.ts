@@ -14,9 +14,12 @@ describe("a run that was killed goes on as if it had not been", () => {
     hidden: "large --student small --method hidden --layers 1:2,last:last --label-weight 0",
     attention: "large --student small --method attention --layers 1:1,last:2 --recompute",
     "on-policy": "large --student small --method jsd --on-policy 0.6 --sample-tokens 5",
+    distillm:
+      "large --student small --method distillm --slack 0 --buffer 6 --sample-tokens 5 --eval-split 0.2 --eval-every 1",
     online: "large --student small --method bd-kd --online --teacher-out TEACHER",
     self: "--teacher self --student small --method lssd",
     rounds: "large --student small --method comd --gap 0 --rounds 3 --sample-tokens 5",
+    messages: "large --student small --method messages",
     perspectives: "large --student small --method mind --assistant-lr 0.1",
     aligned: "other --student small --method dual-head --grad-align",
   };

@@ -33,7 +33,8 @@ const SILENT: Readonly<Record<string, readonly string[]>> = {
   "src/data/sequences.ts": ["sample", "merge"], // prompts have their own limit; rows that are counted have none
   "src/data/split.ts": ["evaluate", "merge", "compress"],
   "src/data/examples.ts": ["sample"],
-  "src/run/measuring/mixed-model.ts": ["merge"], // a search measures its merges alone
+  "src/run/measuring/mixed-model.ts": ["merge", "unlearn"], // a search measures its merges alone, prepare-pd one model
+  "src/run/measuring/model-checks.ts": ["unlearn"], // prepare-pd has answers, and no metric of a choice
   "src/model/expect-buffers.ts": ["evaluate", "sample", "merge", "compress"], // nothing is trained
   "src/model/adapters/lora/lora.ts": ["evaluate", "sample", "merge", "compress"], // they make no adapter
   "src/model/adapters/lora/taken-out.ts": ["evaluate", "sample", "merge", "compress"],

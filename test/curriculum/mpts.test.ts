@@ -278,3 +278,11 @@ test("features say which groups are alike, not their positions", async () => {
   expect(await shares([5, 2, 1], [2, 3, 1])).toEqual(close([b!, c!, a!]));
   expect(() => make(mpts, { values: { features: [1] } })).toThrow("--features has 1 values but there are 3 groups");
 });
+
+test("several features of each group: those with the same are predicted alike", async () => {
+  const features = [1, 5, 9, 2, 1, 5]; // two of each of three groups: the first and the last are alike
+  const { predicted } = await heard({ features, burn_in: 0, fits: 3 }, [1, 3, 1], 3);
+  expect(predicted[0]).toBeCloseTo(predicted[2]!, 5);
+  expect(Math.abs(predicted[0]! - predicted[1]!)).toBeGreaterThan(1e-3);
+  expect(() => make(mpts, { values: { features: [1, 2, 3, 4] } })).toThrow("--features has 4 values but there are 3");
+});

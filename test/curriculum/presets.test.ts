@@ -80,6 +80,17 @@ describe("has the settings of its source", () => {
         "ingot evaluate m/ accuracy-then-length/accurate accuracy-then-length/short",
       ],
     ],
+    [
+      "mix-cpt m/ --documents d.jsonl --instructions s.jsonl --preferences p.jsonl --to out --easy 50",
+      [
+        "ingot data plain d.jsonl s.jsonl p.jsonl",
+        "ingot distill --teacher self --student m/ --method lssd --data out/mixture.jsonl --pack --batch-size 8 --accumulate 8",
+        "ingot curriculum select out/known --data s.jsonl --select-by lowest-loss --keep 50",
+        "ingot train out/known --data out/easy.jsonl --batch-size 8 --accumulate 8",
+        "ingot align out/format --method dpo --beta 0.1 --data p.jsonl",
+        "ingot evaluate m/ out/known out/format out/aligned --data t.jsonl --metric exact-match",
+      ],
+    ],
   ])("%s", async (line, parts) => {
     const commands = await commandsOf(line);
     expect(commands).toHaveLength(parts.length);
@@ -97,6 +108,7 @@ describe("from end to end", () => {
     write("test.jsonl", [{ prompt: asked, completion: "4" }]);
     write("sums.jsonl", sums);
     write("shown.jsonl", [...sums, { prompt: `${asked} and why`, completion: "4" }]);
+    write("texts.jsonl", [{ text: "sums are what numbers make together" }]);
     write(
       "pairs.jsonl",
       sums.map(({ prompt, completion }) => ({ prompt, chosen: completion, rejected: "x" })),
@@ -105,26 +117,32 @@ describe("from end to end", () => {
     expect([made.code, made.err]).toEqual([0, ""]);
   });
 
-  const SMALL = "--test test.jsonl --micro-batch 4 --max-new-tokens 4 --batch 4 --max-length 1000 --rl-steps 1";
+  const SMALL = "--test test.jsonl --micro-batch 4 --max-new-tokens 4 --batch 4 --max-length 1000";
 
   const recipes: [name: string, given: string, results: string[], last: string][] = [
     [
       "tulu",
-      "base/ --sft shown.jsonl --pairs pairs.jsonl --prompts sums.jsonl",
+      "base/ --sft shown.jsonl --pairs pairs.jsonl --prompts sums.jsonl --rl-steps 1",
       ["sft.jsonl", "sft", "dpo", "rlvr"],
       "rlvr",
     ],
     [
       "kk-warmup",
-      "base/ --target sums.jsonl --examples 5 --people 2,3 --puzzles 8 --group 4 --controls",
+      "base/ --target sums.jsonl --examples 5 --people 2,3 --puzzles 8 --group 4 --controls --rl-steps 1",
       ["knights-2.jsonl", "knights-3.jsonl", "warm", "few.jsonl", "tuned", "plain", "shown"],
       "plain",
     ],
     [
       "accuracy-then-length",
-      "base/ --sft sums.jsonl --sft-epochs 1 --answers 8 --group 4 --form .*",
+      "base/ --sft sums.jsonl --sft-epochs 1 --answers 8 --group 4 --form .* --rl-steps 1",
       ["accurate", "short"],
       "short",
+    ],
+    [
+      "mix-cpt",
+      "base/ --documents texts.jsonl --instructions sums.jsonl --preferences pairs.jsonl --easy 5 --sft-epochs 1",
+      ["mixture.jsonl", "known", "easy.jsonl", "format", "aligned"],
+      "aligned",
     ],
   ];
   test.each(recipes.filter(([name]) => LONG || name === "accuracy-then-length"))(
@@ -138,6 +156,11 @@ describe("from end to end", () => {
       for (const model of results.filter((made) => !made.includes(".")))
         expect(first.out).toContain(`${name}/${model}`);
       if (name === "tulu") expect(linesOf("tulu/sft.jsonl")).toEqual(linesOf("sums.jsonl"));
+      if (name === "mix-cpt") {
+        expect(linesOf("mix-cpt/mixture.jsonl")).toHaveLength(1 + 12 + 12);
+        expect(linesOf("mix-cpt/easy.jsonl")).toHaveLength(5);
+        for (const line of linesOf("mix-cpt/easy.jsonl")) expect(linesOf("sums.jsonl")).toContain(line);
+      }
       if (name === "kk-warmup") expect(linesOf("kk-warmup/few.jsonl")).toEqual(linesOf("sums.jsonl").slice(0, 5));
       // Run again without its last result, it makes that one alone.
       const file = at(`${name}/${last}/model.safetensors`);

@@ -24,9 +24,18 @@ function evidenceFor({ needs }: Selector, rows: readonly number[], scored: reado
   return {
     scores: is("losses", "norms") ? scored : [],
     states: is("states") ? rows.map((row) => states[row]!) : [],
-    sketches: is("sketches")
+    figures: is("figures")
+      ? rows.map((row, i) => ({
+          loss: scored[i]!,
+          entropy: sketches[row]![0]!,
+          el2n: scores[row]!,
+          norm: scores[row]!,
+        }))
+      : [],
+    sketches: is("sketches", "figures")
       ? rows.map((row, i) => (Number.isNaN(scored[i]!) ? sketches[row]!.map(() => Number.NaN) : sketches[row]!))
       : [],
+    labels: [],
     tokens: is("tokens") ? rows.map((row) => tokens[row]!) : [],
   };
 }

@@ -1,5 +1,9 @@
 /** Weights of groups in the loss: coba, task-balance. */
+
 import { expect, test } from "bun:test";
+import { mkdtempSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { method as coba, cobaWeights, slopeOf } from "../../src/curriculum/methods/samplers/coba.ts";
 import { method as taskBalance } from "../../src/curriculum/methods/samplers/task-balance.ts";
 import { taskWeights } from "../../src/curriculum/task-weights.ts";
@@ -120,6 +124,23 @@ test("task-balance: given weights once and for all, scaled to sum to K", () => {
   expect(() => make(taskBalance)).toThrow("--method task-balance needs --group-weights");
   expect(() => make(taskBalance, { values: { group_weights: [1, -1, 1] } })).toThrow("--group-weights: -1 is below 0");
   expect(() => make(taskBalance, { values: { group_weights: [1] } })).toThrow("--group-weights has 1 values");
+});
+
+test("task-balance: weights of a file are taken by name", () => {
+  const file = join(mkdtempSync(join(tmpdir(), "ingot-weights-")), "weights.json");
+  const given = (json: unknown) => {
+    writeFileSync(file, JSON.stringify(json));
+    return make(taskBalance, { values: { weights_file: file } }).segment().weights;
+  };
+  const names = make(taskBalance, { values: { group_weights: [1, 1, 4] } })
+    .segment()
+    .weights!.map((_, i) => "abc"[i]!);
+  expect(given({ groups: [...names].reverse(), weights: [4, 1, 1] })).toEqual([0.5, 0.5, 2]);
+  expect(() => given({ groups: ["a", "b"], weights: [1, 1] })).toThrow("has no weight of the group c");
+  expect(() => given({ groups: names, weights: [1, 1] })).toThrow("holds no groups with weights");
+  expect(() => given({ groups: names, weights: [1, -1, 1] })).toThrow("-1 is below 0");
+  const both = { group_weights: [1, 1, 1], weights_file: file };
+  expect(() => make(taskBalance, { values: both })).toThrow("both --group-weights and --weights-file");
 });
 
 test("task-balance: the baselines", () => {

@@ -11,5 +11,6 @@ export const weightsOf = (method: DistillMethod, given: Partial<LossWeights> = {
 /** `weights` are the method's own when left out. */
 export const partsOf = ({ method, values }: Bound<DistillMethod>, weights = weightsOf(method)): DistillPart[] =>
   (method.needs ?? []).flatMap(
-    (capability) => capability.begin(values, { method: method.name, named: ["teacher"], weights }) ?? [],
+    (capability) =>
+      capability.begin(values, { method: method.name, named: ["teacher"], weights, evaluates: true }) ?? [],
   );

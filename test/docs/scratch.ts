@@ -185,6 +185,11 @@ const FILES: Readonly<Record<string, string>> = {
   "chain.yml":
     "name: both\nmerge_method: linear\nmodels:\n  - {model: a, parameters: {weight: 1}}\n  - {model: b, parameters: {weight: 1}}\n" +
     "---\nmerge_method: slerp\nbase_model: both\nmodels: [{model: both}, {model: base}]\nparameters: {t: 0.3}\n",
+  "stages.yml":
+    "values: {base: model/, rate: 1e-3}\nbudget: {steps: 10}\nstages:\n" +
+    `  - {name: tuned, run: 'train \${base} --data rows.jsonl --steps 2 --lr \${rate}'}\n` +
+    `  - {name: mixed, run: 'curriculum \${tuned} --data a=a.jsonl --data b=b.jsonl --steps 2'}\n` +
+    `  - {name: measured, run: 'evaluate \${base} \${tuned} \${mixed} --data rows.jsonl'}\n`,
   "families.yml": "romance: {fr: math/, es: code/}\ngermanic: [a/]\n",
   "evolve.yml":
     "genome:\n  models: [a, b]\n  base_model: base\n  merge_method: dare_ties\n  layer_granularity: 1\n" +

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { loadMethods } from "../../src/method/registry.ts";
+import { loadMethods, methodNames } from "../../src/method/registry.ts";
 import { runScript } from "../support/command.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "ingot-techniques-"));
@@ -227,18 +227,15 @@ test("tracing a group whose rows name no subject takes whole prompts, and tells 
 const REVIVE = ["--probe", "revive"];
 test.each([
   [["--attack", "relern"], "--attack: unknown attack relern\n  hint: did you mean relearn?"],
-  [
-    ["--probe", "x"],
-    "--probe: unknown probe x\n  hint: the probes are adapter-routes, competition, compute-oracle, conflict-synergy, continual, dynamic-width, expert-collapse, expert-degradation, expert-load, expert-plan, expert-underfitting, fau, fisher, forgetting-paradigm, hdc, hindsight-gap, ibp, kernel-alignment, layer-importance, layer-range, lbl-gap, neural-collapse, number-format, overshadow, pathway, prune-regime, revive, trace, unit-importance, variance-growth",
-  ],
+  [["--probe", "x"], `--probe: unknown probe x\n  hint: the probes are ${methodNames("probe").join(", ")}`],
   [["--attack", "relearn", ...REVIVE], "--attack and --probe are both given"],
   [["--relearn-rows", "3"], "--relearn-rows has no effect without --attack relearn"],
   [
     ["--attack", "quantize", "--relearn-lr", "1"],
     "quantize has no option --relearn-lr\n  hint: attacks with --relearn-lr: relearn",
   ],
-  [["--original", "original"], "--original has no effect without --probe revive"],
-  [["--attack", "relearn", "--original", "original"], "--original has no effect without --probe revive"],
+  [["--original", "original"], "--original has no effect without --probe prune or revive"],
+  [["--attack", "relearn", "--original", "original"], "--original has no effect without --probe prune or revive"],
   [["--attack", "relearn", "--relearn-rows", "11"], "--relearn-rows 11: the group forget has 10 rows to learn"],
   [["--attack", "relearn", "--relearn-rows", "-1"], "--relearn-rows: expected a non-negative number but found -1"],
   [
@@ -257,7 +254,7 @@ test.each([
     [...TRACE, "--gold", "gold"],
     "--gold has no effect with --probe trace\n  hint: give the model as one more argument",
   ],
-  [[...TRACE, "--original", "gold"], "trace has no option --original\n  hint: probes with --original: revive"],
+  [[...TRACE, "--original", "gold"], "trace has no option --original\n  hint: probes with --original: prune, revive"],
   [[...TRACE, "--trace-rows", "11"], "--trace-rows 11: the group forget has 10 rows"],
   [
     [...TRACE, "--trace-group", "x"],

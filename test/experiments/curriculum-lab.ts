@@ -142,10 +142,16 @@ export class Lab {
   }
 
   /** Runs any script on a line of arguments; gives what it writes to stdout. Throws when it fails. */
-  readonly script = async (name: string, line: string): Promise<string> => {
-    const argv = `${line} -q`.split(" ").filter((word) => word !== "");
-    const { err, code, text } = await runScript(name, argv, this.folder);
-    if (code !== 0) throw new Error(`${name} ${line}\n${err}`);
+  readonly script = (name: string, line: string): Promise<string> =>
+    this.words(
+      name,
+      line.split(" ").filter((word) => word !== ""),
+    );
+
+  /** The same on words, which may have spaces. */
+  readonly words = async (name: string, argv: readonly string[]): Promise<string> => {
+    const { err, code, text } = await runScript(name, [...argv, "-q"], this.folder);
+    if (code !== 0) throw new Error(`${name} ${argv.join(" ")}\n${err}`);
     return text;
   };
 

@@ -13,6 +13,7 @@ import { method as hidden } from "../../src/distill/methods/hidden.ts";
 import { method as jsd } from "../../src/distill/methods/jsd.ts";
 import { method as kd } from "../../src/distill/methods/kd.ts";
 import { method as lssd } from "../../src/distill/methods/lssd.ts";
+import { method as messages } from "../../src/distill/methods/messages.ts";
 import { method as reverseKl } from "../../src/distill/methods/reverse-kl.ts";
 import { method as selfFurther } from "../../src/distill/methods/self-further.ts";
 import { method as seqKd } from "../../src/distill/methods/seq-kd.ts";
@@ -71,7 +72,7 @@ export const oneBatch = (rows: readonly Sequence[]): TokenBatch =>
   );
 
 /** What a model writes after the first two symbols of texts. */
-async function written(model: Model, beginnings: readonly Sequence[]): Promise<TokenBatch> {
+export async function written(model: Model, beginnings: readonly Sequence[]): Promise<TokenBatch> {
   const prompts = beginnings.map(({ ids }) => [...ids.slice(0, 2)]);
   const texts = await new Generator(model).complete(prompts, {
     ...GREEDY,
@@ -174,6 +175,33 @@ export async function littleText(gpu: Gpu, seed: number) {
   untrained.free();
   teacher.free();
   return { ...found, more, teacher: nll(truth) };
+}
+
+/** Students of two layers on 64 texts: labels alone, logits, last hidden states, or messages. Losses on other texts. */
+export async function talking(gpu: Gpu, seed: number) {
+  const language = { alphabet: SYMBOLS, order: 2, length: LENGTH, concentration: 0.1, smoothing: 0.01 };
+  const rows = markovRows(seed, 1024, language);
+  const test = oneBatch(markovRows(seed, 96, language, "test"));
+  const teacher = await decoder(gpu, 48, 4, seed);
+  await learn(teacher, { method: kd, data: rowsOf(rows, 32, seed), steps: 150, lr: 0.01, seed });
+  const run = async (given: Given & { method: DistillMethod }) => {
+    const student = await decoder(gpu, 16, 2, seed + 50);
+    const data = rowsOf(rows.slice(0, 64), 16, seed + 9);
+    await learn(student, { teachers: [teacher], data, steps: 120, lr: 0.01, seed, ...given });
+    const loss = nll(await beliefs(student, test));
+    student.free();
+    return loss;
+  };
+  const found = {
+    teacher: nll(await beliefs(teacher, test)),
+    labels: await run({ method: kd as never, teachers: [] }),
+    kd: await run({ method: kd as never }),
+    hidden: await run({ method: hidden as never, weights: { distill: 1 } }),
+    messages: await run({ method: messages as never }),
+    strongly: await run({ method: messages as never, weights: { distill: 10 } }),
+  };
+  teacher.free();
+  return found;
 }
 
 /** A decoder that knows one language goes on with 24 texts of another. Losses on other texts of both. */

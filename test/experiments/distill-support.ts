@@ -50,7 +50,10 @@ export async function learn(student: Model, lesson: Lesson): Promise<Record<stri
     "parameters" in teacher ? liveTeacher(teacher, Math.min(teacher.sizes.outputs, student.sizes.outputs)) : teacher,
   );
   const alone = teachers.length === 0;
-  const specs = alone ? [] : (method.extra?.({ student: student.sizes, teacher: teachers[0]?.sizes, values }) ?? []);
+  const specs = alone
+    ? []
+    : (method.extra?.({ student: student.sizes, teacher: teachers[0]?.sizes, teachers: teachers.length, values }) ??
+      []);
   const extra = extraParameters(gpu, specs, seed);
   const weights = alone ? { distill: 0, labels: 1 } : weightsOf(method, lesson.weights);
   const parts = alone ? [] : partsOf(chosen, weights);

@@ -50,7 +50,7 @@ export interface RowsCase {
 /** Weights of a method's own, at random. */
 export function extraOf(method: DistillMethod, settings: RowsCase["settings"]): Outputs {
   const { values } = bind(method, settings);
-  const specs = method.extra?.({ student: SIZES, teacher: SIZES, values }) ?? [];
+  const specs = method.extra?.({ student: SIZES, teacher: SIZES, teachers: 1, values }) ?? [];
   return Object.fromEntries(specs.map(({ name, shape }, i) => [name, normals(900 + i, sizeOf(shape), 0.5)]));
 }
 
@@ -64,7 +64,7 @@ export interface RowsLoss {
 /** The loss of every row, and the gradient of their sum. */
 export async function rowsLoss(gpu: Gpu, method: DistillMethod, given: RowsCase): Promise<RowsLoss> {
   const { values } = bind(method, given.settings);
-  const specs = method.extra?.({ student: SIZES, teacher: SIZES, values }) ?? [];
+  const specs = method.extra?.({ student: SIZES, teacher: SIZES, teachers: 1, values }) ?? [];
   const prefixed = (prefix: string, outputs: Outputs, grad: boolean) =>
     Object.entries(outputs).map(([name, data]) => [`${prefix}${name}`, { shape: shapeOf(name), data, grad }]);
   const teachers = given.teachers.map((_, k) => `teacher ${k} `);
@@ -95,7 +95,8 @@ export async function rowsLoss(gpu: Gpu, method: DistillMethod, given: RowsCase)
       const note = (_: string, tensor: Tensor) => void stopGradient(rec, tensor);
       if (method.states) {
         const [student, teacher] = [recorded("student "), recorded("teacher 0 ")];
-        return method.states(rec, { student, teacher, sizes: { student: SIZES, teacher: SIZES }, values, extra });
+        const sizes = { student: SIZES, teacher: SIZES };
+        return method.states(rec, { student, teacher, again: () => teacher, sizes, values, extra, note });
       }
       return method.rows!(rec, {
         student: x["student logits"]!,

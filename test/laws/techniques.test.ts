@@ -52,10 +52,13 @@ interface Needs {
   readonly before?: string;
   readonly general?: string;
   readonly group?: typeof GROUP;
+  /** A second group of rows. */
+  readonly compares?: true;
   /** Settings in the place of quick ones. */
   readonly settings?: Readonly<Record<string, unknown>>;
 }
 const NEEDS: Readonly<Record<string, Needs>> = {
+  "group-parity": { compares: true },
   "hindsight-gap": { before: SPEAKING, group: SHOP },
   // Two of its four ways of learning.
   "forgetting-paradigm": { settings: { forgetting_paradigm_kl: 0, forgetting_paradigm_attempts: 0 } },
@@ -74,6 +77,7 @@ const NEEDS: Readonly<Record<string, Needs>> = {
   pathway: { before: SPARSE },
   "layer-range": { general: "layer_range_general" },
   "number-format": { settings: { number_format_names: "int8,mxfp4" } },
+  prune: { general: "prune_group", settings: { prune_shares: [0.1], prune_blocks: 1, original: undefined } },
   hdc: { general: "hdc_new", settings: { hdc_bits: 256 } },
 };
 
@@ -173,13 +177,13 @@ async function findings(
     },
   };
   const loader = new ModelLoader({ gpu, metrics, options, signal, progress, warn: () => {} });
-  const { group = technique.task === "classifier" ? EXAMPLES : GROUP } = NEEDS[technique.name] ?? {};
+  const { group = technique.task === "classifier" ? EXAMPLES : GROUP, compares } = NEEDS[technique.name] ?? {};
   const of = (name: string) => checkpoints.get(before + name)!;
   const known = of("first");
   return technique.run({
     values: bindDefaults(technique, settings).values,
     metrics,
-    groups: general === undefined ? [group] : [group, { ...group, name: "general" }],
+    groups: general === undefined && !compares ? [group] : [group, { ...group, name: "general" }],
     forget: group.name,
     holdout: "holdout",
     candidates: candidates.map(of),

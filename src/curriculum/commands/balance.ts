@@ -7,6 +7,7 @@ import { textResult } from "../../cli/text-result.ts";
 import { groupsOf } from "../../data/groups.ts";
 import { UserError } from "../../errors.ts";
 import { heldOutGroups } from "../../run/training/held-out.ts";
+import { quote } from "../../text/quote.ts";
 import type { BALANCE } from "../options.ts";
 import { subsetRuns } from "../subset-runs.ts";
 import { taskWeights } from "../task-weights.ts";
@@ -59,8 +60,10 @@ export async function balance(context: Context<typeof BALANCE>): Promise<Outcome
     scores: { mini: first, full },
   };
   context.log.event("result", { value });
-  context.info(
-    `train with --method task-balance --group-weights ${weights.map((weight) => weight.toFixed(4)).join(",")}`,
-  );
+  const by =
+    context.out === "-"
+      ? `--group-weights ${weights.map((weight) => weight.toFixed(4)).join(",")}`
+      : `--weights-file ${quote(context.out)}`;
+  context.info(`train with --method task-balance ${by}`);
   return result(JSON.stringify(value, null, 2), { groups: rows.names, weights, runs: runs.length, steps });
 }

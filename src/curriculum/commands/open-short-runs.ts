@@ -94,6 +94,7 @@ export async function measure(
       ref: begun.ref,
       names: measured,
       held,
+      heldOut,
       training: {
         model,
         objective,

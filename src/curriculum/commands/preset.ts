@@ -1,4 +1,7 @@
-/** `curriculum preset`: the stages of a recipe, with the settings of its source, as a script of the shell. */
+/**
+ * `curriculum preset`: the stages of a recipe, with the settings of its source, as a script of the shell or as a file
+ * of stages.
+ */
 import type { Context, Outcome } from "../../cli/context.ts";
 import { textResult } from "../../cli/text-result.ts";
 import { UserError } from "../../errors.ts";
@@ -6,6 +9,7 @@ import { bind } from "../../method/bind.ts";
 import { quote } from "../../text/quote.ts";
 import type { PRESET } from "../presets/contract.ts";
 import { scriptOf } from "../presets/script.ts";
+import { stagesOf } from "../presets/stage-text.ts";
 
 export async function preset(context: Context<typeof PRESET, "preset">): Promise<Outcome> {
   const { options, args, out, dryRun, version } = context;
@@ -25,15 +29,19 @@ export async function preset(context: Context<typeof PRESET, "preset">): Promise
   const result = textResult(context, []);
   const to = (options.to ?? method.name).replace(/(?<=.)\/+$/, "");
   const stages = method.stages({ model, to, shared: options, values });
+  const isScript = options.written_as === "script";
   const head = [
     `${method.title}: ${method.about} (${method.cite}).`,
     `Written by curriculum preset ${method.name} of ingot ${version}: change what you like, and run it by`,
     "",
-    `  sh ${out === "-" ? "FILE" : quote(out)}`,
+    `  ${isScript ? "sh" : "ingot curriculum --stages"} ${out === "-" ? "FILE" : quote(out)}`,
     "",
-    "A stage whose result is there is not run again, and training that was stopped goes on.",
+    isScript
+      ? "A stage whose result is there is not run again, and training that was stopped goes on."
+      : "A stage is run again where its command or what it reads has changed, and training that was stopped goes on.",
   ];
   const about = { preset: method.name, stages: stages.map(({ title, words, makes }) => ({ title, words, makes })) };
   const isJson = options.json && (out === "-" || dryRun);
-  return result(isJson ? JSON.stringify(about) : scriptOf(head, to, stages), about);
+  const text = isScript ? scriptOf(head, to, stages) : await stagesOf(head, to, stages);
+  return result(isJson ? JSON.stringify(about) : text, about);
 }

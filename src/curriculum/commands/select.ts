@@ -4,19 +4,22 @@ import { readFileSync } from "node:fs";
 import type { Context, Outcome } from "../../cli/context.ts";
 import { textResult } from "../../cli/text-result.ts";
 import { countedTokens, loadSequences } from "../../data/dataset.ts";
+import { type Example, loadExamples } from "../../data/examples.ts";
 import { packingOf } from "../../data/files/compressed.ts";
 import { delimiterOf } from "../../data/files/csv.ts";
 import { type GroupReference, groupsOf } from "../../data/groups.ts";
+import { ROW_WEIGHT } from "../../data/row-weight.ts";
 import type { EncodeOptions, Sequence } from "../../data/sequences.ts";
 import { UserError } from "../../errors.ts";
 import { openGpu } from "../../gpu/gpu.ts";
-import { describeModel } from "../../run/open-model.ts";
+import { isObject } from "../../json.ts";
+import { type DescribedModel, describeModel } from "../../run/open-model.ts";
 import { checkSketchWidth } from "../../run/scoring/gradient-sketches.ts";
 import { start } from "../../run/training/starting-model.ts";
 import { humanBytes } from "../../text/format.ts";
-import type { RowEvidence } from "../contract.ts";
+import type { RowEvidence, SelectorNeed } from "../contract.ts";
 import type { SELECT } from "../options.ts";
-import { checkEvidence, evidenceOf } from "../row-evidence.ts";
+import { checkEvidence, evidenceOf, evidenceOfExamples } from "../row-evidence.ts";
 import { storedBytes } from "./open-short-runs.ts";
 
 /** Every pair of rows is compared. */
@@ -60,7 +63,7 @@ type SelectContext = Context<typeof SELECT>;
  */
 async function readTargets({ options, picks }: SelectContext, encode: EncodeOptions): Promise<Sequence[][]> {
   const { target: wants, name, needs } = picks.select_by[0]!.method;
-  if (needs === "sketches") checkSketchWidth(options.sketch_width, "--sketch-width");
+  if (needs === "sketches" || needs === "figures") checkSketchWidth(options.sketch_width, "--sketch-width");
   if (!wants && options.target?.length)
     throw new UserError(`--target: ${name} chooses rows whatever they are for`, "leave it out");
   if (!wants) return [];
@@ -74,10 +77,30 @@ async function readTargets({ options, picks }: SelectContext, encode: EncodeOpti
   return sets;
 }
 
-/**
- * The model that scores, and the rows. Throws UserError for a classifier, and for more rows than the selector can
- * compare.
- */
+/** Rows of text, or a classifier's examples. */
+type SelectRows =
+  | { readonly kind: "text"; readonly rows: readonly Sequence[] }
+  | { readonly kind: "examples"; readonly rows: readonly Example[] };
+
+/** The rows of --data as the model reads them. Throws UserError for a model that has neither tokens nor classes. */
+async function readAll(
+  { tools, examples, task, ref }: DescribedModel,
+  context: SelectContext,
+  groups: readonly GroupReference[],
+): Promise<SelectRows> {
+  if (tools) return { kind: "text", rows: (await loadSequences(groups, tools.encode)).sequences };
+  const { method: selector } = context.picks.select_by[0]!;
+  if (task !== "classifier")
+    throw new UserError(`${ref} is a ${task}; select scores rows of text or of classes`, "give another model");
+  if (selector.needs !== "states" && selector.needs !== "losses")
+    throw new UserError(
+      `${selector.name} chooses rows of text, and ${ref} is a classifier`,
+      "craig, dp-means, lowest-loss and unlike choose rows of both",
+    );
+  return { kind: "examples", rows: await loadExamples(groups, examples) };
+}
+
+/** The model that scores, and the rows. Throws UserError for more rows than the selector can compare. */
 async function open(context: SelectContext, groups: readonly GroupReference[]) {
   const { options, seed } = context;
   const selector = context.picks.select_by[0]!.method;
@@ -89,50 +112,52 @@ async function open(context: SelectContext, groups: readonly GroupReference[]) {
     warn: (text) => context.warn(text),
   });
   context.onExit(() => begun.close());
-  const { tools } = await describeModel(begun, options, (text) => context.warn(text));
-  if (!tools) throw new UserError(`${begun.ref} is a classifier; select scores rows of text`, "give a language model");
-  const { sequences } = await loadSequences(groups, tools.encode);
-  const n = sequences.length;
+  const described = await describeModel(begun, options, (text) => context.warn(text));
+  const data = await readAll(described, context, groups);
+  const n = data.rows.length;
   if (selector.needs === "states" && n > MOST_STATES)
     throw new UserError(
       `${selector.name} compares all pairs of rows, and there are ${n}; at most ${MOST_STATES}`,
       "select from parts, or by loss first",
     );
-  const targets = await readTargets(context, tools.encode);
+  if (options.weigh && !selector.weighs)
+    throw new UserError(`--weigh: ${selector.name} does not say what a row stands for`, "craig does; or leave it out");
+  const { tools } = described;
+  const targets = tools ? await readTargets(context, tools.encode) : [];
   const budget = Math.min(
     n,
     Math.max(1, Math.round(options.keep_rows < 1 ? options.keep_rows * n : options.keep_rows)),
   );
-  return { begun, sequences, targets, budget, pad: tools.tokenizer?.pad ?? 0 };
+  return { begun, data, targets, budget, pad: tools?.tokenizer?.pad ?? 0 };
 }
 type Opened = Awaited<ReturnType<typeof open>>;
 
 /** What is measured, in words. */
 const MEASURES = {
   ...{ losses: "losses", norms: "gradients", states: "hidden states" },
-  ...{ sketches: "sketches of gradients", tokens: "tokens" },
+  ...{ sketches: "sketches of gradients", tokens: "tokens", figures: "figures and gradients" },
 };
-const FIGURES = {
-  losses: "loss",
-  norms: "norm of gradients",
-  states: undefined,
-  sketches: undefined,
-  tokens: undefined,
-};
+const FIGURES: Partial<Record<SelectorNeed, string>> = { losses: "loss", norms: "norm of gradients" };
 
 /** What it would do, for --dry-run. */
-function describe(context: SelectContext, { begun, sequences, targets, budget }: Opened): Outcome {
+function describe(context: SelectContext, { begun, data, targets, budget }: Opened): Outcome {
   const { needs, name } = context.picks.select_by[0]!.method;
-  const n = sequences.length;
+  const n = data.rows.length;
   const aimed = targets.reduce((sum, { length }) => sum + length, 0);
-  const rows = needs === "norms" || needs === "sketches" ? 1 : context.options.batch_size;
-  const tokens = sequences.reduce((sum, { ids }) => sum + ids.length, 0);
-  const plan = { rows: n, tokens, keep: budget, batches: Math.ceil((n + aimed) / rows), weights: storedBytes(begun) };
+  const rows = ["norms", "sketches", "figures"].includes(needs) ? 1 : context.options.batch_size;
+  const tokens = data.kind === "text" ? data.rows.reduce((sum, { ids }) => sum + ids.length, 0) : undefined;
+  const plan = {
+    rows: n,
+    ...(tokens !== undefined && { tokens }),
+    keep: budget,
+    batches: Math.ceil((n + aimed) / rows),
+    weights: storedBytes(begun),
+  };
   const count = (value: number) => value.toLocaleString("en-US");
   context.print(
     [
-      `${name}: keep ${count(budget)} of ${count(n)} rows, ${count(tokens)} tokens`,
-      `${MEASURES[needs]} of ${count(plan.batches)} batches of ${rows}`,
+      `${name}: keep ${count(budget)} of ${count(n)} rows${tokens === undefined ? "" : `, ${count(tokens)} tokens`}`,
+      `${data.kind === "examples" && needs === "states" ? "probabilities" : MEASURES[needs]} of ${count(plan.batches)} batches of ${rows}`,
       ...(plan.weights > 0 ? [`weights: ${humanBytes(plan.weights)} as stored`] : []),
     ].join("\n"),
   );
@@ -144,11 +169,18 @@ function describe(context: SelectContext, { begun, sequences, targets, budget }:
  * The rows that the selector chooses, the best first; rows of which no token counts come after all others, because
  * nothing can be learned from them. `scores` has the score of every row, NaN where there is none.
  */
-async function choose(context: SelectContext, { begun, sequences, targets, budget, pad }: Opened) {
+async function choose(context: SelectContext, { begun, data, targets, budget, pad }: Opened): Promise<Choice> {
   const { options, seed, signal } = context;
   const { method: selector, values } = context.picks.select_by[0]!;
   const model = selector.needs === "tokens" ? undefined : await begun.load(await openGpu({ device: context.device }));
   const measuring = { rows: options.batch_size, pad, signal, sketchWidth: options.sketch_width, seed };
+  if (data.kind === "examples") {
+    const evidence = await evidenceOfExamples(model!, data.rows, selector.needs, measuring);
+    checkEvidence(evidence, data.rows, begun.ref);
+    const { rows, weights, notes } = selector.select({ ...evidence, targets: [], budget, values, seed });
+    return { chosen: rows, weights, scores: Array.from(evidence.scores), notes };
+  }
+  const sequences = data.rows;
   const places = sequences.flatMap((sequence, row) => (countedTokens(sequence) > 0 ? [row] : []));
   const counted = places.map((row) => sequences[row]!);
   const measured = async (rows: readonly Sequence[]) => {
@@ -160,12 +192,28 @@ async function choose(context: SelectContext, { begun, sequences, targets, budge
   const aimed: RowEvidence[] = [];
   for (const set of targets) aimed.push(await measured(set));
   const most = Math.min(budget, counted.length);
-  const { rows, notes } = selector.select({ ...evidence, targets: aimed, budget: most, values, seed });
+  const { rows, weights, notes } = selector.select({ ...evidence, targets: aimed, budget: most, values, seed });
   const others = [...sequences.keys()].filter((row) => countedTokens(sequences[row]!) === 0);
   const scores = sequences.map(() => Number.NaN);
   for (const [i, row] of places.entries()) scores[row] = evidence.scores[i] ?? Number.NaN;
   const chosen = [...rows.map((place) => places[place]!), ...others].slice(0, budget);
-  return { chosen, scores, notes };
+  return { chosen, weights, scores, notes };
+}
+
+/** What a selector chose. */
+interface Choice {
+  readonly chosen: readonly number[];
+  /** Of the first of the chosen; the others, of which no token counts, weigh 1. */
+  readonly weights: readonly number[] | undefined;
+  readonly scores: readonly number[];
+  readonly notes: Readonly<Record<string, unknown>> | undefined;
+}
+
+/** A row as it was written, with its weight. */
+function weighed(line: string, weight: number, place: string): string {
+  const row: unknown = JSON.parse(line);
+  if (!isObject(row)) throw new UserError(`${place} is no object, which --weigh needs`, "write one object a line");
+  return JSON.stringify({ ...row, [ROW_WEIGHT]: weight });
 }
 
 /** Mean of the scores that are known. */
@@ -186,14 +234,14 @@ export async function select(context: SelectContext): Promise<Outcome> {
   if (options.overflow === "split") throw new UserError("--overflow split makes several of one row", "leave it out");
   const opened = await open(context, groups);
   if (context.dryRun) return describe(context, opened);
-  const { sequences } = opened;
-  const odd = sequences.find(({ place }) => !lines.has(place));
+  const { rows } = opened.data;
+  const odd = rows.find(({ place }) => !lines.has(place));
   if (odd) throw notLines(odd.place.replace(/: row \d+$/, ""));
-  const { chosen, scores, notes } = await choose(context, opened);
+  const { chosen, weights = [], scores, notes } = await choose(context, opened);
   const kept = options.ranked ? chosen : [...chosen].sort((a, b) => a - b);
   const counts = groups.map(({ name }, g) => {
-    const of = (list: readonly Sequence[]) => list.filter(({ group }) => group === g).length;
-    return { name, rows: of(sequences), kept: of(kept.map((row) => sequences[row]!)) };
+    const of = (list: readonly { readonly group: number }[]) => list.filter(({ group }) => group === g).length;
+    return { name, rows: of(rows), kept: of(kept.map((row) => rows[row]!)) };
   });
   const share = counts.map(({ name, rows, kept }) => `${kept} of ${rows}${groups.length > 1 ? ` of ${name}` : ""}`);
   const what = FIGURES[needs];
@@ -201,10 +249,14 @@ export async function select(context: SelectContext): Promise<Outcome> {
   const figures = what ? `; mean ${what} ${means.mean.toFixed(4)}, of all ${means.mean_of_all.toFixed(4)}` : "";
   const clusters = Array.isArray(notes?.clusters) ? `; ${notes.clusters.length} clusters` : "";
   context.info(`${name}: kept ${share.join(", ")} rows${figures}${clusters}`);
-  context.log.event("selected", { places: kept.map((row) => sequences[row]!.place), ...notes });
-  return result(kept.map((row) => lines.get(sequences[row]!.place)!).join("\n"), {
+  context.log.event("selected", { places: kept.map((row) => rows[row]!.place), ...notes });
+  const lineOf = (row: number): string => {
+    const { place } = rows[row]!;
+    return options.weigh ? weighed(lines.get(place)!, weights[chosen.indexOf(row)] ?? 1, place) : lines.get(place)!;
+  };
+  return result(kept.map(lineOf).join("\n"), {
     select_by: name,
-    rows: sequences.length,
+    rows: rows.length,
     kept: kept.length,
     groups: counts,
     ...(what ? { of: what, ...means } : {}),

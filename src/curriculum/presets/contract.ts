@@ -21,6 +21,11 @@ export const PRESET = {
     help: "most rows that run at once; updates are as large as the recipe says all the same",
     value: "N",
   },
+  written_as: {
+    type: "'script' | 'stages'",
+    default: "script",
+    help: "a script of the shell, or a file that curriculum --stages runs",
+  },
   max_new_tokens: { type: "number.integer >= 1", default: 256, help: "most tokens of a sampled answer", value: "N" },
 } as const satisfies Options;
 

@@ -17,10 +17,25 @@ import { CombinedRows } from "../../run/combining/combined-rows.ts";
 import { checkModelCount, makeRule, sharedOutputs, viewed } from "../../run/combining/rule.ts";
 import { checkTogether } from "../../run/combining/together.ts";
 import { AllLogits } from "../../run/scoring/all-logits.ts";
-import { writeCache } from "../../run/teachers/write-teacher-cache.ts";
+import { ALL_TERMS, tokenBytes } from "../../run/teachers/packed-codes.ts";
+import { writeAnswers, writeCache } from "../../run/teachers/write-teacher-cache.ts";
 import { type TextTools, textTools } from "../../run/text-tools.ts";
 import { humanBytes } from "../../text/format.ts";
+import { alignedAnswers } from "../aligned-answers.ts";
+import { apiUrl } from "../api-request.ts";
+import { apiTeacher } from "../api-teacher.ts";
 import type { CACHE } from "../options.ts";
+
+/** How answers are packed, and the bytes of a token. */
+function codesOf(
+  { codes, code_exact, code_curve, code_bins }: Context<typeof CACHE, "decoder">["options"],
+  { k, vocabulary }: { readonly k: number; readonly vocabulary: number },
+) {
+  if (codes === "plain") return { each: 8 * k + 4 };
+  const terms = code_curve === "full" ? ALL_TERMS : (["1", "t", "sqrt"] as const);
+  const layout = { vocabulary, k, exact: Math.min(k, code_exact), terms, bits: code_bins };
+  return { codes: layout, each: tokenBytes(layout) };
+}
 
 /** A language model of the command. */
 interface Opened {
@@ -47,9 +62,75 @@ async function openAll(context: Context<typeof CACHE, "decoder">, refs: readonly
   return opened;
 }
 
+/** Opens the model whose tokens count, where --align names one. Throws UserError. */
+async function alignedTo(context: Context<typeof CACHE, "decoder">, teacher: Opened) {
+  const { align } = context.options;
+  if (align === undefined) return undefined;
+  if (context.method)
+    throw new UserError("--align writes down one model, and --method combines several", "leave one out");
+  const [own] = await openAll(context, [align]);
+  const [ours, theirs] = [own!.tools.tokenizer, teacher.tools.tokenizer];
+  if (!ours || !theirs)
+    throw new UserError(
+      `${ours ? teacher.ref : own!.ref} has no tokenizer, and tokens are aligned by their texts`,
+      "add its tokenizer.json",
+    );
+  return {
+    ...{ tools: own!.tools, own: { tokenizer: ours, outputs: own!.sizes.outputs } },
+    other: { tokenizer: theirs, maxLength: teacher.tools.encode.maxLength! },
+  };
+}
+
+/** Writes down what a teacher behind an API says. */
+async function cacheOfApi(context: Context<typeof CACHE, "decoder">, refs: readonly string[]): Promise<Outcome> {
+  const { options, seed, method } = context;
+  const { teacher_url: url = "", model, student } = options;
+  if (refs.length > 0 || method)
+    throw new UserError(
+      `--teacher-url and ${method ? "--method" : "--teacher"} both say what is asked`,
+      "give one of them; --student names the model whose tokens count",
+    );
+  if (model === undefined || student === undefined)
+    throw new UserError("--teacher-url needs --model and --student", "name the teacher there, and who will learn");
+  const address = apiUrl(url);
+  const [own] = await openAll(context, [student]);
+  const { checkpoint, tools, sizes } = own!;
+  const { tokenizer } = tools;
+  if (!tokenizer)
+    throw new UserError(
+      `${own!.ref} has no tokenizer, and an API is sent texts`,
+      "add tokenizer.json, or give --tokenizer",
+    );
+  const { sequences, groups } = await loadSequences(groupsOf(options.data, "--data", options.columns), tools.encode);
+  const tokens = groups.reduce((sum, group) => sum + group.tokens, 0);
+  const k = Math.min(options.top_logprobs, sizes.outputs);
+  const { codes, each } = codesOf(options, { k, vocabulary: sizes.outputs });
+  context.info(`${sequences.length} rows, ${tokens} tokens, about ${humanBytes(tokens * each)}, ${each} bytes a token`);
+  if (context.dryRun) {
+    context.json({ rows: sequences.length, tokens, bytes: tokens * each });
+    return {};
+  }
+  await tryTarget(context.out);
+  const { key_variable: keyVariable, timeout, retries } = options;
+  const key = process.env[keyVariable];
+  const { signal } = context;
+  const api = { url: address, host: address.host, model, key, keyVariable, timeout, retries, signal };
+  const answering = apiTeacher({ api, form: options.api, tokenizer, outputs: sizes.outputs, k });
+  const chosen = { ...context.chosen, top_logprobs: k };
+  const step = { script: "distill cache", version: context.version, options: chosen, seed };
+  const lineage = lineageOf(step, [{ checkpoint, role: "student" }], (text) => context.warn(text));
+  context.progress.start({ total: sequences.length, unit: "rows" });
+  const { bytes, mass } = await writeAnswers(context.out, answering, sequences, {
+    ...{ ref: api.host, rows: options.batch_size, lineage, signal, codes },
+    done: (n) => context.progress.advance(n),
+  });
+  return told(context, { rows: sequences.length, tokens, k, mass }, bytes, groups);
+}
+
 export async function cache(context: Context<typeof CACHE, "decoder">): Promise<Outcome> {
   const { options, args, seed, method } = context;
   const refs = [...(options.teacher ?? []), ...args];
+  if (options.teacher_url !== undefined) return cacheOfApi(context, refs);
   if (refs.length !== 1)
     throw new UserError(`distill cache takes one teacher, got ${refs.length}`, "give --teacher MODEL");
   if (method) checkModelCount(method, 1 + (options.with?.length ?? 0));
@@ -60,13 +141,16 @@ export async function cache(context: Context<typeof CACHE, "decoder">): Promise<
   if (method) checkTogether(teacher!, others);
   const rule = method && makeRule(bind(method, context.settings), viewed(models), tools.tokenizer);
   if (rule?.remark) context.info(rule.remark);
-  const outputs = sharedOutputs(models);
-  const { sequences, groups } = await loadSequences(groupsOf(options.data, "--data", options.columns), tools.encode);
+  const aligned = await alignedTo(context, teacher!);
+  const outputs = aligned ? Math.min(sharedOutputs(models), aligned.own.outputs) : sharedOutputs(models);
+  const { encode } = aligned?.tools ?? tools;
+  const { sequences, groups } = await loadSequences(groupsOf(options.data, "--data", options.columns), encode);
   const tokens = groups.reduce((sum, group) => sum + group.tokens, 0);
   const k = Math.min(options.top_logprobs, outputs);
-  context.info(`${sequences.length} rows, ${tokens} tokens, about ${humanBytes(tokens * (8 * k + 4))}`);
+  const { codes, each } = codesOf(options, { k, vocabulary: aligned?.own.outputs ?? outputs });
+  context.info(`${sequences.length} rows, ${tokens} tokens, about ${humanBytes(tokens * each)}, ${each} bytes a token`);
   if (context.dryRun) {
-    context.json({ rows: sequences.length, tokens, bytes: tokens * (8 * k + 4) });
+    context.json({ rows: sequences.length, tokens, bytes: tokens * each });
     return {};
   }
   await tryTarget(context.out);
@@ -76,7 +160,7 @@ export async function cache(context: Context<typeof CACHE, "decoder">): Promise<
     loaded.push(await Model.load(gpu, model.checkpoint, { freeze: () => true, loadIn: options.load_in }));
   const pad = tools.tokenizer?.pad ?? 0;
   const logits = rule ? new CombinedRows(rule, loaded, pad) : new AllLogits(loaded[0]!);
-  const { teacher: _, with: __, ...chosen } = context.chosen;
+  const { teacher: _, with: __, ...chosen } = context.chosen; // they are among the inputs
   const step = {
     ...{ script: "distill cache", version: context.version },
     ...(method ? { method: method.name } : {}),
@@ -85,18 +169,28 @@ export async function cache(context: Context<typeof CACHE, "decoder">): Promise<
   const read = models.map((model, i) => ({ checkpoint: model.checkpoint, role: i === 0 ? "teacher" : "with" }));
   const lineage = lineageOf(step, read, warn);
   context.progress.start({ total: sequences.length, unit: "rows" });
-  const { bytes, mass } = await writeCache(context.out, logits, sequences, {
-    ref: checkpoint.ref,
-    k,
-    rows: options.batch_size,
-    pad,
-    lineage,
-    signal: context.signal,
-    done: (n) => context.progress.advance(n),
-  });
+  const writing = {
+    ...{ ref: checkpoint.ref, rows: options.batch_size, lineage, signal: context.signal, codes },
+    done: (n: number) => context.progress.advance(n),
+  };
+  const { bytes, mass } = aligned
+    ? await writeAnswers(context.out, alignedAnswers(logits, { ...aligned, k }), sequences, writing, () =>
+        logits.free(),
+      )
+    : await writeCache(context.out, logits, sequences, { ...writing, k, pad });
+  return told(context, { rows: sequences.length, tokens, k, mass }, bytes, groups);
+}
+
+/** What is told of a cache that was written. */
+function told(
+  context: Context<typeof CACHE, "decoder">,
+  summary: { readonly rows: number; readonly tokens: number; readonly k: number; readonly mass: number },
+  bytes: number,
+  groups: Awaited<ReturnType<typeof loadSequences>>["groups"],
+): Outcome {
+  const { k, mass } = summary;
   context.progress.done();
   context.info(`the ${k} hold ${(100 * mass).toFixed(1)} % of the teacher's probability`);
-  const summary = { rows: sequences.length, tokens, k, mass };
   context.json({
     ...(context.out === "-" ? {} : { file: context.out }),
     ...summary,

@@ -1,9 +1,9 @@
-/** Rows of routers from clusters of what each layer reads on rows of data; see clusters.ts. */
+/** Rows of routers from clusters of what each layer reads on rows of data; see run/spherical-clusters.ts. */
 import type { TokenBatch } from "../../data/batch.ts";
 import { UserError } from "../../errors.ts";
 import type { Model } from "../../model/model.ts";
+import { sphericalClusters } from "../../run/spherical-clusters.ts";
 import { type LayerInput, tokenInputs } from "../../run/tracing/layer-inputs.ts";
-import { sphericalClusters } from "./clusters.ts";
 import type { Gates } from "./gates.ts";
 
 /** States that are held at a time, in bytes; of so many layers the rows are read in one pass. */

@@ -53,12 +53,15 @@ function byShape(examples: readonly Example[]): Example[][] {
   return [...groups.values()];
 }
 
-/** Calls `each` with the features and one-hot labels of parts of the rows, in an order of its own. */
+/** Calls `each` with the features and one-hot labels of parts of the rows, and these, in an order of its own. */
 export async function eachFeatures(
   model: Model,
   head: FittedHead,
   examples: readonly Example[],
-  { each, signal }: { readonly each: (rows: RidgeRows) => void; readonly signal: AbortSignal },
+  {
+    each,
+    signal,
+  }: { readonly each: (rows: RidgeRows, examples: readonly Example[]) => void; readonly signal: AbortSignal },
 ): Promise<void> {
   const programs = new Programs(model.gpu);
   const read = head.width - (head.hasBias ? 1 : 0);
@@ -78,7 +81,7 @@ export async function eachFeatures(
         });
         fillInputs(program, batch);
         program.run();
-        each(rowsOf(await program.read("features"), own, head, read));
+        each(rowsOf(await program.read("features"), own, head, read), own);
       }
   } finally {
     programs.free();

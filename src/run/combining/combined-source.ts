@@ -6,6 +6,7 @@
 import type { Model } from "../../model/model.ts";
 import { Decoder } from "../generating/decoder.ts";
 import type { LogitSource, ReadOptions } from "../generating/logit-source.ts";
+import type { SpeculativeTarget } from "../generating/speculative.ts";
 import type { Combine, Rule } from "./contract.ts";
 import { type Pass, passesOf, type Seen } from "./passes.ts";
 import { sharedOutputs } from "./rule.ts";
@@ -29,7 +30,7 @@ interface Row {
   readonly notes: Record<string, number[]>;
 }
 
-export class CombinedSource implements LogitSource {
+export class CombinedSource implements SpeculativeTarget {
   readonly sizes: LogitSource["sizes"];
   readonly #rule: Rule;
   readonly #passes: readonly Pass[];
@@ -83,13 +84,36 @@ export class CombinedSource implements LogitSource {
   }
 
   async next(sequences: readonly (readonly number[])[], running: ReadonlySet<number>): Promise<Float32Array> {
-    await this.#ask((decoder, i) => {
-      const own = this.#passes[i]!.prompt
-        ? sequences.map((ids, row) => [...this.#rows[row]!.mapped[i]!, ...ids.slice(this.#rows[row]!.prompt)])
-        : sequences;
-      return decoder.next(own, running);
-    });
+    await this.#ask((decoder, i) => decoder.next(this.#behindMapped(sequences, i), running));
     return this.#combined(sequences, running);
+  }
+
+  get readers() {
+    return this.#decoders.flatMap(({ readers }) => readers);
+  }
+
+  /** As `Decoder` has it; the rule's notes of these places are not kept. Throws TypeError for a rule that remembers. */
+  async block(
+    sequences: readonly (readonly number[])[],
+    read: readonly number[],
+    length: number,
+  ): Promise<Float32Array> {
+    if (this.#rule.remembers) throw new TypeError("a rule that remembers tokens cannot take drafted ones back");
+    await this.#ask((decoder, i) => {
+      const own = this.#behindMapped(sequences, i);
+      const known = own.map((ids, row) => ids.length - sequences[row]!.length + read[row]!);
+      return decoder.block(own, known, length);
+    });
+    const { outputs } = this.sizes;
+    const all = new Float32Array(sequences.length * length * outputs);
+    for (const [row, ids] of sequences.entries())
+      for (let at = read[row]!; at < ids.length; at++) {
+        const place = row * length + at - read[row]!;
+        const said = this.#seenAt(place);
+        const own = this.#rows[row]!.combine(said, { tokens: ids.slice(0, at + 1), note: () => {} });
+        all.set(own, place * outputs);
+      }
+    return all;
   }
 
   /** What the rule noted of each token that it decided, by name. */
@@ -109,6 +133,23 @@ export class CombinedSource implements LogitSource {
     for (const decoder of this.#decoders) decoder.free();
   }
 
+  /** Sequences as a pass reads them. */
+  #behindMapped(sequences: readonly (readonly number[])[], pass: number): readonly (readonly number[])[] {
+    if (!this.#passes[pass]!.prompt) return sequences;
+    return sequences.map((ids, row) => [...this.#rows[row]!.mapped[pass]!, ...ids.slice(this.#rows[row]!.prompt)]);
+  }
+
+  /** What each view says at a place of what the passes said last. */
+  #seenAt(place: number): Float32Array[] {
+    return this.#seen.map(({ pass, early }) => {
+      const { logits, early: earlier, width } = this.#said[pass]!;
+      return (early === undefined ? logits : earlier[early]!).subarray(
+        place * width,
+        place * width + this.sizes.outputs,
+      );
+    });
+  }
+
   /** Runs the passes, one after the other. */
   async #ask(run: (decoder: Decoder, pass: number) => Promise<Float32Array>): Promise<void> {
     this.#said = [];
@@ -124,10 +165,7 @@ export class CombinedSource implements LogitSource {
     const all = new Float32Array(sequences.length * outputs);
     for (const row of rows) {
       const { combine, notes } = this.#rows[row]!;
-      const said = this.#seen.map(({ pass, early }) => {
-        const { logits, early: earlier, width } = this.#said[pass]!;
-        return (early === undefined ? logits : earlier[early]!).subarray(row * width, row * width + outputs);
-      });
+      const said = this.#seenAt(row);
       const note = (name: string, value: number) => {
         notes[name] ??= [];
         notes[name].push(value);

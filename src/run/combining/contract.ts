@@ -72,6 +72,8 @@ export interface Rule {
   readonly views: readonly View[];
   /** Begins an answer to a prompt; what is to be kept from token to token stands in the closure. */
   begin(prompt: readonly number[]): Combine;
+  /** Whether it keeps something from token to token, which drafted tokens that are taken back would spoil. */
+  readonly remembers?: true;
   /** What is worth saying before it runs. */
   readonly remark?: string;
 }

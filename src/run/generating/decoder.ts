@@ -61,6 +61,11 @@ export class Decoder implements LogitSource {
     return this.model.sizes;
   }
 
+  /** What reads, for what checks it: itself. */
+  get readers() {
+    return [{ ref: this.ref, sizes: this.model.sizes }];
+  }
+
   /** A program over `length` tokens a row, of prompts or new ones, that gives the logits of one of them a row. */
   async #program(length: number, of: keyof Depths = "next"): Promise<Program> {
     const { memory, programs } = this.#cached!;

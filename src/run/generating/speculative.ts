@@ -49,20 +49,31 @@ export function checkSpeculative(ref: string, sizes: { readonly recurrent?: bool
   if (sizes.recurrent)
     throw new UserError(
       `${ref} keeps one state of all tokens in a layer, which cannot take drafted tokens back`,
-      "leave out --draft",
+      "let the model write alone",
     );
 }
 
+/** What drafts are written for: a model, or several that decide together. */
+export interface SpeculativeTarget extends LogitSource {
+  /** Those that read; `ref` names each in messages. */
+  readonly readers: readonly {
+    readonly ref: string;
+    readonly sizes: { readonly recurrent?: boolean | undefined; readonly turnsAnewBeyond?: number | undefined };
+  }[];
+  /** As `Decoder` has it. */
+  block(sequences: readonly (readonly number[])[], read: readonly number[], length: number): Promise<Float32Array>;
+}
+
 export class SpeculativeGenerator implements Continuer {
-  readonly #target: Decoder;
+  readonly #target: SpeculativeTarget;
   readonly #draft: Decoder;
   readonly #tokens: number;
   readonly #total = counts();
   #rows: Row[] = [];
 
   /** The draft writes up to `tokens` ahead. Ids mean the same to both models. */
-  constructor(target: Decoder, draft: Decoder, tokens: number) {
-    for (const { ref, model } of [target, draft]) checkSpeculative(ref, model.sizes);
+  constructor(target: SpeculativeTarget, draft: Decoder, tokens: number) {
+    for (const { ref, sizes } of [...target.readers, ...draft.readers]) checkSpeculative(ref, sizes);
     this.#target = target;
     this.#draft = draft;
     this.#tokens = tokens;
@@ -166,12 +177,12 @@ export class SpeculativeGenerator implements Continuer {
 
   /** Throws UserError where sequences of `most` tokens would be read again from their beginning. */
   #checkTurns(most: number): void {
-    for (const { ref, model } of [this.#target, this.#draft]) {
-      const { turnsAnewBeyond: turn } = model.sizes;
+    for (const { ref, sizes } of [...this.#target.readers, ...this.#draft.readers]) {
+      const { turnsAnewBeyond: turn } = sizes;
       if (turn !== undefined && most > turn)
         throw new UserError(
           `positions of ${ref} turn otherwise beyond ${turn} tokens, and answers may reach ${most}`,
-          "give a smaller --max-tokens, or leave out --draft",
+          "ask for shorter answers, or let the model write alone",
         );
     }
   }

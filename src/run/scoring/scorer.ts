@@ -6,6 +6,7 @@ import { type Batch, batchKey } from "../../data/batch.ts";
 import type { Model } from "../../model/model.ts";
 import { concat } from "../../tensor/concat.ts";
 import { scoreTokens } from "../../tensor/ops/cross-entropy.ts";
+import { rowEntropy } from "../../tensor/ops/distribution.ts";
 import { square, sub } from "../../tensor/ops/elementwise.ts";
 import { chunkRows } from "../../tensor/ops/head-loss.ts";
 import { rowSum } from "../../tensor/ops/reduce.ts";
@@ -29,6 +30,8 @@ export interface Scores {
   readonly confidence: Float32Array;
   /** Mean and variance of the log-probabilities of all outputs, two per entry; where they were asked for. */
   readonly moments?: Float32Array;
+  /** Entropy of all outputs in nats, and the sum of their squared probabilities; where they were asked for. */
+  readonly spread?: { readonly entropy: Float32Array; readonly squares: Float32Array };
   /** Of a draft: see `ScoredRow`; where one was given. */
   readonly draft?: { readonly overlap: Float32Array; readonly argmax: Uint32Array };
   /** Probabilities of all outputs, so many per entry; where they were asked for. */
@@ -40,6 +43,7 @@ export interface Scores {
 export interface ScorerOptions {
   readonly moments?: boolean;
   readonly probabilities?: boolean;
+  readonly spread?: boolean;
   readonly mixed?: ScoredWith | undefined;
   /** A language model whose outputs are compared with the model's. */
   readonly draft?: Model | undefined;
@@ -58,6 +62,7 @@ export class Scorer {
   readonly model: Model;
   readonly #moments: boolean;
   readonly #probabilities: boolean;
+  readonly #spread: boolean;
   readonly #mixed: ScoredWith | undefined;
   readonly #depth: RowDepth | undefined;
   readonly #draft: Model | undefined;
@@ -69,12 +74,13 @@ export class Scorer {
   constructor(
     model: Model,
     slots?: SlotPool,
-    { moments = false, probabilities = false, mixed, draft, depth }: ScorerOptions = {},
+    { moments = false, probabilities = false, spread = false, mixed, draft, depth }: ScorerOptions = {},
   ) {
     this.model = model;
     this.#programs = new Programs(model.gpu, { slots });
     this.#moments = moments;
     this.#probabilities = probabilities;
+    this.#spread = spread;
     this.#mixed = mixed;
     this.#depth = depth;
     this.#draft = draft;
@@ -113,13 +119,26 @@ export class Scorer {
     const parts = labels.map((own, i) => ({ own, logits: logits(i), other: others?.(i) }));
     const scored = parts.map(({ own, logits, other }) => ({
       ...scoreTokens(rec, logits, own, { moments: this.#moments }),
+      ...(this.#spread && {
+        entropy: rowEntropy(rec, logits),
+        squares: rowSum(rec, square(rec, softmax(rec, logits))),
+      }),
       ...(other && { overlap: recordOverlap(rec, logits, other), draftArgmax: scoreTokens(rec, other, own).argmax }),
     }));
     if (this.#probabilities) {
       const shares = parts.map(({ logits }) => softmax(rec, logits));
       rec.output("probabilities", concat(rec, shares, "probabilities"));
     }
-    for (const name of ["nll", "argmax", "confidence", "moments", "overlap", "draftArgmax"] as const) {
+    for (const name of [
+      "nll",
+      "argmax",
+      "confidence",
+      "moments",
+      "entropy",
+      "squares",
+      "overlap",
+      "draftArgmax",
+    ] as const) {
       const parts = scored.flatMap((part) => part[name] ?? []);
       if (parts.length > 0) rec.output(name, concat(rec, parts, name));
     }
@@ -139,10 +158,13 @@ export class Scorer {
       this.#probabilities ? program.read("probabilities") : undefined,
       this.#draft ? program.read("overlap") : undefined,
       this.#draft ? program.readWords("draftArgmax") : undefined,
-    ]).then(([nll, argmax, confidence, moments, probabilities, overlap, guess]) => ({
+      this.#spread ? program.read("entropy") : undefined,
+      this.#spread ? program.read("squares") : undefined,
+    ]).then(([nll, argmax, confidence, moments, probabilities, overlap, guess, entropy, squares]) => ({
       ...{ targets, nll, argmax, confidence },
       ...(moments ? { moments } : {}),
       ...(probabilities ? { probabilities } : {}),
+      ...(entropy && squares ? { spread: { entropy, squares } } : {}),
       ...(overlap && guess ? { draft: { overlap, argmax: guess } } : {}),
     }));
     scores.catch(() => {});

@@ -20,6 +20,8 @@ export type Change = (name: string, x: Tensor) => Tensor;
 export interface RecordedTeacher {
   /** Tensors with a row per position, which are cut into chunks. */
   readonly along: readonly Tensor[];
+  /** More of them, made of what the student says: they follow `along`, and take gradients. */
+  beside?(student: Recorded): readonly Tensor[];
   /** Logits of a chunk. */
   logits(rec: Recorder, along: readonly Tensor[]): Tensor;
   /** The student's logits of a chunk, as they compare with the teacher's. */
@@ -28,8 +30,20 @@ export interface RecordedTeacher {
    * What is to be predicted where the two can be compared, negative elsewhere; the batch's own targets when left out.
    */
   targets?(along: readonly Tensor[]): Tensor;
+  /** Of a teacher whose rows stand for spans of tokens. */
+  spans?(along: readonly Tensor[]): Spans;
+  /** How well it predicts each sequence of the batch, (B); of teachers that are asked for it. */
+  readonly reward?: Tensor;
   /** Of a live teacher. */
   readonly outputs?: Recorded;
+}
+
+/** What rows that stand for spans of tokens are compared by. */
+export interface Spans {
+  /** Logarithms of what the other tokens of a span multiply its probabilities by, (n) each. */
+  readonly factors: { readonly own: Tensor; readonly other: Tensor };
+  /** Outputs with the same text, and those of either that have none; undefined where they are not compared. */
+  readonly matched: Record<"own" | "other" | "ownRest" | "otherRest", Int32Array> | undefined;
 }
 
 /** Where the answers that a student learns come from. */
@@ -96,8 +110,11 @@ export function baseTeacher(model: Model): Teacher {
   };
 }
 
-/** Top-k log-probabilities that were written down. The cache stays its owner's to close. */
-export function cachedTeacher(cache: Pick<TeacherCache, "k" | "rows">): Teacher {
+/**
+ * Top-k log-probabilities that were written down. The cache stays its owner's to close. `name` tells it from other
+ * teachers of one recording.
+ */
+export function cachedTeacher(cache: Pick<TeacherCache, "k" | "rows">, name = "teacher"): Teacher {
   const known = new WeakMap<Batch, CachedRows>();
   return {
     bytes: 0,
@@ -107,7 +124,7 @@ export function cachedTeacher(cache: Pick<TeacherCache, "k" | "rows">): Teacher 
     record(rec, _, { rows, length }) {
       const n = rows * length;
       return {
-        along: [rec.input("teacher.ids", [n, cache.k], "i32"), rec.input("teacher.logits", [n, cache.k + 1])],
+        along: [rec.input(`${name}.ids`, [n, cache.k], "i32"), rec.input(`${name}.logits`, [n, cache.k + 1])],
         logits: (_, [, logits]) => logits!,
         student: (rec, logits, [ids]) => buckets(rec, logits, ids!),
       };
@@ -115,8 +132,8 @@ export function cachedTeacher(cache: Pick<TeacherCache, "k" | "rows">): Teacher 
     fill(program, batch) {
       const said = known.get(batch);
       if (!said) throw new Error("the batch was not prepared");
-      program.write("teacher.ids", said.ids);
-      program.write("teacher.logits", said.logits);
+      program.write(`${name}.ids`, said.ids);
+      program.write(`${name}.logits`, said.logits);
     },
     free: () => {},
   };

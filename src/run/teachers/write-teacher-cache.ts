@@ -5,8 +5,10 @@ import { collate } from "../../data/batch.ts";
 import { inBatches } from "../../data/dataset.ts";
 import type { Sequence } from "../../data/sequences.ts";
 import { UserError } from "../../errors.ts";
+import { logProbability } from "../generating/rollouts.ts";
 import type { RowLogits } from "../scoring/all-logits.ts";
 import { topLogits } from "../scoring/top-logits.ts";
+import { ALL_TERMS, type CodeLayout, packToken, tokenBytes } from "./packed-codes.ts";
 import { hashOf, NOTHING } from "./teacher-cache.ts";
 
 /**
@@ -30,28 +32,134 @@ export function topLogProbs(
   return { ids, logProbs: Float32Array.from(ids, (id) => Math.max(NOTHING, logits[id]! - logSum)), tail };
 }
 
+/** What a teacher says of one sequence of T tokens. */
+export interface Said {
+  /** (T - 1, k), ascending in every row. */
+  readonly ids: Int32Array;
+  /** (T - 1, k) */
+  readonly logProbs: Float32Array;
+  /** (T - 1) logarithms of what all others have. */
+  readonly tail: Float32Array;
+  /** Mean cross-entropy on what counts; 0 where nothing does. */
+  readonly loss: number;
+}
+
+/** Whoever answers: a model, or one behind a network. */
+export interface Answering {
+  readonly outputs: number;
+  readonly k: number;
+  /** What is said of some sequences, in their order. */
+  say(sequences: readonly Sequence[]): Promise<readonly Said[]>;
+}
+
+export interface CacheGiven {
+  /** What the teacher is called. */
+  readonly ref: string;
+  /** Sequences that are asked about at once. */
+  readonly rows: number;
+  readonly lineage: readonly LineageEntry[];
+  readonly signal: AbortSignal;
+  readonly done?: (rows: number) => void;
+  /** How what is said is packed; as it is when left out. */
+  readonly codes?: Pick<CodeLayout, "exact" | "terms" | "bits"> | undefined;
+}
+
+/** The answers of logits. Throws UserError (exit 1) at the first that are not finite. */
+function answersOf(
+  logits: RowLogits,
+  given: { readonly ref: string; readonly k: number; readonly pad: number },
+): Answering {
+  const k = Math.min(given.k, logits.outputs);
+  const v = logits.outputs;
+  return {
+    outputs: v,
+    k,
+    async say(sequences) {
+      const batch = collate(
+        sequences.map((sequence) => [sequence]),
+        { pad: given.pad },
+      );
+      const values = await logits.of(batch);
+      return sequences.map((sequence, i) => {
+        const count = sequence.ids.length - 1;
+        const said = {
+          ids: new Int32Array(count * k),
+          logProbs: new Float32Array(count * k),
+          tail: new Float32Array(count),
+        };
+        let [sum, labels] = [0, 0];
+        for (let t = 0; t < count; t++) {
+          const own = values.subarray((i * batch.length + t) * v, (i * batch.length + t + 1) * v);
+          const found = topLogProbs(own, k);
+          if (Number.isNaN(found.tail))
+            throw new UserError(
+              `${given.ref}: the logits of ${sequence.place}, token ${t}, are not finite`,
+              `bun run inspect ${given.ref} --check looks for NaN in its weights`,
+              1,
+            );
+          const label = sequence.labels[t + 1]!;
+          if (label >= 0) {
+            sum -= logProbability(own, label, 1);
+            labels++;
+          }
+          said.ids.set(found.ids, t * k);
+          said.logProbs.set(found.logProbs, t * k);
+          said.tail[t] = found.tail;
+        }
+        return { ...said, loss: sum / Math.max(1, labels) };
+      });
+    },
+  };
+}
+
 /**
- * Asks a teacher about sequences and writes the cache; frees the teacher's programs. Rows of the same tokens are
- * written once. Host memory: the cache itself. Gives its bytes, and the share of the teacher's probability that the k
- * hold, as a mean over tokens. Throws as `createWriter` does, and UserError (exit 1) at the first logits that are not
- * finite, before anything is written.
+ * Asks a teacher about sequences and writes the cache; frees the teacher's programs. Throws as `writeAnswers` does, and
+ * UserError (exit 1) at the first logits that are not finite, before anything is written.
  */
 export async function writeCache(
   target: string,
   logits: RowLogits,
   sequences: readonly Sequence[],
-  given: {
-    /** What the model is called. */
-    readonly ref: string;
-    readonly k: number;
-    readonly rows: number;
-    readonly pad: number;
-    readonly lineage: readonly LineageEntry[];
-    readonly signal: AbortSignal;
-    readonly done?: (rows: number) => void;
-  },
+  given: CacheGiven & { readonly k: number; readonly pad: number },
 ): Promise<{ bytes: number; mass: number }> {
-  const k = Math.min(given.k, logits.outputs);
+  return writeAnswers(target, answersOf(logits, given), sequences, given, () => logits.free());
+}
+
+/** The tensors of packed answers. */
+function packedParts(
+  layout: CodeLayout,
+  { ids, logProbs, total }: { readonly ids: Int32Array; readonly logProbs: Float32Array; readonly total: number },
+) {
+  const { k, exact, bits, terms } = layout;
+  const size = tokenBytes(layout);
+  const codes = new Uint8Array(total * size);
+  for (let t = 0; t < total; t++)
+    packToken(
+      ids.subarray(t * k, (t + 1) * k),
+      logProbs.subarray(t * k, (t + 1) * k),
+      layout,
+      codes.subarray(t * size, (t + 1) * size),
+    );
+  const mask = ALL_TERMS.reduce((sum, term, i) => sum + (terms.includes(term) ? 1 << i : 0), 0);
+  return [
+    { name: "codes", dtype: "U8" as const, shape: [total, size], data: codes },
+    { name: "layout", dtype: "I32" as const, shape: [4], data: Int32Array.of(k, exact, bits, mask) },
+  ];
+}
+
+/**
+ * Asks about sequences, and writes down what is said when everything is. Rows of the same tokens are asked about and
+ * written once. Host memory: the cache itself. Gives its bytes, and the share of the teacher's probability that the k
+ * hold, as a mean over tokens. Throws as `createWriter` does.
+ */
+export async function writeAnswers(
+  target: string,
+  answering: Answering,
+  sequences: readonly Sequence[],
+  given: CacheGiven,
+  asked?: () => void,
+): Promise<{ bytes: number; mass: number }> {
+  const { k, outputs } = answering;
   const once = [...new Map(sequences.map((sequence) => [hashOf(sequence), sequence])).values()];
   const total = once.reduce((sum, { ids }) => sum + ids.length - 1, 0);
   const ids = new Int32Array(total * k);
@@ -59,42 +167,37 @@ export async function writeCache(
   const tail = new Float32Array(total);
   const starts = new Int32Array(once.length + 1);
   const rows = new BigUint64Array(once.length);
+  const losses = new Float32Array(once.length);
   let at = 0;
   let row = 0;
   for await (const part of inBatches(once, given.rows)) {
     given.signal.throwIfAborted();
-    const batch = collate(
-      part.map((sequence) => [sequence]),
-      { pad: given.pad },
-    );
-    const values = await logits.of(batch);
-    for (const [i, sequence] of part.entries()) {
-      rows[row] = hashOf(sequence);
-      for (let t = 0; t < sequence.ids.length - 1; t++, at++) {
-        const v = logits.outputs;
-        const found = topLogProbs(values.subarray((i * batch.length + t) * v, (i * batch.length + t + 1) * v), k);
-        if (Number.isNaN(found.tail))
-          throw new UserError(
-            `${given.ref}: the logits of ${sequence.place}, token ${t}, are not finite`,
-            `bun run inspect ${given.ref} --check looks for NaN in its weights`,
-            1,
-          );
-        ids.set(found.ids, at * k);
-        logProbs.set(found.logProbs, at * k);
-        tail[at] = found.tail;
-      }
+    const answers = await answering.say(part);
+    for (const [i, said] of answers.entries()) {
+      ids.set(said.ids, at * k);
+      logProbs.set(said.logProbs, at * k);
+      tail.set(said.tail, at);
+      at += said.tail.length;
+      losses[row] = said.loss;
+      rows[row] = hashOf(part[i]!);
       starts[++row] = at;
     }
     given.done?.(part.length);
   }
-  logits.free();
+  asked?.();
+  const layout = given.codes && { vocabulary: outputs, k, ...given.codes, exact: Math.min(k, given.codes.exact) };
   const parts = [
-    { name: "ids", dtype: "I32" as const, shape: [total, k], data: ids },
-    { name: "log_probs", dtype: "F32" as const, shape: [total, k], data: logProbs },
+    ...(layout
+      ? packedParts(layout, { ids, logProbs, total })
+      : [
+          { name: "ids", dtype: "I32" as const, shape: [total, k], data: ids },
+          { name: "log_probs", dtype: "F32" as const, shape: [total, k], data: logProbs },
+          { name: "tail", dtype: "F32" as const, shape: [total], data: tail },
+        ]),
+    { name: "losses", dtype: "F32" as const, shape: [once.length], data: losses },
     { name: "rows", dtype: "U32" as const, shape: [once.length, 2], data: rows },
     { name: "starts", dtype: "I32" as const, shape: [once.length + 1], data: starts },
-    { name: "tail", dtype: "F32" as const, shape: [total], data: tail },
-    { name: "vocabulary", dtype: "I32" as const, shape: [1], data: Int32Array.of(logits.outputs) },
+    { name: "vocabulary", dtype: "I32" as const, shape: [1], data: Int32Array.of(outputs) },
   ];
   const tensors = parts.map(({ name, dtype, shape, data }) => ({ name, dtype, shape, bytes: data.byteLength }));
   const writer = await createWriter(target, { tensors, files: new Map(), lineage: given.lineage });

@@ -7,6 +7,9 @@ export interface Best {
   readonly loss: number;
 }
 
+/** A number of the held-out losses of a step of which less is better. */
+export type Judge = (losses: readonly GroupLoss[]) => number;
+
 /** As training.json has it. */
 export interface WatchState {
   readonly best?: Best;
@@ -32,13 +35,16 @@ export function lossText(losses: readonly GroupLoss[]): string {
  */
 export class HeldOutWatch {
   readonly #patience: number | undefined;
+  readonly #judge: Judge;
   #best: Best | undefined;
   #waited: number;
   /** Losses of the latest evaluation. */
   latest: readonly GroupLoss[] | undefined;
 
-  constructor(patience: number | undefined, { best, waited = 0 }: WatchState = {}) {
+  /** `judge` says what is best: the mean loss when left out. */
+  constructor(patience: number | undefined, { best, waited = 0 }: WatchState = {}, judge: Judge = meanOfGroups) {
     this.#patience = patience;
+    this.#judge = judge;
     this.#best = best;
     this.#waited = waited;
   }
@@ -52,10 +58,10 @@ export class HeldOutWatch {
     return this.#patience !== undefined && this.#waited >= this.#patience;
   }
 
-  /** Takes the losses of a step; true where their mean is lower than every one before. A NaN never is. */
+  /** Takes the losses of a step; true where what is judged is lower than every one before. A NaN never is. */
   hear(step: number, losses: readonly GroupLoss[]): boolean {
     this.latest = losses;
-    const loss = meanOfGroups(losses);
+    const loss = this.#judge(losses);
     const isBetter = this.#best ? loss < this.#best.loss : !Number.isNaN(loss);
     if (isBetter) this.#best = { step, loss };
     this.#waited = isBetter ? 0 : this.#waited + 1;

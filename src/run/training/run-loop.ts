@@ -3,7 +3,7 @@ import { UserError } from "../../errors.ts";
 import { saveModel, savingTo } from "../../model/save.ts";
 import type { BuiltRun, RunOutput } from "./build-run.ts";
 import type { GroupLoss } from "./held-out.ts";
-import { HeldOutWatch, lossText } from "./held-out-watch.ts";
+import { HeldOutWatch, type Judge, lossText } from "./held-out-watch.ts";
 import type { OpenedRun, ReadRun } from "./open-run.ts";
 import { saveState, VERSION } from "./saved-state.ts";
 import { StepCheckpoints } from "./step-checkpoints.ts";
@@ -93,13 +93,13 @@ export async function runLoop<B, D>(
   opened: OpenedRun,
   read: ReadRun<D>,
   built: BuiltRun<B>,
-  output: RunOutput,
+  { judge, ...output }: RunOutput & { readonly judge?: Judge | undefined },
 ): Promise<Ran> {
   const { folder, saved } = opened;
   const { held, steps, prompts } = read;
   const { model, training, memory } = built;
   const { options, signal, log, progress } = context;
-  const watch = new HeldOutWatch(options.patience, saved?.progress);
+  const watch = new HeldOutWatch(options.patience, saved?.progress, judge);
   const save = savers(context, opened, read, built, output, watch);
   const samples = prompts.length > 0 ? new StepSamples(model, prompts, opened.opened, context) : undefined;
   if (folder !== undefined) context.grace(SAVING_SECONDS);

@@ -48,7 +48,7 @@ export async function runTraining<B, D extends TrainingData<B> = TrainingData<B>
   describeRun(context, opened, read, built);
   const output = await prepareOutput(context, technique, opened, read, built.model);
   await restore(context, opened, built, read.steps);
-  const ran = await runLoop(context, opened, read, built, output);
+  const ran = await runLoop(context, opened, read, built, { ...output, judge: technique.judge });
   return save(context, opened, built, output, ran, technique.measured);
 }
 

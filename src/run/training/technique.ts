@@ -22,6 +22,7 @@ import type { BatchSource, OrderChoice } from "./batch-source.ts";
 import type { ConfigChange } from "./config-change.ts";
 import type { Controller } from "./controller.ts";
 import type { HeldOutBatches } from "./held-out-objective.ts";
+import type { Judge } from "./held-out-watch.ts";
 import type { Objective } from "./objective.ts";
 import type { RUN } from "./options.ts";
 import type { SmallerResult } from "./smaller-result.ts";
@@ -107,6 +108,8 @@ export interface Technique<B, D extends TrainingData<B> = TrainingData<B>> {
   /** For lineage: what did it, and how. */
   readonly script: string;
   readonly method?: string;
+  /** What of held-out losses is best when it is least; their mean when left out. */
+  readonly judge?: Judge | undefined;
   /** What the model is called among its inputs; "model" when left out. */
   readonly role?: string;
   /** Whether it learns numbers that rows say, where the model predicts such; such models are refused elsewhere. */

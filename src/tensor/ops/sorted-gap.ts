@@ -35,34 +35,47 @@ export function topPlaces(rec: Recorder, x: Tensor, k: number): Tensor {
   return places;
 }
 
+/** Logarithms of what all probabilities of a row are multiplied by, (N) each. */
+export interface Factors {
+  readonly own: Tensor;
+  readonly other: Tensor;
+}
+
 /**
- * Sum over ranks of |p - q|: logits (N, S) and (N, T), targets (N) i32 -> (N), at most 2. Rows with a negative target
- * give 0 and take no gradient. Working memory: both sorted, and once more the student's order.
+ * Sum over ranks of |p - q|: logits (N, S) and (N, T), targets (N) i32 -> (N), at most 2 without factors. Rows with a
+ * negative target give 0 and take no gradient. A gradient goes to the student's factors too. Working memory: both
+ * sorted, and once more the student's order.
  */
-export function sortedGap(rec: Recorder, student: Tensor, teacher: Tensor, targets: Tensor): Tensor {
+export function sortedGap(rec: Recorder, student: Tensor, teacher: Tensor, targets: Tensor, factors?: Factors): Tensor {
   const { rows: n, width: s } = rowsOf(student);
   const { rows, width: t } = rowsOf(teacher);
-  if (rows !== n || sizeOf(targets.shape) !== n)
+  const scaled = factors ? [factors.own, factors.other] : [];
+  if (rows !== n || [targets, ...scaled].some(({ shape }) => sizeOf(shape) !== n))
     throw new RangeError(
       `sorted gap: student ${showShape(student.shape)}, teacher ${showShape(teacher.shape)}, ${showShape(targets.shape)} targets`,
     );
-  if (teacher.needsGrad) throw new Error("sorted gap: no gradient goes to the teacher; stop it first");
+  if (teacher.needsGrad || factors?.other.needsGrad)
+    throw new Error("sorted gap: no gradient goes to the teacher; stop it first");
   const [own, other] = [sortRows(rec, student), sortRows(rec, teacher)];
-  const loss = rec.result([n], [student], "sorted gap");
+  const loss = rec.result([n], [student, ...scaled], "sorted gap");
   const saved = rec.scratch([n, 4], "log sums of sorted gap");
-  const { flags, groups } = rowWork(rec, n, Math.max(s, t));
+  const work = rowWork(rec, n, Math.max(s, t));
+  const flags = [...work.flags, ...(factors ? ["scaled"] : [])];
+  const { groups } = work;
   const params = { n, s, sp: own.keys.shape[1]!, t, tp: other.keys.shape[1]! };
   const sorted = { student: own.keys, teacher: other.keys, targets, saved };
-  rec.step({ kernel: "sorted-gap/sorted-gap", flags, bind: { ...sorted, loss }, params, groups });
+  rec.step({ kernel: "sorted-gap/sorted-gap", flags, bind: { ...sorted, loss, ...factors }, params, groups });
   rec.onBackward(loss, (d_loss) => {
     const { into, accumulate } = rec.gradient(student);
+    const pull = factors && rec.scratch([n], "gradient of factors");
     rec.step({
       kernel: "sorted-gap/sorted-gap-gradient",
       flags,
-      bind: { ...sorted, order: own.order, d_loss, dx: into },
+      bind: { ...sorted, order: own.order, d_loss, dx: into, ...(pull ? { own: factors.own, pull } : {}) },
       params: { ...params, accumulate },
       groups,
     });
+    if (pull) rec.addGradient(factors.own, pull);
   });
   return loss;
 }

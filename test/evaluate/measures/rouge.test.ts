@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import { rouge, rougeOf, rougeRecall } from "../../../src/evaluate/measures/rouge.ts";
+import { rougeOf, rougeRecall } from "../../../src/evaluate/measures/rouge.ts";
+import { rouge } from "../../../src/text/rouge.ts";
 import { scoredRow } from "../../support/scored-rows.ts";
 
 test.each([

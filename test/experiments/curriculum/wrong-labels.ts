@@ -14,6 +14,7 @@ epochs are \`cyclical --start 1\`. \`self-paced\` helps on the points of the tes
     "ordinary epochs": {},
     "cyclical-live − ordinary": { below: -0.04 },
     "self-paced − ordinary": { below: -0.1 },
+    "cyclical by the trained model − ordinary": {},
   },
   run: (seed) =>
     inLab(async (lab) => {
@@ -29,10 +30,13 @@ epochs are \`cyclical --start 1\`. \`self-paced\` helps on the points of the tes
       const line = `${lab.fresh(MLP, "mlp")} ${data} --batch-size 16 --lr 0.02 --steps 180 --seed ${seed}`;
       const after = async (method: string) => (await lab.run(`${line} --method ${method}`)).losses.all!;
       const ordinary = await after("cyclical --start 1");
+      lab.rows("rows", train.all);
+      await lab.script("curriculum", "score out.safetensors --data rows.jsonl -o scored.jsonl");
       return {
         "ordinary epochs": ordinary,
         "cyclical-live − ordinary": (await after("cyclical-live")) - ordinary,
         "self-paced − ordinary": (await after("self-paced --start 0.3 --over 1")) - ordinary,
+        "cyclical by the trained model − ordinary": (await after("cyclical --scores scored.jsonl")) - ordinary,
       };
     }),
 });

@@ -18,6 +18,7 @@ import { cachedTeacher, liveTeacher } from "../../../src/run/teachers/teacher.ts
 import { TeacherCache } from "../../../src/run/teachers/teacher-cache.ts";
 import { topLogProbs, writeCache } from "../../../src/run/teachers/write-teacher-cache.ts";
 import { lossOf } from "../../distill/objective.ts";
+import { beliefs } from "../../experiments/distill-support.ts";
 import { sharedGpu } from "../../support/gpu.ts";
 import { normals, randomUnits } from "../../support/random.ts";
 import { TINY_TEXT } from "../../support/tiny-models.ts";
@@ -168,6 +169,7 @@ describe("the file", () => {
       log_probs: ["F32", 32, 4],
       tail: ["F32", 32],
       starts: ["I32", 6],
+      losses: ["F32", 5],
       rows: ["U32", 5, 2],
       vocabulary: ["I32", 1],
     });
@@ -319,4 +321,36 @@ describe("the file", () => {
     expect([...logProbs]).toEqual([-Math.LN2, -1e30, -Math.LN2].map(Math.fround));
     expect(tail).toBe(-1e30);
   });
+});
+
+test("it says how well the teacher predicts each row's labels", async () => {
+  const cache = await written(4);
+  for (const row of sequences.filter(({ ids }) => ids.length > 1)) {
+    const batch = collate([[row]], { buckets: "none" });
+    const { p, targets } = await beliefs(teacher, batch);
+    const mean = p.reduce((sum, own, i) => sum - Math.log(own[targets[i]!]!), 0) / p.length;
+    expect(Math.abs(cache.lossOf(row) - mean)).toBeLessThan(1e-5);
+  }
+});
+
+test("packed codes are read as what was said, in fewer bytes; a false layout is refused", async () => {
+  const file = path.join(folder, "packed.safetensors");
+  const codes = { exact: 4, terms: ["1", "t", "sqrt"], bits: 8 } as const;
+  const given = { ref: "teacher", k: 12, rows: 2, pad: 0, lineage: [], signal: new AbortController().signal };
+  const { bytes } = await writeCache(file, new AllLogits(teacher), sequences, { ...given, codes });
+  const [packed, plain] = [await TeacherCache.open(file), await written(12)];
+  expect(packed.k).toBe(12);
+  expect(bytes).toBeLessThan(32 * (8 * 12 + 4) * 0.6);
+  const batch = batchOf(sequences);
+  const [one, two] = [await plain.rows(batch), await packed.rows(batch)];
+  expect(two.ids).toEqual(one.ids);
+  for (const [i, value] of one.logits.entries()) {
+    if (value > -20 && (i + 1) % 13 !== 0) expect(Math.abs(two.logits[i]! - value)).toBeLessThan(0.05);
+  }
+  packed.close();
+  const whole = fs.readFileSync(file);
+  const layout = Buffer.from(Int32Array.of(12, 4, 8, 35).buffer); // the terms are the first, the second and the last
+  whole.set(new Uint8Array(Int32Array.of(12, 40, 8, 35).buffer), whole.indexOf(layout));
+  fs.writeFileSync(file, whole);
+  await expect(TeacherCache.open(file)).rejects.toThrow("layout is 12, 40, 8, 35 for 50 outputs");
 });

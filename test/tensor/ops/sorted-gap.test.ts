@@ -114,3 +114,49 @@ describe.each([undefined, hardware])("profile %#", (profile) => {
     for (const [v, x] of gradients.student!.entries()) expect(Math.abs(x - expected.gradient[v]!)).toBeLessThan(1e-6);
   });
 });
+
+describe.each([undefined, hardware])("with factors of all probabilities, profile %#", (profile) => {
+  test.each([
+    [3, 1, 5],
+    [2, 7, 4],
+    [70, 33, 40],
+  ])("%d rows of %d and %d", async (n, s, t) => {
+    const [student, teacher] = [normals(1, n * s, 2), normals(2, n * t, 2)];
+    const [own, other] = [3, 4].map((seed) => normals(seed, n).map((x) => -Math.abs(x))) as [
+      Float32Array,
+      Float32Array,
+    ];
+    const targets = Int32Array.from({ length: n }, (_, row) => (row === 1 ? -100 : 0));
+    const seeds = Float32Array.from(targets, (_, i) => 1 + i);
+    const { outputs, gradients } = await runOp(gpu, {
+      inputs: {
+        student: { shape: [n, s], data: student, grad: true },
+        teacher: { shape: [n, t], data: teacher },
+        targets: { shape: [n], data: targets, dtype: "i32" },
+        own: { shape: [n], data: own, grad: true },
+        other: { shape: [n], data: other },
+      },
+      build: (rec, x) => sortedGap(rec, x.student!, x.teacher!, x.targets!, { own: x.own!, other: x.other! }),
+      seeds: { y: seeds },
+      ...(profile ? { profile } : {}),
+    });
+    for (let row = 0; row < n; row++) {
+      const counts = targets[row]! >= 0 ? 1 : 0;
+      const q = softmax(student.subarray(row * s, (row + 1) * s));
+      const [f, g] = [Math.exp(own[row]!), Math.exp(other[row]!)];
+      const p = softmax(teacher.subarray(row * t, (row + 1) * t)).sort((a, b) => b - a);
+      const order = [...q.keys()].sort((a, b) => q[b]! - q[a]! || a - b);
+      const gap = (rank: number) => f * (q[order[rank]!] ?? 0) - g * (p[rank] ?? 0);
+      let loss = 0;
+      for (let rank = 0; rank < Math.max(s, t); rank++) loss += Math.abs(gap(rank));
+      expect(Math.abs(outputs.y![row]! - counts * loss)).toBeLessThan(2e-6);
+      const slope = order.map((_, rank) => Math.sign(gap(rank)));
+      const mean = order.reduce((sum, v, rank) => sum + q[v]! * slope[rank]!, 0);
+      for (const [rank, v] of order.entries())
+        expect(
+          Math.abs(gradients.student![row * s + v]! - counts * seeds[row]! * f * q[v]! * (slope[rank]! - mean)),
+        ).toBeLessThan(1e-5 * seeds[row]!);
+      expect(Math.abs(gradients.own![row]! - counts * seeds[row]! * f * mean)).toBeLessThan(1e-5 * seeds[row]!);
+    }
+  });
+});

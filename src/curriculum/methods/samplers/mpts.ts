@@ -9,11 +9,13 @@
  * from being starved: shares are equal for the first `burn_in` updates, while the process knows little, and `epsilon`
  * of the uniform mixture is mixed in, so that every group is heard of again. After a segment the process takes `fits`
  * steps of Adam on the training losses of the groups that were drawn (over the mean of the first ones, to be near 1),
- * and its posterior is the next prior. A group is described by one number, `features`; its position when left out.
+ * and its posterior is the next prior. A group is described by one number or several, `features`; its position when
+ * left out.
  */
 import { Random } from "../../../data/random.ts";
+import { UserError } from "../../../errors.ts";
 import { smoothed, uniform } from "../../../run/simplex.ts";
-import { defineSampler } from "../../contract.ts";
+import { defineSampler, type GroupSize } from "../../contract.ts";
 import { atLeastTwo, perGroup } from "../../mixture-options.ts";
 import { firstState, NeuralProcess } from "../../neural-process.ts";
 import { kept } from "../../sampler-state.ts";
@@ -26,6 +28,21 @@ function statisticsOf(rows: readonly (readonly number[])[]): { mean: number[]; d
   const average = (of: (row: readonly number[]) => number) => rows.reduce((sum, row) => sum + of(row), 0) / rows.length;
   const mean = rows[0]!.map((_, i) => average((row) => row[i]!));
   return { mean, deviation: mean.map((m, i) => Math.sqrt(average((row) => (row[i]! - m) ** 2))) };
+}
+
+/** Features of every group, (K, F), each scaled to [-1, 1]. Throws UserError for another number of them. */
+function scaledFeatures(given: readonly number[], groups: readonly GroupSize[]): number[][] {
+  const each = given.length / groups.length;
+  if (each === 0 || !Number.isInteger(each)) perGroup(given, groups, "--features");
+  const rows = groups.map((_, k) => given.slice(k * each, (k + 1) * each));
+  if (!given.every(Number.isFinite)) throw new UserError("--features: some is not a finite number");
+  return rows.map((row) =>
+    row.map((x, f) => {
+      const column = rows.map((other) => other[f]!);
+      const [low, high] = [Math.min(...column), Math.max(...column)];
+      return high > low ? (2 * (x - low)) / (high - low) - 1 : 0;
+    }),
+  );
 }
 
 export const method = defineSampler({
@@ -45,7 +62,7 @@ export const method = defineSampler({
   options: {
     features: {
       type: "number[]",
-      help: "one number that describes every group (digits, depth); positions when left out",
+      help: "numbers that describe every group (digits, depth), as many of each, group by group; positions when left out",
     },
     ratio: { type: "number >= 1", default: 2, help: "tasks that are considered for one that is kept" },
     gamma0: { type: "number >= 0", default: 1, help: "weight of the predicted loss" },
@@ -66,11 +83,9 @@ export const method = defineSampler({
   },
   make({ groups, steps, seed, gpu, values }) {
     atLeastTwo(groups, "mpts");
-    const given = values.features ? perGroup(values.features, groups, "--features") : groups.map((_, i) => i);
-    const [low, high] = [Math.min(...given), Math.max(...given)];
-    const tasks = given.map((x) => [high > low ? (2 * (x - low)) / (high - low) - 1 : 0]);
+    const tasks = scaledFeatures(values.features ?? groups.map((_, i) => i), groups);
     const { hidden, latent, beta, samples, learner_lr: lr } = values;
-    const shape = { tasks: groups.length, features: 1, hidden, latent };
+    const shape = { tasks: groups.length, features: tasks[0]!.length, hidden, latent };
     const normals = (random: Random, count: number) => Array.from({ length: count }, () => random.normal());
     const memory = {
       p: uniform(groups.length),

@@ -12,6 +12,7 @@ import { normalised, softmax } from "../../../run/simplex.ts";
 import { defineSampler } from "../../contract.ts";
 import { perGroup, SHARES, sharesOf } from "../../mixture-options.ts";
 import { kept, known } from "../../sampler-state.ts";
+import { readWeights } from "../../weights-file.ts";
 
 /** K times softmax. */
 const spread = (scores: readonly number[]): number[] => softmax(scores).map((value) => value * scores.length);
@@ -46,24 +47,35 @@ export const method = defineSampler({
       type: "number[]",
       help: "weight of every group's tokens, in their order, scaled to sum to K; from `curriculum balance`",
     },
+    weights_file: {
+      type: "string",
+      help: "the weights of groups by name, as curriculum balance wrote them, in place of --group-weights",
+      value: "FILE",
+    },
     window: { type: "number.integer >= 1", default: 4, help: "updates of the reference of --strategy gap" },
     every: { type: "number.integer >= 1", default: 25, help: "steps from one update to the next" },
     shares: SHARES,
   },
-  make({ groups, seed, values: { strategy, group_weights, window, every, shares } }) {
+  make({ groups, seed, values: { strategy, group_weights, weights_file, window, every, shares } }) {
     const k = groups.length;
     const probs = sharesOf(shares, groups);
     const ones = groups.map(() => 1);
-    const given = group_weights && perGroup(group_weights, groups, "--group-weights");
+    if (group_weights && weights_file !== undefined)
+      throw new UserError("both --group-weights and --weights-file give weights", "leave one of them out");
+    const given =
+      weights_file === undefined
+        ? group_weights && perGroup(group_weights, groups, "--group-weights")
+        : readWeights(weights_file, groups);
     if (strategy === "given" && !given) {
       throw new UserError(
-        "--method task-balance needs --group-weights",
+        "--method task-balance needs --group-weights or --weights-file",
         "bun run curriculum balance measures them; --strategy equal, random, dwa and gap need none",
       );
     }
+    const flag = weights_file === undefined ? "--group-weights" : `--weights-file ${weights_file}`;
     const wrong = given?.find((weight) => weight < 0);
-    if (wrong !== undefined) throw new UserError(`--group-weights: ${wrong} is below 0`);
-    if (given?.every((weight) => weight === 0)) throw new UserError("--group-weights: all weights are 0");
+    if (wrong !== undefined) throw new UserError(`${flag}: ${wrong} is below 0`);
+    if (given?.every((weight) => weight === 0)) throw new UserError(`${flag}: all weights are 0`);
     const fixed = strategy === "given" || strategy === "equal";
     const memory = { updates: 0, losses: [] as number[], before: [] as number[], reference: groups.map(() => 0) };
     const current = (): number[] => {

@@ -1,13 +1,17 @@
 /**
  * A coreset by facility location: the rows S that maximise F(S) = sum_i max_{j in S} s_ij, s_ij = C - |x_i - x_j|,
- * chosen greedily. Mirzasoleiman et al. 2020 (CRAIG), https://arxiv.org/abs/1906.01827; here x is the mean hidden state
- * of a row, not a gradient.
+ * chosen greedily. Mirzasoleiman et al. 2020 (CRAIG), https://arxiv.org/abs/1906.01827. Of a classifier x is the
+ * gradient of a row's loss to the logits, softmax - onehot, and each class gets an equal part of the places, what small
+ * ones lack going to the others (Liu and Mirzasoleiman 2022, https://arxiv.org/abs/2210.08363). Of text it is the mean
+ * hidden state of a row, not a gradient. A row weighs as many rows as have it as their nearest, 1 at least, scaled to
+ * mean 1.
  *
  * Gains only shrink as S grows, so that a stale gain is a bound, and only the largest is computed again (Minoux 1978).
  * Time at least n^2.
  */
 import { defineSelector } from "../../contract.ts";
 import { distance } from "../../state-distance.ts";
+import { waterFilled } from "../../water-filling.ts";
 
 /** Rows in the order of the greedy choice, the gain of each, and of how many rows each is the nearest in the end. */
 export function facilityLocation(states: readonly Float64Array[], budget: number) {
@@ -60,8 +64,26 @@ export const method = defineSelector({
     nested: true,
   },
   options: {},
-  select({ states, budget }) {
-    const { rows, weights } = facilityLocation(states, budget);
-    return { rows, notes: { weights } };
+  weighs: true,
+  select({ states, labels, budget }) {
+    const classes = [...new Set(labels)].sort((a, b) => a - b);
+    const groups =
+      classes.length === 0
+        ? [[...states.keys()]]
+        : classes.map((label) => [...labels.keys()].filter((row) => labels[row] === label));
+    const places = waterFilled(
+      groups.map(({ length }) => length),
+      budget,
+    );
+    const found = groups.map((group, g) => {
+      const own = group.map((row) => states[row]!);
+      const { rows, weights } = facilityLocation(own, places[g]!);
+      return { rows: rows.map((at) => group[at]!), weights: weights.map((weight) => Math.max(1, weight)) };
+    });
+    const rows = found.flatMap((one) => one.rows);
+    const counts = found.flatMap((one) => one.weights);
+    const mean = counts.reduce((a, b) => a + b, 0) / counts.length;
+    const weights = counts.map((count) => count / mean);
+    return { rows, weights, notes: { weights: counts } };
   },
 });

@@ -3,8 +3,8 @@
  * https://arxiv.org/abs/1111.0352.
  *
  * A row whose squared distance to every centre is above lambda opens a cluster; centres move to their means, until
- * nothing changes. This lowers sum of squares + lambda * clusters. lambda is doubled until there are at most budget /
- * per_cluster clusters. Rows come one from every cluster in turn, by lot within it.
+ * nothing changes. This lowers sum of squares + lambda * clusters. Where it is not given, lambda is doubled until there
+ * are at most budget / per_cluster clusters. Rows come one from every cluster in turn, by lot within it.
  */
 import { Random } from "../../../data/random.ts";
 import { defineSelector } from "../../contract.ts";
@@ -41,6 +41,11 @@ export const method = defineSelector({
   cite: "arXiv:1111.0352",
   options: {
     per_cluster: { type: "number.integer >= 1", default: 4, help: "rows of a cluster" },
+    lambda: {
+      type: "number >= 0",
+      default: 0,
+      help: "squared distance above which a row opens a cluster; by doubling if 0, until as many are left as have room",
+    },
   },
   needs: "states",
   laws: {
@@ -48,13 +53,13 @@ export const method = defineSelector({
     unknownLast: "hidden states are always known",
     nested: "the number of clusters follows the budget",
   },
-  trials: [{}, { per_cluster: 1 }],
-  select({ states, budget, seed, values: { per_cluster } }) {
+  trials: [{}, { per_cluster: 1 }, { lambda: 2 }],
+  select({ states, budget, seed, values: { per_cluster, lambda: given } }) {
     const wanted = Math.max(1, Math.floor(budget / per_cluster));
     const spread = states.reduce((most, state) => Math.max(most, distance(state, states[0]!) ** 2), 0);
-    let lambda = spread / 256;
+    let lambda = given > 0 ? given : spread / 256;
     let of = dpMeans(states, lambda);
-    while (Math.max(...of) + 1 > wanted) {
+    while (given === 0 && Math.max(...of) + 1 > wanted) {
       lambda *= 2;
       of = dpMeans(states, lambda);
     }

@@ -1,7 +1,7 @@
 /** Clusters by direction, and the routers that they make. */
 import { describe, expect, test } from "bun:test";
-import { Random } from "../../../src/data/random.ts";
-import { nearest, sphericalClusters } from "../../../src/merge/experts/clusters.ts";
+import { Random } from "../../src/data/random.ts";
+import { nearest, sphericalClusters } from "../../src/run/spherical-clusters.ts";
 
 /** Vectors around `directions`, of lengths that differ ten times: which of them each is around. */
 function blobs(count: number, directions: readonly (readonly number[])[], noise: number) {

@@ -8,7 +8,7 @@
  * argmax 2 h.C - |C|^2, which needs a bias that no layout of published mixtures has; unit centroids make it constant.
  * Clustering: Dhillon and Modha, Machine Learning 42, 2001; first centroids as Arthur and Vassilvitskii, SODA 2007.
  */
-import { Random } from "../../data/random.ts";
+import { Random } from "../data/random.ts";
 
 const ROUNDS = 50;
 

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { stem } from "../../../src/evaluate/measures/stem.ts";
+import { stem } from "../../src/text/stem.ts";
 
 // From the examples that Porter's paper gives for each rule, carried through all five steps.
 test.each(
