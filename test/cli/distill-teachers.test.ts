@@ -193,7 +193,7 @@ describe("a cache", () => {
     expect(told.bytes).toBeGreaterThan(1000);
     expect(told.mass).toBeLessThan(1);
     const odd = await distill("cache large --student small --data rows.jsonl -q -o never.safetensors");
-    expect(odd.err).toContain("distill: --student has no effect in distill cache");
+    expect(odd.err).toContain("distill: --student has no effect without --teacher-url");
     expect(odd.code).toBe(2);
     await shop.model("broken", LLAMA, 1, {
       change(model) {
