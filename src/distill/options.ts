@@ -109,6 +109,23 @@ export const CACHE = {
     help: "log-probabilities that are kept of every token",
     value: "K",
   },
+  codes: {
+    type: "'plain' | 'packed'",
+    default: "plain",
+    help: "8 bytes for each of the K, or packed: ids in few bits, the likeliest in bf16, the others as a curve",
+  },
+  code_exact: { type: "number.integer >= 0", default: 16, help: "of packed ones, how many are in bf16", value: "E" },
+  code_curve: {
+    type: "'full' | 'short'",
+    default: "full",
+    help: "of packed ones, the curve: 1, t, t^2, t^3, t^4 and sqrt(t), or 1, t and sqrt(t)",
+  },
+  code_bins: {
+    type: "0 <= number.integer <= 16",
+    default: 0,
+    help: "of packed ones, bits for what the curve misses; 0: none",
+    value: "BITS",
+  },
   ...READING,
   batch_size: DATA.batch_size,
   load_in: LOAD_IN,

@@ -17,6 +17,7 @@ import { CombinedRows } from "../../run/combining/combined-rows.ts";
 import { checkModelCount, makeRule, sharedOutputs, viewed } from "../../run/combining/rule.ts";
 import { checkTogether } from "../../run/combining/together.ts";
 import { AllLogits } from "../../run/scoring/all-logits.ts";
+import { ALL_TERMS, tokenBytes } from "../../run/teachers/packed-codes.ts";
 import { writeAnswers, writeCache } from "../../run/teachers/write-teacher-cache.ts";
 import { type TextTools, textTools } from "../../run/text-tools.ts";
 import { humanBytes } from "../../text/format.ts";
@@ -24,6 +25,17 @@ import { alignedAnswers } from "../aligned-answers.ts";
 import { apiUrl } from "../api-request.ts";
 import { apiTeacher } from "../api-teacher.ts";
 import type { CACHE } from "../options.ts";
+
+/** How answers are packed, and the bytes of a token. */
+function codesOf(
+  { codes, code_exact, code_curve, code_bins }: Context<typeof CACHE, "decoder">["options"],
+  { k, vocabulary }: { readonly k: number; readonly vocabulary: number },
+) {
+  if (codes === "plain") return { each: 8 * k + 4 };
+  const terms = code_curve === "full" ? ALL_TERMS : (["1", "t", "sqrt"] as const);
+  const layout = { vocabulary, k, exact: Math.min(k, code_exact), terms, bits: code_bins };
+  return { codes: layout, each: tokenBytes(layout) };
+}
 
 /** A language model of the command. */
 interface Opened {
@@ -92,9 +104,10 @@ async function cacheOfApi(context: Context<typeof CACHE, "decoder">, refs: reado
   const { sequences, groups } = await loadSequences(groupsOf(options.data, "--data", options.columns), tools.encode);
   const tokens = groups.reduce((sum, group) => sum + group.tokens, 0);
   const k = Math.min(options.top_logprobs, sizes.outputs);
-  context.info(`${sequences.length} rows, ${tokens} tokens, about ${humanBytes(tokens * (8 * k + 4))}`);
+  const { codes, each } = codesOf(options, { k, vocabulary: sizes.outputs });
+  context.info(`${sequences.length} rows, ${tokens} tokens, about ${humanBytes(tokens * each)}, ${each} bytes a token`);
   if (context.dryRun) {
-    context.json({ rows: sequences.length, tokens, bytes: tokens * (8 * k + 4) });
+    context.json({ rows: sequences.length, tokens, bytes: tokens * each });
     return {};
   }
   await tryTarget(context.out);
@@ -108,7 +121,7 @@ async function cacheOfApi(context: Context<typeof CACHE, "decoder">, refs: reado
   const lineage = lineageOf(step, [{ checkpoint, role: "student" }], (text) => context.warn(text));
   context.progress.start({ total: sequences.length, unit: "rows" });
   const { bytes, mass } = await writeAnswers(context.out, answering, sequences, {
-    ...{ ref: api.host, rows: options.batch_size, lineage, signal },
+    ...{ ref: api.host, rows: options.batch_size, lineage, signal, codes },
     done: (n) => context.progress.advance(n),
   });
   return told(context, { rows: sequences.length, tokens, k, mass }, bytes, groups);
@@ -134,9 +147,10 @@ export async function cache(context: Context<typeof CACHE, "decoder">): Promise<
   const { sequences, groups } = await loadSequences(groupsOf(options.data, "--data", options.columns), encode);
   const tokens = groups.reduce((sum, group) => sum + group.tokens, 0);
   const k = Math.min(options.top_logprobs, outputs);
-  context.info(`${sequences.length} rows, ${tokens} tokens, about ${humanBytes(tokens * (8 * k + 4))}`);
+  const { codes, each } = codesOf(options, { k, vocabulary: aligned?.own.outputs ?? outputs });
+  context.info(`${sequences.length} rows, ${tokens} tokens, about ${humanBytes(tokens * each)}, ${each} bytes a token`);
   if (context.dryRun) {
-    context.json({ rows: sequences.length, tokens, bytes: tokens * (8 * k + 4) });
+    context.json({ rows: sequences.length, tokens, bytes: tokens * each });
     return {};
   }
   await tryTarget(context.out);
@@ -156,7 +170,7 @@ export async function cache(context: Context<typeof CACHE, "decoder">): Promise<
   const lineage = lineageOf(step, read, warn);
   context.progress.start({ total: sequences.length, unit: "rows" });
   const writing = {
-    ...{ ref: checkpoint.ref, rows: options.batch_size, lineage, signal: context.signal },
+    ...{ ref: checkpoint.ref, rows: options.batch_size, lineage, signal: context.signal, codes },
     done: (n: number) => context.progress.advance(n),
   };
   const { bytes, mass } = aligned

@@ -1,10 +1,13 @@
 /**
  * A teacher's distributions written down: the k largest log-probabilities at every position that predicts a token,
- * and what the others have together. 8 k + 4 bytes a token.
+ * and what the others have together. 8 k + 4 bytes a token, or
+ * fewer where they are packed.
  *
  *   ids (M, k) I32, ascending     log_probs (M, k) F32     tail (M) F32: log of the others' probability, -1e30 when
  *     there are none
  *   starts (R + 1) I32            rows (R, 2) U32: hash of each row's tokens     vocabulary (1) I32
+ *   codes (M, bytes) U8, layout (4) I32: in the place of ids, log_probs and tail where packed; the layout is k,
+ *     how many are exact, bits of a bin, and a bit for each term (packed-codes.ts)
  *   losses (R) F32, of late: the teacher's mean cross-entropy on each row's labels, in tokens of its own
  *
  * Rows are found again by their tokens, so the order of the data, and which of it is used, may change. Nothing in the
@@ -16,6 +19,7 @@ import { openPlain } from "../../checkpoint/open.ts";
 import type { TokenBatch } from "../../data/batch.ts";
 import type { Sequence } from "../../data/sequences.ts";
 import { UserError } from "../../errors.ts";
+import { ALL_TERMS, type CodeLayout, tokenBytes, unpackToken } from "./packed-codes.ts";
 
 /** Of a batch of N positions. */
 export interface CachedRows {
@@ -36,6 +40,19 @@ const ROUNDING = 1e-3;
 export const hashOf = ({ ids }: Sequence): bigint =>
   Bun.hash.xxHash64(new Uint8Array(ids.buffer, ids.byteOffset, ids.byteLength));
 
+/** The layout that a file says. Throws UserError for what is none. */
+function codeLayout(
+  ref: string,
+  [k = 0, exact = -1, bits = -1, mask = -1]: Int32Array,
+  vocabulary: number,
+): CodeLayout {
+  const terms = ALL_TERMS.filter((_, i) => (mask >> i) & 1);
+  const fits = k >= 1 && k <= vocabulary && exact >= 0 && exact <= k && bits >= 0 && bits <= 16;
+  if (!fits || mask < 0 || mask >= 1 << ALL_TERMS.length || (terms.length === 0 && exact < k))
+    throw new UserError(`${ref}: layout is ${[k, exact, bits, mask].join(", ")} for ${vocabulary} outputs`, REWRITE);
+  return { vocabulary, k, exact, terms, bits };
+}
+
 /** An opened cache. */
 export class TeacherCache {
   readonly k: number;
@@ -44,26 +61,29 @@ export class TeacherCache {
   readonly #starts: Int32Array;
   readonly #row: ReadonlyMap<bigint, number>;
   readonly #losses: Float32Array | undefined;
+  readonly #codes: CodeLayout | undefined;
 
   private constructor(
     checkpoint: Checkpoint,
     { k, vocabulary }: { readonly k: number; readonly vocabulary: number },
     starts: Int32Array,
     rows: BigUint64Array,
-    losses: Float32Array | undefined,
+    { losses, codes }: { readonly losses: Float32Array | undefined; readonly codes: CodeLayout | undefined },
   ) {
     this.checkpoint = checkpoint;
     this.k = k;
     this.vocabulary = vocabulary;
     this.#starts = starts;
     this.#losses = losses;
+    this.#codes = codes;
     this.#row = new Map(Array.from(rows, (hash, row) => [hash, row]));
   }
 
   /** Reads what says where rows lie. Throws UserError when the file is no cache. */
   static async open(ref: string): Promise<TeacherCache> {
     const checkpoint = await openPlain(ref);
-    const names = ["ids", "log_probs", "rows", "starts", "tail", "vocabulary"];
+    const isPacked = checkpoint.tensors.has("codes");
+    const names = [...(isPacked ? ["layout"] : ["ids", "log_probs", "tail"]), "rows", "starts", "vocabulary"];
     const missing = names.find((name) => !checkpoint.tensors.has(name));
     if (missing)
       throw new UserError(
@@ -76,14 +96,19 @@ export class TeacherCache {
       await entry.read(read, 0);
       return read.buffer;
     };
-    const [total = 0, k = 0] = checkpoint.tensors.get("ids")!.shape;
+    const numbers = async (name: string) => new Int32Array((await bytes(name)).slice(0));
+    const codes = isPacked
+      ? codeLayout(ref, await numbers("layout"), (await numbers("vocabulary"))[0] ?? 0)
+      : undefined;
+    const [total = 0, wide = 0] = checkpoint.tensors.get(isPacked ? "codes" : "ids")!.shape;
+    const k = codes?.k ?? wide;
     const count = checkpoint.tensors.get("rows")!.shape[0] ?? 0;
     const layout: Record<string, (string | number)[]> = {
-      ids: ["I32", total, k],
-      log_probs: ["F32", total, k],
+      ...(codes
+        ? { codes: ["U8", total, tokenBytes(codes)], layout: ["I32", 4] }
+        : { ids: ["I32", total, k], log_probs: ["F32", total, k], tail: ["F32", total] }),
       rows: ["U32", count, 2],
       starts: ["I32", count + 1],
-      tail: ["F32", total],
       vocabulary: ["I32", 1],
       ...(checkpoint.tensors.has("losses") ? { losses: ["F32", count] } : {}),
     };
@@ -112,7 +137,7 @@ export class TeacherCache {
     const losses = checkpoint.tensors.has("losses") ? new Float32Array(await bytes("losses")) : undefined;
     const wrong = losses?.findIndex((loss) => !(loss >= 0 && loss < Number.POSITIVE_INFINITY)) ?? -1;
     if (wrong >= 0) throw new UserError(`${ref}: losses[${wrong}] is ${losses![wrong]}, expected at least 0`, REWRITE);
-    return new TeacherCache(checkpoint, { k, vocabulary }, starts, rows, losses);
+    return new TeacherCache(checkpoint, { k, vocabulary }, starts, rows, { losses, codes });
   }
 
   /** Throws UserError unless it was written for as many outputs as a student has. */
@@ -192,6 +217,31 @@ export class TeacherCache {
     }
   }
 
+  /** What was said from token `from` on: (count, k) each, and (count). */
+  async #said(from: number, count: number): Promise<{ own: Int32Array; probs: Float32Array; tails: Float32Array }> {
+    const { k } = this;
+    const entry = (name: string) => this.checkpoint.tensors.get(name)!;
+    const own = new Int32Array(count * k);
+    const probs = new Float32Array(count * k);
+    const tails = new Float32Array(count);
+    if (!this.#codes) {
+      await entry("ids").read(new Uint8Array(own.buffer), 4 * from * k);
+      await entry("log_probs").read(new Uint8Array(probs.buffer), 4 * from * k);
+      await entry("tail").read(new Uint8Array(tails.buffer), 4 * from);
+      return { own, probs, tails };
+    }
+    const size = tokenBytes(this.#codes);
+    const packed = new Uint8Array(count * size);
+    await entry("codes").read(packed, from * size);
+    for (let t = 0; t < count; t++) {
+      const { ids, logProbs, tail } = unpackToken(packed.subarray(t * size, (t + 1) * size), this.#codes, NOTHING);
+      own.set(ids, t * k);
+      probs.set(logProbs, t * k);
+      tails[t] = tail;
+    }
+    return { own, probs, tails };
+  }
+
   /**
    * What the teacher said of a batch. Throws UserError for a row that it was not asked about, or that holds no
    * distributions.
@@ -202,15 +252,9 @@ export class TeacherCache {
     const ids = new Int32Array(n * k);
     const logits = new Float32Array(n * (k + 1));
     for (let i = 0; i < n; i++) for (let j = 0; j < k; j++) ids[i * k + j] = j; // padding: any ids, ascending
-    const entry = (name: string) => this.checkpoint.tensors.get(name)!;
     for (const { sequence, row, start } of batch.documents) {
       const { from, count } = this.#place(sequence);
-      const own = new Int32Array(count * k);
-      const probs = new Float32Array(count * k);
-      const tails = new Float32Array(count);
-      await entry("ids").read(new Uint8Array(own.buffer), 4 * from * k);
-      await entry("log_probs").read(new Uint8Array(probs.buffer), 4 * from * k);
-      await entry("tail").read(new Uint8Array(tails.buffer), 4 * from);
+      const { own, probs, tails } = await this.#said(from, count);
       this.#checkTokens(from, own, probs, tails);
       for (let t = 0; t < count; t++) {
         const at = row * batch.length + start + t;

@@ -8,6 +8,7 @@ import { UserError } from "../../errors.ts";
 import { logProbability } from "../generating/rollouts.ts";
 import type { RowLogits } from "../scoring/all-logits.ts";
 import { topLogits } from "../scoring/top-logits.ts";
+import { ALL_TERMS, type CodeLayout, packToken, tokenBytes } from "./packed-codes.ts";
 import { hashOf, NOTHING } from "./teacher-cache.ts";
 
 /**
@@ -59,6 +60,8 @@ export interface CacheGiven {
   readonly lineage: readonly LineageEntry[];
   readonly signal: AbortSignal;
   readonly done?: (rows: number) => void;
+  /** How what is said is packed; as it is when left out. */
+  readonly codes?: Pick<CodeLayout, "exact" | "terms" | "bits"> | undefined;
 }
 
 /** The answers of logits. Throws UserError (exit 1) at the first that are not finite. */
@@ -122,6 +125,28 @@ export async function writeCache(
   return writeAnswers(target, answersOf(logits, given), sequences, given, () => logits.free());
 }
 
+/** The tensors of packed answers. */
+function packedParts(
+  layout: CodeLayout,
+  { ids, logProbs, total }: { readonly ids: Int32Array; readonly logProbs: Float32Array; readonly total: number },
+) {
+  const { k, exact, bits, terms } = layout;
+  const size = tokenBytes(layout);
+  const codes = new Uint8Array(total * size);
+  for (let t = 0; t < total; t++)
+    packToken(
+      ids.subarray(t * k, (t + 1) * k),
+      logProbs.subarray(t * k, (t + 1) * k),
+      layout,
+      codes.subarray(t * size, (t + 1) * size),
+    );
+  const mask = ALL_TERMS.reduce((sum, term, i) => sum + (terms.includes(term) ? 1 << i : 0), 0);
+  return [
+    { name: "codes", dtype: "U8" as const, shape: [total, size], data: codes },
+    { name: "layout", dtype: "I32" as const, shape: [4], data: Int32Array.of(k, exact, bits, mask) },
+  ];
+}
+
 /**
  * Asks about sequences, and writes down what is said when everything is. Rows of the same tokens are asked about and
  * written once. Host memory: the cache itself. Gives its bytes, and the share of the teacher's probability that the k
@@ -160,13 +185,18 @@ export async function writeAnswers(
     given.done?.(part.length);
   }
   asked?.();
+  const layout = given.codes && { vocabulary: outputs, k, ...given.codes, exact: Math.min(k, given.codes.exact) };
   const parts = [
-    { name: "ids", dtype: "I32" as const, shape: [total, k], data: ids },
-    { name: "log_probs", dtype: "F32" as const, shape: [total, k], data: logProbs },
+    ...(layout
+      ? packedParts(layout, { ids, logProbs, total })
+      : [
+          { name: "ids", dtype: "I32" as const, shape: [total, k], data: ids },
+          { name: "log_probs", dtype: "F32" as const, shape: [total, k], data: logProbs },
+          { name: "tail", dtype: "F32" as const, shape: [total], data: tail },
+        ]),
     { name: "losses", dtype: "F32" as const, shape: [once.length], data: losses },
     { name: "rows", dtype: "U32" as const, shape: [once.length, 2], data: rows },
     { name: "starts", dtype: "I32" as const, shape: [once.length + 1], data: starts },
-    { name: "tail", dtype: "F32" as const, shape: [total], data: tail },
     { name: "vocabulary", dtype: "I32" as const, shape: [1], data: Int32Array.of(outputs) },
   ];
   const tensors = parts.map(({ name, dtype, shape, data }) => ({ name, dtype, shape, bytes: data.byteLength }));

@@ -332,3 +332,25 @@ test("it says how well the teacher predicts each row's labels", async () => {
     expect(Math.abs(cache.lossOf(row) - mean)).toBeLessThan(1e-5);
   }
 });
+
+test("packed codes are read as what was said, in fewer bytes; a false layout is refused", async () => {
+  const file = path.join(folder, "packed.safetensors");
+  const codes = { exact: 4, terms: ["1", "t", "sqrt"], bits: 8 } as const;
+  const given = { ref: "teacher", k: 12, rows: 2, pad: 0, lineage: [], signal: new AbortController().signal };
+  const { bytes } = await writeCache(file, new AllLogits(teacher), sequences, { ...given, codes });
+  const [packed, plain] = [await TeacherCache.open(file), await written(12)];
+  expect(packed.k).toBe(12);
+  expect(bytes).toBeLessThan(32 * (8 * 12 + 4) * 0.6);
+  const batch = batchOf(sequences);
+  const [one, two] = [await plain.rows(batch), await packed.rows(batch)];
+  expect(two.ids).toEqual(one.ids);
+  for (const [i, value] of one.logits.entries()) {
+    if (value > -20 && (i + 1) % 13 !== 0) expect(Math.abs(two.logits[i]! - value)).toBeLessThan(0.05);
+  }
+  packed.close();
+  const whole = fs.readFileSync(file);
+  const layout = Buffer.from(Int32Array.of(12, 4, 8, 35).buffer); // the terms are the first, the second and the last
+  whole.set(new Uint8Array(Int32Array.of(12, 40, 8, 35).buffer), whole.indexOf(layout));
+  fs.writeFileSync(file, whole);
+  await expect(TeacherCache.open(file)).rejects.toThrow("layout is 12, 40, 8, 35 for 50 outputs");
+});
