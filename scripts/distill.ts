@@ -15,6 +15,7 @@ await script({
   name: "distill",
   about: "Teach a student what a teacher knows.",
   args: "[...teachers]",
+  words: ["self"],
   examples: [
     "bun run distill --teacher large/ --student small/ --data rows.jsonl --steps 20 -o out/",
     "bun run distill --teacher large/ --init config.json --tokenizer byte --method taid --data rows.jsonl -o out/",

@@ -80,7 +80,7 @@ export async function resolve(definition: AnyDefinition, argv: readonly string[]
 /** Throws UserError for too few arguments or too many, and where the first was meant as a sub-command. */
 function checkArguments(
   args: readonly string[],
-  { args: form = "", commands, name, examples }: AnyDefinition,
+  { args: form = "", commands, name, examples, words = [] }: AnyDefinition,
   table: Options,
   argv: readonly string[],
 ): void {
@@ -89,7 +89,7 @@ function checkArguments(
     throw new UserError(`unexpected argument ${list.second}`, `values of a list have commas between: ${list.joined}`);
   const [first = ""] = args;
   const meant = /^[a-z-]{3,}$/.test(first) ? didYouMean(first, Object.keys(commands ?? {}), `${name} `) : undefined;
-  if (meant !== undefined && !fs.existsSync(first))
+  if (meant !== undefined && !words.includes(first) && !fs.existsSync(first))
     throw new UserError(`${first} is no command of ${name}, and no file`, meant);
   try {
     checkArgumentCount(args, form, examples[0]);

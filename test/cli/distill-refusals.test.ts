@@ -19,7 +19,7 @@ describe("refusals", () => {
     ],
     [
       "large other --student small",
-      "kd takes 1 teacher, got 2\n  hint: several teachers: --method logit-ensemble, mtard or smooth-mix",
+      "kd takes 1 teacher, got 2\n  hint: several teachers: --method fusion-x, logit-ensemble, mtard or smooth-mix",
     ],
     ["large --student small --init small.json", "both --student and --init say what learns"],
     ["large --student small --cache x.safetensors", "both --teacher and --cache say what to learn from"],
@@ -35,7 +35,7 @@ describe("refusals", () => {
       "large --student small --method bd-kd --teacher-out x/",
       "--teacher-out has no effect without --online\n  hint: give both or neither",
     ],
-    ["large --student small --top 3", "--top has no effect without distill cache"],
+    ["large --student small --top 3", "kd has no option --top\n  hint: methods with --top: hinge-rank, logistic-rank"],
     ["large --student small --top-logprobs 3", "--top-logprobs has no effect without distill cache"],
     ["large --student small --online", "kd has no option --online\n  hint: methods with --online: bd-kd, competitive"],
     ["large --student small --online --method bd-kd", "--online needs --teacher-out, and a teacher that is not the"],

@@ -145,7 +145,7 @@ export class TeacherCache {
     if (this.vocabulary === sizes.outputs) return;
     throw new UserError(
       `${this.checkpoint.ref} was written for a vocabulary of ${this.vocabulary}; ${ref} has ${sizes.outputs}`,
-      "write it with bun run distill cache, by a teacher of this vocabulary or with --align and the student",
+      "write it with bun run distill cache --align and the student, or by a teacher of this vocabulary",
     );
   }
 
