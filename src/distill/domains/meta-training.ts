@@ -4,8 +4,8 @@
  *
  *   at first   the aggregator learns the classes of all domains' rows through a head of its own, each domain's expert
  *              left out half of the time
- *   episode    rows of one domain, a half without labels (support), a half with them (query); the domain's own expert is
- *              left out, so that the others must say something of it
+ *   episode    rows of one domain, a half without labels (support), a half with them (query); the domain's own expert
+ *              is left out, so that the others must say something of it
  *   inner      theta' = theta - rate d/dtheta mean (F_theta(support) - aggregate)^2
  *   outer      cross-entropy of h(F_theta'(query)), back through the step into theta, h and the aggregator, by Adam
  *

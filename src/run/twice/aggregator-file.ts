@@ -60,7 +60,7 @@ export async function readAggregator(ref: string): Promise<StoredAggregator> {
     if (!rate || !(form.heads >= 1) || width % form.heads !== 0 || !fits)
       throw new UserError(
         `${ref} is no aggregator of experts`,
-        "bun run distill domains writes one: --aggregator FILE",
+        "bun run distill domains writes one beside the student",
       );
     return { weights: found, form, rate: rate.data[0]! };
   } finally {
