@@ -51,6 +51,7 @@ const LINES = [
   "align meta --generations 1 --pairs 1 --lives 1 --test-lives 2 -o schedule.safetensors",
   "align meta -n",
   `train --init chooser.json --data decided.jsonl ${FEW} -o chooser/`,
+  "distill domains --teacher chooser/ --teacher chooser/ --student chooser/ --data a=decided.jsonl --data b=decided.jsonl --heads 2 --support 2 --aggregator-steps 1 --steps 1 --aggregator sums.safetensors -o stepping/",
   "train align-spaces --data vectors.jsonl --steps 2 -n",
   "train align-spaces --data vectors.jsonl --steps 2 -o connector.safetensors",
   "train boost --init sigmoids.json --data decided.jsonl --iterations 2 -o boosted/",
