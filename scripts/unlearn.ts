@@ -87,7 +87,7 @@ ridge takes the rows out of the ridge regression of the head, exactly where trai
     s3t: command({
       about: "Delete rows from a bank of adapters that train s3t wrote: exactly, and without training.",
       args: "<bank>",
-      examples: ["bun run unlearn s3t bank/ --forget gone.jsonl -o smaller-bank/"],
+      examples: ["bun run unlearn s3t bank/ --forget secrets.jsonl -o smaller-bank/"],
       output: "checkpoint",
       options: S3T,
       notes:

@@ -47,12 +47,19 @@ export async function refuseUnchosen(
   }
 }
 
-/** Throws UserError for a flag of the script that its sub-command lacks, or the other way round. */
-function refuseMisplaced(flag: string, definition: AnyDefinition): void {
+/**
+ * Throws UserError for a flag of the script that its sub-command lacks, or the other way round; `meant`: the flag that
+ * says the same here.
+ */
+function refuseMisplaced(flag: string, definition: AnyDefinition, meant: string | undefined): void {
   const key = keyOf(flag);
   const { name, script, commands } = definition;
   const owner = Object.entries(commands ?? {}).find(([, { options }]) => nameIn(options, key) !== undefined);
-  if (owner) throw new UserError(`${flag} has no effect without ${name} ${owner[0]}`, "give both or neither");
+  if (owner)
+    throw new UserError(
+      `${flag} has no effect without ${name} ${owner[0]}`,
+      meant === undefined ? "give both or neither" : `here it is ${meant}`,
+    );
   if (script === undefined) return;
   const siblings = Object.entries(script.commands ?? {}).filter(
     ([, { options }]) => nameIn(options, key) !== undefined,
@@ -91,7 +98,7 @@ export async function unknownFlag(
 ): Promise<never> {
   await refuseUnchosen(flag, keyOf(flag), choices, flagMeantBy(keyOf(flag), all));
   refuseWrongChooser(flag, peek(argv, "--method"), definition);
-  refuseMisplaced(flag, definition);
+  refuseMisplaced(flag, definition, flagMeantBy(keyOf(flag), all));
   const value = peek(argv, flag);
   if (namesModel(keyOf(flag)) && value !== undefined && /model|checkpoint/.test(definition.args ?? ""))
     throw new UserError(`unknown option ${flag}`, `a model has no flag: bun run ${definition.name} ${quote(value)}`);

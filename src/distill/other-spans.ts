@@ -2,7 +2,7 @@
  * The capability of a loss whose teacher may have another tokenizer, and is compared span by span: the probabilities of
  * the tokens of a span are merged into those of one row of either model.
  */
-import { type Batch, batchKey, isTokens } from "../data/batch.ts";
+import { batchKey, isTokens } from "../data/batch.ts";
 import { targetsOf } from "../data/targets.ts";
 import { UserError } from "../errors.ts";
 import type { Model, Recorded } from "../model/model.ts";
@@ -16,7 +16,8 @@ import type { Recorder } from "../tensor/recorder.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { DistillCapability } from "./capability.ts";
 import { otherTools } from "./other-vocabulary.ts";
-import { type OtherSpans, otherSpans, type SpanMerge } from "./same-places.ts";
+import { readOnce } from "./read-once.ts";
+import { otherSpans, type SpanMerge } from "./same-places.ts";
 import { type SameTexts, sameTexts } from "./same-texts.ts";
 
 /**
@@ -42,15 +43,7 @@ export function spanTeacher(
   matched: SameTexts | undefined,
   student: { readonly outputs: number },
 ): Teacher {
-  const known = new WeakMap<Batch, OtherSpans>();
-  const of = (batch: Batch): OtherSpans => {
-    const found = known.get(batch);
-    if (found) return found;
-    if (!isTokens(batch)) throw new Error("a batch of examples has no texts");
-    const other = read(batch);
-    known.set(batch, other);
-    return other;
-  };
+  const of = readOnce(read);
   return {
     ...liveTeacher(model, model.sizes.outputs),
     key: (batch) => `${batchKey(of(batch).batch)} ${of(batch).most}`,

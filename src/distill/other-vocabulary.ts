@@ -2,7 +2,7 @@
  * The capability of a loss whose teacher may have another tokenizer: the teacher reads the student's texts in its own
  * tokens, and is compared where both have read the same text.
  */
-import { type Batch, batchKey, isTokens } from "../data/batch.ts";
+import { batchKey } from "../data/batch.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
 import { UserError } from "../errors.ts";
 import type { Model } from "../model/model.ts";
@@ -10,7 +10,8 @@ import { fillInputs, recordInputs } from "../run/batch-programs.ts";
 import { liveTeacher, type Teacher } from "../run/teachers/teacher.ts";
 import { embedding } from "../tensor/ops/embedding.ts";
 import type { DistillCapability } from "./capability.ts";
-import { type OtherTokens, otherTokens } from "./same-places.ts";
+import { readOnce } from "./read-once.ts";
+import { otherTokens } from "./same-places.ts";
 import type { TeacherReading } from "./teachers.ts";
 
 /**
@@ -18,15 +19,7 @@ import type { TeacherReading } from "./teachers.ts";
  * tokens.
  */
 export function foreignTeacher(model: Model, read: ReturnType<typeof otherTokens>): Teacher {
-  const known = new WeakMap<Batch, OtherTokens>();
-  const of = (batch: Batch): OtherTokens => {
-    const found = known.get(batch);
-    if (found) return found;
-    if (!isTokens(batch)) throw new Error("a batch of examples has no texts");
-    const other = read(batch);
-    known.set(batch, other);
-    return other;
-  };
+  const of = readOnce(read);
   return {
     ...liveTeacher(model, model.sizes.outputs),
     key: (batch) => batchKey(of(batch).batch),

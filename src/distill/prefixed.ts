@@ -2,7 +2,7 @@
  * Context distillation: the teacher reads every row behind a text that the student does not see, so that the student
  * comes to answer as if it had read it. Askell et al. 2021, https://arxiv.org/abs/2112.00861
  */
-import { type Batch, batchKey, collate, isTokens, type TokenBatch } from "../data/batch.ts";
+import { batchKey, collate, type TokenBatch } from "../data/batch.ts";
 import type { Sequence } from "../data/sequences.ts";
 import { targetsOf } from "../data/targets.ts";
 import { UserError } from "../errors.ts";
@@ -10,6 +10,7 @@ import { fillInputs, recordInputs } from "../run/batch-programs.ts";
 import type { Teacher } from "../run/teachers/teacher.ts";
 import type { Opened } from "../run/training/technique.ts";
 import { embedding } from "../tensor/ops/embedding.ts";
+import { readOnce } from "./read-once.ts";
 import type { OtherTokens } from "./same-places.ts";
 import type { OpenTeachers } from "./teachers.ts";
 
@@ -44,15 +45,7 @@ export function prefixedTokens({ ids: prefix, bos, pad = 0 }: Prefix): (batch: T
 /** A teacher that reads the rows of `read`. `number` tells it from other teachers. */
 export function prefixedTeacher(teacher: Teacher, read: ReturnType<typeof prefixedTokens>, number: number): Teacher {
   const name = `teacher.${number}.`;
-  const known = new WeakMap<Batch, OtherTokens>();
-  const of = (batch: Batch): OtherTokens => {
-    const found = known.get(batch);
-    if (found) return found;
-    if (!isTokens(batch)) throw new Error("a batch of examples has no texts");
-    const other = read(batch);
-    known.set(batch, other);
-    return other;
-  };
+  const of = readOnce(read);
   return {
     ...teacher,
     key: (batch) => batchKey(of(batch).batch),

@@ -1,6 +1,6 @@
 /** Synthetic rows as rows that `train` reads, and as tensors with their history. */
 import type { LineageEntry } from "../../checkpoint/checkpoint.ts";
-import { createWriter } from "../../checkpoint/write/write.ts";
+import { writeArrays } from "../../checkpoint/write/write-arrays.ts";
 import type { Network } from "../../run/twice/network.ts";
 import type { Synthetic } from "./contract.ts";
 
@@ -35,18 +35,13 @@ export async function writeTensors(
   { inputs }: Network,
   lineage: readonly LineageEntry[],
 ): Promise<void> {
-  const parts = [
-    { name: "x", dtype: "F32" as const, shape: [labels.length, inputs], data: Float32Array.from(x) },
-    { name: "y", dtype: "I32" as const, shape: [labels.length], data: Int32Array.from(labels) },
-    ...(rate === undefined ? [] : [{ name: "lr", dtype: "F32" as const, shape: [1], data: Float32Array.of(rate) }]),
-  ];
-  const tensors = parts.map(({ name, dtype, shape, data }) => ({ name, dtype, shape, bytes: data.byteLength }));
-  const writer = await createWriter(out, { tensors, files: new Map(), lineage: [...lineage] });
-  try {
-    for (const { name, data } of parts) await writer.write(name, new Uint8Array(data.buffer));
-    await writer.finish();
-  } catch (error) {
-    await writer.abort();
-    throw error;
-  }
+  await writeArrays(
+    out,
+    [
+      { name: "x", shape: [labels.length, inputs], values: Float32Array.from(x) },
+      { name: "y", shape: [labels.length], values: Int32Array.from(labels) },
+      ...(rate === undefined ? [] : [{ name: "lr", shape: [1], values: Float32Array.of(rate) }]),
+    ],
+    lineage,
+  );
 }

@@ -4,7 +4,7 @@
 import type { LineageEntry } from "../../checkpoint/checkpoint.ts";
 import { decodeFloats } from "../../checkpoint/decode.ts";
 import { openPlain } from "../../checkpoint/open.ts";
-import { createWriter } from "../../checkpoint/write/write.ts";
+import { writeArrays } from "../../checkpoint/write/write-arrays.ts";
 import { UserError } from "../../errors.ts";
 import { constant, type Value } from "../../tensor/twice/value.ts";
 import { type AggregatorForm, aggregatorSpecs } from "./aggregator.ts";
@@ -22,25 +22,16 @@ export async function saveAggregator(
   { weights, form, rate }: StoredAggregator,
   lineage: readonly LineageEntry[],
 ): Promise<void> {
-  const parts = [
+  const arrays = [
     ...aggregatorSpecs(form).map(({ name, shape }) => ({ name, shape, values: weights.get(name)!.data })),
     { name: "heads", shape: [1], values: [form.heads] },
     { name: "inner_lr", shape: [1], values: [rate] },
-  ].map(({ name, shape, values }) => ({ name, shape, data: Float32Array.from(values) }));
-  const tensors = parts.map(({ name, shape, data }) => ({
-    name,
-    shape,
-    dtype: "F32" as const,
-    bytes: data.byteLength,
-  }));
-  const writer = await createWriter(out, { tensors, files: new Map(), lineage: [...lineage] });
-  try {
-    for (const { name, data } of parts) await writer.write(name, new Uint8Array(data.buffer));
-    await writer.finish();
-  } catch (error) {
-    await writer.abort();
-    throw error;
-  }
+  ];
+  await writeArrays(
+    out,
+    arrays.map(({ name, shape, values }) => ({ name, shape, values: Float32Array.from(values) })),
+    lineage,
+  );
 }
 
 /** Reads one. Throws UserError for a file that holds something else. */

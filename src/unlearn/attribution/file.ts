@@ -5,7 +5,7 @@
 import type { LineageEntry } from "../../checkpoint/checkpoint.ts";
 import { decodeFloats } from "../../checkpoint/decode.ts";
 import { openPlain } from "../../checkpoint/open.ts";
-import { createWriter } from "../../checkpoint/write/write.ts";
+import { writeArrays } from "../../checkpoint/write/write-arrays.ts";
 import type { Example } from "../../data/examples.ts";
 import { DIGEST, rowDigest } from "../../data/row-digest.ts";
 import { UserError } from "../../errors.ts";
@@ -21,9 +21,6 @@ export interface Attribution {
     | { readonly kind: "forget"; readonly rows: readonly string[]; readonly without: Float32Array };
 }
 
-const bytesOf = (values: ArrayBufferView): Uint8Array =>
-  new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
-
 const digests = (rows: readonly string[]): Uint8Array => new Uint8Array(Buffer.from(rows.join(""), "hex"));
 
 /** Writes it; gives the bytes. */
@@ -32,27 +29,19 @@ export async function writeAttribution(
   out: string,
   lineage: readonly LineageEntry[],
 ): Promise<number> {
-  const tensors = [
-    { name: "points", dtype: "U8" as const, shape: [points.length, DIGEST], values: digests(points) },
-    { name: "outputs", dtype: "F32" as const, shape: [points.length, classes], values: bytesOf(outputs) },
-    { name: of.kind, dtype: "U8" as const, shape: [of.rows.length, DIGEST], values: digests(of.rows) },
-    of.kind === "rows"
-      ? {
-          ...{ name: "effects", dtype: "F32" as const, values: bytesOf(of.effects) },
-          shape: [of.rows.length, points.length, classes],
-        }
-      : { name: "without", dtype: "F32" as const, shape: [points.length, classes], values: bytesOf(of.without) },
-  ].map((tensor) => ({ ...tensor, bytes: tensor.values.byteLength }));
-  const infos = tensors.map(({ name, dtype, shape, bytes }) => ({ name, dtype, shape, bytes }));
-  const writer = await createWriter(out, { tensors: infos, files: new Map(), lineage });
-  try {
-    for (const { name, values } of tensors) await writer.write(name, values);
-    await writer.finish();
-  } catch (error) {
-    await writer.abort();
-    throw error;
-  }
-  return writer.bytes;
+  const { length } = of.rows;
+  return writeArrays(
+    out,
+    [
+      { name: "points", shape: [points.length, DIGEST], values: digests(points) },
+      { name: "outputs", shape: [points.length, classes], values: outputs },
+      { name: of.kind, shape: [length, DIGEST], values: digests(of.rows) },
+      of.kind === "rows"
+        ? { name: "effects", shape: [length, points.length, classes], values: of.effects }
+        : { name: "without", shape: [points.length, classes], values: of.without },
+    ],
+    lineage,
+  );
 }
 
 /** Reads it. Throws UserError where the file holds something else. */
