@@ -221,7 +221,7 @@ testMistakes([
   },
   {
     typed: "ingot distill one two --student base --data a.jsonl --steps 1 --batch-size 2 -n",
-    says: "several teachers: --method logit-ensemble, mtard or smooth-mix",
+    says: "several teachers: --method fusion-x, logit-ensemble, mtard or smooth-mix",
     follow: "ingot distill one two --student base --data a.jsonl --method mtard --steps 1 --batch-size 2 -n",
     gives: /teachers/,
   },

@@ -69,7 +69,10 @@ describe("tofu", () => {
     expect(target!.em!).toBeGreaterThanOrEqual(0);
     for (const heading of ["utility", "truth_ratio", "es", "prob", "rouge_l", "privleak", "d"])
       expect(Number.isFinite(target![heading])).toBe(true);
-    const told = await run("evaluate", "benchmark --target target --gold gold --files tofu --max-tokens 4 -q -o table.txt --json");
+    const told = await run(
+      "evaluate",
+      "benchmark --target target --gold gold --files tofu --max-tokens 4 -q -o table.txt --json",
+    );
     expect(JSON.parse(told).file).toBe("table.txt");
     const text = readFileSync(at("table.txt"), "utf8");
     expect(text.split("\n").map((line) => line.split("  ")[0])).toEqual(["", "target (target)", "gold (gold)", ""]);
