@@ -59,6 +59,10 @@ beforeAll(async () => {
   const embedder = ["--init", "bert.json", "--tokenizer", "byte", "--loss", "infonce", "--data", "pairs.jsonl"];
   expect((await train(...embedder, "--batch-size", "3", "-o", "encoder/")).err).toBe("");
   expect((await train("--init", "mlp.json", "--data", "classes.jsonl", "-o", "classifier/")).err).toBe("");
+  const points = (by: number) => lines([0, 1, 2].map((label) => ({ x: [label + by, -label], label })));
+  for (const [by, name] of ["lost", "unseen"].entries()) writeFileSync(at(`${name}.jsonl`), points(by + 1));
+  cpSync(at("classifier"), at("relearnt"), { recursive: true });
+  for (const name of ["large", "small"]) cpSync(at("model"), at(name), { recursive: true });
   const predictor = { model_type: "mlp", input_size: 2, hidden_sizes: [4], num_labels: 1, problem_type: "regression" };
   writeFileSync(at("predictor.json"), JSON.stringify(predictor));
   writeFileSync(at("numbers.jsonl"), lines([0, 1, 2].map((y) => ({ x: [y, -y], y }))));

@@ -42,7 +42,7 @@ describe("refusals", () => {
       "--term-weights pareto weighs a forget and a retain term, and here is one term",
       "give --retain",
     ],
-    ["base --method pdu --retain-loss none", "--retain-loss none leaves pdu nothing to follow", "its retain weight"],
+    ["base --method pdu --retain-loss none", "--retain-loss none leaves pdu nothing to follow", "its weights change"],
     ["base --rho 0.1", "--rho has no effect without --smooth cr, gp, rs or sam", "give both"],
     ["base --rho 0.1 --smooth wa", "wa has no option --rho", "smoothings with --rho: cr, gp, rs, sam"],
     ["base --smooth sam --smooth-weight 3", "sam has no option --smooth-weight", "smoothings with"],
@@ -98,7 +98,7 @@ describe("refusals", () => {
     [
       "mlp --forget zero.jsonl --retain others.jsonl",
       "npo is for language models; this is a classifier",
-      "take ce-u, grad-ascent",
+      "take analytic, bad-teacher, ce-u",
     ],
     [
       "mlp --method ssd --forget far.jsonl --retain others.jsonl",

@@ -26,8 +26,8 @@ struct Params { n: u32, s: u32, sp: u32, t: u32, tp: u32, accumulate: u32 }
 @group(0) @binding(4) var<storage, read> targets: array<i32>;
 @group(0) @binding(5) var<storage, read> saved: array<f32>;
 @group(0) @binding(6) var<storage, read> d_loss: array<f32>;
-@group(0) @binding(7) var<storage, read_write> dx: array<f32>;
-@if(scaled) @group(0) @binding(8) var<storage, read> own: array<f32>;
+@if(scaled) @group(0) @binding(7) var<storage, read> own: array<f32>;
+@group(0) @binding(8) var<storage, read_write> dx: array<f32>;
 @if(scaled) @group(0) @binding(9) var<storage, read_write> pull: array<f32>;
 
 @compute @workgroup_size(64)

@@ -21,10 +21,10 @@ struct Params { n: u32, s: u32, sp: u32, t: u32, tp: u32 }
 @group(0) @binding(1) var<storage, read> student: array<f32>;
 @group(0) @binding(2) var<storage, read> teacher: array<f32>;
 @group(0) @binding(3) var<storage, read> targets: array<i32>;
-@group(0) @binding(4) var<storage, read_write> loss: array<f32>;
-@group(0) @binding(5) var<storage, read_write> saved: array<f32>;
-@if(scaled) @group(0) @binding(6) var<storage, read> own: array<f32>;
-@if(scaled) @group(0) @binding(7) var<storage, read> other: array<f32>;
+@if(scaled) @group(0) @binding(4) var<storage, read> own: array<f32>;
+@if(scaled) @group(0) @binding(5) var<storage, read> other: array<f32>;
+@group(0) @binding(6) var<storage, read_write> loss: array<f32>;
+@group(0) @binding(7) var<storage, read_write> saved: array<f32>;
 
 @compute @workgroup_size(64)
 fn sorted_gap(

@@ -12,6 +12,7 @@ export const method = defineMetric({
   formula: "mean over rows of the Euclidean distance between the classes' probabilities of the model and of --gold",
   reads: "x and label of every row, for classifiers alone; --gold",
   cite: "arXiv:2003.02960",
+  example: "bun run evaluate classifier/ --gold relearnt/ --data classes.jsonl --metric activation-distance",
   options: {},
   task: "classifier",
   needs: "probabilities",

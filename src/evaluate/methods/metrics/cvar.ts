@@ -14,7 +14,7 @@ export const method = defineMetric({
   formula:
     "loss of every group, each a mean over its tokens; then the mean of the largest, as many as the share says, the last in part where that is no whole number",
   reads: "the tokens that count of every row, and its group; --cvar-share",
-  cite: "doi:10.21314/JOR.2000.038",
+  cite: "Rockafellar 2000",
   options: {
     cvar_share: { type: "0 < number <= 1", default: 0.5, help: "share of the groups, the worst ones; 1 - alpha" },
   },

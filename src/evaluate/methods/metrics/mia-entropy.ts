@@ -29,6 +29,8 @@ export const method = defineMetric({
     "a logistic regression on the entropy of the classes' probabilities learns to tell the rows of retain from those of holdout, each set counting alike; share of the rows of forget with a probability of more than 0.5 to be of retain",
   reads: "x and label of the groups forget, retain and holdout, for classifiers alone; --gold's value is the goal",
   cite: "arXiv:1911.04933",
+  example:
+    "bun run evaluate classifier/ --data forget=lost.jsonl --data retain=classes.jsonl --data holdout=unseen.jsonl --metric mia-entropy",
   options: {},
   task: "classifier",
   needs: "probabilities",
