@@ -6,8 +6,9 @@
 // The vector is cut into blocks of `width` values (a power of two, 64 at least). Within a block each value has a sum
 // of its own; which one is turned from block to block: value p of block j goes to p xor h(j). So two values of
 // different blocks share a sum with probability 1 / width, and inner products of sketches are those of vectors on
-// average. One lane owns one sum and walks over the blocks in order. Checked against f64 in test/run/scoring/gradient-
-// sketches.test.ts.
+// average. One lane owns one sum and walks over the blocks in order.
+//
+// Checked against f64 in test/run/scoring/gradient-sketches.test.ts.
 
 import package::lib::random::random_bits;
 
