@@ -2,6 +2,21 @@
 import type { Options } from "../../method/options.ts";
 import { READING } from "../options.ts";
 
+/** What rows are compared by, and whether any are written: of all commands that drop rows. */
+export const COMPARED = {
+  part: {
+    type: "'prompt' | 'all'",
+    default: "prompt",
+    help: "what is compared: the prompts, or all that rows say",
+  },
+  check: {
+    type: "boolean",
+    default: false,
+    help: "write no rows, and end with exit code 1 where some would be dropped",
+  },
+  columns: READING.columns,
+} as const satisfies Options;
+
 export const DECONTAMINATE = {
   against: {
     type: "string[]",
@@ -24,15 +39,5 @@ export const DECONTAMINATE = {
     default: 0,
     help: "rows are dropped where more than this share of a test set is matched; Tulu 3 has 0.02",
   },
-  part: {
-    type: "'prompt' | 'all'",
-    default: "prompt",
-    help: "what is compared: the prompts, or all that rows say",
-  },
-  check: {
-    type: "boolean",
-    default: false,
-    help: "write no rows, and end with exit code 1 where some would be dropped",
-  },
-  columns: READING.columns,
+  ...COMPARED,
 } as const satisfies Options;

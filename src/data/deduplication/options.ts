@@ -1,6 +1,6 @@
 /** Options of `data dedupe`. */
 import type { Options } from "../../method/options.ts";
-import { READING } from "../options.ts";
+import { COMPARED } from "../decontamination/options.ts";
 
 export const DEDUPE = {
   by: {
@@ -31,15 +31,6 @@ export const DEDUPE = {
     value: "FILE",
     help: "rows that count as seen already, and are not written",
   },
-  part: {
-    type: "'prompt' | 'all'",
-    default: "all",
-    help: "what is compared: the prompts, or all that rows say",
-  },
-  check: {
-    type: "boolean",
-    default: false,
-    help: "write no rows, and end with exit code 1 where some would be dropped",
-  },
-  columns: READING.columns,
+  ...COMPARED,
+  part: { ...COMPARED.part, default: "all" },
 } as const satisfies Options;
