@@ -1,9 +1,8 @@
 /** Writes small trained parts beside a model, such as exits and routers, into a file of their own (parts-file.ts). */
 import type { LineageEntry } from "../checkpoint/checkpoint.ts";
-import { createWriter } from "../checkpoint/write/write.ts";
+import { type NamedArray, writeArrays } from "../checkpoint/write/write-arrays.ts";
 import type { Gpu } from "../gpu/gpu.ts";
 import type { Parameter } from "../tensor/parameter.ts";
-import { sizeOf } from "../tensor/tensor.ts";
 
 /** Numbers that are fixed, by name. */
 export type Fixed = Readonly<Record<string, readonly number[]>>;
@@ -19,21 +18,12 @@ export async function writeParts(
   { out, lineage }: { readonly out: string; readonly lineage: readonly LineageEntry[] },
 ): Promise<number> {
   const { parameters, fixed } = parts;
-  const known = Object.entries(fixed).map(([name, values]) => ({ name, values: Float32Array.from(values) }));
-  const tensors = [
-    ...known.map(({ name, values }) => ({ name: `${kind}.${name}`, shape: [values.length] })),
-    ...parameters.map(({ name, shape }) => ({ name: `${kind}.${name}`, shape })),
-  ].map((tensor) => ({ ...tensor, dtype: "F32" as const, bytes: 4 * sizeOf(tensor.shape) }));
-  const writer = await createWriter(out, { tensors, files: new Map(), lineage });
-  const write = (name: string, { buffer, byteOffset, byteLength }: Float32Array) =>
-    writer.write(`${kind}.${name}`, new Uint8Array(buffer, byteOffset, byteLength));
-  try {
-    for (const { name, values } of known) await write(name, values);
-    for (const { name, buffer, size } of parameters) await write(name, await gpu.readFloats(buffer, size));
-    await writer.finish();
-  } catch (error) {
-    await writer.abort();
-    throw error;
-  }
-  return writer.bytes;
+  const known = Object.entries(fixed).map(([name, numbers]) => {
+    const values = Float32Array.from(numbers);
+    return { name: `${kind}.${name}`, shape: [values.length], values };
+  });
+  const learnt: NamedArray[] = [];
+  for (const { name, shape, buffer, size } of parameters)
+    learnt.push({ name: `${kind}.${name}`, shape, values: await gpu.readFloats(buffer, size) });
+  return writeArrays(out, [...known, ...learnt], lineage);
 }
