@@ -3,9 +3,12 @@ import type { Context, Outcome } from "../cli/context.ts";
 import { UserError } from "../errors.ts";
 import { type Bound, bind } from "../method/bind.ts";
 import type { Controller } from "../run/training/controller.ts";
+import { type HeldOutGroup, heldOutGroups, readHeldOut } from "../run/training/held-out.ts";
 import { runTraining } from "../run/training/run-training.ts";
 import type { Built, Opened, TrainingData, Work } from "../run/training/technique.ts";
+import { Alignments, aimedAt } from "./alignments.ts";
 import type { OrderingMethod, Sampler, SamplerMethod, TaskLoss } from "./contract.ts";
+import { imageView } from "./image-view.ts";
 import { MixtureController } from "./mixture-controller.ts";
 import { curriculumObjective } from "./objective.ts";
 import type { CURRICULUM } from "./options.ts";
@@ -25,7 +28,13 @@ type Director =
 
 /** The rows, and their source as the director needs it. */
 type CurriculumData = TrainingData<CurriculumBatch> & { readonly rows: Rows } & (
-    | { readonly kind: "sampler"; readonly source: MixtureSource; readonly bound: Bound<SamplerMethod> }
+    | {
+        readonly kind: "sampler";
+        readonly source: MixtureSource;
+        readonly bound: Bound<SamplerMethod>;
+        /** Of samplers that need alignments: what is aimed at. */
+        readonly aims: readonly HeldOutGroup[];
+      }
     | {
         readonly kind: "ordering";
         readonly source: OrderedSource;
@@ -104,8 +113,21 @@ async function read({ options, seed }: CurriculumContext, director: Director, op
     return { ...director, rows, scores, source: new OrderedSource(rows, order) };
   }
   const source = new MixtureSource(rows, order);
-  if (director.kind === "sampler") return { ...director, rows, source };
+  if (director.kind === "sampler")
+    return { ...director, rows, source, aims: await aims(options, director.bound, opened) };
   return { kind: "schedule", rows, source, schedule: readSchedule(director.file, rows.names) };
+}
+
+/** The held-out rows whose gradient groups are compared with. Throws UserError where there are none. */
+async function aims(
+  options: CurriculumContext["options"],
+  { method, values }: Bound<SamplerMethod>,
+  opened: Opened,
+): Promise<readonly HeldOutGroup[]> {
+  if (!method.needs?.includes("alignments")) return [];
+  const held = await readHeldOut(heldOutGroups(options, opened.split), opened, options.batch_size);
+  const { aim } = values;
+  return aimedAt(held, Array.isArray(aim) ? aim.map(String) : undefined, `--method ${method.name}`);
 }
 
 /** What the weights of groups are for: the option, else what the method or the schedule says. */
@@ -145,7 +167,7 @@ function work(context: CurriculumContext, built: Built, data: CurriculumData): W
 /** Lets an ordering follow the training. */
 function orderRows(
   { options, seed, log, signal, info }: CurriculumContext,
-  { model, steps }: Built,
+  { model, steps, ref }: Built,
   { bound, rows, scores, source }: CurriculumData & { kind: "ordering" },
 ): RowOrder {
   const epochs = (steps * options.accumulate * options.batch_size) / rows.items.length;
@@ -165,7 +187,9 @@ function orderRows(
     seed,
     context: { log, signal },
   });
-  source.follow((epoch, batches) => order.rows(epoch, batches));
+  const batches = steps * options.accumulate;
+  const view = imageView({ ordering: bound, sizes: model.sizes, ref, batches, seed, context: { log } });
+  source.follow((epoch, done) => order.rows(epoch, done), view);
   return order;
 }
 
@@ -189,7 +213,13 @@ function drawMixtures(
       "leave out --sample-weight",
     );
   const needs = data.kind === "sampler" ? (data.bound.method.needs ?? []) : [];
-  return new MixtureController({ method, sampler, needs, source: data.source, steps, taskLoss, context });
+  const given = { method, sampler, needs, source: data.source, steps, taskLoss, context };
+  if (data.kind !== "sampler" || !needs.includes("alignments")) return new MixtureController(given);
+  const { seed } = context;
+  const { rows, aims: held } = data;
+  const measuring = new Alignments({ model: built.model, rows, held, batchSize: options.batch_size, seed });
+  context.onExit(() => measuring.free());
+  return new MixtureController({ ...given, alignments: (step) => measuring.measure(step) });
 }
 
 function makeSampler(
