@@ -12,6 +12,7 @@ import { command, script } from "../src/cli/script.ts";
 import { QUERY } from "../src/curriculum/asking/options.ts";
 import {
   BALANCE,
+  CORRELATE,
   CURRICULUM,
   GRAPH,
   MIX_AGENT,
@@ -90,6 +91,19 @@ await script({
       notes: `Held-out groups need not be those of --data. The answer is for --method static --mixture. How the law ranks trainings that it was not
 fitted to is told: below 0.7 it is no guide.`,
       run: async (context) => (await import("../src/curriculum/commands/regmix.ts")).regmix(context),
+    }),
+    correlate: command({
+      about: "Choose groups of text by how models' losses on them go with how well these models do.",
+      args: "<losses>",
+      examples: [
+        "bun run evaluate model/ base/ out/ --data a=a.jsonl --data b=b.jsonl --metric loss --json > losses.json",
+        "bun run curriculum correlate losses.json --scores scores.json --sizes a=900,b=300 --budget 400 -o chosen.json",
+      ],
+      output: "none",
+      options: CORRELATE,
+      notes: `Both files are what evaluate --json writes of the same models, which others may have trained; tens of them. Losses are of models that
+read alike: figures per token compare models of one tokenizer. The answer is for --method static --mixture-file.`,
+      run: async (context) => (await import("../src/curriculum/commands/correlate.ts")).correlate(context),
     }),
     select: command({
       about: "Score rows with a model, and write those that a selector chooses as they were.",

@@ -100,6 +100,8 @@ const LINES = [
   `curriculum balance tiny/ ${GROUPS} --mini 0.5 -n`,
   `curriculum mixture-search tiny/ ${GROUPS} --part-steps 1 -n`,
   `curriculum regmix tiny/ ${GROUPS} --mixture-steps 1 -n`,
+  "curriculum correlate measured.json --scores measured.json --score-metric accuracy -o mixed.json",
+  "curriculum correlate measured.json --scores measured.json --score-metric accuracy -n",
   "curriculum select tiny/ --data said.jsonl -o chosen.jsonl",
   "curriculum select tiny/ --data said.jsonl -n",
   "curriculum weights --data decided.jsonl --pool decided.jsonl -o weighed.jsonl",
@@ -265,6 +267,12 @@ beforeAll(() => {
     { train: ["classifier.*"], data: ["decided.jsonl"] },
   ];
   writeFileSync(at("stages.json"), JSON.stringify(stages));
+  const measured = numbers.flatMap((i) => [
+    { model: `m${i}`, group: "a", metric: "loss", value: 3 - i, better: "lower" },
+    { model: `m${i}`, group: "b", metric: "loss", value: i, better: "lower" },
+    { model: `m${i}`, group: "a", metric: "accuracy", value: i / 9, better: "higher" },
+  ]);
+  writeFileSync(at("measured.json"), JSON.stringify({ rows: measured }));
   const decided = numbers.map((i) => ({ x: [i, 1], label: i % 2, propensity: 0.5, reward: i }));
   writeFileSync(at("decided.jsonl"), lines(decided));
   writeFileSync(at("vectors.jsonl"), lines(Array.from({ length: 6 }, (_, i) => ({ a: [i, 1], b: [1, -i] }))));
