@@ -8,15 +8,15 @@ import { runTraining } from "../run/training/run-training.ts";
 import type { Built, Opened, TrainingData, Work } from "../run/training/technique.ts";
 import { Alignments, aimedAt } from "./alignments.ts";
 import type { OrderingMethod, Sampler, SamplerMethod, TaskLoss } from "./contract.ts";
-import { imageView } from "./image-view.ts";
 import { MixtureController } from "./mixture-controller.ts";
 import { curriculumObjective } from "./objective.ts";
 import type { CURRICULUM } from "./options.ts";
 import { readRows } from "./read-rows.ts";
 import { readSchedule, replay, type Schedule } from "./replay.ts";
+import { type RowChanges, rowChanges } from "./row-changes.ts";
 import { RowOrder } from "./row-order.ts";
 import { readScores } from "./score-file.ts";
-import { type CurriculumBatch, MixtureSource, OrderedSource, type Rows } from "./source.ts";
+import { type ChangeRows, type CurriculumBatch, MixtureSource, OrderedSource, type Rows } from "./source.ts";
 
 type CurriculumContext = Context<typeof CURRICULUM, "curriculum">;
 
@@ -41,6 +41,8 @@ type CurriculumData = TrainingData<CurriculumBatch> & { readonly rows: Rows } & 
         readonly bound: Bound<OrderingMethod>;
         /** Of --scores. */
         readonly scores: Float64Array | undefined;
+        /** Of orderings that go by held-out rows. */
+        readonly aims: readonly HeldOutGroup[];
       }
     | { readonly kind: "schedule"; readonly source: MixtureSource; readonly schedule: Schedule }
   );
@@ -110,7 +112,8 @@ async function read({ options, seed }: CurriculumContext, director: Director, op
     const { method, values } = director.bound;
     method.check?.(values, rows.lengths);
     const scores = options.scores === undefined ? undefined : await readScores(options.scores, rows.items.length);
-    return { ...director, rows, scores, source: new OrderedSource(rows, order) };
+    const held = await aims(options, director.bound, opened);
+    return { ...director, rows, scores, aims: held, source: new OrderedSource(rows, order) };
   }
   const source = new MixtureSource(rows, order);
   if (director.kind === "sampler")
@@ -121,12 +124,13 @@ async function read({ options, seed }: CurriculumContext, director: Director, op
 /** The held-out rows whose gradient groups are compared with. Throws UserError where there are none. */
 async function aims(
   options: CurriculumContext["options"],
-  { method, values }: Bound<SamplerMethod>,
+  { method, values }: Bound<SamplerMethod> | Bound<OrderingMethod>,
   opened: Opened,
 ): Promise<readonly HeldOutGroup[]> {
-  if (!method.needs?.includes("alignments")) return [];
+  const isNeeded = "make" in method ? method.needs?.includes("alignments") : method.augments?.(values).learns;
+  if (!isNeeded) return [];
   const held = await readHeldOut(heldOutGroups(options, opened.split), opened, options.batch_size);
-  const { aim } = values;
+  const { aim }: Readonly<Record<string, unknown>> = values;
   return aimedAt(held, Array.isArray(aim) ? aim.map(String) : undefined, `--method ${method.name}`);
 }
 
@@ -145,8 +149,11 @@ function work(context: CurriculumContext, built: Built, data: CurriculumData): W
   const { options } = context;
   const { model, steps } = built;
   const taskLoss = taskLossOf(context, data);
+  const changes = data.kind === "ordering" ? changesOf(context, built, data) : undefined;
   const director =
-    data.kind === "ordering" ? orderRows(context, built, data) : drawMixtures(context, built, data, taskLoss);
+    data.kind === "ordering"
+      ? orderRows(context, built, data, changes?.change)
+      : drawMixtures(context, built, data, taskLoss);
   const weigh = sampleWeights(options, steps);
   return {
     objective: curriculumObjective({
@@ -158,17 +165,30 @@ function work(context: CurriculumContext, built: Built, data: CurriculumData): W
       recompute: options.recompute,
       groupWeights: () => (director instanceof MixtureController ? director.weights : undefined),
     }),
-    controllers: [director, ...weigh],
+    controllers: [director, ...weigh, ...(changes?.controllers ?? [])],
     ...(director instanceof MixtureController && director.stage !== undefined ? { stage: () => director.stage! } : {}),
     end: async () => director.free(),
   };
 }
 
+/** What changes the rows of an ordering; freed at the end. */
+function changesOf(
+  { options, seed, log, onExit }: CurriculumContext,
+  built: Built,
+  { bound, rows, aims }: CurriculumData & { kind: "ordering" },
+): RowChanges {
+  const { accumulate, batch_size: batchSize } = options;
+  const changes = rowChanges({ ordering: bound, rows, aims, built, accumulate, batchSize, seed, context: { log } });
+  onExit(() => changes.free());
+  return changes;
+}
+
 /** Lets an ordering follow the training. */
 function orderRows(
   { options, seed, log, signal, info }: CurriculumContext,
-  { model, steps, ref }: Built,
+  { model, steps }: Built,
   { bound, rows, scores, source }: CurriculumData & { kind: "ordering" },
+  change: ChangeRows | undefined,
 ): RowOrder {
   const epochs = (steps * options.accumulate * options.batch_size) / rows.items.length;
   const shares = bound.method.passes?.(epochs, bound.values);
@@ -187,9 +207,7 @@ function orderRows(
     seed,
     context: { log, signal },
   });
-  const batches = steps * options.accumulate;
-  const view = imageView({ ordering: bound, sizes: model.sizes, ref, batches, seed, context: { log } });
-  source.follow((epoch, done) => order.rows(epoch, done), view);
+  source.follow((epoch, done) => order.rows(epoch, done), change);
   return order;
 }
 

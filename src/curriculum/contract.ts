@@ -161,6 +161,20 @@ export interface ImageLook {
   readonly operations: number;
 }
 
+/** How images are augmented by a policy that learns. */
+export interface LearnedAugmenting {
+  /** An image is augmented with probability tanh(t / tau), t the share of the training that is done; 0: always. */
+  readonly tau: number;
+  /** Operations of an augmented image. */
+  readonly operations: number;
+  /** Whether the policy learns; it draws any operation where it does not. */
+  readonly learns: boolean;
+  /** Steps between two lessons. */
+  readonly every: number;
+  readonly lr: number;
+  readonly hidden: number;
+}
+
 export interface OrderingMethod<O extends Options = Options> extends CurriculumMethod<O, OrderingLaw> {
   /** "scores": losses of rows at the start, once. "live": of the current model before every pass. */
   readonly needs?: "scores" | "live";
@@ -176,6 +190,8 @@ export interface OrderingMethod<O extends Options = Options> extends CurriculumM
    * options that do not fit.
    */
   images?(sides: ImageSides, values: Values<O>): (done: number) => ImageLook;
+  /** How images are augmented in ways that are learnt from held-out rows. */
+  augments?(values: Values<O>): LearnedAugmenting;
   /** Rows of one pass, in the order in which they are trained on. */
   rows(setup: OrderingSetup<O>): Uint32Array;
 }

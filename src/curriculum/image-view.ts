@@ -3,13 +3,13 @@
 import { randAugmented } from "../data/augmenting/image-operations.ts";
 import { resizer } from "../data/augmenting/image-sizes.ts";
 import type { ImageShape } from "../data/corrupting/contract.ts";
+import type { Example } from "../data/examples.ts";
 import { Random } from "../data/random.ts";
 import { UserError } from "../errors.ts";
 import type { Bound } from "../method/bind.ts";
 import type { ModelSizes } from "../model/architecture.ts";
 import type { CommandContext } from "../run/command-context.ts";
 import type { ImageLook, ImageSides, OrderingMethod } from "./contract.ts";
-import type { ChangeRows } from "./source.ts";
 
 export interface ImageViewOptions {
   readonly ordering: Bound<OrderingMethod>;
@@ -38,7 +38,9 @@ function sidesOf({ ordering, sizes, ref }: ImageViewOptions): ImageSides & { rea
  * What changes the rows of each batch of the training; undefined for orderings that leave images as they are. What is
  * drawn follows from the seed, the batch and the place in it. Throws UserError for options that do not fit.
  */
-export function imageView(given: ImageViewOptions): ChangeRows | undefined {
+export function imageView(
+  given: ImageViewOptions,
+): ((rows: readonly Example[], batch: number) => readonly Example[]) | undefined {
   const { ordering, batches, seed, context } = given;
   const { images } = ordering.method;
   if (!images) return undefined;
@@ -47,7 +49,7 @@ export function imageView(given: ImageViewOptions): ChangeRows | undefined {
   const looks = images(sides, ordering.values);
   const resizers = new Map<string, ReturnType<typeof resizer>>();
   let last: ImageLook | undefined;
-  return (rows, batch) => {
+  return (rows, batch): readonly Example[] => {
     const look = looks(Math.min(1, batch / batches));
     const { side, crop, amount, operations } = look;
     if (look.side !== last?.side) context.log.event("images", { batch, side, amount });

@@ -22,8 +22,8 @@ export interface Rows {
   readonly group: Int32Array;
   /** Tokens of every row. */
   readonly lengths: Int32Array;
-  /** `change`, of examples, makes others of them before they are put together. */
-  batch(rows: readonly number[], change?: (items: readonly Example[]) => readonly Example[]): CurriculumBatch;
+  /** `changed` stand in the place of the rows' examples. */
+  batch(rows: readonly number[], changed?: readonly Example[]): CurriculumBatch;
   /** Some of the rows, in this order, with the same groups. */
   part(rows: readonly number[]): Rows;
 }
@@ -49,8 +49,8 @@ export function rowsOf(names: readonly string[], items: Items, pad: number): Row
           rows.map((row) => [items[row]!]),
           { pad },
         )
-    : (rows: readonly number[], change: (own: readonly Example[]) => readonly Example[] = (own) => own) =>
-        stackExamples(change(rows.map((row) => items[row]!)));
+    : (rows: readonly number[], changed?: readonly Example[]) =>
+        stackExamples(changed ?? rows.map((row) => items[row]!));
   return {
     names,
     items,
@@ -61,7 +61,7 @@ export function rowsOf(names: readonly string[], items: Items, pad: number): Row
       rows: group.filter((of) => of === g).length,
       tokens: lengths.reduce((sum, length, i) => sum + (group[i] === g ? length : 0), 0),
     })),
-    batch: (rows, change) => ({ batch: batch(rows, change), groups: Int32Array.from(rows, (row) => group[row]!) }),
+    batch: (rows, changed) => ({ batch: batch(rows, changed), groups: Int32Array.from(rows, (row) => group[row]!) }),
     part: (rows) => rowsOf(names, isText(items) ? rows.map((row) => items[row]!) : rows.map((row) => items[row]!), pad),
   };
 }
@@ -154,7 +154,10 @@ export class MixtureSource implements BatchSource<CurriculumBatch> {
 export type PassOrder = (epoch: number, batches: number) => Promise<Uint32Array>;
 
 /** Other examples in the place of those of a batch, when so many batches of the training are done. */
-export type ChangeRows = (items: readonly Example[], batches: number) => readonly Example[];
+export type ChangeRows = (
+  items: readonly Example[],
+  batches: number,
+) => readonly Example[] | Promise<readonly Example[]>;
 
 /** Goes through the rows pass by pass, each in the order that it follows. */
 export class OrderedSource implements BatchSource<CurriculumBatch> {
@@ -199,8 +202,14 @@ export class OrderedSource implements BatchSource<CurriculumBatch> {
     }
     const rows = [...this.#current.subarray(this.#at, this.#at + this.#batchSize)];
     this.#at += this.#batchSize;
-    const [change, batch] = [this.#change, this.#batch++];
-    return { batch: this.#rows.batch(rows, change && ((items) => change(items, batch))), epoch: this.#epoch };
+    const batch = this.#batch++;
+    if (!this.#change) return { batch: this.#rows.batch(rows), epoch: this.#epoch };
+    const { items } = this.#rows;
+    const own = rows.flatMap((row) => {
+      const item = items[row]!;
+      return "ids" in item ? [] : [item];
+    });
+    return { batch: this.#rows.batch(rows, await this.#change(own, batch)), epoch: this.#epoch };
   }
 
   /** It holds the order of the current pass, which may have been made with weights that are gone. */
