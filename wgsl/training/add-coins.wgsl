@@ -1,6 +1,6 @@
-// y + sigma times the heads among 64 coins beyond half of them, a function of key, seed and place: of standard deviation
-// 4 sigma, and near to normal. With a sigma of 18 bits every product is exact, so that the one rounding is that of the
-// sum, fused or not: all GPUs give the same bits.
+// y + sigma times the heads among 64 coins beyond half of them, a function of key, seed and place: of standard
+// deviation 4 sigma, and near to normal. With a sigma of 18 bits every product is exact, so that the one rounding is
+// that of the sum, fused or not: all GPUs give the same bits.
 //
 //   y (N)     f32  in and out
 //

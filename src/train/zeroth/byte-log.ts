@@ -1,6 +1,6 @@
 /**
- * The bytes of a zeroth-order training in a file of tensors, and what they are read by: with the model that the training
- * began with, they are its result.
+ * The bytes of a zeroth-order training in a file of tensors, and what they are read by: with the model that the
+ * training began with, they are its result.
  *
  *   zo.codes     (steps, samples) U8
  *   zo.settings  U8, the text of a JSON object

@@ -1,6 +1,7 @@
 /**
  * A number in a byte: its sign, and its logarithm in steps of 1/8, which is right to 6.5 %. After "Just One Byte (per
- * gradient)", 2023, https://github.com/ezelikman/justonebyte, whose code keeps logarithms in steps of 1/16 with nine bits.
+ * gradient)", 2023, https://github.com/ezelikman/justonebyte, whose code keeps logarithms in steps of 1/16 with nine
+ * bits.
  *
  *   bit 7     1 where the number is negative
  *   bits 0-6  64 + round(8 ln |x|), from 1 to 127: 0.00038 to 2630; 0 for nothing

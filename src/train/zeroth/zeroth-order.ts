@@ -1,6 +1,6 @@
 /**
- * Zeroth-order training by bytes: every sample of a step looks along a direction of its own, drawn from a seed, and says
- * in a byte how steep the loss is there. All that know the bytes take the same step, and nothing else is sent.
+ * Zeroth-order training by bytes: every sample of a step looks along a direction of its own, drawn from a seed, and
+ * says in a byte how steep the loss is there. All that know the bytes take the same step, and nothing else is sent.
  *
  *   g_j = (L(w + eps z_j) - L(w - eps z_j)) / (2 eps)      z_j from (seed, step, j), L on a micro-batch of its own
  *   w  <- w - lr / sqrt(n) sum_j byte(g_j) z_j             in the order of j
