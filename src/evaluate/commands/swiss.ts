@@ -11,7 +11,7 @@ type Context = CommandContext<typeof SWISS>;
 /** Runs the sub-command. Throws UserError for the same number of eliminations twice, and as `readScores` does. */
 export async function swiss(context: Context): Promise<Outcome> {
   const { options, args, seed, signal } = context;
-  const { eliminate, metric, runs, order, pairing } = options;
+  const { eliminate, metric, runs, round_order: order, pairing } = options;
   if (eliminate.length === 0 || new Set(eliminate).size < eliminate.length)
     throw new UserError(`--eliminate ${eliminate.join(",")}: expected different numbers`, "such as --eliminate 0,1,2");
   const { models, benchmarks, scores } = await readScores(args.length > 0 ? args : ["-"], metric);

@@ -14,7 +14,7 @@ export const SWISS = {
     value: "N,...",
     help: "models of the fewest wins that leave after each round; a tournament for each",
   },
-  order: {
+  round_order: {
     type: "'given' | 'random'",
     default: "given",
     help: "benchmarks come as the table has them, or in an order that each tournament draws",

@@ -119,7 +119,9 @@ async function measured(loaded: LoadedModel, requests: readonly Request[], setup
   };
 }
 
-/** Throws UserError where there are too few requests to learn from and test on, or one has no answer to be judged by. */
+/**
+ * Throws UserError where there are too few requests to learn from and test on, or one has no answer to be judged by.
+ */
 function checkRequests(requests: readonly Request[], { compliance_gap_judge: judge }: Setup["values"]): void {
   if (requests.length < 2)
     throw new UserError(
