@@ -1,7 +1,7 @@
 /**
  * Texts that switch between two languages: some spans become their translation, each as a whole, so that a span is of
- * one language. SwitchLingua 2025, after its abstract: it writes such texts with several agents, here a table of phrases
- * or a text's own translation is what they are made of.
+ * one language. SwitchLingua 2025, after its abstract: it writes such texts with several agents, here a table of
+ * phrases or a text's own translation is what they are made of.
  */
 import type { Random } from "../random.ts";
 
