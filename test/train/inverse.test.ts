@@ -33,7 +33,9 @@ const turned = ([x = 0, y = 0]: readonly number[], by: number) => [
   Math.sin(by) * x + Math.cos(by) * y,
 ];
 
-/** Steps of those who turn by `context` what they see; another one at each step when left out, of which nothing tells. */
+/**
+ * Steps of those who turn by `context` what they see; another one at each step when left out, of which nothing tells.
+ */
 function steps(count: number, context?: number) {
   return Array.from({ length: count }, () => {
     const [state, other] = [normals(STATE), normals(OTHER)];

@@ -1,7 +1,7 @@
 // Which values of a row are among its k largest.
 //
 //   x    (R, C)  f32
-//   y    (R, C)  f32  out: 1 where fewer than k values of the row are larger, of equal ones those that come first; else 0
+//   y    (R, C)  f32  out: 1 where fewer than k values of the row are larger, or equal and come first; else 0
 //
 // A lane takes a value and goes through the row. Checked against f64 in test/tensor/ops/top-mass.test.ts.
 

@@ -1,8 +1,8 @@
 /**
- * `train --part-head K`: what an `mlp` with `input_parts` learnt of one part, under a head of its own with K outputs. The
- * result is an `mlp` of one part; the head alone is trained, and the hidden layers stay as they are to the bit. So a
- * policy is learnt from few demonstrations on a state that told which action lies between two observations.
- * "Inverse Dynamics Pretraining Learns Good Representations for Multitask Imitation", NeurIPS 2023,
+ * `train --part-head K`: what an `mlp` with `input_parts` learnt of one part, under a head of its own with K outputs.
+ * The result is an `mlp` of one part; the head alone is trained, and the hidden layers stay as they are to the bit. So
+ * a policy is learnt from few demonstrations on a state that told which action lies between two observations. "Inverse
+ * Dynamics Pretraining Learns Good Representations for Multitask Imitation", NeurIPS 2023,
  * https://arxiv.org/abs/2305.16985
  */
 import { UserError } from "../../errors.ts";
