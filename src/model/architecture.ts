@@ -126,11 +126,27 @@ export interface PairInputs {
   readonly apart: Tensor;
 }
 
-/** Inputs of a classifier of numbers. */
+/** How noisy the rows of a denoiser are; the first dimension is 1 where all rows are alike. */
+export interface NoiseInputs {
+  /** (batch, 2 frequencies) f32, Fourier features of the level. */
+  readonly features: Tensor;
+  /** (batch, 1) f32 each: what the row, the row's part of the answer and the network's part are multiplied by. */
+  readonly into: Tensor;
+  readonly skip: Tensor;
+  readonly out: Tensor;
+  /** (batch) i32, of a model of classes: the class of each row, or their number where it has none. */
+  readonly classes?: Tensor | undefined;
+}
+
+/** Inputs of a classifier of numbers, or of a denoiser. */
 export interface ExampleInputs extends RowInputs {
   readonly batch: number;
   /** (batch, ...shape) f32 */
   readonly x: Tensor;
+  /** Of a denoiser. */
+  readonly noise?: NoiseInputs | undefined;
+  /** (batch, K) f32: what an adapter with an input of its own reads; left out where nothing is asked of it. */
+  readonly control?: Tensor | undefined;
 }
 
 export type Inputs = TokenInputs | TextInputs | ExampleInputs;
@@ -254,9 +270,9 @@ export interface Bounds<C> {
 
 /**
  * What a model is for; an embedder turns texts into vectors (embedder.ts), a token classifier gives every token of a
- * text a class (decoder-classifier.ts), a regressor predicts numbers.
+ * text a class (decoder-classifier.ts), a regressor predicts numbers, a denoiser says what a noisy vector was.
  */
-export type Task = "causal-lm" | "classifier" | "token-classifier" | "embedder" | "regressor";
+export type Task = "causal-lm" | "classifier" | "token-classifier" | "embedder" | "regressor" | "denoiser";
 
 /** What an architecture is. Its name is the `model_type` of config.json. */
 export interface Architecture<C = unknown> extends MethodInfo {
@@ -322,6 +338,19 @@ export interface ModelSizes {
   readonly example?: readonly number[];
   /** Of a classifier of texts. */
   readonly text?: TextSizes;
+  /** Of a denoiser. */
+  readonly noise?: NoiseSizes;
+}
+
+/** How a denoiser is told of noise: levels are standard deviations of what is added. */
+export interface NoiseSizes {
+  /** Sines and cosines that tell it the level, of each as many. */
+  readonly frequencies: number;
+  /** Least and largest level. */
+  readonly low: number;
+  readonly high: number;
+  /** Standard deviation of the values of rows. */
+  readonly data: number;
 }
 
 /** What a classifier reads texts with. */
