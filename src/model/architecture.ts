@@ -10,6 +10,7 @@ import type { RoutePlan } from "../tensor/ops/router.ts";
 import type { Recorder } from "../tensor/recorder.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { DenseLayout } from "./dense-layout.ts";
+import type { NoiseInputs, NoiseSizes } from "./noise.ts";
 import type { Routed } from "./routing.ts";
 
 export type Json = Readonly<Record<string, unknown>>;
@@ -124,18 +125,6 @@ export interface PairInputs {
   readonly candidates: number;
   /** (rows, candidates) f32, added to what compares them: far below 0 where both stand for the same. */
   readonly apart: Tensor;
-}
-
-/** How noisy the rows of a denoiser are; the first dimension is 1 where all rows are alike. */
-export interface NoiseInputs {
-  /** (batch, 2 frequencies) f32, Fourier features of the level. */
-  readonly features: Tensor;
-  /** (batch, 1) f32 each: what the row, the row's part of the answer and the network's part are multiplied by. */
-  readonly into: Tensor;
-  readonly skip: Tensor;
-  readonly out: Tensor;
-  /** (batch) i32, of a model of classes: the class of each row, or their number where it has none. */
-  readonly classes?: Tensor | undefined;
 }
 
 /** Inputs of a classifier of numbers, or of a denoiser. */
@@ -340,17 +329,6 @@ export interface ModelSizes {
   readonly text?: TextSizes;
   /** Of a denoiser. */
   readonly noise?: NoiseSizes;
-}
-
-/** How a denoiser is told of noise: levels are standard deviations of what is added. */
-export interface NoiseSizes {
-  /** Sines and cosines that tell it the level, of each as many. */
-  readonly frequencies: number;
-  /** Least and largest level. */
-  readonly low: number;
-  readonly high: number;
-  /** Standard deviation of the values of rows. */
-  readonly data: number;
 }
 
 /** What a classifier reads texts with. */

@@ -2,8 +2,8 @@
 import { expect, test } from "bun:test";
 import { stackExamples } from "../../src/data/batch.ts";
 import { bindDefaults } from "../../src/method/bind.ts";
-import type { NoiseSizes } from "../../src/model/architecture.ts";
 import { Model } from "../../src/model/model.ts";
+import type { NoiseSizes } from "../../src/model/noise.ts";
 import { recordInputs } from "../../src/run/batch-programs.ts";
 import { levelColumns, levelGrid } from "../../src/run/denoising/levels.ts";
 import { denoised, fixedLevel } from "../../src/run/denoising/noised.ts";

@@ -14,8 +14,9 @@ import { UserError } from "../../errors.ts";
 import { silu } from "../../tensor/ops/activation.ts";
 import { add, mul } from "../../tensor/ops/elementwise.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
-import type { Architecture, Inputs, NoiseInputs, ParameterSpec } from "../architecture.ts";
+import type { Architecture, Inputs, ParameterSpec } from "../architecture.ts";
 import { ConfigReader } from "../config.ts";
+import type { NoiseInputs } from "../noise.ts";
 
 export interface DenoiserConfig {
   readonly input: number;

@@ -6,7 +6,7 @@
  *   c_skip = d^2 / ((sigma - sigma_0)^2 + d^2)      c_out = d (sigma - sigma_0) / sqrt(sigma^2 + d^2)
  *   c_in   = 1 / sqrt(sigma^2 + d^2)                d: standard deviation of rows
  */
-import type { NoiseSizes } from "../../model/architecture.ts";
+import type { NoiseSizes } from "../../model/noise.ts";
 
 /** Curvature of the grid of levels. */
 const RHO = 7;

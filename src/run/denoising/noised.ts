@@ -1,6 +1,7 @@
 /** A denoiser in a recording: what it is told of its rows' noise and classes, and what it says the rows were. */
-import type { NoiseInputs, NoiseSizes } from "../../model/architecture.ts";
+
 import type { Model } from "../../model/model.ts";
+import type { NoiseInputs, NoiseSizes } from "../../model/noise.ts";
 import type { RecordOptions } from "../../model/record-options.ts";
 import type { Program } from "../../tensor/program.ts";
 import type { Recorder } from "../../tensor/recorder.ts";

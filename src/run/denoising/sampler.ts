@@ -3,7 +3,7 @@
  * the models say that it was, D. All steps are one program; nothing is read back on the way.
  *
  *   euler         x <- x + (t_{i+1} - t_i) (x - D(x, t_i)) / t_i
- *   heun          the mean of that slope and the one at t_{i+1}, but for the step to 0 (Karras et al. 2022, algorithm 1)
+ *   heun          the mean of that slope and the one at t_{i+1}, but for the step to 0 (Karras et al. 2022, alg. 1)
  *   consistency   x <- D(x, t_i), then noise anew: x + sqrt(t_{i+1}^2 - sigma_0^2) z (Song et al. 2023, algorithm 1)
  *
  * One step of each is D(t_0 z, t_0). With guidance g, D is D_none + g (D_class - D_none) (Ho and Salimans 2022,
@@ -11,8 +11,8 @@
  */
 import { Random } from "../../data/random.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
-import type { NoiseSizes } from "../../model/architecture.ts";
 import type { Model } from "../../model/model.ts";
+import type { NoiseSizes } from "../../model/noise.ts";
 import { add, scale, sub } from "../../tensor/ops/elementwise.ts";
 import type { Recorder } from "../../tensor/recorder.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
