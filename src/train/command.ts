@@ -128,6 +128,7 @@ export function train(context: TrainContext): Promise<Outcome> {
     script: "train",
     regresses: true,
     denoises: true,
+    carrying: options,
     experts: expertStore(options, seed),
     embeds,
     changed: heads?.changed ?? front?.changed ?? withPredictors(options) ?? small,
