@@ -6,8 +6,8 @@
  *   pi*  = argmin_pi max_k [ max_{theta in Theta_k} loss(pi, theta) - max_{theta in Theta_k} loss(pi_k, theta) ]
  *
  * The maximum is over particles, problems with weights: both climb, the weights by exponentiated gradient, the problems
- * along the likelihood of the answers, and are brought back into their class. The policy descends by the score function,
- * with as baseline the mean of the problem's other games.
+ * along the likelihood of the answers, and are brought back into their class. The policy descends by the score
+ * function, with as baseline the mean of the problem's other games.
  */
 import { Random } from "../../data/random.ts";
 import { exponentiated, uniform } from "../../run/simplex.ts";

@@ -119,9 +119,9 @@ async function readHistory(file: string, names: readonly string[]): Promise<Answ
   for await (const { value, place } of readJsonFile(file, { hint, flag: "--history" })) {
     const { item, reward } = isObject(value) ? value : {};
     const at = names.indexOf(String(item));
-    if (at < 0) throw new UserError(`${place}: ${show(item ?? null)} is no item`, `--names says ${names.join(", ")}`);
+    if (at < 0) throw new UserError(`${place}: ${show(String(item))} is no item`, `--names says ${names.join(", ")}`);
     if (reward !== 0 && reward !== 1 && typeof reward !== "boolean")
-      throw new UserError(`${place}: reward should be 0 or 1, found ${show(reward ?? null)}`, hint);
+      throw new UserError(`${place}: reward should be 0 or 1, found ${show(String(reward))}`, hint);
     answers.counts[at]!++;
     answers.wins[at]! += Number(reward);
   }
