@@ -23,8 +23,8 @@ const rounded = (shares: readonly number[], { full, multiple, least }: ImageSide
   shares.map((share) => Math.min(full, Math.max(least, multiple * Math.round((share * full) / multiple))));
 
 /** Sides of the stages. Throws UserError for one that the model does not take. */
-function sidesOf(given: readonly number[], sides: ImageSides, isEqual: boolean): readonly number[] {
-  if (given.length === 0) return rounded(isEqual ? EQUAL_SHARES : SHARES, sides);
+function sidesOf(given: readonly number[] | undefined, sides: ImageSides, isEqual: boolean): readonly number[] {
+  if (!given) return rounded(isEqual ? EQUAL_SHARES : SHARES, sides);
   const { full, multiple, least } = sides;
   const odd = given.find((side) => !(side >= least && side <= full && side % multiple === 0));
   if (odd !== undefined)
@@ -66,7 +66,6 @@ export const method = defineOrdering({
   options: {
     image_sides: {
       type: "number[]",
-      default: [],
       help: "sides of the images by stage; 5/7, 6/7 and all of the model's when left out",
       value: "A,B,C",
     },
