@@ -1,4 +1,4 @@
-/** Products of the gradients of groups with that of held-out rows, against plain sums in f64; and what doge makes of them. */
+/** Products of the gradients of groups with that of held-out rows, against sums in f64; and what doge makes of them. */
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -43,7 +43,7 @@ function readFigures(file: string): Figure[] {
   });
 }
 
-/** Losses by group, then by model, and the models and groups in their order. Throws UserError where some are missing. */
+/** Losses by group, then by model, with both in their order. Throws UserError where some are missing. */
 function lossTable(file: string, figures: readonly Figure[], metric: string) {
   const own = figures.filter((figure) => figure.metric === metric);
   if (own.length === 0)

@@ -6,8 +6,8 @@
  *
  * As first described the stages are 0.6, 0.2 and 0.2 of the steps at 5/7, 6/7 and all of the side, and the magnitude
  * rises with every step. `equal_compute` is ++: ten stages that cost alike, their steps in proportion to 1 / side^2,
- * and a magnitude that rises from stage to stage. Positions of a vit are interpolated from its full grid, which is trained
- * through the interpolation, so no weights are changed between stages. The schedule of the rate counts steps.
+ * and a magnitude that rises from stage to stage. Positions of a vit are interpolated from its full grid, which is
+ * trained through the interpolation, so no weights are changed between stages. The schedule of the rate counts steps.
  */
 import { permutation } from "../../../data/shuffle.ts";
 import { UserError } from "../../../errors.ts";
