@@ -127,6 +127,7 @@ export function train(context: TrainContext): Promise<Outcome> {
   const technique: Technique<Batch, Read> = {
     script: "train",
     regresses: true,
+    carrying: options,
     experts: expertStore(options, seed),
     embeds,
     changed: heads?.changed ?? front?.changed ?? withPredictors(options) ?? small,

@@ -36,7 +36,7 @@ export function refuseAmong({ options, picks }: TrainContext): void {
   if (clock !== "rounds" && !method.late)
     throw new UserError(
       `--federation ${method.name} brings together what clients made of the same weights, and --clock ${clock} lets them be late`,
-      "give --federation fedfix or afa, or leave out --clock",
+      "leave out --clock",
     );
   if (times && times.length !== clients)
     throw new UserError(`--client-times has ${times.length} times for ${clients} clients`, "give one for each");
