@@ -1,7 +1,7 @@
 /**
- * A client of a training among many: it takes the bytes that the server sends to all, learns, and gives the bytes of its
- * answer. Whoever carries these bytes decides nothing: in one process (train/among) or between machines the answer is the
- * same.
+ * A client of a training among many: it takes the bytes that the server sends to all, learns, and gives the bytes of
+ * its answer. Whoever carries these bytes decides nothing: in one process (train/among) or between machines the answer
+ * is the same.
  */
 import { UserError } from "../../errors.ts";
 import type { Bound } from "../../method/bind.ts";

@@ -1,7 +1,7 @@
 /**
  * The local steps of clients, by one training in one process: a client sits down with the weights that it was sent and
- * with its own state (of the optimizer, its order of rows, what else its training remembers), takes its steps and leaves.
- * Its state stays on the device until another client sits down, so a process with one client copies nothing.
+ * with its own state (of the optimizer, its order of rows, what else its training remembers), takes its steps and
+ * leaves. Its state stays on the device until another client sits down, so a process with one client copies nothing.
  */
 import { decodeFloats } from "../../checkpoint/decode.ts";
 import { UserError } from "../../errors.ts";

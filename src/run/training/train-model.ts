@@ -219,7 +219,10 @@ export class Training<B> {
     return this.#heldOut?.losses(this.#controllers.values(this.#step).all);
   }
 
-  /** Runs to the last step, or to the one that `until` names. Throws UserError (exit 1) when a loss or a gradient is not finite. */
+  /**
+   * Runs to the last step, or to the one that `until` names. Throws UserError (exit 1) when a loss or a gradient is not
+   * finite.
+   */
   async run(options: RunOptions): Promise<TrainingResult> {
     const { model, steps, accumulate = 1, source, objective, rate } = this.#options;
     const loop = new TrainingLoop<B>(

@@ -1,9 +1,9 @@
 /**
- * `train --clients`: clients with rows of their own, and a server, in one process. Everything but the way of messages is
- * that of run/among, so machines that exchange the same messages get the same weights.
+ * `train --clients`: clients with rows of their own, and a server, in one process. Everything but the way of messages
+ * is that of run/among, so machines that exchange the same messages get the same weights.
  *
- * A training is shared by all clients, one after the other: its state is copied when one makes room for another. Memory:
- * that of a training, and on the host the weights, and each client's optimizer states.
+ * A training is shared by all clients, one after the other: its state is copied when one makes room for another.
+ * Memory: that of a training, and on the host the weights, and each client's optimizer states.
  */
 import type { Batch } from "../../data/batch.ts";
 import { groupsOf } from "../../data/groups.ts";
@@ -24,8 +24,7 @@ import type { Ran } from "../../run/training/run-loop.ts";
 import { runTraining } from "../../run/training/run-training.ts";
 import type { Built, Opened, Technique, TrainingData, Work } from "../../run/training/technique.ts";
 import type { StepResult } from "../../run/training/trainer.ts";
-import type { TrainContext } from "../command.ts";
-import { refuseAmong, refuseWork } from "./refuse.ts";
+import { type AmongContext, refuseAmong, refuseWork } from "./refuse.ts";
 
 type Data = TrainingData<Batch> & { readonly source: ReadRows };
 
@@ -36,7 +35,7 @@ interface Counted {
 }
 
 /** Trains a technique's model among clients. Throws UserError. */
-export function trainAmong<D extends Data>(context: TrainContext, technique: Technique<Batch, D>): Promise<Outcome> {
+export function trainAmong<D extends Data>(context: AmongContext, technique: Technique<Batch, D>): Promise<Outcome> {
   const simulation = new Simulation(context);
   return runTraining<Batch, D>(
     context,
@@ -50,14 +49,14 @@ export function trainAmong<D extends Data>(context: TrainContext, technique: Tec
 }
 
 class Simulation {
-  readonly #context: TrainContext;
+  readonly #context: AmongContext;
   readonly #counted: Counted = { up: 0, down: 0 };
   readonly #told: Record<string, number> = {};
   #seated: readonly Seated<Batch>[] = [];
   #seats: Seats<Batch> | undefined;
   #part: LocalPart | undefined;
 
-  constructor(context: TrainContext) {
+  constructor(context: AmongContext) {
     refuseAmong(context);
     this.#context = context;
   }

@@ -1,9 +1,16 @@
 /** What training among many refuses before any work. */
 import type { Batch } from "../../data/batch.ts";
 import { UserError } from "../../errors.ts";
-import { flagOf } from "../../method/options.ts";
-import type { Work } from "../../run/training/technique.ts";
-import type { TrainContext } from "../command.ts";
+import { flagOf, type Values } from "../../method/options.ts";
+import type { Picks } from "../../method/picks.ts";
+import type { RunContext, Work } from "../../run/training/technique.ts";
+import type { TRAIN } from "../options.ts";
+
+/** The command line of `train`. */
+export interface AmongContext extends RunContext {
+  readonly options: Values<typeof TRAIN>;
+  readonly picks: Picks<typeof TRAIN>;
+}
 
 /** Options of a training that goes on in one place, each with why clients have no such thing. */
 const ALONE = {
@@ -25,7 +32,7 @@ const ALONE = {
 } as const;
 
 /** Throws UserError for options that clients cannot have. */
-export function refuseAmong({ options, picks }: TrainContext): void {
+export function refuseAmong({ options, picks }: AmongContext): void {
   const { clients, local_steps: most, local_least: least, client_times: times, clock, client_key: key } = options;
   const odd = Object.entries(ALONE).find(([name]) => {
     const value: unknown = Reflect.get(options, name);

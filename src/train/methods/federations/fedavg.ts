@@ -4,8 +4,8 @@
  *   x <- x + eta_g sum_k p_k (x_k - x),  p_k = n_k / sum n
  *
  * McMahan et al., AISTATS 2017, https://arxiv.org/abs/1602.05629; the rate by Reddi et al., ICLR 2021,
- * https://arxiv.org/abs/2003.00295. In f32 clients send weights, so that one client alone gives them back to the bit; in
- * fewer bits they send what has changed, which rounding hurts less.
+ * https://arxiv.org/abs/2003.00295. In f32 clients send weights, so that one client alone gives them back to the bit;
+ * in fewer bits they send what has changed, which rounding hurts less.
  */
 import { defineFederation } from "../../../run/among/contract.ts";
 import { sharesOf, updateOf, weightedSum } from "../../../run/among/tensors.ts";
