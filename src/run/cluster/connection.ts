@@ -52,7 +52,7 @@ export class Connection {
       connection.close();
       const { told, tls } = address;
       if (!(await listens(address)))
-        throw new UserError(`no Redis server answers at ${told}`, "start one: redis-server --appendonly yes");
+        throw new UserError(`no Redis server answers at ${told}`, "start redis-server, with appendonly");
       throw new UserError(
         `the server at ${told} does not let this run in`,
         tls

@@ -49,7 +49,7 @@ export class LogReader {
     if (round !== this.round + 1)
       throw new UserError(
         `the server has round ${round} after round ${this.round}: it has lost some`,
-        "start all who take part again, with redis-server --appendonly yes --appendfsync always",
+        "start all who take part again, with a server that has appendonly and appendfsync always",
         1,
       );
     await this.#job.apply(round, answers);
@@ -82,7 +82,7 @@ export class LogReader {
       if (!payload)
         throw new UserError(
           `the server has lost ${this.round - last} rounds`,
-          "start it with --appendonly yes, and this run under another name",
+          "start it with appendonly, and this run under another name",
           1,
         );
       await this.#add(round, payload);
