@@ -32,8 +32,8 @@ const batchOf = (some: readonly ReturnType<typeof row>[]) =>
     { pad: 0 },
   );
 const held = [
-  { name: "a", batches: [batchOf([row(0, 4)]), batchOf([row(0, 7), row(0, 8)])] },
-  { name: "b", batches: [batchOf([row(1, 9)])] },
+  { name: "a", rows: 3, batches: [batchOf([row(0, 4)]), batchOf([row(0, 7), row(0, 8)])] },
+  { name: "b", rows: 1, batches: [batchOf([row(1, 9)])] },
 ];
 
 /** The gradient of the mean loss of a batch, all parameters one after the other. */
