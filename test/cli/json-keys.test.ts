@@ -220,6 +220,8 @@ const LINES = [
   "evaluate tiny --data said.jsonl --probe kernel-alignment --kernel-alignment-columns 2",
   `adapt tiny --tasks said.jsonl,ids.jsonl ${FEW} --log stream.log -o learned-twice/`,
   "evaluate two-phase --tune stream.log",
+  "evaluate shift chooser --data decided.jsonl --corruption gaussian-noise --bootstrap 4",
+  "evaluate shift chooser --data decided.jsonl -n",
   "evaluate swiss scores.jsonl --runs 4",
   "evaluate swiss scores.jsonl -n",
   "evaluate lifelong life.jsonl",
