@@ -237,6 +237,7 @@ const LINES = [
   "data corrupt said.jsonl --corruption word-dropout --field prompt -o corrupted.jsonl",
   "data decontaminate said.jsonl --against said.jsonl -o clean.jsonl",
   "data dedupe said.jsonl -o once.jsonl",
+  "data gpicl decided.jsonl --size 2 -o tasks.jsonl",
   "data demos said.jsonl --demo-count 1 -o demos.jsonl",
   "data metadata said.jsonl --constant x -o about.jsonl",
   "data show said.jsonl --tokenizer tiny",
