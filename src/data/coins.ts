@@ -1,4 +1,6 @@
-/** Sequences of biased coins, and what two ideal observers make of them: one who knows its coins, one who knows none. */
+/**
+ * Sequences of biased coins, and what two ideal observers make of them: one who knows its coins, one who knows none.
+ */
 import { ln } from "./portable.ts";
 import { Random } from "./random.ts";
 
