@@ -1,4 +1,6 @@
-/** Shifts: areas and effective robustness in plain arithmetic, and the command on classifiers and on a language model. */
+/**
+ * Shifts: areas and effective robustness in plain arithmetic, and the command on classifiers and on a language model.
+ */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
