@@ -1,4 +1,6 @@
-/** Radial features, inputs of several parts and clusters of `mlp`: values in plain arithmetic, gradients by differences. */
+/**
+ * Radial features, inputs of several parts and clusters of `mlp`: values in plain arithmetic, gradients by differences.
+ */
 import { describe, expect, test } from "bun:test";
 import { stackExamples } from "../../src/data/batch.ts";
 import type { Json } from "../../src/model/architecture.ts";
