@@ -59,9 +59,11 @@ const skill = Array.from({ length: MODELS }, () => random.uniform());
 const losses = figures(
   "losses.json",
   skill.flatMap((own, i) =>
-    Object.entries({ useful: 3 - own, noise: 2 + random.uniform(), harmful: 1 + own }).map(([group, value]) => ({
-      ...{ model: `m${i}`, group, metric: "loss", value, better: "lower" },
-    })),
+    Object.entries({ useful: 3 - own, noise: 2 + random.uniform(), harmful: 1 + own, all: 2 }).map(
+      ([group, value]) => ({
+        ...{ model: `m${i}`, group, metric: "loss", value, better: "lower" },
+      }),
+    ),
   ),
 );
 const scores = figures(

@@ -13,6 +13,9 @@ import type { CORRELATE } from "../options.ts";
 
 type CorrelateContext = Context<typeof CORRELATE>;
 
+/** What `evaluate` calls all rows together, beside groups. */
+const TOGETHER = "all";
+
 /** A figure of a model, as `evaluate --json` writes it. */
 interface Figure {
   readonly model: string;
@@ -25,6 +28,7 @@ interface Figure {
 const HINT = "write it with bun run evaluate MODEL … --json";
 const FEW = 10;
 
+/** The figures of a file; those of all rows together are left out where there are groups. Throws UserError. */
 function readFigures(file: string): Figure[] {
   let text: string;
   try {
@@ -35,12 +39,14 @@ function readFigures(file: string): Figure[] {
   const { value } = parseJson(text, file);
   const rows = isObject(value) ? value.rows : undefined;
   if (!Array.isArray(rows)) throw new UserError(`${file} holds no figures of models`, HINT);
-  return rows.map((row, i) => {
+  const figures = rows.map((row, i): Figure => {
     const { model, group, metric, value: number, better } = isObject(row) ? row : {};
     if (typeof model !== "string" || typeof metric !== "string" || typeof number !== "number")
       throw new UserError(`${file}: row ${i + 1} has no model, metric and value`, HINT);
     return { model, group: String(group), metric, value: number, isHigher: better !== "lower" };
   });
+  const hasGroups = figures.some(({ group }) => group !== TOGETHER);
+  return hasGroups ? figures.filter(({ group }) => group !== TOGETHER) : figures;
 }
 
 /** Losses by group, then by model, with both in their order. Throws UserError where some are missing. */
