@@ -65,8 +65,8 @@ export class Client<B> {
     const { global, told } = split(received);
     const { round } = received;
     const begun = { round, global, told, kept: this.#kept };
-    await training.part?.begin({ ...begun, from });
-    const done = await training.take(seat, global, leg);
+    const start = await training.part?.begin({ ...begun, from });
+    const done = await training.take(seat, start ?? global, leg);
     const local = await training.weights();
     const found = (await training.part?.end?.()) ?? EMPTY;
     const { steps } = leg;

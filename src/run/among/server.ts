@@ -93,7 +93,7 @@ export class Server {
     const messages = [...read.values()].sort((a, b) => clients.indexOf(a.from) - clients.indexOf(b.from));
     if (messages.length === 0) throw new UserError("no client has answered", "wait for one at least");
     const arrivals = messages.map(arrivalOf);
-    const made = method.server({ values, round, global, kept, arrivals, clients: clients.length, pace });
+    const made = method.server({ values, round, global, kept, arrivals, clients, pace });
     this.#state = { round: round + 1, global: made.global, kept: made.kept ?? EMPTY, told: made.told ?? EMPTY };
     const loss = messages.reduce((sum, { numbers }) => sum + numbers.loss! / messages.length, 0);
     return { round, from: messages.map(({ from }) => from), loss, metrics: made.metrics ?? {} };

@@ -48,10 +48,19 @@ export function trainAmong<D extends Data>(context: AmongContext, technique: Tec
   );
 }
 
+/** Which round it is, from 0, how many steps of the schedule are over, and how many come at most. */
+interface Round {
+  readonly at: number;
+  readonly over: number;
+  readonly longest: number;
+}
+
 class Simulation {
   readonly #context: AmongContext;
   readonly #counted: Counted = { up: 0, down: 0 };
   readonly #told: Record<string, number> = {};
+  /** What clients were last sent. */
+  readonly #heard = new Map<Client<Batch>, Uint8Array>();
   #seated: readonly Seated<Batch>[] = [];
   #seats: Seats<Batch> | undefined;
   #part: LocalPart | undefined;
@@ -122,7 +131,7 @@ class Simulation {
 
   /** All rounds; the model has the server's weights in the end. Throws UserError when it was interrupted. */
   async run<D>(read: ReadRun<D>, built: BuiltRun<Batch>): Promise<Ran> {
-    const { options, signal, log, progress, seed } = this.#context;
+    const { options, log, progress } = this.#context;
     const { model, training, memory } = built;
     const { steps: total } = read;
     const most = Math.min(options.local_steps ?? total, total);
@@ -136,47 +145,63 @@ class Simulation {
     let last: StepResult | undefined;
     for (const [at, { begin, arrive, time }] of steps.entries()) {
       const over = at * most;
-      const longest = Math.min(most, total - over);
+      const round: Round = { at, over, longest: Math.min(most, total - over) };
       const message = begin.length > 0 ? server.message() : new Uint8Array();
       for (const number of begin) {
-        const client = clients[number]!;
-        const own = localSteps(longest, options.local_least ?? longest, { seed, name: client.name, round: at });
-        const answered = await client.answer(message, {
-          ...{ scheduled: over, steps: own, fresh: options.client_state === "fresh", signal },
-          log: { event: (name, fields) => log.event(name, { round: at + 1, client: client.name, ...fields }) },
-          ...{ logEvery: options.log_every, warn: (text) => this.#context.warn(text) },
-        });
+        const answered = await this.#answer(clients[number]!, message, round);
         waiting.set(number, answered.bytes);
-        this.#counted.down += message.length;
         last = answered.last;
-        progress.advance(1, `round ${at + 1}, ${client.name}`, `loss ${answered.loss.toFixed(4)}`);
+        progress.advance(1, `round ${at + 1}, ${clients[number]!.name}`, `loss ${answered.loss.toFixed(4)}`);
       }
+      await this.#goOn(clients, begin, round);
+      const done = over + round.longest;
       const answers = arrive.map((number) => waiting.get(number)!);
-      const done = over + longest;
-      if (answers.length > 0) {
-        const up = answers.reduce((sum, { length }) => sum + length, 0);
-        this.#counted.up += up;
-        const { from, loss, metrics } = server.take(answers);
-        const down = message.length * begin.length;
-        log.event("round", {
-          round: at + 1,
-          step: done,
-          time,
-          clients: from,
-          loss,
-          bytes_up: up,
-          bytes_down: down,
-          ...metrics,
-        });
-        last = last && { ...last, step: done, metrics: { loss } };
-      }
-      const due =
-        options.eval_every > 0 && Math.floor(done / options.eval_every) > Math.floor(over / options.eval_every);
-      if (due || at === steps.length - 1) await this.#evaluate(local, server, built, { done, watch });
+      const down = message.length * begin.length;
+      this.#counted.down += down;
+      const loss =
+        answers.length > 0 ? this.#take(server, answers, { round: at + 1, step: done, time, down }) : undefined;
+      if (last && loss !== undefined) last = { ...last, step: done, metrics: { loss } };
+      const { eval_every: every } = options;
+      const isDue = every > 0 && Math.floor(done / every) > Math.floor(over / every);
+      if (isDue || at === steps.length - 1) await this.#evaluate(local, server, built, { done, watch });
     }
     progress.done();
     Object.assign(this.#told, { clients: clients.length, rounds: steps.length });
     return { step: total, last, watch };
+  }
+
+  /** A client's steps of a round. */
+  #answer(client: Client<Batch>, message: Uint8Array, { at, over, longest }: Round) {
+    const { options, seed, signal, log } = this.#context;
+    const own = localSteps(longest, options.local_least ?? longest, { seed, name: client.name, round: at });
+    this.#heard.set(client, message);
+    return client.answer(message, {
+      ...{ scheduled: over, steps: own, fresh: options.client_state === "fresh", signal },
+      log: { event: (name, fields) => log.event(name, { round: at + 1, client: client.name, ...fields }) },
+      ...{ logEvery: options.log_every, warn: (text) => this.#context.warn(text) },
+    });
+  }
+
+  /** Lets clients that are not asked go on, where the method says so, with the weights that they were last sent. */
+  async #goOn(clients: readonly Client<Batch>[], asked: readonly number[], round: Round): Promise<void> {
+    if (!this.#method.method.restless) return;
+    for (const [number, client] of clients.entries()) {
+      const heard = this.#heard.get(client);
+      if (heard && !asked.includes(number)) await this.#answer(client, heard, round);
+    }
+  }
+
+  /** Gives answers to the server, and counts and logs what went over the line; gives the mean loss. */
+  #take(
+    server: Server,
+    answers: readonly Uint8Array[],
+    { down, ...told }: { readonly round: number; readonly step: number; readonly time: number; readonly down: number },
+  ): number {
+    const up = answers.reduce((sum, { length }) => sum + length, 0);
+    this.#counted.up += up;
+    const { from, loss, metrics } = server.take(answers);
+    this.#context.log.event("round", { ...told, clients: from, loss, bytes_up: up, bytes_down: down, ...metrics });
+    return loss;
   }
 
   #sides(local: LocalTraining<Batch>, weights: Server["state"]["global"], steps: readonly ServerStep[]) {

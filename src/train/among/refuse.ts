@@ -43,7 +43,7 @@ export function refuseAmong({ options, picks }: AmongContext): void {
   if (clock !== "rounds" && !method.late)
     throw new UserError(
       `--federation ${method.name} brings together what clients made of the same weights, and --clock ${clock} lets them be late`,
-      "leave out --clock",
+      "give --federation fedfix or afa, or leave out --clock",
     );
   if (times && times.length !== clients)
     throw new UserError(`--client-times has ${times.length} times for ${clients} clients`, "give one for each");

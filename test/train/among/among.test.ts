@@ -129,3 +129,77 @@ test("what does not go with clients is refused before any work", async () => {
   expect(await refused(...LINE, "--loss-balance", "awl")).toContain("in a way that clients cannot share");
   expect(await refused(...LINE, "--local-least", "3", "--local-steps", "2")).toContain("--local-least 3 is more than");
 });
+
+test("late clients of FedFix and AFA, and clients of ADMM that go on unasked, learn", async () => {
+  const line = [
+    "--data",
+    "rows.jsonl",
+    "--batch-size",
+    "20",
+    "--optimizer",
+    "sgd",
+    "--lr",
+    "0.05",
+    "--schedule",
+    "constant",
+  ];
+  const late = ["--clients", "2", "--steps", "60", "--local-steps", "3", "--client-times", "1,3"];
+  const held = ["--eval-data", "rows.jsonl"];
+  for (const own of [
+    [...late, "--federation", "fedfix", "--clock", "interval"],
+    [
+      ...late,
+      "--federation",
+      "afa",
+      "--clock",
+      "buffer",
+      "--clock-buffer",
+      "1",
+      "--local-least",
+      "1",
+      "--afa-rate",
+      "0.3",
+    ],
+    [
+      "--clients",
+      "4",
+      "--steps",
+      "60",
+      "--local-steps",
+      "6",
+      "--federation",
+      "admm",
+      "--client-share",
+      "0.5",
+      "--admm-rho",
+      "0.5",
+    ],
+  ]) {
+    const name = own[own.indexOf("--federation") + 1]!;
+    const argv = [
+      "--init",
+      "net.json",
+      ...line,
+      ...own,
+      ...held,
+      "--log",
+      `${name}.jsonl`,
+      "-o",
+      `${name}/`,
+      "--json",
+      "-q",
+    ];
+    const { code, text } = await runScript("train", argv, folder);
+    expect(code).toBe(0);
+    const told: unknown = JSON.parse(text);
+    // Guessing among three classes costs 1.1; the fresh network's loss is above that.
+    expect(isObject(told) && Number(told.held_out_loss)).toBeLessThan(0.75);
+  }
+  // As far as whole rounds go into the run.
+  expect(Math.abs(Number(events("fedfix.jsonl", "round")[0]!["counts.client-1"]) - 0.5)).toBeLessThan(0.05);
+  // Two of four are asked, and the others go on once they have heard of the weights.
+  expect(events("admm.jsonl", "round").every(({ clients }) => Array.isArray(clients) && clients.length === 2)).toBe(
+    true,
+  );
+  expect(events("admm.jsonl", "step").length).toBeGreaterThan(10 * 6 * 3);
+});
