@@ -7,10 +7,11 @@
  */
 import type { Batch } from "../../data/batch.ts";
 import { groupsOf } from "../../data/groups.ts";
+import type { Model } from "../../model/model.ts";
 import { Client } from "../../run/among/client.ts";
-import { clientRows } from "../../run/among/client-rows.ts";
+import { type ClientRows, clientRows } from "../../run/among/client-rows.ts";
 import type { LocalPart, Pace } from "../../run/among/contract.ts";
-import { LocalTraining, type Seated, sharedOf } from "../../run/among/local-training.ts";
+import { LocalTraining, sharedOf } from "../../run/among/local-training.ts";
 import { localSteps, participation, type ServerStep, serverSteps } from "../../run/among/pace.ts";
 import { Seats } from "../../run/among/seats.ts";
 import { Server } from "../../run/among/server.ts";
@@ -25,6 +26,7 @@ import { runTraining } from "../../run/training/run-training.ts";
 import type { Built, Opened, Technique, TrainingData, Work } from "../../run/training/technique.ts";
 import type { StepResult } from "../../run/training/trainer.ts";
 import { type AmongContext, refuseAmong, refuseWork } from "./refuse.ts";
+import { chosenByLoss, lossesOf } from "./selection.ts";
 
 type Data = TrainingData<Batch> & { readonly source: ReadRows };
 
@@ -55,15 +57,23 @@ interface Round {
   readonly longest: number;
 }
 
+/** What weights are in, and where. */
+interface World {
+  readonly local: LocalTraining<Batch>;
+  readonly server: Server;
+  readonly model: Model;
+}
+
 class Simulation {
   readonly #context: AmongContext;
   readonly #counted: Counted = { up: 0, down: 0 };
   readonly #told: Record<string, number> = {};
   /** What clients were last sent. */
   readonly #heard = new Map<Client<Batch>, Uint8Array>();
-  #seated: readonly Seated<Batch>[] = [];
+  #seated: readonly ClientRows[] = [];
   #seats: Seats<Batch> | undefined;
   #part: LocalPart | undefined;
+  #pad = 0;
 
   constructor(context: AmongContext) {
     refuseAmong(context);
@@ -78,9 +88,10 @@ class Simulation {
   async data<D extends Data>(read: D, { order, split, tools }: Opened): Promise<D> {
     const { options, seed } = this.#context;
     const groups = groupsOf(options.data, "--data", options.columns);
+    this.#pad = tools?.tokenizer?.pad ?? 0;
     this.#seated = await clientRows(read.source, split?.rest(groups) ?? groups, {
       ...{ clients: options.clients!, split: options.client_split, alpha: options.client_alpha },
-      ...{ key: options.client_key, seed, order, pad: tools?.tokenizer?.pad ?? 0 },
+      ...{ key: options.client_key, seed, order, pad: this.#pad, pacing: this.#pacing() },
     });
     this.#seats = new Seats(
       read.source,
@@ -113,6 +124,30 @@ class Simulation {
     ]);
   }
 
+  /** How rows come in; undefined where all are in from the start. */
+  #pacing() {
+    const { client_order: order, pace, pace_begin: begin, pace_end: end } = this.#context.options;
+    return order === "plain" ? undefined : { order, pace, begin, end, seed: this.#context.seed };
+  }
+
+  /** Losses of a client's rows under the server's weights. */
+  async #losses(number: number, { local, server, model }: World): Promise<number[]> {
+    const { options, signal } = this.#context;
+    local.set(server.state.global);
+    return lossesOf(model, this.#seated[number]!, { rows: options.batch_size, pad: this.#pad, signal });
+  }
+
+  /** The clients of a round: those of the clock, or as many by their losses. */
+  async #chosen(begin: readonly number[], at: number, rounds: number, world: World): Promise<readonly number[]> {
+    if (this.#context.options.client_choice !== "loss") return begin;
+    const means: number[] = [];
+    for (const number of this.#seated.keys()) {
+      const losses = await this.#losses(number, world);
+      means.push(losses.reduce((sum, loss) => sum + loss / losses.length, 0));
+    }
+    return chosenByLoss(means, begin.length, at, rounds);
+  }
+
   /** Who begins and arrives when. */
   #steps(count: number): readonly ServerStep[] {
     const { options, seed } = this.#context;
@@ -121,7 +156,7 @@ class Simulation {
     return serverSteps({ clock, times, interval, buffer, share, seed }, count);
   }
 
-  #pace(steps: readonly ServerStep[]): Pace | undefined {
+  #paceOf(steps: readonly ServerStep[]): Pace | undefined {
     const { clock, client_times, clock_interval: interval } = this.#context.options;
     if (clock === "rounds") return undefined;
     const names = this.#seated.map(({ name }) => name);
@@ -143,11 +178,15 @@ class Simulation {
     progress.start({ total: steps.reduce((sum, { begin }) => sum + begin.length, 0), unit: "clients" });
     const waiting = new Map<number, Uint8Array>();
     let last: StepResult | undefined;
-    for (const [at, { begin, arrive, time }] of steps.entries()) {
+    const world = { local, server, model };
+    for (const [at, { begin: due, arrive: late, time }] of steps.entries()) {
+      const begin = await this.#chosen(due, at, steps.length, world);
+      const arrive = late === due ? begin : late;
       const over = at * most;
       const round: Round = { at, over, longest: Math.min(most, total - over) };
       const message = begin.length > 0 ? server.message() : new Uint8Array();
       for (const number of begin) {
+        if (this.#seated[number]!.paced) await this.#pace(number, round, world);
         const answered = await this.#answer(clients[number]!, message, round);
         waiting.set(number, answered.bytes);
         last = answered.last;
@@ -168,6 +207,14 @@ class Simulation {
     progress.done();
     Object.assign(this.#told, { clients: clients.length, rounds: steps.length });
     return { step: total, last, watch };
+  }
+
+  /** Orders a client's rows for a round. */
+  async #pace(number: number, { at, longest }: Round, world: World): Promise<void> {
+    const { paced } = this.#seated[number]!;
+    const random = this.#context.options.client_order === "random";
+    const losses = random ? paced!.rows.map(() => 0) : await this.#losses(number, world);
+    paced!.begin(losses, longest * this.#context.options.accumulate, at);
   }
 
   /** A client's steps of a round. */
@@ -210,7 +257,7 @@ class Simulation {
     const run = "simulated";
     const dtype = options.message_dtype ?? method.method.dtype;
     const names = this.#seated.map(({ name }) => name);
-    const server = new Server({ method, clients: names, run, pace: this.#pace(steps) }, weights);
+    const server = new Server({ method, clients: names, run, pace: this.#paceOf(steps) }, weights);
     const clients = this.#seated.map(
       (seat) => new Client({ method, seat, training: local, dtype, run, feedback: options.message_feedback }),
     );
