@@ -77,6 +77,12 @@ const NEEDS: Readonly<Record<string, Needs>> = {
   pathway: { before: SPARSE },
   "layer-range": { general: "layer_range_general" },
   "number-format": { settings: { number_format_names: "int8,mxfp4" } },
+  rewarm: {
+    settings: {
+      ...{ rewarm_old: "forget", rewarm_new: "forget", rewarm_warmups: [0], rewarm_peaks: [1] },
+      ...{ rewarm_steps: 3, rewarm_held: 0.5 },
+    },
+  },
   prune: { general: "prune_group", settings: { prune_shares: [0.1], prune_blocks: 1, original: undefined } },
   hdc: { general: "hdc_new", settings: { hdc_bits: 256 } },
 };

@@ -58,18 +58,52 @@ export interface FinetuneOptions {
 }
 
 /** The first `count` rows in batches. */
-export function batchesOf(
+export const batchesOf = (
   material: Material,
   count: number,
   order: { batchSize: number; seed: number },
+): BatchSource<Batch> => mixedBatches([{ name: "rows", material, rows: count }], order);
+
+/** Rows of a group that take part in a training. */
+export interface Part {
+  readonly name: string;
+  readonly material: Material;
+  /** Only so many, the first ones. */
+  readonly rows?: number;
+  /** Share in which they are drawn; all parts have one, or none does and every pass takes all rows once. */
+  readonly weight?: number;
+}
+
+/** Rows of several groups in batches; parts without rows or of weight 0 are left out. Throws RangeError for none. */
+export function mixedBatches(
+  given: readonly Part[],
+  order: { readonly batchSize: number; readonly seed: number },
 ): BatchSource<Batch> {
-  if (material.kind === "examples") return stackedBatches(material.rows.slice(0, count), ["rows"], order);
-  const sequences = material.rows.slice(0, count);
-  const lengths = Int32Array.from(sequences, ({ ids }) => ids.length);
-  const [rows, tokens] = [sequences.length, lengths.reduce((a, b) => a + b, 0)];
-  const counted = sequences.reduce((sum, sequence) => sum + countedTokens(sequence), 0);
-  const group = { name: "rows", rows, sequences: rows, tokens, counted, lengths };
-  return sequenceBatches({ sequences, groups: [group] }, order, material.pad);
+  const parts = given.filter(({ material, rows, weight }) => (rows ?? material.rows.length) > 0 && weight !== 0);
+  const [first] = parts;
+  if (!first) throw new RangeError("a training needs rows");
+  const weights = parts.flatMap(({ weight }) => (weight === undefined ? [] : [weight]));
+  const mixed = { ...order, ...(weights.length > 0 ? { weights } : {}) };
+  const examples: Example[] = [];
+  const sequences: Sequence[] = [];
+  for (const [group, { material, rows }] of parts.entries()) {
+    if (material.kind === "text") for (const row of material.rows.slice(0, rows)) sequences.push({ ...row, group });
+    else for (const row of material.rows.slice(0, rows)) examples.push({ ...row, group });
+  }
+  if (first.material.kind === "examples")
+    return stackedBatches(
+      examples,
+      parts.map(({ name }) => name),
+      mixed,
+    );
+  const groups = parts.map(({ name }, place) => {
+    const own = sequences.filter(({ group }) => group === place);
+    const lengths = Int32Array.from(own, ({ ids }) => ids.length);
+    const tokens = lengths.reduce((a, b) => a + b, 0);
+    const counted = own.reduce((sum, sequence) => sum + countedTokens(sequence), 0);
+    return { name, rows: own.length, sequences: own.length, tokens, counted, lengths };
+  });
+  return sequenceBatches({ sequences, groups }, mixed, first.material.pad);
 }
 
 /**
