@@ -2,8 +2,10 @@
 import { expect, test } from "bun:test";
 import { method as dmt } from "../../src/curriculum/methods/samplers/dmt.ts";
 import { method as meco } from "../../src/curriculum/methods/samplers/meco.ts";
+import { method as phased } from "../../src/curriculum/methods/samplers/phased.ts";
 import { method as powerlaw } from "../../src/curriculum/methods/samplers/powerlaw.ts";
 import { method as stable } from "../../src/curriculum/methods/samplers/stable-cpt.ts";
+import { method as stacked } from "../../src/curriculum/methods/samplers/stacked.ts";
 import { stageSteps } from "../../src/curriculum/staged.ts";
 import { type AnySampler, drive, type Given, groupsOf, make, saturatingWorld } from "./world.ts";
 
@@ -91,6 +93,17 @@ test("meco: refuses groups without a counterpart", () => {
   expect(refused({ conditioned: ["web+"], plain: ["web"], mixture: [1, 2] })).toThrow(
     "--mixture 1,2 is no mixture of 1",
   );
+});
+
+test("phased: groups in their order, as long as their rows; one phase is all of them stacked", () => {
+  expect(stages(phased, { groups })).toEqual([
+    [0, [1, 0, 0]],
+    [600, [0, 1, 0]],
+    [700, [0, 0, 1]],
+  ]);
+  expect(stages(stacked, { groups })).toEqual([[0, close([0.6, 0.1, 0.3]) as never]]);
+  const one = { groups: groupsOf({ all: 40 }) };
+  expect(stages(phased, one)).toEqual(stages(stacked, one));
 });
 
 test("stable-cpt: the domain takes the place of the crawl", () => {

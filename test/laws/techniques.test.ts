@@ -77,6 +77,9 @@ const NEEDS: Readonly<Record<string, Needs>> = {
   pathway: { before: SPARSE },
   "layer-range": { general: "layer_range_general" },
   "number-format": { settings: { number_format_names: "int8,mxfp4" } },
+  "stability-gap": {
+    settings: { stability_gap_new: "forget", stability_gap_steps: 12, stability_gap_every: 4, stability_gap_held: 0.5 },
+  },
   rewarm: {
     settings: {
       ...{ rewarm_old: "forget", rewarm_new: "forget", rewarm_warmups: [0], rewarm_peaks: [1] },
