@@ -70,6 +70,9 @@ const LINES = [
   "train s3t tiny/ --data said.jsonl --slices 2 -n",
   "unlearn s3t bank/ --forget said.jsonl -o spent/",
   "unlearn s3t bank/ --forget said.jsonl -n",
+  `train --init denoiser.json --data decided.jsonl --loss denoise ${FEW} -o denoiser/`,
+  "sample vectors denoiser/ --count 1 --steps 1 -o drawn.jsonl",
+  "sample vectors denoiser/ -n",
   "unlearn fitted/ --method analytic --forget decided.jsonl -o emptied/",
   "train stages stages.json --init chooser.json --cache below -o staged/",
   "train stages stages.json chooser -n",
@@ -224,6 +227,8 @@ const LINES = [
   "evaluate tiny --data said.jsonl --probe kernel-alignment --kernel-alignment-columns 2",
   `adapt tiny --tasks said.jsonl,ids.jsonl ${FEW} --log stream.log -o learned-twice/`,
   "evaluate two-phase --tune stream.log",
+  "evaluate swiss scores.jsonl --runs 4",
+  "evaluate swiss scores.jsonl -n",
   "evaluate lifelong life.jsonl",
   "evaluate lifelong life.jsonl -n",
   "sample tiny --prompt ab --max-tokens 2",
@@ -254,6 +259,10 @@ beforeAll(() => {
     JSON.stringify({ model_type: "mlp", input_size: 2, hidden_sizes: [4], num_labels: 2 }),
   );
   const deep = { model_type: "mlp", input_size: 2, hidden_sizes: [4, 4], num_labels: 2 };
+  writeFileSync(
+    at("denoiser.json"),
+    JSON.stringify({ model_type: "denoiser", input_size: 2, hidden_size: 4, num_hidden_layers: 1, num_labels: 2 }),
+  );
   writeFileSync(at("deep.json"), JSON.stringify(deep));
   const ways = numbers.map((i) => ({ prompt: `is ${i}`, completion: ` ${i}`, layer_turns: [1, i % 3] }));
   writeFileSync(at("ways.jsonl"), lines(ways));
@@ -266,6 +275,8 @@ beforeAll(() => {
   writeFileSync(at("stages.json"), JSON.stringify(stages));
   const decided = numbers.map((i) => ({ x: [i, 1], label: i % 2, propensity: 0.5, reward: i }));
   writeFileSync(at("decided.jsonl"), lines(decided));
+  const score = (model: string, value: number) => ({ model, group: "g", metric: "accuracy", better: "higher", value });
+  writeFileSync(at("scores.jsonl"), lines([score("a", 0.5), score("b", 1)]));
   writeFileSync(at("vectors.jsonl"), lines(Array.from({ length: 6 }, (_, i) => ({ a: [i, 1], b: [1, -i] }))));
   const planted = ["one", "two"].map((name) => ({ name, rows: "said.jsonl", control: "ids.jsonl" }));
   writeFileSync(at("planted.jsonl"), lines(planted));
