@@ -30,10 +30,12 @@ of the end, and at the peak. Against the card, clean rows without old ones make 
   },
   run: (seed) =>
     inLab(async (lab) => {
-      const [first, second] = [20, 21].map((prefix, i) => {
-        const language = new Language({ seed: 10 * seed + i, size: 16, sharpness: 12 });
-        return (count: number, from: number) => language.rows(count, 100 * seed + from + i, { prefix: [prefix] });
-      }) as [(count: number, from: number) => ReturnType<Language["rows"]>, typeof first];
+      const speaking = (place: number) => {
+        const language = new Language({ seed: 10 * seed + place, size: 16, sharpness: 12 });
+        return (count: number, from: number) =>
+          language.rows(count, 100 * seed + from + place, { prefix: [20 + place] });
+      };
+      const [first, second] = [speaking(0), speaking(1)];
       const next = uniform(1000 + seed);
       const noise = Array.from({ length: 400 }, () =>
         rowOf([21, ...Array.from({ length: 16 }, () => Math.floor(16 * next()))], 2),
