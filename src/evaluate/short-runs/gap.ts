@@ -7,7 +7,9 @@ export interface Gap {
   readonly gap: number;
   /** The step of the highest loss; 0 where it never is above that before. */
   readonly worst: number;
-  /** The first step after the worst at which the loss is down at that before; null where it never is, 0 without a gap. */
+  /**
+   * The first step after the worst at which the loss is down at that before; null where it never is, 0 without a gap.
+   */
   readonly recovery: number | null;
   /** Loss before less loss after. */
   readonly gain: number;

@@ -1,10 +1,10 @@
 /**
- * Fine-tuning of small language models: large updates at a low rate that neither warms up nor falls, for many passes, of
- * which the best checkpoint on held-out rows is taken. Pareja et al. 2024, Unveiling the Secret Recipe: A Guide For
+ * Fine-tuning of small language models: large updates at a low rate that neither warms up nor falls, for many passes,
+ * of which the best checkpoint on held-out rows is taken. Pareja et al. 2024, Unveiling the Secret Recipe: A Guide For
  * Supervised Fine-Tuning Small LLMs, https://arxiv.org/abs/2412.13337
  *
- * Phases of data are stacked (all rows mixed) or phased (one after the other); the study finds no difference. A sweep of
- * updates and rates can be cut early: the probe early-signal of evaluate.
+ * Phases of data are stacked (all rows mixed) or phased (one after the other); the study finds no difference. A sweep
+ * of updates and rates can be cut early: the probe early-signal of evaluate.
  */
 import { definePreset } from "../../presets/contract.ts";
 import { batchOf, measures, trains } from "../../presets/stages.ts";

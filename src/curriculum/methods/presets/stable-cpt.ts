@@ -1,6 +1,6 @@
 /**
- * Continued pre-training with a small stability gap, both halves of the recipe in one run: the best part of a new domain
- * over several passes, in a mixture near the original one. Guo et al. 2024, https://arxiv.org/abs/2406.14833
+ * Continued pre-training with a small stability gap, both halves of the recipe in one run: the best part of a new
+ * domain over several passes, in a mixture near the original one. Guo et al. 2024, https://arxiv.org/abs/2406.14833
  *
  *   best part    curriculum select --select-by lowest-loss, by a reference model of trusted text of the domain
  *   training     curriculum --method stable-cpt, as many steps as so many passes over that part take
