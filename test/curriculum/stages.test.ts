@@ -40,6 +40,21 @@ test("dmt: special groups, then general ones with a little of them", () => {
   expect(second![1]).toEqual(close([600 / 640, 10 / 640, 30 / 640]));
 });
 
+test("dmt: what is replayed is one part of the special rows, and every stage has a schedule of its own", () => {
+  const made = (values: Record<string, unknown>) => make(dmt, { groups, values: { special, ...values } });
+  const sampler = made({ replay: 0.1 });
+  expect(sampler.restarts).toEqual([385, 615]);
+  expect(sampler.segment().rows).toBeUndefined();
+  sampler.update({ step: 385, drawn: [0, 0, 0] });
+  expect(sampler.segment().rows).toEqual([undefined, 10, 30]);
+  // A part of every group is left, however small.
+  const least = made({ replay: 0.0001 });
+  least.update({ step: 385, drawn: [0, 0, 0] });
+  expect(least.segment().rows).toEqual([undefined, 1, 1]);
+  expect(made({ one_schedule: true }).restarts).toBeUndefined();
+  expect(made({ strategy: "sequential" }).restarts).toHaveLength(3);
+});
+
 test("dmt: replay 1 is multi-task in the second stage, replay 0 is mixed-sequential", () => {
   const probs = (values: Record<string, unknown>) => stages(dmt, { groups, values: { special, ...values } });
   expect(probs({ replay: 1 })[1]![1]).toEqual(close([...probs({ strategy: "multi-task" })[0]![1]]));

@@ -85,6 +85,13 @@ const NEEDS: Readonly<Record<string, Needs>> = {
   pathway: { before: SPARSE },
   "layer-range": { general: "layer_range_general" },
   "number-format": { settings: { number_format_names: "int8,mxfp4" } },
+  "ability-scaling": {
+    compares: true,
+    settings: {
+      ...{ ability_scaling_fractions: [1], ability_scaling_ways: ["alone", "mixed"] },
+      ...{ ability_scaling_epochs: 1, ability_scaling_held: 0.5 },
+    },
+  },
   "early-signal": {
     settings: {
       ...{ early_signal_batches: [2], early_signal_rates: [1e-3, 2e-3, 4e-3] },

@@ -117,8 +117,9 @@ export class Trials {
       objective: crossEntropyObjective(model),
       optimizer: bindDefaults(await loadMethod("optimizer", "adamw"), { beta2: 0.999, weight_decay: 0 }),
       ...(carried ? { carried } : {}),
-      async after(step) {
-        if (step === steps || (every > 0 && step % every === 0)) await measure(step);
+      evalEvery: every,
+      async evaluate(step) {
+        await measure(step);
         return false;
       },
       onStep({ metrics, gradNorm }) {

@@ -24,6 +24,7 @@ export function joinWork<B>(objective: Objective<B>, given: readonly (WorkPart<B
   return {
     objective,
     ...single(parts, "source"),
+    ...single(parts, "place"),
     ...single(parts, "multiplier"),
     ...single(parts, "stage"),
     ...single(parts, "result"),

@@ -111,26 +111,51 @@ export function mixedBatches(
  * or a gradient is not finite.
  */
 export async function finetune(
-  { model, ref }: { readonly model: Model; readonly ref: string },
+  loaded: { readonly model: Model; readonly ref: string },
   material: Material,
-  { rows, epochs = 1, steps, lr, batchSize, seed, signal, rateFlag, after, done }: FinetuneOptions,
+  { rows, epochs = 1, steps, batchSize, done, ...how }: FinetuneOptions,
 ): Promise<number> {
   const learned = Math.min(rows, material.rows.length);
   if (learned === 0) return 0;
-  const source = batchesOf(material, rows, { batchSize, seed });
+  const source = batchesOf(material, rows, { batchSize, seed: how.seed });
+  const { batchesPerEpoch } = source;
+  return trainShortly(loaded, source, {
+    ...how,
+    steps: steps ?? epochs * batchesPerEpoch,
+    onStep: (step) => done?.(Math.min(batchSize, learned - ((step - 1) % batchesPerEpoch) * batchSize)),
+  });
+}
+
+/** The same on batches, for so many steps. */
+export async function trainShortly(
+  { model, ref }: { readonly model: Model; readonly ref: string },
+  source: BatchSource<Batch>,
+  {
+    steps,
+    lr,
+    seed,
+    signal,
+    rateFlag,
+    after,
+    onStep,
+  }: Pick<FinetuneOptions, "lr" | "seed" | "signal" | "rateFlag" | "after"> & {
+    readonly steps: number;
+    readonly onStep?: (step: number) => void;
+  },
+): Promise<number> {
   const { step } = await trainModel({
     model,
     source,
     objective: crossEntropyObjective(model),
     optimizer: bindDefaults(await loadMethod("optimizer", "adamw"), ADAMW),
     rate: () => lr,
-    steps: steps ?? epochs * source.batchesPerEpoch,
+    steps,
     seed,
     signal,
     name: ref,
     advice: `lower ${rateFlag}`,
     ...(after ? { after } : {}),
-    onStep: ({ step }) => done?.(Math.min(batchSize, learned - ((step - 1) % source.batchesPerEpoch) * batchSize)),
+    onStep: (result) => onStep?.(result.step),
   });
   signal.throwIfAborted();
   return step;

@@ -13,7 +13,7 @@ interface Found {
 export const experiment = experimentOf({
   title: "`--probe early-signal`, and phases of data at once or in a row",
   about: `A decoder of one layer learns a language of 16 symbols in 150 steps of 16 rows, then a second one over the same symbols, told apart by the first
-token: 3200 rows in steps of 8, 32 or 128 at 1e-3, 4e-3 or 1.6e-2. Early is the first tenth. *Phased* and *stacked* train on two new languages in
+token: 1280 rows in steps of 8, 32 or 128 at 1e-3, 4e-3 or 1.6e-2. Early is the first tenth. *Phased* and *stacked* train on two new languages in
 150 steps of 16 rows at a constant rate, one after the other or at once. Held-out losses in nats.`,
   seeds: [1, 2, 3],
   tested: 1,
@@ -32,7 +32,7 @@ token: 3200 rows in steps of 8, 32 or 128 at 1e-3, 4e-3 or 1.6e-2. Early is the 
       const file = (name: string) => data.split(" ").find((word) => word.startsWith(`${name}=`))!;
       const start = `${lab.fresh(SHARED)} --data ${file("old")} ${RUN} --steps 150 --seed ${seed} --save-every 0`;
       await lab.script("train", `${start} -o base/`);
-      const sweep = "--early-signal-batches 8,32,128 --early-signal-rates 1e-3,4e-3,1.6e-2 --early-signal-rows 3200";
+      const sweep = "--early-signal-batches 8,32,128 --early-signal-rates 1e-3,4e-3,1.6e-2 --early-signal-rows 1280";
       const text = await lab.script("evaluate", `base --data ${file("one")} --probe early-signal ${sweep} --json`);
       const [found] = JSON.parse(text).rows as [Found];
       const words = data.split(" ");
