@@ -16,6 +16,11 @@ export const VECTORS = {
   },
   label: { type: "number.integer >= 0", help: "class of all rows; of no class when left out", value: "CLASS" },
   each_label: { type: "boolean", default: false, help: "the classes by turns" },
+  control: {
+    type: "number.integer >= 0",
+    help: "what an adapter of adapt nct is asked for; nothing when left out",
+    value: "K",
+  },
   guidance: {
     type: "number >= 0",
     default: 1,

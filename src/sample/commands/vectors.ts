@@ -5,6 +5,7 @@ import type { Context, Outcome } from "../../cli/context.ts";
 import { textResult } from "../../cli/text-result.ts";
 import { UserError } from "../../errors.ts";
 import { openGpu } from "../../gpu/gpu.ts";
+import { isObject } from "../../json.ts";
 import { Model } from "../../model/model.ts";
 import { VectorSampler } from "../../run/denoising/sampler.ts";
 import { writtenRows } from "../../run/denoising/written-rows.ts";
@@ -33,6 +34,26 @@ function check({ options }: VectorsContext, { ref, task, architecture, sizes }: 
     throw new UserError("--guidance draws towards a class, and none is named", "give --label or --each-label");
 }
 
+/** How many things the model's adapter can be asked for; 0 where it has none. */
+function controlsOf({ adapter }: Model): number {
+  const config: unknown = adapter && JSON.parse(adapter.config);
+  return isObject(config) && typeof config.control_size === "number" ? config.control_size : 0;
+}
+
+/** Throws UserError for a control that the model does not know. */
+function checkControl({ options }: VectorsContext, model: Model, ref: string): void {
+  const { control } = options;
+  if (control === undefined) return;
+  const known = controlsOf(model);
+  if (known === 0)
+    throw new UserError(
+      `--control ${control}: ${ref} has no adapter that is asked for anything`,
+      "bun run adapt nct makes one",
+    );
+  if (control >= known)
+    throw new UserError(`--control ${control}: ${ref} can be asked for ${known} things`, `give 0 to ${known - 1}`);
+}
+
 export async function vectors(context: VectorsContext): Promise<Outcome> {
   const { options, seed, signal, progress } = context;
   const opened = await openModel(context.args[0] ?? "-", {}, (text) => context.warn(text));
@@ -49,7 +70,10 @@ export async function vectors(context: VectorsContext): Promise<Outcome> {
   }
   const gpu = await openGpu({ device: context.device });
   const model = await Model.load(gpu, checkpoint, { freeze: () => true, warn: (text) => context.warn(text) });
-  const drawing = VectorSampler.of(model, { sampler, steps, seed, guidance });
+  checkControl(context, model, opened.ref);
+  const { control } = options;
+  const controls = control === undefined ? 0 : controlsOf(model);
+  const drawing = VectorSampler.of(model, { sampler, steps, seed, guidance, controls });
   const none = sizes.outputs;
   const labels = Int32Array.from({ length: count }, (_, i) => label ?? (each ? i % none : none));
   progress.start({ total: count, unit: "rows" });
@@ -57,7 +81,8 @@ export async function vectors(context: VectorsContext): Promise<Outcome> {
   for (let first = 0; first < count; first += options.batch_size) {
     signal.throwIfAborted();
     const own = labels.subarray(first, first + options.batch_size);
-    const found = await drawing.draw({ first, labels: own });
+    const asked = control === undefined ? {} : { controls: new Int32Array(own.length).fill(control) };
+    const found = await drawing.draw({ first, labels: own, ...asked });
     for (const row of writtenRows(found, own, none)) lines.push(JSON.stringify(row));
     progress.advance(own.length);
   }
