@@ -16,9 +16,9 @@ export const VECTORS = {
   },
   label: { type: "number.integer >= 0", help: "class of all rows; of no class when left out", value: "CLASS" },
   each_label: { type: "boolean", default: false, help: "the classes by turns" },
-  control: {
+  ask: {
     type: "number.integer >= 0",
-    help: "what an adapter of adapt nct is asked for; nothing when left out",
+    help: "which class of its classifier an adapter of adapt nct is asked for; none when left out",
     value: "K",
   },
   guidance: {

@@ -107,7 +107,7 @@ test("a new adapter changes nothing; its equation is what its file says", async 
 test("coupled noise fades and stays normal", async () => {
   const [model, judge] = [await generator(), await quadrants()];
   const objective = nctObjective(model, judge, {
-    ...{ levels: 5, boundary: 1, controlWeight: 0, metric: "l2", seed: 1 },
+    ...{ levels: 5, boundary: 1, classifierWeight: 0, metric: "l2", seed: 1 },
   });
   const rec = new Recorder(profileOf(gpu));
   objective.record(rec, { rows: 2000 }, "");
@@ -144,7 +144,7 @@ test("the share of rows in the quadrant that is asked for rises; the base and co
   expect(Math.abs(first - 0.25)).toBeLessThan(0.01); // every row is in one quadrant, whatever is asked for
   const { last } = await trainModel({
     ...{ model, steps: 150, seed: 1, signal: new AbortController().signal, source: noiseSource(128) },
-    objective: nctObjective(model, judge, { levels: 8, boundary: 1, controlWeight: 0.3, metric: "l2", seed: 3 }),
+    objective: nctObjective(model, judge, { levels: 8, boundary: 1, classifierWeight: 0.3, metric: "l2", seed: 3 }),
     optimizer: bindDefaults(adamw, { weight_decay: 0 }),
     rate: () => 1e-2,
   });
@@ -182,28 +182,28 @@ beforeAll(async () => {
 });
 
 test("the command writes an adapter with its lineage, the same each time; draws ask it", async () => {
-  await done("adapt nct g/ --control c/ --steps 2 --batch-size 4 -o a/");
-  await done("adapt nct g/ --control c/ --steps 2 --batch-size 4 -o b/");
+  await done("adapt nct g/ --classifier c/ --steps 2 --batch-size 4 -o a/");
+  await done("adapt nct g/ --classifier c/ --steps 2 --batch-size 4 -o b/");
   const [a, b] = ["a", "b"].map((name) => readFileSync(join(folder, name, "adapter_model.safetensors")));
   expect(a!.equals(b!)).toBeTrue();
   expect(JSON.parse(readFileSync(join(folder, "a/adapter_config.json"), "utf8"))).toMatchObject({
     ...{ peft_type: "CONTROL", control_size: 2, control_rank: 16 },
   });
-  const drawn = await done("sample vectors g/+a/ --steps 1 --count 2 --control 1");
+  const drawn = await done("sample vectors g/+a/ --steps 1 --count 2 --ask 1");
   expect(drawn).not.toBe(await done("sample vectors g/+a/ --steps 1 --count 2"));
   expect(await done("sample vectors g/+a/ --steps 1 --count 2")).toBe(
     await done("sample vectors g/ --steps 1 --count 2"),
   );
   const lineage = JSON.stringify(JSON.parse(await done("inspect a/ --json")).lineage);
   expect(lineage).toContain('"adapt nct"');
-  expect(lineage).toContain('"control"');
+  expect(lineage).toContain('"classifier"');
 });
 
 test.each([
-  ["adapt nct c/ --control c/ -o x/", "adds a control to a denoiser, and c/ is a mlp"],
-  ["adapt nct g/ --control g/ -o x/", "--control g/ is no classifier of numbers"],
-  ["adapt nct g/ --control wide/ -o x/", "wide/ reads rows of 3 numbers, and g/ makes rows of 2"],
-  ["sample vectors g/ --control 0", "g/ has no adapter that is asked for anything"],
+  ["adapt nct c/ --classifier c/ -o x/", "adds a control to a denoiser, and c/ is a mlp"],
+  ["adapt nct g/ --classifier g/ -o x/", "--classifier g/ is no classifier of numbers"],
+  ["adapt nct g/ --classifier wide/ -o x/", "wide/ reads rows of 3 numbers, and g/ makes rows of 2"],
+  ["sample vectors g/ --ask 0", "g/ has no adapter that is asked for anything"],
   ["train c/ --data rows.jsonl --adapter control --steps 1 -o x/", "none of its usual layers"],
 ])("%s is refused", async (line, why) => {
   const { code, err } = await run(line);

@@ -73,6 +73,8 @@ const LINES = [
   `train --init denoiser.json --data decided.jsonl --loss denoise ${FEW} -o denoiser/`,
   "sample vectors denoiser/ --count 1 --steps 1 -o drawn.jsonl",
   "sample vectors denoiser/ -n",
+  "adapt nct denoiser/ --classifier chooser/ --steps 1 --batch-size 2 -o controlled/",
+  "adapt nct denoiser/ --classifier chooser/ -n",
   "unlearn fitted/ --method analytic --forget decided.jsonl -o emptied/",
   "train stages stages.json --init chooser.json --cache below -o staged/",
   "train stages stages.json chooser -n",

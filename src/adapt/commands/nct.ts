@@ -24,11 +24,11 @@ function check({ task, ref, architecture, sizes }: DescribedModel, control: Desc
     );
   const { example } = control.sizes;
   if (control.task !== "classifier" || example === undefined)
-    throw new UserError(`--control ${control.ref} is no classifier of numbers`, "train one on rows of x and label");
+    throw new UserError(`--classifier ${control.ref} is no classifier of numbers`, "train one on rows of x and label");
   const [own = 0, read] = [sizes.example?.[0], example.reduce((all, side) => all * side, 1)];
   if (read !== own)
     throw new UserError(
-      `--control ${control.ref} reads rows of ${read} numbers, and ${ref} makes rows of ${own}`,
+      `--classifier ${control.ref} reads rows of ${read} numbers, and ${ref} makes rows of ${own}`,
       "train a classifier of such rows",
     );
 }
@@ -36,7 +36,7 @@ function check({ task, ref, architecture, sizes }: DescribedModel, control: Desc
 export async function nct(context: Context<typeof NCT>): Promise<Outcome> {
   const { options, seed, out, progress, signal } = context;
   const warn = (text: string) => context.warn(text);
-  const judge = await openModel(options.control, {}, warn);
+  const judge = await openModel(options.classifier, {}, warn);
   context.onExit(() => judge.checkpoint.close());
   const classes = judge.sizes.outputs;
   const type = bind(await loadMethod("adapter", "control"), { control_size: classes, control_rank: options.rank });
@@ -56,16 +56,16 @@ export async function nct(context: Context<typeof NCT>): Promise<Outcome> {
   const model = await begun.load(gpu);
   const classifier = await Model.load(gpu, judge.checkpoint, { freeze: () => true, warn });
   const step = { script: "adapt nct", version: context.version, options: context.chosen, seed };
-  const lineage = lineageOf(step, [...begun.read, { checkpoint: judge.checkpoint, role: "control" }], warn);
+  const lineage = lineageOf(step, [...begun.read, { checkpoint: judge.checkpoint, role: "classifier" }], warn);
   const saving = { files: described.files, lineage };
   const writer = await prepareSave(model, out, saving);
   context.onExit((ok) => (ok ? undefined : writer?.abort()));
-  const { levels, boundary, control_weight: controlWeight, metric, steps, lr } = options;
+  const { levels, boundary, classifier_weight: classifierWeight, metric, steps, lr } = options;
   progress.start({ total: steps, unit: "steps" });
   const { last } = await trainModel({
     ...{ model, steps, seed, signal, log: context.log, advice: "lower --lr" },
     source: noiseSource(options.batch_size),
-    objective: nctObjective(model, classifier, { levels, boundary, controlWeight, metric, seed }),
+    objective: nctObjective(model, classifier, { levels, boundary, classifierWeight, metric, seed }),
     optimizer: bindDefaults(await loadMethod("optimizer", "adamw"), { weight_decay: 0 }),
     rate: (step) => (lr / 2) * (1 + Math.cos((Math.PI * (step - 1)) / steps)),
     onStep: ({ metrics }) => progress.advance(1, `loss ${metrics.loss!.toFixed(4)}`),

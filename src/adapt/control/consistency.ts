@@ -26,7 +26,7 @@ const TIE = 1e-12;
 export interface NctOptions {
   readonly levels: number;
   readonly boundary: number;
-  readonly controlWeight: number;
+  readonly classifierWeight: number;
   readonly metric: "pseudo-huber" | "l2";
   readonly seed: number;
 }
@@ -56,7 +56,7 @@ export function generated(rec: Recorder, model: Model, z: Tensor, control?: Tens
 export function nctObjective(
   model: Model,
   classifier: Model,
-  { levels, boundary, controlWeight, metric, seed }: NctOptions,
+  { levels, boundary, classifierWeight, metric, seed }: NctOptions,
 ): Objective<NoiseBatch> {
   const width = valuesOf(model);
   const draws = new StepDraws(seed, "nct");
@@ -83,7 +83,7 @@ export function nctObjective(
       const loss = weighed(rec, [
         [1, consistency],
         [boundary, own],
-        [controlWeight, missed],
+        [classifierWeight, missed],
       ]);
       return {
         backward: [[loss, rec.constant(Float32Array.of(1), [1], "one")]],

@@ -2,7 +2,7 @@
 import type { Options } from "../../method/options.ts";
 
 export const NCT = {
-  control: {
+  classifier: {
     type: "string",
     required: true,
     help: "classifier of the generator's rows: its class of a row is what is asked for",
@@ -18,7 +18,7 @@ export const NCT = {
     value: "N",
   },
   boundary: { type: "number >= 0", default: 1, help: "weight of a row's own noise giving the row", value: "W" },
-  control_weight: {
+  classifier_weight: {
     type: "number >= 0",
     default: 0,
     help: "weight of the classifier's cross-entropy on what comes out",

@@ -19,7 +19,7 @@ function check({ options }: VectorsContext, { ref, task, architecture, sizes }: 
   if (task !== "denoiser")
     throw new UserError(
       `sample vectors draws from denoisers, and ${ref} is a ${architecture.name}`,
-      "train --init a config of model_type denoiser",
+      "bun run train --init CONFIG makes one, with model_type denoiser",
     );
   const { label, each_label: each, guidance } = options;
   const { outputs: classes } = sizes;
@@ -40,18 +40,18 @@ function controlsOf({ adapter }: Model): number {
   return isObject(config) && typeof config.control_size === "number" ? config.control_size : 0;
 }
 
-/** Throws UserError for a control that the model does not know. */
-function checkControl({ options }: VectorsContext, model: Model, ref: string): void {
-  const { control } = options;
-  if (control === undefined) return;
+/** Throws UserError for what the model cannot be asked for. */
+function checkAsked({ options }: VectorsContext, model: Model, ref: string): void {
+  const { ask } = options;
+  if (ask === undefined) return;
   const known = controlsOf(model);
   if (known === 0)
     throw new UserError(
-      `--control ${control}: ${ref} has no adapter that is asked for anything`,
+      `--ask ${ask}: ${ref} has no adapter that is asked for anything`,
       "bun run adapt nct makes one",
     );
-  if (control >= known)
-    throw new UserError(`--control ${control}: ${ref} can be asked for ${known} things`, `give 0 to ${known - 1}`);
+  if (ask >= known)
+    throw new UserError(`--ask ${ask}: ${ref} can be asked for ${known} things`, `give 0 to ${known - 1}`);
 }
 
 export async function vectors(context: VectorsContext): Promise<Outcome> {
@@ -70,9 +70,9 @@ export async function vectors(context: VectorsContext): Promise<Outcome> {
   }
   const gpu = await openGpu({ device: context.device });
   const model = await Model.load(gpu, checkpoint, { freeze: () => true, warn: (text) => context.warn(text) });
-  checkControl(context, model, opened.ref);
-  const { control } = options;
-  const controls = control === undefined ? 0 : controlsOf(model);
+  checkAsked(context, model, opened.ref);
+  const { ask } = options;
+  const controls = ask === undefined ? 0 : controlsOf(model);
   const drawing = VectorSampler.of(model, { sampler, steps, seed, guidance, controls });
   const none = sizes.outputs;
   const labels = Int32Array.from({ length: count }, (_, i) => label ?? (each ? i % none : none));
@@ -81,7 +81,7 @@ export async function vectors(context: VectorsContext): Promise<Outcome> {
   for (let first = 0; first < count; first += options.batch_size) {
     signal.throwIfAborted();
     const own = labels.subarray(first, first + options.batch_size);
-    const asked = control === undefined ? {} : { controls: new Int32Array(own.length).fill(control) };
+    const asked = ask === undefined ? {} : { controls: new Int32Array(own.length).fill(ask) };
     const found = await drawing.draw({ first, labels: own, ...asked });
     for (const row of writtenRows(found, own, none)) lines.push(JSON.stringify(row));
     progress.advance(own.length);
