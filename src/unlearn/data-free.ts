@@ -17,7 +17,7 @@ const OF_ROWS: ReadonlySet<string> = new Set([
 
 /** Trains a method that reads no rows. Throws UserError for options of rows. */
 export function trainDataFree(
-  context: RunContext & { readonly options: Values<typeof UNLEARN> },
+  context: RunContext & { readonly args: readonly string[]; readonly options: Values<typeof UNLEARN> },
   { method, values }: Bound<UnlearnDataFree>,
 ): Promise<Outcome> {
   const { options, seed } = context;
