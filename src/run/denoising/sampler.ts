@@ -10,8 +10,9 @@
  * https://arxiv.org/abs/2207.12598).
  *
  * Two models may be experts of levels, one above and one below a boundary, or be mixed at every level (PanGu-Draw 2023,
- * https://arxiv.org/abs/2312.16486). Rows may begin as drafts under noise of a level below the largest, which the levels
- * from there on refine ("Diffusion Models as Optimizers for Efficient Planning", 2024, https://arxiv.org/abs/2407.16142).
+ * https://arxiv.org/abs/2312.16486). Rows may begin as drafts under noise of a level below the largest, which the
+ * levels from there on refine ("Diffusion Models as Optimizers for Efficient Planning", 2024,
+ * https://arxiv.org/abs/2407.16142).
  */
 import { Random } from "../../data/random.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
