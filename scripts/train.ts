@@ -12,9 +12,11 @@ import { EXITS } from "../src/train/exits/options.ts";
 import { BOOST } from "../src/train/layers/boosting-options.ts";
 import { STAGES } from "../src/train/layers/stages-options.ts";
 import { TRAIN } from "../src/train/options.ts";
+import { RESERVOIR } from "../src/train/reservoir/options.ts";
 import { FIT, SEARCH } from "../src/train/routers/options.ts";
 import { S3T } from "../src/train/s3t/options.ts";
 import { SPACES } from "../src/train/spaces/options.ts";
+import { REPLAY, ZO_BYTE } from "../src/train/zeroth/options.ts";
 
 await script({
   name: "train",
@@ -65,6 +67,17 @@ digest of every row; no row itself. A second call on the result learns further r
 gives what a fit of all rows that are left would. Training the result on leaves the state out.`,
       run: async (context) => (await import("../src/train/commands/analytic.ts")).fitHead(context),
     }),
+    reservoir: command({
+      about: "Fit the readout of a random recurrent network whose inhibition adapts, to a series of numbers.",
+      args: "[reservoir]",
+      examples: ["bun run train reservoir --data waves.jsonl --units 50 --washout 20 -o reservoir.safetensors"],
+      output: "checkpoint",
+      options: RESERVOIR,
+      essentials: ["data", "map", "units", "inhibition", "homeostasis", "adapt_passes", "rate", "ridge", "memory"],
+      notes: `The last steps of the series are measured, and nothing is learnt of them. A reservoir that is named reads the series as it is,
+which --map writes. Errors are root mean squares over deviations: 1 is what the mean gives.`,
+      run: async (context) => (await import("../src/train/commands/reservoir.ts")).reservoir(context),
+    }),
     "align-spaces": command({
       about: "Train a mixture of experts that maps vectors of two spaces onto each other.",
       args: "[connector]",
@@ -97,6 +110,15 @@ matter most: the last ones may be switched off. Classes are learnt by cross-entr
 where loss and --lambda times the cost are least, heads learn from the rows that leave at them. A cost is the share of the model's
 multiplications until there. "evaluate exits" compares gates with a threshold of confidence on the same heads.`,
       run: async (context) => (await import("../src/train/commands/exits.ts")).trainExits(context),
+    }),
+    replay: command({
+      about: "Make the result of train zo-byte again, from the model that it began with and its bytes.",
+      args: "[model]",
+      examples: ["bun run train replay base/ --codes steps.safetensors -o again/"],
+      output: "checkpoint",
+      options: REPLAY,
+      notes: `No data and no forward pass is needed. The weights are those of the training, bit for bit: digests of both are compared.`,
+      run: async (context) => (await import("../src/train/commands/replay.ts")).replay(context),
     }),
     "route-search": command({
       about: "Search short ways through a model's layers that answer rows right.",
@@ -141,6 +163,19 @@ stages that saw a row. With B orders a shard lasts for L (1 + 1/2 + .. + 1/B) de
       notes: `The file is a list of stages: {"train": GLOBS, "data": FILES}, and if wanted "loss", "steps", "lr" and "batch_size". Weights that no
 glob of a stage names are frozen in it. With --cache the hidden state where the first trained layer begins is computed once for all rows.`,
       run: async (context) => (await import("../src/train/commands/stages.ts")).stages(context),
+    }),
+    "zo-byte": command({
+      about: "Train by forward passes alone: every sample gives a byte, and the bytes are all that a step needs.",
+      args: "[model]",
+      examples: [
+        "bun run train zo-byte base/ --data rows.jsonl --lora --lora-rank 4 --steps 20 --samples 4 --lr 1e-2 --codes steps.safetensors -o looked/",
+      ],
+      output: ({ worker }) => (worker ? "none" : "checkpoint"),
+      options: ZO_BYTE,
+      notes: `A sample moves all trained weights a little along a direction of its own and back, and compares the losses of its micro-batch. Sign and
+logarithm of the slope are its byte. Nothing goes back through the model. With --codes the bytes are kept: "train replay" makes the
+result of the model and them.`,
+      run: async (context) => (await import("../src/train/commands/zo-byte.ts")).zoByte(context),
     }),
   },
   run: train,

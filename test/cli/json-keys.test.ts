@@ -39,6 +39,8 @@ const LINES = [
   "distill cache --teacher tiny/ --data said.jsonl -n",
   "distill fedd2s --init chooser.json --data a=decided.jsonl --rounds 1 --round-steps 1 -o clients/",
   "distill fedd2s --init chooser.json --data a=decided.jsonl -n -o clients/",
+  "distill label clients/a/ --data decided.jsonl",
+  "distill label clients/a/ --data decided.jsonl -n",
   "distill self-specialize tiny/ --seeds said.jsonl --size 1 --attempts 2 -n",
   "data plain said.jsonl preferred.jsonl -o plain.jsonl",
   "distill data --init chooser.json --data decided.jsonl --per-class 1 --experts 1 --expert-epochs 2 --start-epochs 1 --steps 1 -o few.jsonl",
@@ -54,8 +56,14 @@ const LINES = [
   "distill domains --teacher chooser/ --teacher chooser/ --student chooser/ --data a=decided.jsonl --data b=decided.jsonl --heads 2 --support 2 --aggregator-steps 1 --steps 1 --aggregator sums.safetensors -o stepping/",
   "train align-spaces --data vectors.jsonl --steps 2 -n",
   "train align-spaces --data vectors.jsonl --steps 2 -o connector.safetensors",
+  "train reservoir --data waves.jsonl --units 5 --washout 2 -o reservoir.safetensors",
+  "train reservoir --data waves.jsonl --washout 2 -n",
   "train boost --init sigmoids.json --data decided.jsonl --iterations 2 -o boosted/",
   "train boost --init sigmoids.json --data decided.jsonl -n",
+  "train zo-byte chooser/ --data decided.jsonl --steps 2 --samples 2 --codes steps.safetensors -o looked/",
+  "train zo-byte chooser/ --data decided.jsonl --steps 2 -n",
+  "train replay chooser/ --codes steps.safetensors -o again/",
+  "train replay chooser/ --codes steps.safetensors -n",
   "train analytic chooser/ --data decided.jsonl -o fitted/",
   "train analytic chooser/ --data decided.jsonl -n",
   "unlearn attribute chooser/ --data decided.jsonl --models 2 --epochs 1 -o effects.safetensors",
@@ -66,6 +74,11 @@ const LINES = [
   "train s3t tiny/ --data said.jsonl --slices 2 -n",
   "unlearn s3t bank/ --forget said.jsonl -o spent/",
   "unlearn s3t bank/ --forget said.jsonl -n",
+  `train --init denoiser.json --data decided.jsonl --loss denoise ${FEW} -o denoiser/`,
+  "sample vectors denoiser/ --count 1 --steps 1 -o drawn.jsonl",
+  "sample vectors denoiser/ -n",
+  "adapt nct denoiser/ --classifier chooser/ --steps 1 --batch-size 2 -o controlled/",
+  "adapt nct denoiser/ --classifier chooser/ -n",
   "unlearn fitted/ --method analytic --forget decided.jsonl -o emptied/",
   "train stages stages.json --init chooser.json --cache below -o staged/",
   "train stages stages.json chooser -n",
@@ -220,6 +233,10 @@ const LINES = [
   "evaluate tiny --data said.jsonl --probe kernel-alignment --kernel-alignment-columns 2",
   `adapt tiny --tasks said.jsonl,ids.jsonl ${FEW} --log stream.log -o learned-twice/`,
   "evaluate two-phase --tune stream.log",
+  "evaluate shift chooser --data decided.jsonl --corruption gaussian-noise --bootstrap 4",
+  "evaluate shift chooser --data decided.jsonl -n",
+  "evaluate swiss scores.jsonl --runs 4",
+  "evaluate swiss scores.jsonl -n",
   "evaluate lifelong life.jsonl",
   "evaluate lifelong life.jsonl -n",
   "sample tiny --prompt ab --max-tokens 2",
@@ -233,6 +250,7 @@ const LINES = [
   "data corrupt said.jsonl --corruption word-dropout --field prompt -o corrupted.jsonl",
   "data decontaminate said.jsonl --against said.jsonl -o clean.jsonl",
   "data dedupe said.jsonl -o once.jsonl",
+  "data gpicl decided.jsonl --size 2 -o tasks.jsonl",
   "data demos said.jsonl --demo-count 1 -o demos.jsonl",
   "data metadata said.jsonl --constant x -o about.jsonl",
   "data show said.jsonl --tokenizer tiny",
@@ -250,6 +268,10 @@ beforeAll(() => {
     JSON.stringify({ model_type: "mlp", input_size: 2, hidden_sizes: [4], num_labels: 2 }),
   );
   const deep = { model_type: "mlp", input_size: 2, hidden_sizes: [4, 4], num_labels: 2 };
+  writeFileSync(
+    at("denoiser.json"),
+    JSON.stringify({ model_type: "denoiser", input_size: 2, hidden_size: 4, num_hidden_layers: 1, num_labels: 2 }),
+  );
   writeFileSync(at("deep.json"), JSON.stringify(deep));
   const ways = numbers.map((i) => ({ prompt: `is ${i}`, completion: ` ${i}`, layer_turns: [1, i % 3] }));
   writeFileSync(at("ways.jsonl"), lines(ways));
@@ -262,6 +284,9 @@ beforeAll(() => {
   writeFileSync(at("stages.json"), JSON.stringify(stages));
   const decided = numbers.map((i) => ({ x: [i, 1], label: i % 2, propensity: 0.5, reward: i }));
   writeFileSync(at("decided.jsonl"), lines(decided));
+  const score = (model: string, value: number) => ({ model, group: "g", metric: "accuracy", better: "higher", value });
+  writeFileSync(at("scores.jsonl"), lines([score("a", 0.5), score("b", 1)]));
+  writeFileSync(at("waves.jsonl"), lines(Array.from({ length: 40 }, (_, i) => ({ u: [i % 3], y: [i % 2] }))));
   writeFileSync(at("vectors.jsonl"), lines(Array.from({ length: 6 }, (_, i) => ({ a: [i, 1], b: [1, -i] }))));
   const planted = ["one", "two"].map((name) => ({ name, rows: "said.jsonl", control: "ids.jsonl" }));
   writeFileSync(at("planted.jsonl"), lines(planted));

@@ -42,6 +42,11 @@ const { input_size, num_labels } = TINY_EXAMPLES.mlp!;
 const HOME_JSON: Json = { model_type: "mlp-home", num_tasks: 1, input_size: input_size!, num_labels: num_labels! };
 /** Names of classifiers whose units are switched begin with it. */
 const SWITCHED = "switched-";
+/** Names of denoisers begin with it. */
+const NOISY = "noisy-";
+const NOISY_JSON: Json = { model_type: "denoiser", input_size: input_size!, num_labels: 2, hidden_size: 8 };
+/** Names of classifiers whose inputs are clustered begin with it. */
+const CLUSTERED = "clustered-";
 /** Names of decoders with two sizes of feed-forward networks begin with it. */
 const TWO_SIZES = "two-sizes-";
 
@@ -59,6 +64,12 @@ interface Needs {
 }
 const NEEDS: Readonly<Record<string, Needs>> = {
   "group-parity": { compares: true },
+  "cluster-routes": { before: CLUSTERED },
+  "compliance-gap": {
+    before: SPEAKING,
+    group: SHOP,
+    settings: { compliance_gap_samples: 1, compliance_gap_tokens: 1, compliance_gap_draws: 4 },
+  },
   "hindsight-gap": { before: SPEAKING, group: SHOP },
   // Two of its four ways of learning.
   "forgetting-paradigm": { settings: { forgetting_paradigm_kl: 0, forgetting_paradigm_attempts: 0 } },
@@ -105,6 +116,7 @@ const NEEDS: Readonly<Record<string, Needs>> = {
   },
   prune: { general: "prune_group", settings: { prune_shares: [0.1], prune_blocks: 1, original: undefined } },
   hdc: { general: "hdc_new", settings: { hdc_bits: 256 } },
+  "energy-distance": { before: NOISY, group: EXAMPLES },
 };
 
 beforeAll(async () => {
@@ -115,10 +127,12 @@ beforeAll(async () => {
     model.free();
     (await made(`${CLASSIFIER}${name}`, TINY_EXAMPLES.mlp!, seed)).free();
     (await made(`${SWITCHED}${name}`, { ...TINY_EXAMPLES.mlp, dynamic_width: { mass: 0.5 } }, seed)).free();
+    (await made(`${CLUSTERED}${name}`, { ...TINY_EXAMPLES.mlp, cluster_route: { clusters: 2 } }, seed)).free();
     await routed(name, seed);
     (await made(`${SPARSE}${name}`, TINY_EXPERTS.mixtral!, seed)).free();
     (await made(`${TWO_SIZES}${name}`, TINY_DUO, seed)).free();
     (await made(`${HOME}${name}`, HOME_JSON, seed)).free();
+    (await made(`${NOISY}${name}`, NOISY_JSON, seed)).free();
     (await made(`${SPEAKING}${name}`, { ...TINY_TEXT.llama!, vocab_size: 264 }, seed, byteTokenizer().files)).free();
   }
   const rows = Array.from({ length: 12 }, (_, i) => ({
