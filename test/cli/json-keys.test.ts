@@ -60,6 +60,7 @@ const LINES = [
   "train zo-byte chooser/ --data decided.jsonl --steps 2 -n",
   "train replay chooser/ --codes steps.safetensors -o again/",
   "train replay chooser/ --codes steps.safetensors -n",
+  "train stragglers --workers 3 --jobs 4",
   "train analytic chooser/ --data decided.jsonl -o fitted/",
   "train analytic chooser/ --data decided.jsonl -n",
   "unlearn attribute chooser/ --data decided.jsonl --models 2 --epochs 1 -o effects.safetensors",

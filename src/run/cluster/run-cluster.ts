@@ -17,6 +17,7 @@ export interface ClusterOptions {
   readonly worker: boolean;
   readonly cluster_key: string;
   readonly lag: number;
+  readonly copies: number;
   readonly wait: number;
 }
 
@@ -78,8 +79,8 @@ export async function coordinate(
   try {
     const begun = await beginRun(own, taking.address, taking.secret, settings);
     told.info(`${begun === "new" ? "began" : "goes on with"} the run at ${taking.address.told}`);
-    const { lag } = taking;
-    const coordinator = new Coordinator(own, job, { lag, signal: told.signal, events: eventsFor(told, round) });
+    const { lag, copies } = taking;
+    const coordinator = new Coordinator(own, job, { lag, copies, signal: told.signal, events: eventsFor(told, round) });
     await coordinator.run();
     return coordinator.counts;
   } finally {
@@ -97,11 +98,12 @@ export async function workFor(
 ): Promise<number> {
   const own = await board(taking, told);
   try {
-    const { address, secret, lag, wait } = taking;
+    const { address, secret, lag, copies, wait } = taking;
     await awaitRun(own, address, secret, settings, { wait, signal: told.signal });
     const name = `${hostname()}-${process.pid}-${randomBytes(3).toString("hex")}`;
     told.info(`takes part as ${name} in the run at ${address.told}`);
-    const worker = new Worker(own, job, { name, lag, wait, signal: told.signal, events: eventsFor(told, round) });
+    const events = eventsFor(told, round);
+    const worker = new Worker(own, job, { name, lag, copies, wait, signal: told.signal, events });
     await worker.run();
     return worker.tasks;
   } finally {
