@@ -39,6 +39,8 @@ const LINES = [
   "distill cache --teacher tiny/ --data said.jsonl -n",
   "distill fedd2s --init chooser.json --data a=decided.jsonl --rounds 1 --round-steps 1 -o clients/",
   "distill fedd2s --init chooser.json --data a=decided.jsonl -n -o clients/",
+  "distill label clients/a/ --data decided.jsonl",
+  "distill label clients/a/ --data decided.jsonl -n",
   "distill self-specialize tiny/ --seeds said.jsonl --size 1 --attempts 2 -n",
   "data plain said.jsonl preferred.jsonl -o plain.jsonl",
   "distill data --init chooser.json --data decided.jsonl --per-class 1 --experts 1 --expert-epochs 2 --start-epochs 1 --steps 1 -o few.jsonl",
