@@ -29,7 +29,7 @@ await script({
     "bun run train --init config.json --tokenizer byte --data text.jsonl --epochs 2 -o model/",
     "bun run merge a/ b/ --method linear | bun run train --data rows.jsonl --steps 20 > healed.safetensors",
   ],
-  output: "checkpoint",
+  output: ({ worker }) => (worker ? "none" : "checkpoint"),
   options: TRAIN,
   essentials: [
     "init",

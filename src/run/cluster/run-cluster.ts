@@ -1,8 +1,10 @@
 /** A training over a Redis server, from its options to its end. */
 import { randomBytes } from "node:crypto";
 import { hostname } from "node:os";
+import type { OrderState } from "../../data/order.ts";
 import type { JsonObject } from "../../json.ts";
 import type { CommandContext } from "../command-context.ts";
+import type { RunContext } from "../training/technique.ts";
 import { type Address, parseAddress } from "./address.ts";
 import { Board } from "./board.ts";
 import { Connection } from "./connection.ts";
@@ -32,6 +34,20 @@ export function takingPart({ cluster, ...options }: ClusterOptions): Taking | un
   if (cluster === undefined) return undefined;
   const address = parseAddress(cluster);
   return { ...options, address, secret: secretOf(address, options.cluster_key) };
+}
+
+/**
+ * What all who take part must agree on, wherever their files are: options that decide the result, order and contents of
+ * the rows, and the weights that the run begins with.
+ */
+export function agreedSettings(
+  { decisive, seed, version }: Pick<RunContext, "decisive" | "seed" | "version">,
+  { rounds, tasks }: RoundJob,
+  { order, weights }: { readonly order: OrderState; readonly weights: string },
+): JsonObject {
+  const { data: _, eval_data: __, init: ___, tokenizer: ____, ...options } = decisive;
+  const { made_with: rows } = order;
+  return JSON.parse(JSON.stringify({ version, seed, ...options, rounds, tasks, rows, weights }));
 }
 
 type Told = Pick<CommandContext, "signal" | "warn" | "info" | "log">;

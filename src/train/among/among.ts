@@ -10,20 +10,29 @@ import { groupsOf } from "../../data/groups.ts";
 import { Client } from "../../run/among/client.ts";
 import { clientRows } from "../../run/among/client-rows.ts";
 import type { LocalPart, Pace } from "../../run/among/contract.ts";
-import { LocalTraining, type Seated, sharedOf } from "../../run/among/local-training.ts";
+import { type Leg, LocalTraining, type Seated, sharedOf } from "../../run/among/local-training.ts";
 import { localSteps, participation, type ServerStep, serverSteps } from "../../run/among/pace.ts";
 import { Seats } from "../../run/among/seats.ts";
 import { Server } from "../../run/among/server.ts";
+import {
+  agreedSettings,
+  coordinate,
+  type Taking,
+  takingPart,
+  tryServer,
+  workFor,
+} from "../../run/cluster/run-cluster.ts";
 import type { Outcome } from "../../run/command-context.ts";
 import type { ReadRows } from "../../run/training/batch-source.ts";
-import type { BuiltRun } from "../../run/training/build-run.ts";
+import { type BuiltRun, buildRun } from "../../run/training/build-run.ts";
 import { HeldOutWatch, lossText } from "../../run/training/held-out-watch.ts";
 import { joinWork } from "../../run/training/join-work.ts";
-import type { ReadRun } from "../../run/training/open-run.ts";
+import { openRun, type ReadRun, readRun } from "../../run/training/open-run.ts";
 import type { Ran } from "../../run/training/run-loop.ts";
 import { runTraining } from "../../run/training/run-training.ts";
 import type { Built, Opened, Technique, TrainingData, Work } from "../../run/training/technique.ts";
 import type { StepResult } from "../../run/training/trainer.ts";
+import { AmongJob, refuseOverCluster } from "./over-cluster.ts";
 import { type AmongContext, refuseAmong, refuseWork } from "./refuse.ts";
 
 type Data = TrainingData<Batch> & { readonly source: ReadRows };
@@ -36,16 +45,15 @@ interface Counted {
 
 /** Trains a technique's model among clients. Throws UserError. */
 export function trainAmong<D extends Data>(context: AmongContext, technique: Technique<Batch, D>): Promise<Outcome> {
-  const simulation = new Simulation(context);
-  return runTraining<Batch, D>(
-    context,
-    {
-      ...technique,
-      data: async (opened) => simulation.data(await technique.data(opened), opened),
-      work: async (built, data) => simulation.work(await technique.work(built, data), built),
-    },
-    (_, __, read, built) => simulation.run(read, built),
-  );
+  const taking = takingPart(context.options);
+  const simulation = new Simulation(context, taking);
+  const own: Technique<Batch, D> = {
+    ...technique,
+    data: async (opened) => simulation.data(await technique.data(opened), opened),
+    work: async (built, data) => simulation.work(await technique.work(built, data), built),
+  };
+  if (taking?.worker) return simulation.worker(own, taking);
+  return runTraining<Batch, D>(context, own, (_, __, read, built) => simulation.run(read, built));
 }
 
 class Simulation {
@@ -55,10 +63,13 @@ class Simulation {
   #seated: readonly Seated<Batch>[] = [];
   #seats: Seats<Batch> | undefined;
   #part: LocalPart | undefined;
+  readonly #taking: Taking | undefined;
 
-  constructor(context: AmongContext) {
+  constructor(context: AmongContext, taking: Taking | undefined) {
     refuseAmong(context);
+    refuseOverCluster(context);
     this.#context = context;
+    this.#taking = taking;
   }
 
   get #method() {
@@ -120,17 +131,90 @@ class Simulation {
     return { clock, interval, times, rates: participation(steps, names) };
   }
 
-  /** All rounds; the model has the server's weights in the end. Throws UserError when it was interrupted. */
-  async run<D>(read: ReadRun<D>, built: BuiltRun<Batch>): Promise<Ran> {
-    const { options, signal, log, progress, seed } = this.#context;
-    const { model, training, memory } = built;
-    const { steps: total } = read;
-    const most = Math.min(options.local_steps ?? total, total);
+  /** Both sides, and who begins when in so many steps. */
+  async #begun(total: number, { model, training }: BuiltRun<Batch>) {
+    const most = Math.min(this.#context.options.local_steps ?? total, total);
     const steps = this.#steps(Math.ceil(total / most));
     const local = new LocalTraining<Batch>(training, model, this.#seats!, this.#part);
-    const { server, clients } = this.#sides(local, await local.weights(), steps);
+    return { most, steps, local, ...this.#sides(local, await local.weights(), steps) };
+  }
+
+  /** What a client does in a round, from 0, of `most` steps of `total`. */
+  #leg(name: string, round: number, { most, total }: { readonly most: number; readonly total: number }): Leg {
+    const { options, signal, log, seed } = this.#context;
+    const scheduled = round * most;
+    const longest = Math.min(most, total - scheduled);
+    return {
+      ...{ scheduled, signal, fresh: options.client_state === "fresh" },
+      steps: localSteps(longest, options.local_least ?? longest, { seed, name, round }),
+      log: { event: (what, fields) => log.event(what, { round: round + 1, client: name, ...fields }) },
+      ...{ logEvery: options.log_every, warn: (text) => this.#context.warn(text) },
+    };
+  }
+
+  /** The rounds as a job that a cluster shares. */
+  async #job(total: number, built: BuiltRun<Batch>) {
+    const begun = await this.#begun(total, built);
+    const { most, steps, local, server, clients } = begun;
+    const job = new AmongJob({
+      ...{ server, clients, steps, seated: this.#seated, accumulate: this.#context.options.accumulate },
+      leg: (name, round) => this.#leg(name, round, { most, total }),
+    });
+    const settings = agreedSettings(this.#context, job, { order: this.#seats!.state(), weights: await job.digest() });
+    return { job, settings, local, server, most };
+  }
+
+  /** A worker's part of a run over a cluster: tasks until it is over. */
+  async worker<D extends Data>(technique: Technique<Batch, D>, taking: Taking): Promise<Outcome> {
+    const { progress } = this.#context;
+    const opened = await openRun(this.#context, technique);
+    const read = await readRun(this.#context, technique, opened);
+    if (this.#context.dryRun) return {};
+    await tryServer(taking, this.#context);
+    const built = await buildRun(this.#context, technique, opened, read);
+    const { job, settings } = await this.#job(read.steps, built);
+    progress.start({ total: job.rounds, unit: "rounds" });
+    const tasks = await workFor(taking, this.#context, job, settings, async () => progress.advance(1));
+    progress.done();
+    this.#context.json({ tasks, digest: await job.digest() });
+    await built.training.free();
+    return { told: `${tasks} tasks of ${job.rounds} rounds` };
+  }
+
+  /** Hands the rounds out over a cluster; the model has the server's weights in the end. */
+  async #shared(taking: Taking, total: number, built: BuiltRun<Batch>): Promise<Ran> {
+    const { log, progress, options } = this.#context;
+    const { job, settings, local, server, most } = await this.#job(total, built);
     const watch = new HeldOutWatch(undefined);
+    progress.start({ total: job.rounds, unit: "rounds" });
+    const counts = await coordinate(taking, this.#context, job, settings, async (round, answers) => {
+      const { from: clients, loss, metrics } = job.done!;
+      const up = answers.reduce((sum, { length }) => sum + length, 0);
+      const step = Math.min(total, round * most);
+      this.#counted.up += up;
+      this.#counted.down += up; // to each who takes part: the answers of all, and no weights
+      log.event("round", { round, step, clients, loss, bytes_up: up, ...metrics });
+      progress.advance(1, `round ${round}`, `loss ${loss.toFixed(4)}`);
+      if (isDue(step, step - most, options.eval_every) || round === job.rounds)
+        await this.#evaluate(local, server, built, { done: step, watch });
+    });
+    progress.done();
+    const { answers, repeated, refused, dropped } = counts;
+    Object.assign(this.#told, { clients: this.#seated.length, rounds: job.rounds });
+    Object.assign(this.#told, { answers, repeated, refused, dropped });
+    this.#context.info(`weights ${await job.digest()}`);
+    return { step: total, last: undefined, watch };
+  }
+
+  /** All rounds; the model has the server's weights in the end. Throws UserError when it was interrupted. */
+  async run<D>(read: ReadRun<D>, built: BuiltRun<Batch>): Promise<Ran> {
+    const { options, log, progress } = this.#context;
+    const { model, memory } = built;
+    const { steps: total } = read;
     log.start({ device: model.gpu.adapter.device, parameters: model.parameterCount(), memory });
+    if (this.#taking) return this.#shared(this.#taking, total, built);
+    const { most, steps, local, server, clients } = await this.#begun(total, built);
+    const watch = new HeldOutWatch(undefined);
     progress.start({ total: steps.reduce((sum, { begin }) => sum + begin.length, 0), unit: "clients" });
     const waiting = new Map<number, Uint8Array>();
     let last: StepResult | undefined;
@@ -140,12 +224,7 @@ class Simulation {
       const message = begin.length > 0 ? server.message() : new Uint8Array();
       for (const number of begin) {
         const client = clients[number]!;
-        const own = localSteps(longest, options.local_least ?? longest, { seed, name: client.name, round: at });
-        const answered = await client.answer(message, {
-          ...{ scheduled: over, steps: own, fresh: options.client_state === "fresh", signal },
-          log: { event: (name, fields) => log.event(name, { round: at + 1, client: client.name, ...fields }) },
-          ...{ logEvery: options.log_every, warn: (text) => this.#context.warn(text) },
-        });
+        const answered = await client.answer(message, this.#leg(client.name, at, { most, total }));
         waiting.set(number, answered.bytes);
         this.#counted.down += message.length;
         last = answered.last;
@@ -170,8 +249,7 @@ class Simulation {
         });
         last = last && { ...last, step: done, metrics: { loss } };
       }
-      const due =
-        options.eval_every > 0 && Math.floor(done / options.eval_every) > Math.floor(over / options.eval_every);
+      const due = isDue(done, over, options.eval_every);
       if (due || at === steps.length - 1) await this.#evaluate(local, server, built, { done, watch });
     }
     progress.done();
@@ -208,3 +286,7 @@ class Simulation {
       this.#context.log.event("eval", { step: done, name: "loss", group: name, value: loss, n: counted });
   }
 }
+
+/** Whether an evaluation is due between two counts of steps. */
+const isDue = (done: number, before: number, every: number): boolean =>
+  every > 0 && Math.floor(done / every) > Math.floor(before / every);
