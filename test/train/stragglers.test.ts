@@ -66,7 +66,7 @@ describe("schemes", () => {
   test.each([1, 2, 3])(
     "wait for nobody where stragglers are as they expect, and know every gradient (seed %d)",
     (seed) => {
-      // Two neighbours are slow for two rounds, then nobody for three: at most two in any four rounds, in bursts of two.
+      // Two neighbours are slow for two rounds, then nobody for three: at most two in four rounds, in bursts of two.
       const unit = randomUnits(seed);
       const first = Array.from({ length: 30 }, () => Math.floor(6 * unit()));
       const isSlow = (round: number, worker: number) =>

@@ -7,11 +7,12 @@
  */
 import type { Batch } from "../../data/batch.ts";
 import { groupsOf } from "../../data/groups.ts";
+import type { Model } from "../../model/model.ts";
 import { Client } from "../../run/among/client.ts";
-import { clientRows } from "../../run/among/client-rows.ts";
+import { type ClientRows, clientRows } from "../../run/among/client-rows.ts";
 import type { LocalPart, Pace } from "../../run/among/contract.ts";
-import { type Leg, LocalTraining, type Seated, sharedOf } from "../../run/among/local-training.ts";
-import { localSteps, participation, type ServerStep, serverSteps } from "../../run/among/pace.ts";
+import { type Leg, LocalTraining, sharedOf } from "../../run/among/local-training.ts";
+import { isDue, localSteps, participation, type Round, type ServerStep, serverSteps } from "../../run/among/pace.ts";
 import { Seats } from "../../run/among/seats.ts";
 import { Server } from "../../run/among/server.ts";
 import {
@@ -34,6 +35,7 @@ import type { Built, Opened, Technique, TrainingData, Work } from "../../run/tra
 import type { StepResult } from "../../run/training/trainer.ts";
 import { AmongJob, refuseOverCluster } from "./over-cluster.ts";
 import { type AmongContext, refuseAmong, refuseWork } from "./refuse.ts";
+import { chosenByLoss, lossesOf } from "./selection.ts";
 
 type Data = TrainingData<Batch> & { readonly source: ReadRows };
 
@@ -56,13 +58,23 @@ export function trainAmong<D extends Data>(context: AmongContext, technique: Tec
   return runTraining<Batch, D>(context, own, (_, __, read, built) => simulation.run(read, built));
 }
 
+/** What weights are in, and where. */
+interface World {
+  readonly local: LocalTraining<Batch>;
+  readonly server: Server;
+  readonly model: Model;
+}
+
 class Simulation {
   readonly #context: AmongContext;
   readonly #counted: Counted = { up: 0, down: 0 };
   readonly #told: Record<string, number> = {};
-  #seated: readonly Seated<Batch>[] = [];
+  /** What clients were last sent. */
+  readonly #heard = new Map<Client<Batch>, Uint8Array>();
+  #seated: readonly ClientRows[] = [];
   #seats: Seats<Batch> | undefined;
   #part: LocalPart | undefined;
+  #pad = 0;
   readonly #taking: Taking | undefined;
 
   constructor(context: AmongContext, taking: Taking | undefined) {
@@ -80,9 +92,10 @@ class Simulation {
   async data<D extends Data>(read: D, { order, split, tools }: Opened): Promise<D> {
     const { options, seed } = this.#context;
     const groups = groupsOf(options.data, "--data", options.columns);
+    this.#pad = tools?.tokenizer?.pad ?? 0;
     this.#seated = await clientRows(read.source, split?.rest(groups) ?? groups, {
       ...{ clients: options.clients!, split: options.client_split, alpha: options.client_alpha },
-      ...{ key: options.client_key, seed, order, pad: tools?.tokenizer?.pad ?? 0 },
+      ...{ key: options.client_key, seed, order, pad: this.#pad, pacing: this.#pacing() },
     });
     this.#seats = new Seats(
       read.source,
@@ -115,6 +128,30 @@ class Simulation {
     ]);
   }
 
+  /** How rows come in; undefined where all are in from the start. */
+  #pacing() {
+    const { client_order: order, pace, pace_begin: begin, pace_end: end } = this.#context.options;
+    return order === "plain" ? undefined : { order, pace, begin, end, seed: this.#context.seed };
+  }
+
+  /** Losses of a client's rows under the server's weights. */
+  async #losses(number: number, { local, server, model }: World): Promise<number[]> {
+    const { options, signal } = this.#context;
+    local.set(server.state.global);
+    return lossesOf(model, this.#seated[number]!, { rows: options.batch_size, pad: this.#pad, signal });
+  }
+
+  /** The clients of a round: those of the clock, or as many by their losses. */
+  async #chosen(begin: readonly number[], at: number, rounds: number, world: World): Promise<readonly number[]> {
+    if (this.#context.options.client_choice !== "loss") return begin;
+    const means: number[] = [];
+    for (const number of this.#seated.keys()) {
+      const losses = await this.#losses(number, world);
+      means.push(losses.reduce((sum, loss) => sum + loss / losses.length, 0));
+    }
+    return chosenByLoss(means, begin.length, at, rounds);
+  }
+
   /** Who begins and arrives when. */
   #steps(count: number): readonly ServerStep[] {
     const { options, seed } = this.#context;
@@ -123,7 +160,7 @@ class Simulation {
     return serverSteps({ clock, times, interval, buffer, share, seed }, count);
   }
 
-  #pace(steps: readonly ServerStep[]): Pace | undefined {
+  #paceOf(steps: readonly ServerStep[]): Pace | undefined {
     const { clock, client_times, clock_interval: interval } = this.#context.options;
     if (clock === "rounds") return undefined;
     const names = this.#seated.map(({ name }) => name);
@@ -139,15 +176,13 @@ class Simulation {
     return { most, steps, local, ...this.#sides(local, await local.weights(), steps) };
   }
 
-  /** What a client does in a round, from 0, of `most` steps of `total`. */
-  #leg(name: string, round: number, { most, total }: { readonly most: number; readonly total: number }): Leg {
+  /** What a client does in a round. */
+  #leg(name: string, { at, over, longest }: Round): Leg {
     const { options, signal, log, seed } = this.#context;
-    const scheduled = round * most;
-    const longest = Math.min(most, total - scheduled);
     return {
-      ...{ scheduled, signal, fresh: options.client_state === "fresh" },
-      steps: localSteps(longest, options.local_least ?? longest, { seed, name, round }),
-      log: { event: (what, fields) => log.event(what, { round: round + 1, client: name, ...fields }) },
+      ...{ scheduled: over, signal, fresh: options.client_state === "fresh" },
+      steps: localSteps(longest, options.local_least ?? longest, { seed, name, round: at }),
+      log: { event: (what, fields) => log.event(what, { round: at + 1, client: name, ...fields }) },
       ...{ logEvery: options.log_every, warn: (text) => this.#context.warn(text) },
     };
   }
@@ -158,7 +193,7 @@ class Simulation {
     const { most, steps, local, server, clients } = begun;
     const job = new AmongJob({
       ...{ server, clients, steps, seated: this.#seated, accumulate: this.#context.options.accumulate },
-      leg: (name, round) => this.#leg(name, round, { most, total }),
+      leg: (name, at) => this.#leg(name, { at, over: at * most, longest: Math.min(most, total - at * most) }),
     });
     const settings = agreedSettings(this.#context, job, { order: this.#seats!.state(), weights: await job.digest() });
     return { job, settings, local, server, most };
@@ -218,43 +253,70 @@ class Simulation {
     progress.start({ total: steps.reduce((sum, { begin }) => sum + begin.length, 0), unit: "clients" });
     const waiting = new Map<number, Uint8Array>();
     let last: StepResult | undefined;
-    for (const [at, { begin, arrive, time }] of steps.entries()) {
+    const world = { local, server, model };
+    for (const [at, { begin: due, arrive: late, time }] of steps.entries()) {
+      const begin = await this.#chosen(due, at, steps.length, world);
+      const arrive = late === due ? begin : late;
       const over = at * most;
-      const longest = Math.min(most, total - over);
+      const round: Round = { at, over, longest: Math.min(most, total - over) };
       const message = begin.length > 0 ? server.message() : new Uint8Array();
       for (const number of begin) {
-        const client = clients[number]!;
-        const answered = await client.answer(message, this.#leg(client.name, at, { most, total }));
+        if (this.#seated[number]!.paced) await this.#pace(number, round, world);
+        const answered = await this.#answer(clients[number]!, message, round);
         waiting.set(number, answered.bytes);
-        this.#counted.down += message.length;
         last = answered.last;
-        progress.advance(1, `round ${at + 1}, ${client.name}`, `loss ${answered.loss.toFixed(4)}`);
+        progress.advance(1, `round ${at + 1}, ${clients[number]!.name}`, `loss ${answered.loss.toFixed(4)}`);
       }
+      await this.#goOn(clients, begin, round);
+      const done = over + round.longest;
       const answers = arrive.map((number) => waiting.get(number)!);
-      const done = over + longest;
-      if (answers.length > 0) {
-        const up = answers.reduce((sum, { length }) => sum + length, 0);
-        this.#counted.up += up;
-        const { from, loss, metrics } = server.take(answers);
-        const down = message.length * begin.length;
-        log.event("round", {
-          round: at + 1,
-          step: done,
-          time,
-          clients: from,
-          loss,
-          bytes_up: up,
-          bytes_down: down,
-          ...metrics,
-        });
-        last = last && { ...last, step: done, metrics: { loss } };
-      }
-      const due = isDue(done, over, options.eval_every);
-      if (due || at === steps.length - 1) await this.#evaluate(local, server, built, { done, watch });
+      const down = message.length * begin.length;
+      this.#counted.down += down;
+      const loss =
+        answers.length > 0 ? this.#take(server, answers, { round: at + 1, step: done, time, down }) : undefined;
+      if (last && loss !== undefined) last = { ...last, step: done, metrics: { loss } };
+      if (isDue(done, over, options.eval_every) || at === steps.length - 1)
+        await this.#evaluate(local, server, built, { done, watch });
     }
     progress.done();
     Object.assign(this.#told, { clients: clients.length, rounds: steps.length });
     return { step: total, last, watch };
+  }
+
+  /** Orders a client's rows for a round. */
+  async #pace(number: number, { at, longest }: Round, world: World): Promise<void> {
+    const { paced } = this.#seated[number]!;
+    const random = this.#context.options.client_order === "random";
+    const losses = random ? paced!.rows.map(() => 0) : await this.#losses(number, world);
+    paced!.begin(losses, longest * this.#context.options.accumulate, at);
+  }
+
+  /** A client's steps of a round. */
+  #answer(client: Client<Batch>, message: Uint8Array, round: Round) {
+    this.#heard.set(client, message);
+    return client.answer(message, this.#leg(client.name, round));
+  }
+
+  /** Lets clients that are not asked go on, where the method says so, with the weights that they were last sent. */
+  async #goOn(clients: readonly Client<Batch>[], asked: readonly number[], round: Round): Promise<void> {
+    if (!this.#method.method.restless) return;
+    for (const [number, client] of clients.entries()) {
+      const heard = this.#heard.get(client);
+      if (heard && !asked.includes(number)) await this.#answer(client, heard, round);
+    }
+  }
+
+  /** Gives answers to the server, and counts and logs what went over the line; gives the mean loss. */
+  #take(
+    server: Server,
+    answers: readonly Uint8Array[],
+    { down, ...told }: { readonly round: number; readonly step: number; readonly time: number; readonly down: number },
+  ): number {
+    const up = answers.reduce((sum, { length }) => sum + length, 0);
+    this.#counted.up += up;
+    const { from, loss, metrics } = server.take(answers);
+    this.#context.log.event("round", { ...told, clients: from, loss, bytes_up: up, bytes_down: down, ...metrics });
+    return loss;
   }
 
   #sides(local: LocalTraining<Batch>, weights: Server["state"]["global"], steps: readonly ServerStep[]) {
@@ -263,7 +325,7 @@ class Simulation {
     const run = "simulated";
     const dtype = options.message_dtype ?? method.method.dtype;
     const names = this.#seated.map(({ name }) => name);
-    const server = new Server({ method, clients: names, run, pace: this.#pace(steps) }, weights);
+    const server = new Server({ method, clients: names, run, pace: this.#paceOf(steps) }, weights);
     const clients = this.#seated.map(
       (seat) => new Client({ method, seat, training: local, dtype, run, feedback: options.message_feedback }),
     );
@@ -286,7 +348,3 @@ class Simulation {
       this.#context.log.event("eval", { step: done, name: "loss", group: name, value: loss, n: counted });
   }
 }
-
-/** Whether an evaluation is due between two counts of steps. */
-const isDue = (done: number, before: number, every: number): boolean =>
-  every > 0 && Math.floor(done / every) > Math.floor(before / every);

@@ -112,17 +112,28 @@ export class AmongJob implements RoundJob {
 }
 
 /** Throws UserError for options with which a client's round depends on who did its rounds before. */
-export function refuseOverCluster({ options }: AmongContext): void {
+export function refuseOverCluster({ options, picks }: AmongContext): void {
   if (options.cluster === undefined) return;
   if (options.client_state !== "fresh")
     throw new UserError(
       "--cluster lets anyone do a client's round, and --client-state kept needs the optimizer's states of its last one",
       "add --client-state fresh",
     );
+  const { method } = picks.federation[0]!;
+  if (method.restless)
+    throw new UserError(
+      `--federation ${method.name} lets clients go on that are not asked, and over a cluster anyone may be a client`,
+      "choose another, or leave out --cluster",
+    );
   if (options.message_feedback)
     throw new UserError(
       "--message-feedback adds what a client's last message lost, and over a cluster anyone may do its next round",
       "leave it out",
+    );
+  if (options.client_order !== "plain" || options.client_choice === "loss")
+    throw new UserError(
+      "--client-order and --client-choice go by losses of the rows of all clients, which nobody has over a cluster",
+      "leave them out",
     );
   if (options.clock !== "rounds")
     throw new UserError(
