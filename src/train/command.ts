@@ -128,7 +128,7 @@ export function train(context: TrainContext): Promise<Outcome> {
     regresses: true,
     experts: expertStore(options, seed),
     embeds,
-    changed: heads?.changed ?? front?.changed ?? withPredictors(options) ?? small,
+    changed: heads?.changed ?? front?.changed ?? withPredictors(options) ?? small ?? loss.method.changed?.(loss.values),
     ...(front ? { trains: front.trains } : {}),
     model: context.args[0] ?? (options.init === undefined ? "-" : undefined),
     data: (opened) => readData(options, opened),
