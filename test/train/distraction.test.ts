@@ -1,4 +1,4 @@
-/** Distraction: the gap of groups in float64, the turns of the two players, what they leave alone, and what is refused. */
+/** Distraction: the gap of groups in float64, the turns of the two players, and what is refused. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -27,13 +27,10 @@ export const method = defineMetric({
     perfectModel: true,
   },
   check: expectGroups("odds-gap"),
-  value: (rows) =>
-    Math.max(
-      ...[
-        ...Map.groupBy(
-          rows.filter(({ targets }) => targets[0]! >= 0),
-          ({ targets }) => targets[0]!,
-        ).values(),
-      ].map(outputGap),
-    ),
+  value(rows) {
+    const gaps = [...Map.groupBy(rows, ({ targets }) => targets[0]!)].flatMap(([label, own]) =>
+      label < 0 ? [] : [outputGap(own)],
+    );
+    return gaps.length === 0 ? Number.NaN : Math.max(...gaps);
+  },
 });
