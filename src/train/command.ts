@@ -33,6 +33,7 @@ import { openPrivate, PrivateHead } from "./heads/private-head.ts";
 import { expertShares, withShares } from "./layers/ewa.ts";
 import { fauLog } from "./log-fau.ts";
 import { certifiedWork, checkCertified } from "./losses/certified.ts";
+import { checkDenoiser, heldOutRows } from "./losses/denoising.ts";
 import { openNumbers } from "./losses/kept-numbers.ts";
 import { lossBalance } from "./losses/loss-balance.ts";
 import { heldByScale, outputScale } from "./losses/output-scale.ts";
@@ -126,13 +127,17 @@ export function train(context: TrainContext): Promise<Outcome> {
   return runTraining<Batch, Read>(asked, {
     script: "train",
     regresses: true,
+    denoises: true,
     carrying: options,
     experts: expertStore(options, seed),
     embeds,
     changed: heads?.changed ?? front?.changed ?? withPredictors(options) ?? small ?? loss.method.changed?.(loss.values),
     ...(front ? { trains: front.trains } : {}),
     model: context.args[0] ?? (options.init === undefined ? "-" : undefined),
-    data: (opened) => readData(options, opened),
+    data: (opened) => {
+      checkDenoiser(loss, opened, options);
+      return readData(options, opened);
+    },
     read: ({ privateFrom: checkpoint }) => (checkpoint ? [{ checkpoint, role: "private_from" }] : []),
     work: async (built, { source, privateFrom, watched, plant }) => {
       const { model, tools } = built;
@@ -198,6 +203,7 @@ const readData = async (options: TrainContext["options"], opened: Opened): Promi
     heldOutGroups(options, opened.split),
   )),
   ...(await heldByScale(options, opened)),
+  ...(opened.task === "denoiser" ? { heldOut: await heldOutRows(options, opened) } : {}),
   privateFrom: await openPrivate(options.private_from),
   plant: await readPlant(options, opened),
   watched: options.schedule_search

@@ -91,6 +91,8 @@ export interface LabelLoss<O extends Options = Options> extends MethodInfo<O> {
   readonly whole?: true;
   /** Of `train` alone: what it makes of the model's config; undefined where it stays. */
   changed?(values: Values<O>): ConfigChange | undefined;
+  /** Of `own`: that it trains denoisers. */
+  readonly denoises?: true;
   /** Of `train` alone: the model is trained as an embedder of pairs, whose logits compare texts. */
   embeds?(values: Values<O>): Embedding;
 }
