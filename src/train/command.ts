@@ -29,6 +29,7 @@ import { withGradientRules } from "./gradient-rules.ts";
 import { type PerDomain, perDomain } from "./heads/domain-heads.ts";
 import { holdEtf } from "./heads/etf-head.ts";
 import { newFront } from "./heads/new-front.ts";
+import { partHead } from "./heads/part-head.ts";
 import { openPrivate, PrivateHead } from "./heads/private-head.ts";
 import { expertShares, withShares } from "./layers/ewa.ts";
 import { fauLog } from "./log-fau.ts";
@@ -121,7 +122,7 @@ export function train(context: TrainContext): Promise<Outcome> {
   const loss = context.picks.loss[0]!;
   const embeds = loss.method.embeds?.(loss.values);
   const heads = perDomain(options);
-  const front = newFront(options);
+  const front = partHead(options) ?? newFront(options);
   const small = withSmallNetworks(options);
   const asked = options.prequential ? { ...context, options: { ...options, shuffle: false, epochs: 1 } } : context;
   return runTraining<Batch, Read>(asked, {
