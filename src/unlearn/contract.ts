@@ -50,6 +50,14 @@ export interface StatesOf<O extends Options = Options> {
   readonly current: Recorded;
   /** theta0's; of the retain set only. */
   readonly reference: Recorded | undefined;
+  /** theta0's of the twins of the rows to forget, for a method that says `twins`. */
+  readonly twin?:
+    | {
+        readonly states: Recorded;
+        /** What stands for each of the batch's positions (N, C) of something that the twins' have; 0 where none does. */
+        at(x: Tensor): Tensor;
+      }
+    | undefined;
   readonly part: "forget" | "retain";
   readonly layers: number;
   readonly width: number;
@@ -116,6 +124,8 @@ export interface UnlearnObjective<
   readonly original?: boolean;
   /** Whether `rows` reads the logits of a model that never learnt anything. */
   readonly untrained?: boolean;
+  /** Where `states` compares rows to forget with their twins under theta0: what stands for their subjects there. */
+  twins?(values: Values<O>): string;
   /** Whether the rows to forget get other labels, each drawn once at random. */
   readonly relabels?: boolean;
   /**

@@ -5,6 +5,7 @@
 import { UserError } from "../errors.ts";
 import type { Bound } from "../method/bind.ts";
 import type { Stateful } from "../method/stateful.ts";
+import { Model } from "../model/model.ts";
 import { baseTeacher, liveTeacher, type Teacher } from "../run/teachers/teacher.ts";
 import { makesAdapter } from "../run/training/adapter-choice.ts";
 import type { Adaptive } from "../run/training/adaptive.ts";
@@ -14,8 +15,8 @@ import { ParetoGradients } from "../run/training/pareto-gradients.ts";
 import type { Built, Work } from "../run/training/technique.ts";
 import { untrainedModel } from "../run/untrained.ts";
 import type { UnlearnBatch } from "./batches.ts";
-import type { Choices } from "./choices.ts";
-import type { UnlearnData } from "./forget-data.ts";
+import { type Choices, readsOriginal } from "./choices.ts";
+import type { OriginalModel, UnlearnData } from "./forget-data.ts";
 import { unlearnObjective } from "./objective.ts";
 import type { UnlearnRun } from "./run.ts";
 import { salientWeights } from "./salient-weights.ts";
@@ -31,7 +32,7 @@ export async function setUpTraining(
   const { options, seed } = run;
   const { chosen, retain, parts } = choices;
   const { gpu, model, steps } = built;
-  const original = await originalOf(run, choices, built);
+  const original = await originalOf(run, choices, built, data.original);
   if (!run.dryRun && !built.resumed) await ask(run, data, built);
   const perEpoch = Math.ceil(data.source.batchesPerEpoch / options.accumulate);
   const { method, values } = chosen;
@@ -51,6 +52,7 @@ export async function setUpTraining(
       retain,
       original,
       untrained,
+      twins: data.twins,
       parts,
       recompute: options.recompute,
       seed,
@@ -80,9 +82,14 @@ export async function setUpTraining(
 async function originalOf(
   { options }: UnlearnRun,
   { chosen: { method }, retain }: Choices,
-  { model, original }: Built,
+  { model, gpu, original }: Built,
+  named: OriginalModel | undefined,
 ): Promise<Teacher | undefined> {
-  if (!method.original && retain !== "kl" && retain !== "states") return undefined;
+  if (!readsOriginal(method, retain)) return undefined;
+  if (named) {
+    const loaded = await Model.load(gpu, named.checkpoint, { freeze: () => true, warn: () => {} });
+    return liveTeacher(loaded, model.sizes.outputs);
+  }
   if (options.lora_continue)
     throw new UserError(
       "the model as it was is the base with its adapter, which --lora-continue changes",
