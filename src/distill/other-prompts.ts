@@ -1,8 +1,8 @@
 /**
  * Override: of rows that say so teachers read another prompt than the student, behind which the same answer stands, so
  * that the student comes to answer the one as the teacher answers the other. With the student's own answers and the
- * model as it was for a teacher (--teacher self --on-policy 1) it forgets without any data beside prompts: the decoder's
- * form of "Score Forgetting Distillation", ICLR 2025, https://arxiv.org/abs/2409.11219
+ * model as it was for a teacher (--teacher self --on-policy 1) it forgets without any data beside prompts: the
+ * decoder's form of "Score Forgetting Distillation", ICLR 2025, https://arxiv.org/abs/2409.11219
  */
 import { collate, type TokenBatch } from "../data/batch.ts";
 import { groupsOf } from "../data/groups.ts";
