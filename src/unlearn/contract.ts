@@ -54,7 +54,9 @@ export interface StatesOf<O extends Options = Options> {
   readonly twin?:
     | {
         readonly states: Recorded;
-        /** What stands for each of the batch's positions (N, C) of something that the twins' have; 0 where none does. */
+        /**
+         * What stands for each of the batch's positions (N, C) of something that the twins' have; 0 where none does.
+         */
         at(x: Tensor): Tensor;
       }
     | undefined;

@@ -97,6 +97,7 @@ const LINES = [
   "unlearn tiny/ --forget ids.jsonl --retain more.jsonl --method ssd -n",
   "unlearn prepare-pd tiny/ --data said.jsonl --max-tokens 2 -o pd.jsonl",
   "unlearn prepare-pd tiny/ --data said.jsonl -n",
+  "unlearn requests tiny/ --request said.jsonl --by grad-ascent -o streamed/ -n",
   "unlearn importance tiny/ --retain more.jsonl -n -o importance.safetensors",
   "unlearn importance tiny/ --retain more.jsonl -o importance.safetensors",
   `curriculum tiny/ ${GROUPS} --steps 1 --save-every 0 --log mixed.log -o mixed/`,
