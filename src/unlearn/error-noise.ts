@@ -6,7 +6,7 @@ import type { Batch, NumbersBatch } from "../data/batch.ts";
 import { UserError } from "../errors.ts";
 import { keyedNormals } from "../keyed-random.ts";
 import type { Model } from "../model/model.ts";
-import { Adversary } from "../run/adversarial/adversary.ts";
+import { Adversary, type Attack } from "../run/adversarial/adversary.ts";
 import type { BatchSource } from "../run/training/batch-source.ts";
 import type { UnlearnBatch } from "./batches.ts";
 
@@ -28,10 +28,15 @@ export async function errorNoise(
   batches: readonly Batch[],
   { steps, rate, seed }: ErrorNoise & { readonly seed: number },
 ): Promise<NoiseRows> {
-  const attack = {
-    ...{ norm: "linf", epsilon: steps * rate, steps, stepSize: rate, randomStart: false, seed },
+  const attack: Attack = {
+    norm: "linf",
+    epsilon: steps * rate,
+    steps,
+    stepSize: rate,
+    randomStart: false,
     range: [-1e30, 1e30],
-  } as const;
+    seed,
+  };
   const adversary = new Adversary(
     model.gpu,
     (rec, inputs) => {
