@@ -20,6 +20,7 @@ import type { Adaptive } from "../run/training/adaptive.ts";
 import type { Recorder } from "../tensor/recorder.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { GivenBy, UnlearnCapability } from "./capability.ts";
+import type { ErrorNoise } from "./error-noise.ts";
 import type { UNLEARN } from "./options.ts";
 
 /** Rows of logits of the forget set (n, V). */
@@ -126,6 +127,8 @@ export interface UnlearnObjective<
   readonly original?: boolean;
   /** Whether `rows` reads the logits of a model that never learnt anything. */
   readonly untrained?: boolean;
+  /** Where noise on which the model errs stands for the rows to forget: how it is made. Of classifiers of numbers. */
+  noise?(values: Values<O>): ErrorNoise;
   /** Where `states` compares rows to forget with their twins under theta0: what stands for their subjects there. */
   twins?(values: Values<O>): string;
   /** Whether the rows to forget get other labels, each drawn once at random. */

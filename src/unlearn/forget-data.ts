@@ -86,7 +86,7 @@ export async function readData(run: Run, choices: Choices, opened: Opened): Prom
   method.check?.(values, opened.sizes);
   const groups = forgetGroups(run);
   const { forget } = groups;
-  if (method.wanted && opened.tools)
+  if ((method.wanted || method.noise) && opened.tools)
     throw new UserError(`${method.name} is for classifiers of vectors and images`, "take another method");
   const retain = groups.retain && (opened.split?.rest(groups.retain) ?? groups.retain);
   return opened.tools
@@ -124,6 +124,8 @@ async function readExamples(
       `${method.name} is for language models; this is a ${task}`,
       `take ${await methodsFor("unlearn", isForClassifiers)}`,
     );
+  if (method.noise && !reader.shape)
+    throw new UserError(`${method.name} makes noise in the place of rows of numbers and images`, "take another method");
   const read = await loadExamples(groups, reader);
   const keep = kept && (await loadExamples(kept, reader));
   const wanted = await method.wanted?.(values, read);

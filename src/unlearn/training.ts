@@ -16,6 +16,7 @@ import type { Built, Work } from "../run/training/technique.ts";
 import { untrainedModel } from "../run/untrained.ts";
 import type { UnlearnBatch } from "./batches.ts";
 import { type Choices, readsOriginal } from "./choices.ts";
+import { errorNoise, type NoiseRows, noisyBatches } from "./error-noise.ts";
 import type { OriginalModel, UnlearnData } from "./forget-data.ts";
 import { unlearnObjective } from "./objective.ts";
 import type { UnlearnRun } from "./run.ts";
@@ -42,6 +43,7 @@ export async function setUpTraining(
   const parameters = model.trainable();
   const untrained = method.untrained ? liveTeacher(await untrainedModel(model, seed), model.sizes.outputs) : undefined;
   const share = method.salient?.(values);
+  const how = method.noise?.(values);
   const salience = share !== undefined && { batches: data.labelled(), share, seed, signal: run.signal };
   const salient = salience && (await salientWeights(model, salience, !run.dryRun && !built.resumed));
   return {
@@ -58,6 +60,7 @@ export async function setUpTraining(
       seed,
       loss: chooseLoss(loss, { model, counts: undefined, micro: options.accumulate, part: true }),
     }),
+    ...(how ? { source: noisyBatches(data.source, () => noiseOf(built, data, { ...how, seed })) } : {}),
     controllers: [
       weightsController(choices, adaptive),
       ...data.supplies.map((supply, i) => supplyController(method.needs![i]!.name, supply)),
@@ -76,6 +79,19 @@ export async function setUpTraining(
       untrained?.free();
     },
   };
+}
+
+/** Noise against the model as it was, which a run that resumes loads anew. */
+async function noiseOf(
+  { model, resumed, original }: Built,
+  data: UnlearnData,
+  how: Parameters<typeof errorNoise>[2],
+): Promise<NoiseRows> {
+  if (!resumed) return errorNoise(model, data.labelled(), how);
+  const before = await original();
+  const found = await errorNoise(before, data.labelled(), how);
+  before.free();
+  return found;
 }
 
 /** theta0, where a term reads what it says: a second model, or the base under an adapter. Throws UserError. */

@@ -245,6 +245,7 @@ const LINES = [
   "data dedupe said.jsonl -o once.jsonl",
   "data demos said.jsonl --demo-count 1 -o demos.jsonl",
   "data metadata said.jsonl --constant x -o about.jsonl",
+  "data shift-labels decided.jsonl --every 2 --classes 2 -o turned.jsonl",
   "data show said.jsonl --tokenizer tiny",
   "new merge one-more-way -n",
   "doctor",
