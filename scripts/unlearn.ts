@@ -89,7 +89,7 @@ ridge takes the rows out of the ridge regression of the head, exactly where trai
       about: "Forget one request after the other, and tell what is left of all of them, of neighbours and of the rest.",
       args: "<model>",
       examples: [
-        'bun run unlearn requests model/ --request f.jsonl --request h.jsonl --by "npo --retain r.jsonl --steps 1" --general r.jsonl -o stream/',
+        'bun run unlearn requests model/ --request f.jsonl --request h.jsonl --by "npo --steps 2 --retain r.jsonl --retain-loss kl --original @first" --general books.jsonl -o stream/',
       ],
       output: "none",
       options: REQUESTS,
