@@ -6,6 +6,7 @@ import type { Checkpoint, LineageEntry } from "../checkpoint/checkpoint.ts";
 import type { Context, Outcome } from "../cli/context.ts";
 import { textOutput } from "../cli/output.ts";
 import type { Batch } from "../data/batch.ts";
+import type { Example } from "../data/examples.ts";
 import { UserError } from "../errors.ts";
 import type { Bound } from "../method/bind.ts";
 import { checkPgd } from "../run/adversarial/options.ts";
@@ -19,12 +20,14 @@ import { joinWork, type WorkPart } from "../run/training/join-work.ts";
 import type { ChosenLoss, LabelLoss, OwnLoss } from "../run/training/label-loss.ts";
 import { refuseGroups } from "../run/training/option-checks.ts";
 import { runTraining } from "../run/training/run-training.ts";
-import type { Built, Opened, TrainingData } from "../run/training/technique.ts";
+import type { Built, Opened, Technique, TrainingData } from "../run/training/technique.ts";
+import { trainAmong } from "./among/among.ts";
 import { changedBatches } from "./batches/changed-batches.ts";
 import { withDenoisers } from "./batches/denoisers.ts";
 import { movesTexts } from "./batches/moved-texts.ts";
 import { type ReadPlant, readPlant } from "./batches/plant.ts";
 import { checkCredit, creditWork } from "./credit.ts";
+import { matchWork, readOtherDomain } from "./domains/match.ts";
 import { withGradientRules } from "./gradient-rules.ts";
 import { type PerDomain, perDomain } from "./heads/domain-heads.ts";
 import { holdEtf } from "./heads/etf-head.ts";
@@ -62,6 +65,8 @@ interface Read extends TrainingData<Batch> {
   readonly watched: readonly HeldOutGroup[];
   /** With --plant: its experiments. */
   readonly plant: ReadPlant | undefined;
+  /** With --match-domain: rows of the other domain. */
+  readonly otherDomain: readonly Example[] | undefined;
 }
 
 /** Throws UserError for options that do not go together. */
@@ -126,7 +131,7 @@ export function train(context: TrainContext): Promise<Outcome> {
   const front = partHead(options) ?? newFront(options);
   const small = withSmallNetworks(options);
   const asked = options.prequential ? { ...context, options: { ...options, shuffle: false, epochs: 1 } } : context;
-  return runTraining<Batch, Read>(asked, {
+  const technique: Technique<Batch, Read> = {
     script: "train",
     regresses: true,
     denoises: true,
@@ -141,7 +146,7 @@ export function train(context: TrainContext): Promise<Outcome> {
       return readData(options, opened);
     },
     read: ({ privateFrom: checkpoint }) => (checkpoint ? [{ checkpoint, role: "private_from" }] : []),
-    work: async (built, { source, privateFrom, watched, plant }) => {
+    work: async (built, { source, privateFrom, watched, plant, otherDomain }) => {
       const { model, tools } = built;
       refuseGroups(
         model,
@@ -183,6 +188,7 @@ export function train(context: TrainContext): Promise<Outcome> {
         searched && { controllers: [searched], multiplier: (step) => searched.multiplier(step, built.steps) },
         balance,
         second,
+        matchWork(built, source, otherDomain, context),
         { updates: [...updates, ...(chosen?.numbers ? [chosen.numbers] : [])] },
         own && freeing(own),
         {
@@ -200,7 +206,9 @@ export function train(context: TrainContext): Promise<Outcome> {
         options.prequential ? prequentialPart() : undefined,
       ]);
     },
-  });
+  };
+  if (options.clients !== undefined) return trainAmong(context, technique);
+  return runTraining(asked, technique);
 }
 
 /** What is read before any weight: rows, perhaps as tasks of denoisers, and what options name. */
@@ -212,6 +220,7 @@ const readData = async (options: TrainContext["options"], opened: Opened): Promi
   ...(opened.task === "denoiser" ? { heldOut: await heldOutRows(options, opened) } : {}),
   privateFrom: await openPrivate(options.private_from),
   plant: await readPlant(options, opened),
+  otherDomain: await readOtherDomain(options, opened),
   watched: options.schedule_search
     ? await readHeldOut(heldOutGroups(options, opened.split), opened, options.batch_size)
     : [],
