@@ -81,7 +81,7 @@ class Simulation {
   }
 
   /** The work of a technique, on the rows of whoever sits down, with what the method changes of local steps. */
-  async work(own: Work<Batch>, { gpu, model }: Built): Promise<Work<Batch>> {
+  async work(own: Work<Batch>, { gpu, model, steps }: Built): Promise<Work<Batch>> {
     refuseWork(own);
     sharedOf(model); // refuses
     const { method, values } = this.#method;
@@ -92,7 +92,7 @@ class Simulation {
       own,
       {
         source: seats,
-        scheduled: (step) => seats.scheduled(step),
+        place: (step) => ({ step: seats.scheduled(step), steps }),
         multiplier: () => seats.rate,
         told: () => ({ ...this.#told, bytes_up: this.#counted.up, bytes_down: this.#counted.down }),
       },
