@@ -105,10 +105,10 @@ export interface OwnLossGiven<O extends Options = Options> {
   readonly softened: CrossEntropyOptions;
   /** Where the rows of examples were read; undefined where there are none. */
   readonly places: readonly string[] | undefined;
-  /** Names of the groups of rows. */
-  readonly groups: readonly string[];
-  /** Whether the training begins here: neither a dry run nor one that goes on. */
-  readonly begins: boolean;
+  /** Names of the groups of rows; none when left out. */
+  readonly groups?: readonly string[];
+  /** Whether the training begins here: neither a dry run nor one that goes on. It does not when left out. */
+  readonly begins?: boolean;
   /** Most rows of a batch. */
   readonly batch: number;
   readonly steps: number;

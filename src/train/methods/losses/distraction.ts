@@ -55,7 +55,7 @@ export const method = defineLabelLoss({
   },
   changed: ({ distraction_layers: layers }) =>
     layers === 0 ? undefined : insertedLayers(layers, "--distraction-layers"),
-  async own({ model, values, softened, groups, begins, seed, recompute }) {
+  async own({ model, values, softened, groups = [], begins = false, seed, recompute }) {
     const { distraction_layers: layers, distraction_weight: eta, distraction_of: fairness } = values;
     if (model.task !== "classifier" || model.adapter)
       throw new UserError(
