@@ -27,7 +27,10 @@ trained for as long by the average of its mixtures (\`static --mixture-file\`), 
       const data = lab.groups({ own: own!, other: other!, random: random! }, { aimed: held });
       const line = `${data} --batch-size 16 --lr 0.01 --steps 120 --seed ${seed}`;
       const proxy = lab.fresh(decoder(), "small");
-      await lab.script("curriculum", `${proxy} ${line} --method doge --every 5 --save-every 0 --log doge.log -o proxy.safetensors`);
+      await lab.script(
+        "curriculum",
+        `${proxy} ${line} --method doge --every 5 --save-every 0 --log doge.log -o proxy.safetensors`,
+      );
       const events = readFileSync(join(lab.folder, "doge.log"), "utf8").trim().split("\n");
       const mixtures = events.map((text) => JSON.parse(text) as { event: string; average: number[] });
       const { average } = mixtures.findLast(({ event }) => event === "mixture")!;
