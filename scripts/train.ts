@@ -15,6 +15,7 @@ import { TRAIN } from "../src/train/options.ts";
 import { FIT, SEARCH } from "../src/train/routers/options.ts";
 import { S3T } from "../src/train/s3t/options.ts";
 import { SPACES } from "../src/train/spaces/options.ts";
+import { REPLAY, ZO_BYTE } from "../src/train/zeroth/options.ts";
 
 await script({
   name: "train",
@@ -98,6 +99,15 @@ where loss and --lambda times the cost are least, heads learn from the rows that
 multiplications until there. "evaluate exits" compares gates with a threshold of confidence on the same heads.`,
       run: async (context) => (await import("../src/train/commands/exits.ts")).trainExits(context),
     }),
+    replay: command({
+      about: "Make the result of train zo-byte again, from the model that it began with and its bytes.",
+      args: "[model]",
+      examples: ["bun run train replay base/ --codes steps.safetensors -o again/"],
+      output: "checkpoint",
+      options: REPLAY,
+      notes: `No data and no forward pass is needed. The weights are those of the training, bit for bit: digests of both are compared.`,
+      run: async (context) => (await import("../src/train/commands/replay.ts")).replay(context),
+    }),
     "route-search": command({
       about: "Search short ways through a model's layers that answer rows right.",
       args: "[model]",
@@ -141,6 +151,19 @@ stages that saw a row. With B orders a shard lasts for L (1 + 1/2 + .. + 1/B) de
       notes: `The file is a list of stages: {"train": GLOBS, "data": FILES}, and if wanted "loss", "steps", "lr" and "batch_size". Weights that no
 glob of a stage names are frozen in it. With --cache the hidden state where the first trained layer begins is computed once for all rows.`,
       run: async (context) => (await import("../src/train/commands/stages.ts")).stages(context),
+    }),
+    "zo-byte": command({
+      about: "Train by forward passes alone: every sample gives a byte, and the bytes are all that a step needs.",
+      args: "[model]",
+      examples: [
+        "bun run train zo-byte base/ --data rows.jsonl --lora --lora-rank 4 --steps 20 --samples 4 --lr 1e-2 --codes steps.safetensors -o looked/",
+      ],
+      output: "checkpoint",
+      options: ZO_BYTE,
+      notes: `A sample moves all trained weights a little along a direction of its own and back, and compares the losses of its micro-batch. Sign and
+logarithm of the slope are its byte. Nothing goes back through the model. With --codes the bytes are kept: "train replay" makes the
+result of the model and them.`,
+      run: async (context) => (await import("../src/train/commands/zo-byte.ts")).zoByte(context),
     }),
   },
   run: train,

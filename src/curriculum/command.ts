@@ -43,6 +43,7 @@ export async function curriculum(context: CurriculumContext): Promise<Outcome> {
   checkWeights(options);
   return runTraining<CurriculumBatch, CurriculumData>(context, {
     script: "curriculum",
+    carrying: options,
     method: director.kind === "schedule" ? "replay" : director.bound.method.name,
     model: context.args[0] ?? (options.init === undefined ? "-" : undefined),
     data: (opened) => read(context, director, opened),

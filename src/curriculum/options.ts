@@ -1,5 +1,6 @@
 /** Options of `curriculum` and its sub-commands, besides those of a method. */
 import type { Options } from "../method/options.ts";
+import { CARRIED } from "../run/training/carried-state.ts";
 import { DATA, OPTIMIZATION, RUN, TRAINED } from "../run/training/options.ts";
 
 const { pack: _pack, mixture: _mixture, smoothing: _smoothing, z_loss: _z, ...run } = RUN;
@@ -21,6 +22,7 @@ const WEIGHED = { sample_weight: ["linupper", "quadratic", "extremes"] } as cons
 
 export const CURRICULUM = {
   ...run,
+  ...CARRIED,
   schedule_from: {
     type: "string",
     help: "repeat the mixtures of an earlier run's --log, whatever its method",

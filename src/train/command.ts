@@ -126,6 +126,7 @@ export function train(context: TrainContext): Promise<Outcome> {
   return runTraining<Batch, Read>(asked, {
     script: "train",
     regresses: true,
+    carrying: options,
     experts: expertStore(options, seed),
     embeds,
     changed: heads?.changed ?? front?.changed ?? withPredictors(options) ?? small,

@@ -2,6 +2,7 @@
 import type { Options } from "../method/options.ts";
 import { ADVERSARIAL } from "../run/adversarial/options.ts";
 import { EXPERT_STORE } from "../run/expert-store.ts";
+import { CARRIED } from "../run/training/carried-state.ts";
 import { CLASS_LOSSES } from "../run/training/class-losses.ts";
 import { GRADIENT_RULE } from "../run/training/gradient-rule.ts";
 import { LABEL_LOSS } from "../run/training/label-loss.ts";
@@ -19,6 +20,7 @@ import { DYNAMIC, PRUNING, SUPERNET, TWO_SIZES } from "./widths/options.ts";
 
 export const TRAIN = {
   ...RUN,
+  ...CARRIED,
   ...EXPERT_STORE,
   // Of a step of training the order is known: every expert of a layer in turn, and back.
   cache_policy: { ...EXPERT_STORE.cache_policy, default: "oracle" },

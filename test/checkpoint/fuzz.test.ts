@@ -309,18 +309,21 @@ async function readAll(opened: Promise<Checkpoint>, started: number): Promise<vo
 
 const run = (numRuns: number) => ({ numRuns, seed: SEED, endOnFailure: false });
 
+/** With INGOT_TEST_LONG=1 all cases; else a quarter of them. */
+const many = (cases: number) => run(process.env.INGOT_TEST_LONG === "1" ? cases : cases / 4);
+
 describe("fuzz", () => {
   const before = process.memoryUsage().rss;
 
-  test("30,000 files with damaged bytes", () => {
-    fc.assert(fc.property(editedBytes, readFromMemory), run(30_000));
+  test("files with damaged bytes", () => {
+    fc.assert(fc.property(editedBytes, readFromMemory), many(30_000));
   }, 120_000);
 
-  test("20,000 files with an edited header", () => {
-    fc.assert(fc.property(editedJson, readFromMemory), run(20_000));
+  test("files with an edited header", () => {
+    fc.assert(fc.property(editedJson, readFromMemory), many(20_000));
   }, 120_000);
 
-  test("5,000 files whose tensors lie elsewhere", () => {
+  test("files whose tensors lie elsewhere", () => {
     const shift = fc.record({
       tensor: fc.nat(20),
       by: fc.integer({ min: -40, max: 40 }),
@@ -345,7 +348,7 @@ describe("fuzz", () => {
     );
   }, 120_000);
 
-  test("2,000 indexes and 2,000 lineages", () => {
+  test("indexes and lineages", () => {
     const index = JSON.stringify({
       metadata: { total_size: 4 },
       weight_map: { w: "a.safetensors", b: "b/c.safetensors" },
@@ -384,7 +387,7 @@ describe("fuzz", () => {
   }, 120_000);
 
   test(
-    "900 files, folders and streams on a disk",
+    "files, folders and streams on a disk",
     () =>
       inFolder(async (top) => {
         const file = path.join(top, "x.safetensors");

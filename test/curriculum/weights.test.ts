@@ -1,7 +1,7 @@
 /** Weights of groups in the loss: coba, task-balance. */
 
-import { expect, test } from "bun:test";
-import { mkdtempSync, writeFileSync } from "node:fs";
+import { expect, onTestFinished, test } from "bun:test";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { method as coba, cobaWeights, slopeOf } from "../../src/curriculum/methods/samplers/coba.ts";
@@ -127,7 +127,9 @@ test("task-balance: given weights once and for all, scaled to sum to K", () => {
 });
 
 test("task-balance: weights of a file are taken by name", () => {
-  const file = join(mkdtempSync(join(tmpdir(), "ingot-weights-")), "weights.json");
+  const folder = mkdtempSync(join(tmpdir(), "ingot-weights-"));
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  const file = join(folder, "weights.json");
   const given = (json: unknown) => {
     writeFileSync(file, JSON.stringify(json));
     return make(taskBalance, { values: { weights_file: file } }).segment().weights;

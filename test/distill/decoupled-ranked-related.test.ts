@@ -50,24 +50,28 @@ const exactDkd =
 const exactRanks =
   (
     top: number,
+    seen: (x: readonly number[]) => readonly number[],
     loss: (k: number, l: number, student: readonly number[], teacher: readonly number[]) => number,
   ): Exact =>
   (student, teacher) => {
+    const [q, p] = [seen(student), seen(teacher)];
     const order = [...teacher.keys()].sort((a, b) => teacher[b]! - teacher[a]!).slice(0, top);
     let [sum, pairs] = [0, 0];
     for (const [i, k] of order.entries())
       for (const l of order.slice(i + 1)) {
-        sum += loss(k, l, student, teacher);
+        sum += loss(k, l, q, p);
         pairs++;
       }
     return sum / Math.max(1, pairs);
   };
 const exactHinge = (top: number, margin?: number) =>
-  exactRanks(top, (k, l, student, teacher) => {
-    const [q, p] = [softmax(student), softmax(teacher)];
-    return Math.max(0, (margin ?? p[k]! - p[l]!) - (q[k]! - q[l]!));
-  });
-const exactLogistic = (top: number) => exactRanks(top, (k, l, z) => Math.log1p(Math.exp(-(z[k]! - z[l]!))));
+  exactRanks(top, softmax, (k, l, q, p) => Math.max(0, (margin ?? p[k]! - p[l]!) - (q[k]! - q[l]!)));
+const exactLogistic = (top: number) =>
+  exactRanks(
+    top,
+    (z) => z,
+    (k, l, z) => Math.log1p(Math.exp(-(z[k]! - z[l]!))),
+  );
 
 describe("losses of rows and their gradients, in float64", () => {
   test.each([

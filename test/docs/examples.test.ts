@@ -35,6 +35,8 @@ const ELSEWHERE: readonly (readonly [command: RegExp, why: string])[] = [
     : [
         [/^ingot (train --init adder\.json|evaluate adder\/) /, "a minute of sums"] as const,
         [/^ingot (train --init learner\.json|align learner\/|evaluate solver\/) /, "minutes of sums"] as const,
+        [/^ingot (train|evaluate) .*--(schedule-search|probe layer-range) /, "dozens of trainings"] as const,
+        [/^ingot adapt fuse /, "trains a network of adapters"] as const,
       ]),
 ];
 /** Lines of the demo, which demo.test.ts runs in their order. */

@@ -34,11 +34,17 @@ test("wsd is stable until its decay", () => {
 });
 
 test("infinite is continuous at its seams and does not depend on the run's length before the anneal", () => {
-  const values = { warmup: 10, cooldown: 50, const_ratio: 0.5, anneal: 0, min_ratio: 0.1 };
+  const shape = { anneal_shape: "exponential" as const };
+  const values = { warmup: 10, cooldown: 50, const_ratio: 0.5, anneal: 0, min_ratio: 0.1, ...shape };
   const at = (t: number, steps = 1000, anneal = 0) => infinite.rate(t, { lr, steps, values: { ...values, anneal } });
   expect([2, 11, 36, 61, 62, 999].map((t) => at(t))).toEqual([near(0.2), 2, near(1.5), near(1), 1, 1]);
   for (let t = 1; t <= 500; t++) expect(at(t, 600, 100)).toBe(at(t, 100_000));
   expect([501, 551, 600].map((t) => at(t, 600, 100))).toEqual([near(1), near(Math.sqrt(0.2)), near(0.2 ** 0.99)]);
+  const shaped = (anneal_shape: "linear" | "inverse-sqrt") => (t: number) =>
+    infinite.rate(t, { lr, steps: 600, values: { ...values, anneal: 100, anneal_shape } });
+  expect([501, 551, 600].map(shaped("linear"))).toEqual([near(1), near(0.6), near(0.208)]);
+  // Ends at a fifth: 1 / sqrt(1 + 24 done).
+  expect([501, 551].map(shaped("inverse-sqrt"))).toEqual([near(1), near(1 / Math.sqrt(13))]);
   expect(() => at(1, 100, 80)).toThrow("--anneal 80 begins at step 20, before the constant phase at step 60");
 });
 

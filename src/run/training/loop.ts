@@ -49,6 +49,8 @@ export interface RunOptions {
   /** Saves the state before the first step, every `saveEvery` steps, and when the signal aborts. */
   readonly save?: (step: number) => Promise<void>;
   readonly saveEvery?: number;
+  /** Saves it after the last step, too. */
+  readonly saveLast?: boolean;
   /** Looks at the model every `sampleEvery` steps and after the last, and changes nothing of it. */
   readonly sample?: (step: number) => Promise<void>;
   readonly sampleEvery?: number;
@@ -93,13 +95,15 @@ export class TrainingLoop<B> {
    */
   async run(from: number, done: (step: number) => void): Promise<StepResult | undefined> {
     const { controllers, steps } = this.#parts;
-    const { signal, save, after, saveEvery = 0 } = this.#options;
+    const { signal, save, after, saveEvery = 0, saveLast = false } = this.#options;
     for (let step = from + 1; step <= steps && !signal.aborted; step++) {
       await this.#start(step);
       done(step);
       for (const controller of controllers.due(step))
         await this.#pause(() => controller.after!(step, this.heldOut(step)));
-      if (await this.#look(step)) break;
+      const over = await this.#look(step);
+      if (save && saveLast && (over || step === steps)) await this.#pause(() => save(step));
+      if (over) break;
       // Asked last: a signal may come while controllers act and the model is evaluated.
       const stopping = signal.aborted && step < steps;
       if (save && ((due(saveEvery, step) && step < steps) || stopping)) await this.#pause(() => save(step));

@@ -6,6 +6,7 @@ import { UserError } from "../../errors.ts";
 import type { Prompt } from "../generating/prompts.ts";
 import { describeModel } from "../open-model.ts";
 import { adapterFlag } from "./adapter-choice.ts";
+import { carriedRun, continued, goesOn, stepsDone } from "./carried-state.ts";
 import { type HeldOutGroup, heldOutGroups, readHeldOut, splitOf } from "./held-out.ts";
 import { type Choices, choose } from "./optimizer-and-schedule.ts";
 import { refuseClashing, warnOfKeep, warnOfSchedule, warnOfTrainedRows } from "./option-checks.ts";
@@ -26,6 +27,10 @@ export interface OpenedRun {
   readonly ruleFiles: RuleFiles;
   /** Where the state is saved; undefined: nowhere. */
   readonly folder: string | undefined;
+  /** Whether the state stays when the run is over. */
+  readonly keeps: boolean;
+  /** The run on other data whose optimizer goes on. */
+  readonly carried: SavedRun | undefined;
   /** The run that resumes. */
   readonly saved: SavedRun | undefined;
   /** What a run that resumes must have alike. */
@@ -39,10 +44,13 @@ export async function openRun<B, D extends TrainingData<B>>(
 ): Promise<OpenedRun> {
   const { options, seed } = context;
   const warn = (message: string) => context.warn(message);
-  const folder = stateFolder(context);
+  const { keep_state: keeps = false, carry } = technique.carrying ?? {};
+  const folder = stateFolder(context, keeps);
   const saved = options.resume && folder !== undefined ? findState(folder) : undefined;
   if (options.resume && folder === undefined && !context.dryRun)
     throw new UserError("--resume has no saved state when the result goes to stdout", "give --state DIR");
+  if (keeps && folder === undefined && !context.dryRun)
+    throw new UserError("--keep-state has no folder when the result goes to stdout", "give --state DIR");
   if (folder !== undefined) {
     refuseForeign(folder);
     if (!saved) refuseOverwriting(folder);
@@ -83,7 +91,10 @@ export async function openRun<B, D extends TrainingData<B>>(
     );
   const ruleFiles = await openRuleFiles(options);
   context.onExit(() => closeRuleFiles(ruleFiles));
-  const choices = choose(context.picks, options.lr);
+  const chosen = choose(context.picks, options.lr);
+  const carried = carry === undefined || saved ? undefined : carriedRun(carry, chosen.optimizer.method.name);
+  const past = saved ? (saved.progress.training.past ?? 0) : carried ? stepsDone(carried.progress.training) : 0;
+  const choices = past > 0 && goesOn(chosen) ? continued(chosen, past) : chosen;
   const described = await describeModel({ ...begun, embeds: technique.embeds }, options, warn);
   const { tools } = described;
   const examples = { ...described.examples, takesNumbers: technique.regresses };
@@ -100,6 +111,8 @@ export async function openRun<B, D extends TrainingData<B>>(
     choices,
     ruleFiles,
     folder,
+    keeps,
+    carried,
     saved,
     settings,
   };

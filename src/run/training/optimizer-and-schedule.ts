@@ -8,6 +8,8 @@ import type { Schedule } from "./schedule.ts";
 export interface Choices {
   readonly optimizer: Bound<Optimizer>;
   readonly schedule: Bound<Schedule>;
+  /** Steps of the schedule that an earlier run did; 0 when left out. */
+  readonly past?: number;
   /** Learning rate of step t of `steps`. Throws UserError where the schedule does not fit. */
   rate(t: number, steps: number): number;
 }

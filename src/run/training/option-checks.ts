@@ -80,7 +80,8 @@ export function warnOfSchedule(context: RunContext, choices: Choices, steps: num
   const { lr } = context.options;
   let most = 0;
   for (let step = 1; step <= steps && most < 0.999 * lr; step++) most = Math.max(most, choices.rate(step, steps));
-  if (most < 0.999 * lr)
+  // A schedule that goes on may have its peak behind it.
+  if (most < 0.999 * lr && !choices.past)
     context.warn(
       `the ${choices.schedule.method.name} schedule reaches ${((100 * most) / lr).toFixed(0)} % of --lr ${lr} at most in ${steps} steps; train longer, or shorten its phases`,
     );

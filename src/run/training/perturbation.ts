@@ -17,6 +17,12 @@ import { Programs } from "../programs.ts";
 import { recordAddScaled } from "./add-scaled.ts";
 import { recordGradientNorm } from "./gradient-norm.ts";
 
+/** The nearest number of 18 binary digits. */
+function to18Bits(x: number): number {
+  const scale = 2 ** (17 - Math.floor(Math.log2(Math.abs(x))));
+  return x === 0 || !Number.isFinite(scale) ? 0 : Math.round(x * scale) / scale;
+}
+
 /** One buffer per parameter. */
 export type Buffers = ReadonlyMap<Parameter, GPUBuffer>;
 
@@ -173,14 +179,28 @@ export class Perturbation {
     await this.#addNoise(`draw ${name}`, into, 1, seed);
   }
 
-  async #addNoise(name: string, into: Buffers, sigma: number, seed: number): Promise<void> {
+  /**
+   * weights += length * z, z a function of seed and parameter of mean 0 and variance 1: 64 coins a value, near to
+   * normal. The same bits on every GPU; `length` is rounded to 18 bits for it.
+   */
+  async walk(length: number, seed: number): Promise<void> {
+    await this.#addNoise("walk", this.#weights, to18Bits(length / 4), seed, "training/add-coins");
+  }
+
+  async #addNoise(
+    name: string,
+    into: Buffers,
+    sigma: number,
+    seed: number,
+    kernel = "training/add-noise",
+  ): Promise<void> {
     const { program } = await this.#programs.get(name, (rec) => {
       for (const [key, parameter] of this.#parameters.entries()) {
         const { shape, size } = parameter;
         const y = rec.state(parameter.name, shape, into.get(parameter)!);
         for (const { index, count: n, of } of stretches(rec, size))
           rec.step({
-            kernel: "training/add-noise",
+            kernel,
             bind: { y: of(y) },
             params: { n, sigma: dynamic("sigma"), key: key + index * this.#parameters.length, seed: dynamic("seed") },
             groups: spanGroups(n),

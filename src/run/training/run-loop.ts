@@ -37,7 +37,7 @@ export interface Ran extends TrainingResult {
 /** Saves state, step checkpoints and the best weights of a run. */
 function savers<B, D>(
   context: RunContext,
-  { opened, folder, settings }: OpenedRun,
+  { opened, folder, settings, keeps }: OpenedRun,
   { steps }: ReadRun<D>,
   { model, training }: BuiltRun<B>,
   { lineage, saving, inputs }: RunOutput,
@@ -59,7 +59,10 @@ function savers<B, D>(
       await saveState(folder!, {
         model,
         tensors,
-        progress: { version: VERSION, settings, inputs, ...watch.state(), training: progress },
+        progress: {
+          ...{ version: VERSION, settings, inputs, ...watch.state(), training: progress },
+          ...(keeps && (step === steps || watch.over) ? { over: true } : {}),
+        },
         files: opened.files,
         lineage,
       });
@@ -121,7 +124,7 @@ export async function runLoop<B, D>(
       : {}),
     evalEvery: options.eval_every,
     ...(samples ? { sample: (step) => samples.show(step), sampleEvery: options.sample_every } : {}),
-    ...(folder === undefined ? {} : { save: save.state, saveEvery: options.save_every }),
+    ...(folder === undefined ? {} : { save: save.state, saveEvery: options.save_every, saveLast: opened.keeps }),
   });
   progress.done();
   samples?.free();

@@ -52,13 +52,18 @@ export async function runTraining<B, D extends TrainingData<B> = TrainingData<B>
   return save(context, opened, built, output, ran, technique.measured);
 }
 
-/** Gives a run that resumes its state back. */
+/** Gives a run that resumes its state back, and one that carries a state on its optimizer's. */
 async function restore<B>(
   context: RunContext,
-  { saved }: OpenedRun,
+  { saved, carried }: OpenedRun,
   { training }: BuiltRun<B>,
   steps: number,
 ): Promise<void> {
+  if (carried) {
+    await withSavedTraining(carried, (state) => training.carry(state));
+    const { step } = carried.progress.training;
+    context.info(`the optimizer goes on from ${carried.folder}, step ${step}`);
+  }
   if (!saved) return;
   await withSavedTraining(saved, (state) => training.load(state));
   context.info(`continuing after step ${training.step} of ${steps}`);
@@ -67,7 +72,7 @@ async function restore<B>(
 /** Writes the result, and says what it is. */
 async function save<B>(
   context: RunContext,
-  { opened, start, folder }: OpenedRun,
+  { opened, start, folder, keeps }: OpenedRun,
   { gpu, model, work, training }: BuiltRun<B>,
   { lineage, saving, writer }: RunOutput,
   { step, last, watch }: Ran,
@@ -78,7 +83,7 @@ async function save<B>(
   const written = smaller?.model ?? model;
   const own = smaller ? { ...saving, files: smaller.files } : saving;
   const bytes = await saveResult(written, writer ?? context.out, own, context.log.run);
-  if (folder !== undefined) removeState(folder);
+  if (folder !== undefined && !keeps) removeState(folder);
   const { said } = training;
   await training.free();
   work.free?.();

@@ -37,6 +37,8 @@ export interface Progress extends WatchState {
   /** Digests of the headers of the checkpoints that it read. */
   readonly inputs: readonly string[];
   readonly training: TrainingProgress;
+  /** Whether the run is over, and its state was kept. */
+  readonly over?: boolean;
   /** Of several trainings in a row: the steps of those that are over, and what else the row of them knows. */
   readonly row?: { readonly steps: number; readonly state: Json };
 }
@@ -136,6 +138,11 @@ export function refuseForeign(folder: string): void {
 export function refuseOverwriting(folder: string): void {
   const found = findState(folder);
   const step = found ? stepsIn(found.progress) : 0;
+  if (found?.progress.over)
+    throw new UserError(
+      `${folder} holds the state that --keep-state left after step ${step}`,
+      "give another --state DIR, or remove the folder",
+    );
   if (step > 0)
     throw new UserError(
       `${folder} holds step ${step} of a run that was not finished`,

@@ -34,10 +34,10 @@ interface Saving {
 
 /**
  * Where the state is saved: the folder that was named, beside a named result (here, for one on the Hub), nowhere for a
- * stream.
+ * stream. `keeps`: whether it is to stay there.
  */
-export function stateFolder({ options, out, dryRun }: Saving): string | undefined {
-  if (dryRun || (options.save_every === 0 && !options.resume)) return undefined;
+export function stateFolder({ options, out, dryRun }: Saving, keeps = false): string | undefined {
+  if (dryRun || (options.save_every === 0 && !options.resume && !keeps)) return undefined;
   if (options.state !== undefined) return options.state;
   if (out === "-") return undefined;
   const local = out.startsWith("hf:") ? parseUploadRef(out).name.replace(/^.*\//, "") : out;

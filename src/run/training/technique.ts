@@ -19,6 +19,7 @@ import type { Parameter } from "../../tensor/parameter.ts";
 import type { CommandContext } from "../command-context.ts";
 import type { DescribedModel } from "../open-model.ts";
 import type { BatchSource, OrderChoice } from "./batch-source.ts";
+import type { Carrying } from "./carried-state.ts";
 import type { ConfigChange } from "./config-change.ts";
 import type { Controller } from "./controller.ts";
 import type { HeldOutBatches } from "./held-out-objective.ts";
@@ -122,6 +123,8 @@ export interface Technique<B, D extends TrainingData<B> = TrainingData<B>> {
   readonly embeds?: Embedding | undefined;
   /** Reference of the model that is trained; undefined with --init. */
   readonly model: string | undefined;
+  /** What the run takes over from one on other data, and whether another may from it. */
+  readonly carrying?: Carrying;
   /** Reads the data. */
   data(opened: Opened): Promise<D>;
   /** Weights that are trained where options do not say, as patterns of names; perhaps chosen by the model as it was. */

@@ -159,9 +159,15 @@ export class Training<B> {
   state(): TrainingState {
     const { updater, updates } = this.trainer;
     const names = updater.names();
+    const { past } = this.trainer;
     const besides = [...(this.#options.extra ?? []), ...updates.kept];
     return {
-      progress: { step: this.#step, order: this.#options.source.state(), states: statesOf(this.#stateful) },
+      progress: {
+        step: this.#step,
+        ...(past > 0 ? { past } : {}),
+        order: this.#options.source.state(),
+        states: statesOf(this.#stateful),
+      },
       tensors: [
         ...updater.allStates(),
         ...besides.map((p) => stateTensor(names.get(p) ?? p.name, p, p.buffer, p.dtype)),
@@ -172,20 +178,40 @@ export class Training<B> {
   /** Continues from a state. Throws UserError when it is of another training. */
   async load({ progress, where, read }: SavedTraining): Promise<void> {
     this.#options.source.load(progress.order, where);
-    for (const tensor of this.state().tensors) {
+    await this.#fill(this.state().tensors, { where, read }, "resume with the settings that the run began with");
+    this.trainer.past = progress.past ?? 0;
+    loadStates(this.#stateful, progress.states, where);
+    this.#step = progress.step;
+    this.#resumed = true;
+  }
+
+  /**
+   * Begins with the optimizer's states of a training on other data, and goes on from its steps. Throws UserError where
+   * other weights were trained.
+   */
+  async carry({ progress, where, read }: SavedTraining): Promise<void> {
+    const hint = "carry the state of a run that trained the same weights with the same optimizer";
+    await this.#fill(this.trainer.updater.allStates(), { where, read }, hint);
+    this.trainer.past = (progress.past ?? 0) + progress.step;
+  }
+
+  /** Puts saved values into tensors of the state. */
+  async #fill(
+    tensors: TrainingState["tensors"],
+    { where, read }: Pick<SavedTraining, "where" | "read">,
+    hint: string,
+  ): Promise<void> {
+    for (const tensor of tensors) {
       const { name, bytes } = tensor;
       const saved = await read(name);
       if (saved?.byteLength !== bytes)
         throw new UserError(
           `${where} holds ${saved === undefined ? "no" : `${saved.byteLength} bytes of`} ${name}, expected ${bytes} bytes`,
-          "resume with the settings that the run began with",
+          hint,
         );
       if ("pages" in tensor) tensor.pages.write(0, saved);
       else this.#options.model.gpu.write(tensor.buffer, 0, saved);
     }
-    loadStates(this.#stateful, progress.states, where);
-    this.#step = progress.step;
-    this.#resumed = true;
   }
 
   /** Runs to the last step. Throws UserError (exit 1) when a loss or a gradient is not finite. */
@@ -228,14 +254,15 @@ export class Training<B> {
 }
 
 /**
- * Trains a model, from a saved state if there is one. Throws UserError (exit 1) when a loss or a gradient is not
- * finite.
+ * Trains a model, from a saved state or with a carried one if there is one. Throws UserError (exit 1) when a loss or a
+ * gradient is not finite.
  */
 export async function trainModel<B>(
-  options: TrainingOptions<B> & RunOptions & { readonly from?: SavedTraining },
+  options: TrainingOptions<B> & RunOptions & { readonly from?: SavedTraining; readonly carried?: SavedTraining },
 ): Promise<TrainingResult> {
   const training = await Training.make(options);
   try {
+    if (options.carried) await training.carry(options.carried);
     if (options.from) await training.load(options.from);
     return await training.run(options);
   } finally {

@@ -53,6 +53,8 @@ interface RecordedPart {
 }
 
 export class Trainer<B> {
+  /** Steps that the optimizer had done before the first one. */
+  past = 0;
   readonly updater: Updater;
   readonly updates: UpdateRules;
   readonly #options: TrainerOptions<B>;
@@ -234,7 +236,7 @@ export class Trainer<B> {
     if (this.#curvature?.isDue(step)) await this.#measureCurvature(step, batches, values);
     const partial: Promise<PartialNorm>[] = [];
     const parts = await this.#pass(step, batches, values, partial);
-    const { norm } = await this.updater.begin(step, lr, seed);
+    const { norm } = await this.updater.begin(this.past + step, lr, seed);
     await this.updates.after(step);
     const result = Promise.all([norm, ...parts]).then(async ([gradNorm, ...sums]) => {
       const metrics: Record<string, number> = {};

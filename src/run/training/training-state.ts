@@ -13,6 +13,8 @@ import type { Pages } from "../../tensor/paging/pages.ts";
 export interface TrainingProgress {
   /** Steps that are done. */
   readonly step: number;
+  /** Steps that its optimizer had done before, in runs on other data; 0 when left out. */
+  readonly past?: number;
   /** Where the data stand. */
   readonly order: OrderState;
   /** States of controllers and update rules, by name. */

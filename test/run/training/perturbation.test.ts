@@ -1,11 +1,12 @@
 import { describe, expect, test } from "bun:test";
 import { Perturbation } from "../../../src/run/training/perturbation.ts";
 import { Parameter } from "../../../src/tensor/parameter.ts";
+import { randomWordAt } from "../../support/counter-random.ts";
 import { covers } from "../../support/covers.ts";
 import { sharedGpu } from "../../support/gpu.ts";
 import { normals } from "../../support/random.ts";
 
-covers("training/add-noise", "training/add-scaled");
+covers("training/add-noise", "training/add-scaled", "training/add-coins");
 
 const gpu = await sharedGpu();
 const SIZES = [1, 3, 255, 257, 17000]; // the last is more than one sum of squares holds
@@ -145,5 +146,60 @@ describe("Perturbation", () => {
       "w is held in bf16; weights that are moved by small steps must be f32",
     );
     coarse.free();
+  });
+
+  test("coins move every weight by a multiple of a quarter of the length, rounded once", async () => {
+    const { parameters, moved, free } = world([1, 3, 255, 1025]);
+    const bits = (x: number) => x.toString(2).replaceAll("0", "").length;
+    for (const [length, seed] of [
+      [1e-3, 5],
+      [-0.3, 4_000_000_000],
+      [0, 1],
+    ] as const) {
+      moved.save();
+      const before = await Promise.all(parameters.map(({ parameter }) => read(parameter.buffer, parameter.size)));
+      await moved.walk(length, seed);
+      const scale = 2 ** (17 - Math.floor(Math.log2(Math.abs(length / 4))));
+      const quarter = length === 0 ? 0 : Math.round((length / 4) * scale) / scale;
+      expect(Math.abs(quarter - length / 4)).toBeLessThanOrEqual(Math.abs(length) * 2 ** -19);
+      for (const [key, { parameter }] of parameters.entries()) {
+        const now = await read(parameter.buffer, parameter.size);
+        const expected = before[key]!.map((w, i) => {
+          const words = [2 * i, 2 * i + 1].map((at) => randomWordAt(at, [key, seed + Math.imul(key, 0x9e3779b9)]));
+          const heads = bits(words[0]!) + bits(words[1]!);
+          return w + quarter * (heads - 32);
+        });
+        expect(now).toEqual(expected);
+      }
+      moved.restore();
+    }
+    await free();
+  });
+
+  test("coins have mean 0 and variance 1, and neighbours, parameters and seeds are apart", async () => {
+    const size = 60_000;
+    const { parameters, moved, free } = world([size, size]);
+    for (const { parameter } of parameters) parameter.write(new Float32Array(size));
+    moved.save();
+    const drawn = async (seed: number) => {
+      moved.restore();
+      await moved.walk(1, seed);
+      return Promise.all(parameters.map(({ parameter }) => read(parameter.buffer, size)));
+    };
+    const product = (a: Float32Array, b: Float32Array) => a.reduce((sum, x, i) => sum + x * b[i]!, 0) / a.length;
+    const [a, b] = (await drawn(3)) as [Float32Array, Float32Array];
+    const [other] = (await drawn(4)) as [Float32Array];
+    const bound = 5 / Math.sqrt(size);
+    expect(Math.abs(a.reduce((sum, x) => sum + x, 0) / size)).toBeLessThan(bound);
+    expect(Math.abs(product(a, a) - 1)).toBeLessThan(Math.SQRT2 * bound);
+    for (const [x, y] of [
+      [a, b],
+      [a, other],
+      [a.subarray(1), a.subarray(0, -1)],
+      [a.subarray(1), b.subarray(0, -1)],
+      [a.subarray(0, -1), b.subarray(1)],
+    ] as const)
+      expect(Math.abs(product(x, y))).toBeLessThan(bound);
+    await free();
   });
 });
