@@ -37,11 +37,12 @@ await script({
   essentials: Object.keys(DATA_OPTIONS),
   commands: {
     augment: command({
-      about: "Add copies of rows with some words replaced, added, swapped or left out.",
+      about: "Add copies of rows with some words replaced, added, swapped, left out, or in another language.",
       args: "[rows]",
       examples: [
         "bun run data augment reviews.jsonl -o more.jsonl",
         "bun run data augment reviews.jsonl --synonyms words.json --rate 0.2 --copies 4 -o more.jsonl",
+        "bun run data augment reviews.jsonl --operation switch --translations words.json -o switched.jsonl",
       ],
       output: "none",
       options: AUGMENT,

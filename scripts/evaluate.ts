@@ -24,6 +24,7 @@ import {
   TWO_PHASE,
 } from "../src/evaluate/options.ts";
 import { INTERACTIONS, PLANTED } from "../src/evaluate/planting-options.ts";
+import { SWISS } from "../src/evaluate/swiss/options.ts";
 
 await script({
   name: "evaluate",
@@ -111,6 +112,19 @@ the slowest stage works r times, and the others once: they fill the pipeline.`,
       notes: `A line of the log is {"block": 3, "type": "train", "task": "a", "performance": 0.8}: one experience of training, or one test. A
 block of training has one task, a block of tests any number of them.`,
       run: async (context) => (await import("../src/evaluate/commands/lifelong.ts")).lifelong(context),
+    }),
+    swiss: command({
+      about: "Rank models over several benchmarks by simulated Swiss tournaments, from the records of evaluations.",
+      args: "[...scores]",
+      examples: [
+        "bun run evaluate a/ b/ --data math=m.jsonl --data code=c.jsonl -o scores.jsonl",
+        "bun run evaluate swiss scores.jsonl --metric accuracy",
+      ],
+      output: "none",
+      options: SWISS,
+      notes: `Wins are means over tournaments; T models of the fewest wins leave after each round, and stays is the share of tournaments in which
+a model is there at the end. slope is that of wins over T: steep for a model that fails somewhere, flat for one that does not.`,
+      run: async (context) => (await import("../src/evaluate/commands/swiss.ts")).swiss(context),
     }),
     stream: command({
       about:

@@ -6,7 +6,7 @@ import { keyedUnits } from "../keyed-random.ts";
 import type { ScoredRow } from "../run/scoring/scored-row.ts";
 
 /** Lists of rows that belong together: rows of one place are drawn together. */
-export type PairedRows = readonly (readonly ScoredRow[])[];
+export type PairedRows<T = ScoredRow> = readonly (readonly T[])[];
 
 /**
  * The middle 95 % of `draws` resamples of a statistic of paired lists of rows. With `strata`, the group of each row,
@@ -14,9 +14,9 @@ export type PairedRows = readonly (readonly ScoredRow[])[];
  *
  *   bootstrap([rows], ([drawn]) => metric.value(drawn, setup), { draws: 200, seed: 0 }); // [0.71, 0.83]
  */
-export function bootstrap(
-  lists: PairedRows,
-  statistic: (lists: PairedRows) => number,
+export function bootstrap<T>(
+  lists: PairedRows<T>,
+  statistic: (lists: PairedRows<T>) => number,
   { draws, seed, strata }: { readonly draws: number; readonly seed: number; readonly strata?: readonly number[] },
 ): [number, number] {
   const n = lists[0]!.length;

@@ -34,7 +34,7 @@ import { withHeadFile } from "./head-file.ts";
 import { measuredNames, withMixtures, withOther } from "./mixed.ts";
 import type { EVALUATE, EvaluateOptions } from "./options.ts";
 import { passThrough } from "./pass-through.ts";
-import { heldAgainst, metricsOr, modelsOf, withDraft } from "./references.ts";
+import { heldAgainst, metricsOr, modelsOf, withDraft, withEncoder } from "./references.ts";
 import { type Found, formOf, isBesideJson, rendered } from "./render.ts";
 import { results } from "./results.ts";
 import { type ChosenTechnique, chosenTechnique, filesOf, groupsFor } from "./techniques.ts";
@@ -60,6 +60,7 @@ interface Opened {
   readonly mixed?: MixedWith;
   readonly combined?: CombinedWith;
   readonly draft?: Checkpoint;
+  readonly encoder?: Checkpoint;
 }
 
 export async function evaluate(context: EvaluateContext): Promise<Outcome> {
@@ -198,7 +199,8 @@ async function openAll(
   const opened: Opened[] = [];
   for (const model of models)
     opened.push({ ...model, reader: await prepare(model.checkpoint, metrics, options, warn) });
-  return withDraft(opened, chosen ? [] : metrics);
+  const measures = chosen ? [] : metrics;
+  return withEncoder(withDraft(opened, measures), measures);
 }
 
 /** Throws UserError for a file of a form that there is not, or that cannot stand beside --json. */
@@ -296,10 +298,10 @@ async function runMetrics(
   const found: ScoredRow[][] = [];
   // Every model reads the same rows, the gold model too.
   progress.start({ total: opened.length * readingsOf(first, needs), unit: "readings of rows" });
-  for (const [i, { role, checkpoint, reader, mixed, combined, draft }] of opened.entries()) {
+  for (const [i, { role, checkpoint, reader, ...beside }] of opened.entries()) {
     const source = options.pass && i === 0 ? await passThrough(checkpoint) : checkpoint;
     const bits = role === "model" ? bitsOf(options) : undefined;
-    const loaded = await loader.load(source, { bits, reader, mixed, combined, draft });
+    const loaded = await loader.load(source, { bits, reader, ...beside });
     const dump = i === 0 && options.dump !== undefined ? new LogitDump(loaded.model, options.dump_top) : undefined;
     const visit = dump && ((batch: Batch) => dump.add(batch));
     found.push(await loaded.score(groups, { visit, data: i === 0 ? first : undefined }));

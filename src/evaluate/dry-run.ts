@@ -48,6 +48,7 @@ export interface MemoryQuestion {
     readonly mixed?: MixedWith | undefined;
     readonly combined?: CombinedWith | undefined;
     readonly draft?: Checkpoint | undefined;
+    readonly encoder?: Checkpoint | undefined;
   }[];
   readonly needs: ReadonlySet<Need>;
   readonly rows: number;
@@ -62,8 +63,8 @@ export async function plannedMemory(question: MemoryQuestion): Promise<PlannedMe
   const { gpu, loader, opened, needs, rows, signal, dumpTop, isLeast } = question;
   let largest = 0;
   let kept = 0;
-  for (const [i, { checkpoint, reader, bits, data, mixed, combined, draft }] of opened.entries()) {
-    const loaded = await loader.load(checkpoint, { bits, reader, mixed, combined, draft });
+  for (const [i, { checkpoint, reader, bits, data, mixed, combined, draft, encoder }] of opened.entries()) {
+    const loaded = await loader.load(checkpoint, { bits, reader, mixed, combined, draft, encoder });
     const { model, tools } = loaded;
     largest = Math.max(largest, ...[...model.parameters.values()].map(({ size }) => size));
     const dump = i === 0 && dumpTop !== undefined ? new LogitDump(model, dumpTop) : undefined;

@@ -52,20 +52,28 @@ export async function withMixtures<M extends Named>(
   });
 }
 
-/** The models with those that are mixed in, combined or drafted by, for the plan. */
+/** The models with those that are mixed in, combined or drafted by, or whose answers are compared, for the plan. */
 export function withOther(
   opened: readonly (Planned & {
     readonly mixed?: MixedWith;
     readonly combined?: CombinedWith;
     readonly draft?: Checkpoint;
+    readonly encoder?: Checkpoint;
   })[],
 ): Planned[] {
   const other = opened.find(({ mixed }) => mixed)?.mixed?.checkpoint;
   const draft = opened.find((model) => model.draft)?.draft;
+  const encoder = opened.find((model) => model.encoder)?.encoder;
   const plan = (role: string, checkpoint?: Checkpoint) =>
     checkpoint ? [{ role, ref: checkpoint.ref, checkpoint }] : [];
   const combined = opened.find((model) => model.combined)?.combined?.others ?? [];
-  return [...opened, ...plan("with", other), ...combined.flatMap((one) => plan("with", one)), ...plan("draft", draft)];
+  return [
+    ...opened,
+    ...plan("with", other),
+    ...combined.flatMap((one) => plan("with", one)),
+    ...plan("draft", draft),
+    ...plan("encoder", encoder),
+  ];
 }
 
 /** What results call the models: each with what is mixed in. */

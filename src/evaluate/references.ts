@@ -86,6 +86,30 @@ export function withDraft<M extends Named>(
   return models.map((model) => ({ ...model, draft: draft.checkpoint }));
 }
 
+/**
+ * The encoder of a metric that asks how alike texts are taken out of the list of models, and given to each of the
+ * others. Throws UserError where there is none, or it reads no texts.
+ */
+export function withEncoder<M extends Named>(
+  all: readonly M[],
+  metrics: readonly BoundMetric[],
+): (M & { readonly encoder?: Checkpoint })[] {
+  const asks = metrics.find(({ method: { models = [] } }) => models.includes("encoder"));
+  if (!asks) return [...all];
+  const encoder = all.find(({ role }) => role === "encoder");
+  if (!encoder)
+    throw new UserError(
+      `--metric ${asks.method.name} compares meanings by the states of a model, and there is none`,
+      "name it: --encoder MODEL, one for all models that are measured",
+    );
+  if (!encoder.reader.tools?.tokenizer)
+    throw new UserError(
+      `--encoder ${encoder.ref} reads no texts`,
+      "name a language model with its tokenizer beside its weights",
+    );
+  return all.filter(({ role }) => role !== "encoder").map((model) => ({ ...model, encoder: encoder.checkpoint }));
+}
+
 /** What every model says of the rows, with what the reference says beside it, where there is one. */
 export function heldAgainst(
   opened: readonly { readonly role: string }[],

@@ -71,3 +71,35 @@ test.each([
   expect(err).toContain(problem);
   expect(err).toContain(hint);
 });
+
+test("switch puts translations of whole phrases in, up to its ratio, and sentences of a row's own translation", async () => {
+  const words = { "big dog": ["großer Hund"], saw: ["sah"], "the cat": ["die Katze"] };
+  writeFileSync(join(folder, "phrases.json"), JSON.stringify(words));
+  const line = "rows.jsonl --operation switch --translations phrases.json --copies 1 -q";
+  const rowsOf = (text: string): string[] =>
+    text
+      .trimEnd()
+      .split("\n")
+      .map((row) => JSON.parse(row).text);
+  const whole = rowsOf((await augment(`${line} --switch-ratio 1`)).text);
+  expect(whole[1]).toBe("a großer Hund sah die Katze number 0");
+  // A quarter of eight words: one phrase of two words, or one word alone.
+  const some = rowsOf((await augment(`${line} --switch-ratio 0.25`)).text).filter((_, i) => i % 2 === 1);
+  const wanted = ["a großer Hund saw the cat", "a big dog saw die Katze", "a big dog sah the cat"];
+  for (const text of some) expect(wanted).toContain(text.replace(/ number \d/, ""));
+  expect(new Set(some.map((text) => text.slice(0, 16))).size).toBeGreaterThan(1);
+  expect((await augment(`${line} --switch-ratio 0`)).text).toBe(jsonl(ROWS));
+  writeFileSync(join(folder, "pairs.jsonl"), jsonl([{ text: "One. Two! Three?", de: "Eins. Zwei! Drei?" }]));
+  const pairs = "pairs.jsonl --operation switch --translation-field de --copies 8 --switch-ratio 0.34 -q";
+  for (const text of rowsOf((await augment(pairs)).text).slice(1))
+    expect(["Eins. Two! Three?", "One. Zwei! Three?", "One. Two! Drei?"]).toContain(text);
+});
+
+test.each([
+  ["rows.jsonl --operation switch", "--operation switch needs --translations or --translation-field"],
+  ["rows.jsonl --translations words.json --translation-field de", "are two ways to switch"],
+  ["rows.jsonl --operation switch --translation-field de", "rows.jsonl:1: de should be a text"],
+])("refused: %s", async (line, problem) => {
+  const { code, err } = await augment(`${line} -o refused.jsonl`);
+  expect([code, err]).toEqual([2, expect.stringContaining(problem)]);
+});

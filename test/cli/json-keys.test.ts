@@ -224,6 +224,8 @@ const LINES = [
   "evaluate tiny --data said.jsonl --probe kernel-alignment --kernel-alignment-columns 2",
   `adapt tiny --tasks said.jsonl,ids.jsonl ${FEW} --log stream.log -o learned-twice/`,
   "evaluate two-phase --tune stream.log",
+  "evaluate swiss scores.jsonl --runs 4",
+  "evaluate swiss scores.jsonl -n",
   "evaluate lifelong life.jsonl",
   "evaluate lifelong life.jsonl -n",
   "sample tiny --prompt ab --max-tokens 2",
@@ -266,6 +268,8 @@ beforeAll(() => {
   writeFileSync(at("stages.json"), JSON.stringify(stages));
   const decided = numbers.map((i) => ({ x: [i, 1], label: i % 2, propensity: 0.5, reward: i }));
   writeFileSync(at("decided.jsonl"), lines(decided));
+  const score = (model: string, value: number) => ({ model, group: "g", metric: "accuracy", better: "higher", value });
+  writeFileSync(at("scores.jsonl"), lines([score("a", 0.5), score("b", 1)]));
   writeFileSync(at("vectors.jsonl"), lines(Array.from({ length: 6 }, (_, i) => ({ a: [i, 1], b: [1, -i] }))));
   const planted = ["one", "two"].map((name) => ({ name, rows: "said.jsonl", control: "ids.jsonl" }));
   writeFileSync(at("planted.jsonl"), lines(planted));

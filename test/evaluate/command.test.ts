@@ -35,7 +35,10 @@ async function measure(...argv: string[]): Promise<(metric: string, group?: stri
 /** All metrics of language models but those that read rows in another way. */
 const NAMES = (await loadMethods("metric"))
   .filter(({ task }) => task !== "classifier" && task !== "regressor")
-  .filter(({ needs = [] }) => ![needs].flat().some((need) => ["choice", "pair", "preference", "draft"].includes(need)))
+  .filter(
+    ({ needs = [] }) =>
+      ![needs].flat().some((need) => ["choice", "pair", "preference", "draft", "likeness"].includes(need)),
+  )
   .map(({ name }) => name);
 
 beforeAll(async () => {

@@ -47,7 +47,10 @@ function rowOf(metric: Metric, group: number, question: Random, model: Random, k
     ...(isClass ? sharesOf(targets[0]!, question, surprise()) : {}),
     packedBytes: 10 + question.below(5),
     gradientNorm: surprise(),
-    generated: { expected: expected.join(" "), found: found.join(" ") },
+    generated: {
+      ...{ expected: expected.join(" "), found: found.join(" ") },
+      likeness: found.filter((word, i) => word === expected[i]).length / found.length,
+    },
     choice: { expected: 1, losses: right(), tokens: [1, 1], bytes: [3, 3], isGreedy: [false, true] },
     truth: { right: losses(1), wrong: wrong() },
     options: { right: losses(1), wrong: wrong() },

@@ -59,6 +59,11 @@ interface Needs {
 }
 const NEEDS: Readonly<Record<string, Needs>> = {
   "group-parity": { compares: true },
+  "compliance-gap": {
+    before: SPEAKING,
+    group: SHOP,
+    settings: { compliance_gap_samples: 1, compliance_gap_tokens: 1, compliance_gap_draws: 4 },
+  },
   "hindsight-gap": { before: SPEAKING, group: SHOP },
   // Two of its four ways of learning.
   "forgetting-paradigm": { settings: { forgetting_paradigm_kl: 0, forgetting_paradigm_attempts: 0 } },

@@ -24,6 +24,7 @@ import { type ScoreOptions, scoreExamples } from "../scoring/score-rows.ts";
 import { readingsOf, scoreText } from "../scoring/score-text.ts";
 import type { Need, ScoredRow } from "../scoring/scored-row.ts";
 import { Scorer } from "../scoring/scorer.ts";
+import { withLikeness } from "../scoring/text-vectors.ts";
 import type { TextOptions, TextTools } from "../text-tools.ts";
 import { untrainedModel } from "../untrained.ts";
 import { type BoundMetric, needsOf } from "./metric.ts";
@@ -81,6 +82,8 @@ export interface LoadOptions {
   readonly combined?: CombinedWith | undefined;
   /** A language model that is compared with it at every place; `checkDraft` has said that it can be. */
   readonly draft?: Checkpoint | undefined;
+  /** A language model that says how alike generated answers and right ones are. */
+  readonly encoder?: Checkpoint | undefined;
 }
 
 export interface ScoringOptions {
@@ -154,7 +157,7 @@ export class ModelLoader {
   /** Throws as `prepare` does. */
   async load(
     checkpoint: Checkpoint,
-    { bits, trained = false, reader, mixed, combined, draft }: LoadOptions = {},
+    { bits, trained = false, reader, mixed, combined, draft, encoder }: LoadOptions = {},
   ): Promise<LoadedModel> {
     const { gpu, metrics, options, signal, progress, warn, task, experts } = this.#options;
     const needs = needsOf(metrics);
@@ -176,6 +179,8 @@ export class ModelLoader {
     const gate = stored && Gate.of(gpu, stored.settings, stored.values);
     const other = mixed && { ...mixed, gate, model: await loadOne(mixed.checkpoint) };
     const ahead = draft && (await loadOne(draft));
+    const judge = encoder && (await loadOne(encoder));
+    const judgeReader = encoder && (await prepare(encoder, [], options, warn));
     const { ref } = checkpoint;
     const gives = { moments: needs.has("moments"), probabilities: needs.has("probabilities") };
     const views = combined && (await loadViews(combined, model, loadOne));
@@ -208,7 +213,12 @@ export class ModelLoader {
       logits: (rec, inputs) => recordOutputs(rec, inputs, model, other)(0),
       score: async (groups, scoring = {}) => {
         const found = await score(groups, scoring);
-        const scored = (await task?.finish(found)) ?? found;
+        const finished = (await task?.finish(found)) ?? found;
+        const tokenizer = judgeReader?.tools?.tokenizer;
+        const scored =
+          judge && tokenizer
+            ? await withLikeness(finished, judge, tokenizer, { rows: options.batch_size, signal })
+            : finished;
         for (const text of unknownScores(ref, scored, groups, needs.has("choice") || needs.has("preference")))
           warn(text);
         return scored;
@@ -217,6 +227,7 @@ export class ModelLoader {
         await scorer.free();
         other?.model.free();
         ahead?.free();
+        judge?.free();
         for (const view of views?.slice(1) ?? []) view.free();
         gate?.free();
         model.free();

@@ -49,9 +49,9 @@ export interface Metric<O extends Options = Options> extends MethodInfo<O> {
   readonly across?: boolean;
   /**
    * Options that name other models of the same rows: `reference` scores their choices, for what stands beside `losses`;
-   * `draft` is read beside the model itself.
+   * `draft` is read beside the model itself; `encoder` says how alike generated answers and right ones are.
    */
-  readonly models?: readonly ("reference" | "draft")[];
+  readonly models?: readonly ("reference" | "draft" | "encoder")[];
   /** Compares with the gold model itself, so a relative difference to gold says nothing. */
   readonly gold?: "required" | "used";
   /** False where resampling says nothing about the value. */

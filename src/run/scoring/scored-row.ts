@@ -11,8 +11,11 @@ export interface ScoredRow {
   readonly argmax: Uint32Array;
   /** Probability of the most likely output. */
   readonly confidence: Float32Array;
-  /** What greedy decoding gave, and what it should have given; where a metric needs it. */
-  readonly generated?: { readonly found: string; readonly expected: string };
+  /**
+   * What greedy decoding gave, and what it should have given, and how alike both are to an encoder, a cosine; where a
+   * metric needs it.
+   */
+  readonly generated?: { readonly found: string; readonly expected: string; readonly likeness?: number };
   /** Whether what counts was cut short, so that the row is not answered whatever the model says. */
   readonly isCut?: boolean;
   /**
@@ -96,6 +99,7 @@ export interface AnswerLosses {
 export type Need =
   | "generated"
   | "continued"
+  | "likeness"
   | "choice"
   | "preference"
   | "moments"
