@@ -265,7 +265,7 @@ describe("batches", () => {
       for (const [i, own] of again.entries())
         expect(two.part.positions!.of(own)).toEqual(one.part.positions!.of(rest[i]!));
     }
-    for (const wrong of [null, {}, { next: 0, use: 0, batches: [3] }])
+    for (const wrong of [3, [], { next: 0, use: 0, batches: [3] }])
       expect(() => begin().controllers[0]!.load!(wrong)).toThrow("has no state of own answers");
   });
 
