@@ -86,8 +86,8 @@ training row hold more than --covered of its tokens; one of fewer tokens has to 
       output: "none",
       options: DEDUPE,
       notes: `Tokens are words and signs, whatever their case. Of rows that are alike the first stays; rows go out as they came in, in one pass.
-What is kept of a row is its signature, 4 bytes a permutation, and its places in bands of it: some 6 KB by default, however long the row. --seed
-draws the hash functions.`,
+What is kept of a row is its signature, --signature-bits of each permutation, and its places in bands of it: some 1 KB by default, however long
+the row. --seed draws the hash functions.`,
       run: async (context) => (await import("../src/data/commands/dedupe.ts")).dedupe(context),
     }),
     plain: command({
