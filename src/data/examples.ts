@@ -37,6 +37,10 @@ export interface ExampleReader {
   readonly predicts?: number | undefined;
   /** Whether who reads learns or measures such numbers; rows are refused where it does not. */
   readonly takesNumbers?: boolean | undefined;
+  /** The model tells rows from noise. */
+  readonly denoises?: boolean | undefined;
+  /** Whether who reads trains or measures such models; rows are refused where it does not. */
+  readonly takesNoise?: boolean | undefined;
   /**
    * Labels are not looked at, and may be missing: every example gets IGNORED. "some": those that are there are read.
    */
@@ -90,6 +94,11 @@ export function exampleMaker(reader: ExampleReader): (located: LocatedRow, group
     throw new UserError(
       "the model predicts numbers (problem_type regression), and this asks for classes",
       "bun run train learns numbers, and bun run evaluate --metric mse,mae,r2 measures them",
+    );
+  if (reader.denoises && !reader.takesNoise)
+    throw new UserError(
+      "the model is a denoiser, which gives no class and no number of a row",
+      "bun run train --loss denoise trains one, and bun run evaluate --probe energy-distance measures it",
     );
   let shape: readonly number[] | undefined;
   return (located, group) => {

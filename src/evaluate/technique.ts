@@ -66,7 +66,7 @@ export interface Technique<O extends Options = Options> extends MethodInfo<O> {
   /** Those of its options that name a model, which is opened and checked with the others. */
   readonly models?: readonly (keyof O & string)[];
   /** What it works on, where that is not a language model alone. */
-  readonly task?: "classifier";
+  readonly task?: "classifier" | "denoiser";
   /** Whether it makes its own rows, so that it reads none of --data. */
   readonly ownRows?: boolean;
   /** Whether it works on a candidate that is mixed with the model of --with. */

@@ -10,6 +10,7 @@ import type { RoutePlan } from "../tensor/ops/router.ts";
 import type { Recorder } from "../tensor/recorder.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { DenseLayout } from "./dense-layout.ts";
+import type { NoiseInputs, NoiseSizes } from "./noise.ts";
 import type { Routed } from "./routing.ts";
 
 export type Json = Readonly<Record<string, unknown>>;
@@ -126,11 +127,15 @@ export interface PairInputs {
   readonly apart: Tensor;
 }
 
-/** Inputs of a classifier of numbers. */
+/** Inputs of a classifier of numbers, or of a denoiser. */
 export interface ExampleInputs extends RowInputs {
   readonly batch: number;
   /** (batch, ...shape) f32 */
   readonly x: Tensor;
+  /** Of a denoiser. */
+  readonly noise?: NoiseInputs | undefined;
+  /** (batch, K) f32: what an adapter with an input of its own reads; left out where nothing is asked of it. */
+  readonly control?: Tensor | undefined;
 }
 
 export type Inputs = TokenInputs | TextInputs | ExampleInputs;
@@ -254,9 +259,9 @@ export interface Bounds<C> {
 
 /**
  * What a model is for; an embedder turns texts into vectors (embedder.ts), a token classifier gives every token of a
- * text a class (decoder-classifier.ts), a regressor predicts numbers.
+ * text a class (decoder-classifier.ts), a regressor predicts numbers, a denoiser says what a noisy vector was.
  */
-export type Task = "causal-lm" | "classifier" | "token-classifier" | "embedder" | "regressor";
+export type Task = "causal-lm" | "classifier" | "token-classifier" | "embedder" | "regressor" | "denoiser";
 
 /** What an architecture is. Its name is the `model_type` of config.json. */
 export interface Architecture<C = unknown> extends MethodInfo {
@@ -322,6 +327,8 @@ export interface ModelSizes {
   readonly example?: readonly number[];
   /** Of a classifier of texts. */
   readonly text?: TextSizes;
+  /** Of a denoiser. */
+  readonly noise?: NoiseSizes;
 }
 
 /** What a classifier reads texts with. */

@@ -98,7 +98,9 @@ export async function describeModel(
           ? { ...reader, everyToken: true }
           : task === "regressor"
             ? { ...reader, predicts: sizes.outputs }
-            : reader;
+            : task === "denoiser"
+              ? { ...reader, denoises: true, unlabelled: sizes.outputs === 0 || ("some" as const) }
+              : reader;
     const answers = architecture.classHead && (await answerTools(source, sizes, options, warn));
     return { ...description, sizes, ref, task, tools, examples, answers, files: whole };
   }

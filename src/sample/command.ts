@@ -102,7 +102,9 @@ async function prepare(
   models: readonly DescribedModel[],
   isTalk: boolean,
 ): Promise<{ tokenizer: Tokenizer; prompts: Prompt[] }> {
-  const { ref, tools } = models[0]!;
+  const { ref, tools, task } = models[0]!;
+  if (!tools && task === "denoiser")
+    throw new UserError(`${ref} is a denoiser, which writes no text`, "bun run sample vectors draws rows from it");
   if (!tools) throw new UserError(`${ref} is a classifier; sample needs a language model`, "use evaluate");
   const { tokenizer, encode } = tools;
   if (!tokenizer) throw new UserError(`${ref} has no tokenizer.json`, NAME_TOKENIZER);

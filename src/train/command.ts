@@ -29,10 +29,12 @@ import { withGradientRules } from "./gradient-rules.ts";
 import { type PerDomain, perDomain } from "./heads/domain-heads.ts";
 import { holdEtf } from "./heads/etf-head.ts";
 import { newFront } from "./heads/new-front.ts";
+import { partHead } from "./heads/part-head.ts";
 import { openPrivate, PrivateHead } from "./heads/private-head.ts";
 import { expertShares, withShares } from "./layers/ewa.ts";
 import { fauLog } from "./log-fau.ts";
 import { certifiedWork, checkCertified } from "./losses/certified.ts";
+import { checkDenoiser, heldOutRows } from "./losses/denoising.ts";
 import { openNumbers } from "./losses/kept-numbers.ts";
 import { lossBalance } from "./losses/loss-balance.ts";
 import { heldByScale, outputScale } from "./losses/output-scale.ts";
@@ -120,19 +122,23 @@ export function train(context: TrainContext): Promise<Outcome> {
   const loss = context.picks.loss[0]!;
   const embeds = loss.method.embeds?.(loss.values);
   const heads = perDomain(options);
-  const front = newFront(options);
+  const front = partHead(options) ?? newFront(options);
   const small = withSmallNetworks(options);
   const asked = options.prequential ? { ...context, options: { ...options, shuffle: false, epochs: 1 } } : context;
   return runTraining<Batch, Read>(asked, {
     script: "train",
     regresses: true,
+    denoises: true,
     carrying: options,
     experts: expertStore(options, seed),
     embeds,
     changed: heads?.changed ?? front?.changed ?? withPredictors(options) ?? small,
     ...(front ? { trains: front.trains } : {}),
     model: context.args[0] ?? (options.init === undefined ? "-" : undefined),
-    data: (opened) => readData(options, opened),
+    data: (opened) => {
+      checkDenoiser(loss, opened, options);
+      return readData(options, opened);
+    },
     read: ({ privateFrom: checkpoint }) => (checkpoint ? [{ checkpoint, role: "private_from" }] : []),
     work: async (built, { source, privateFrom, watched, plant }) => {
       const { model, tools } = built;
@@ -198,6 +204,7 @@ const readData = async (options: TrainContext["options"], opened: Opened): Promi
     heldOutGroups(options, opened.split),
   )),
   ...(await heldByScale(options, opened)),
+  ...(opened.task === "denoiser" ? { heldOut: await heldOutRows(options, opened) } : {}),
   privateFrom: await openPrivate(options.private_from),
   plant: await readPlant(options, opened),
   watched: options.schedule_search

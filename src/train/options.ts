@@ -122,6 +122,11 @@ export const TRAIN = {
     default: false,
     help: "add a task to an mlp-tasks and train its own input map, gate and head on --data; all else is frozen",
   },
+  part_head: {
+    type: "number.integer >= 1",
+    help: "of an mlp with input_parts: train a head of so many outputs on what it makes of one part; all else is frozen",
+    value: "K",
+  },
   etf_sparsity: {
     type: "0 <= number < 1",
     default: 0.6,

@@ -70,6 +70,9 @@ const LINES = [
   "train s3t tiny/ --data said.jsonl --slices 2 -n",
   "unlearn s3t bank/ --forget said.jsonl -o spent/",
   "unlearn s3t bank/ --forget said.jsonl -n",
+  `train --init denoiser.json --data decided.jsonl --loss denoise ${FEW} -o denoiser/`,
+  "sample vectors denoiser/ --count 1 --steps 1 -o drawn.jsonl",
+  "sample vectors denoiser/ -n",
   "unlearn fitted/ --method analytic --forget decided.jsonl -o emptied/",
   "train stages stages.json --init chooser.json --cache below -o staged/",
   "train stages stages.json chooser -n",
@@ -256,6 +259,10 @@ beforeAll(() => {
     JSON.stringify({ model_type: "mlp", input_size: 2, hidden_sizes: [4], num_labels: 2 }),
   );
   const deep = { model_type: "mlp", input_size: 2, hidden_sizes: [4, 4], num_labels: 2 };
+  writeFileSync(
+    at("denoiser.json"),
+    JSON.stringify({ model_type: "denoiser", input_size: 2, hidden_size: 4, num_hidden_layers: 1, num_labels: 2 }),
+  );
   writeFileSync(at("deep.json"), JSON.stringify(deep));
   const ways = numbers.map((i) => ({ prompt: `is ${i}`, completion: ` ${i}`, layer_turns: [1, i % 3] }));
   writeFileSync(at("ways.jsonl"), lines(ways));

@@ -49,6 +49,7 @@ head -n 8 blobs.jsonl > gone.jsonl
 bun run train --init mlp.json --data blobs.jsonl --steps 2 -o plain
 bun run train --init mlp.json --data blobs.jsonl --steps 2 --adversarial --seed 1 -o hardened
 bun run train --init chooser.json --data decisions.jsonl --steps 1 -o chooser
+bun run train --init denoiser.json --data blobs.jsonl --loss denoise --steps 1 -o denoiser
 bun run data facts --people 4 --forget-share 0.25 --size 8 -o facts.jsonl
 bun run data facts --people 4 --forget-share 0.25 --part forget --size 8 -o forget.jsonl
 bun run data facts --people 4 --forget-share 0.25 --part retain --size 8 -o retain.jsonl
@@ -75,6 +76,7 @@ const FILES: Readonly<Record<string, string>> = {
   "tiny.json": JSON.stringify(TINY),
   "deep.json": JSON.stringify({ ...TINY, num_hidden_layers: 4 }),
   "mlp.json": JSON.stringify({ model_type: "mlp", input_size: 16, hidden_sizes: [16], num_labels: 4 }),
+  "denoiser.json": JSON.stringify({ model_type: "denoiser", input_size: 16, hidden_size: 16, num_labels: 4 }),
   "reviews.jsonl": jsonl(
     Array.from({ length: 40 }, (_, i) => ({
       text: `${["a", "the", "one", "such a", "my"][i % 5]} ${i % 2 ? "fine" : "poor"} ${["film", "book", "meal", "walk"][i % 4]}`,

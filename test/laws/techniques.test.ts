@@ -42,6 +42,9 @@ const { input_size, num_labels } = TINY_EXAMPLES.mlp!;
 const HOME_JSON: Json = { model_type: "mlp-home", num_tasks: 1, input_size: input_size!, num_labels: num_labels! };
 /** Names of classifiers whose units are switched begin with it. */
 const SWITCHED = "switched-";
+/** Names of denoisers begin with it. */
+const NOISY = "noisy-";
+const NOISY_JSON: Json = { model_type: "denoiser", input_size: input_size!, num_labels: 2, hidden_size: 8 };
 /** Names of decoders with two sizes of feed-forward networks begin with it. */
 const TWO_SIZES = "two-sizes-";
 
@@ -84,6 +87,7 @@ const NEEDS: Readonly<Record<string, Needs>> = {
   "number-format": { settings: { number_format_names: "int8,mxfp4" } },
   prune: { general: "prune_group", settings: { prune_shares: [0.1], prune_blocks: 1, original: undefined } },
   hdc: { general: "hdc_new", settings: { hdc_bits: 256 } },
+  "energy-distance": { before: NOISY, group: EXAMPLES },
 };
 
 beforeAll(async () => {
@@ -98,6 +102,7 @@ beforeAll(async () => {
     (await made(`${SPARSE}${name}`, TINY_EXPERTS.mixtral!, seed)).free();
     (await made(`${TWO_SIZES}${name}`, TINY_DUO, seed)).free();
     (await made(`${HOME}${name}`, HOME_JSON, seed)).free();
+    (await made(`${NOISY}${name}`, NOISY_JSON, seed)).free();
     (await made(`${SPEAKING}${name}`, { ...TINY_TEXT.llama!, vocab_size: 264 }, seed, byteTokenizer().files)).free();
   }
   const rows = Array.from({ length: 12 }, (_, i) => ({

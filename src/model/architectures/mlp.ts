@@ -2,6 +2,7 @@
  * A classifier of vectors: linear layers with an activation between them. With `problem_type` "regression" its
  * `num_labels` outputs are numbers. An architecture of our own, named like the others.
  */
+import { UserError } from "../../errors.ts";
 import { gelu, relu } from "../../tensor/ops/activation.ts";
 import { sigmoid } from "../../tensor/ops/elementwise.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
@@ -30,6 +31,7 @@ import {
   dynamicWidth,
   predictorParameters,
 } from "../blocks/dynamic-width.ts";
+import { type InputParts, inputParts, joined, jointParameters, partsJson, partsWidth } from "../blocks/input-parts.ts";
 import {
   type KeyValueHead,
   keyValueHead,
@@ -37,6 +39,14 @@ import {
   keyValueLogits,
   keyValueParameters,
 } from "../blocks/key-value-head.ts";
+import {
+  type RadialFeatures,
+  radialFeatures,
+  radialJson,
+  radialLayer,
+  radialParameters,
+  radialWidth,
+} from "../blocks/radial-features.ts";
 import {
   expandedLogits,
   type HeadExpansion,
@@ -64,10 +74,20 @@ export interface MlpConfig {
   readonly domainHeads: DomainHeads | undefined;
   /** Hidden units that inputs switch. */
   readonly dynamic: DynamicWidth | undefined;
+  /** Before the first layer. */
+  readonly radial: RadialFeatures | undefined;
+  /** Of the input, which hidden layers look at one by one. */
+  readonly parts: InputParts | undefined;
   readonly problem: "single_label_classification" | "regression";
 }
 
 const ACTIVATIONS = { relu, gelu, sigmoid } as const;
+
+/** Numbers of one part of the input. */
+const partOf = ({ input, parts }: Pick<MlpConfig, "input" | "parts">): number => input / (parts?.parts ?? 1);
+
+/** The linear head, which over several parts is another than that over one. */
+const headOf = ({ parts }: Pick<MlpConfig, "parts">): string => (parts ? "joint.classifier" : "classifier");
 
 /** Weights of the head; `linear` gives those of a linear one. */
 const headParameters = (
@@ -90,17 +110,27 @@ export const method: Architecture<MlpConfig> = {
 
   config(json, where) {
     const c = new ConfigReader(json, where);
+    const input = c.count("input_size");
+    const hidden = c.counts("hidden_sizes", [128]);
+    const parts = inputParts(c, input);
+    const radial = radialFeatures(c, input / (parts?.parts ?? 1));
+    if (radial && hidden.length === 0)
+      throw new UserError(`${where}: radial features are read by a hidden layer, and hidden_sizes has none`);
+    const norm = batchNorm(c);
+    const dynamic = dynamicWidth(c);
+    if ((dynamic && (radial || parts)) || (norm && parts))
+      throw new UserError(
+        `${where}: ${dynamic ? "dynamic_width" : "hidden_norm"} does not go with ${parts ? "input_parts" : "radial"}`,
+        "leave one of them out",
+      );
     return {
-      input: c.count("input_size"),
-      hidden: c.counts("hidden_sizes", [128]),
+      ...{ input, hidden, parts, radial, norm, dynamic },
       classes: c.count("num_labels"),
       act: c.oneOf("hidden_act", ["relu", "gelu", "sigmoid"], "relu"),
-      norm: batchNorm(c),
       init: weightInit(c),
       keyValue: keyValueHead(c),
       expansion: headExpansion(c),
       domainHeads: domainHeads(c),
-      dynamic: dynamicWidth(c),
       problem: c.oneOf("problem_type", ["single_label_classification", "regression"], "single_label_classification"),
     };
   },
@@ -116,12 +146,14 @@ export const method: Architecture<MlpConfig> = {
     ...headExpansionJson(c.expansion),
     ...domainHeadsJson(c.domainHeads),
     ...dynamicJson(c.dynamic),
+    ...radialJson(c.radial),
+    ...partsJson(c.parts),
     problem_type: c.problem,
   }),
 
   sizes: (c) => ({
     layers: c.hidden.length,
-    width: c.hidden.at(-1) ?? c.input,
+    width: partsWidth(c.parts, c.hidden.at(-1) ?? partOf(c)),
     outputs: c.classes,
     maxPositions: 0,
     example: [c.input],
@@ -132,29 +164,34 @@ export const method: Architecture<MlpConfig> = {
       { name: `${module}.weight`, shape: [out, into], init: initOf(init, into), linear: true },
       { name: `${module}.bias`, shape: [out], init: "zeros" },
     ];
-    const sizes = [c.input, ...c.hidden];
-    const width = sizes.at(-1)!;
+    const first = c.radial ? radialWidth(c.radial) : partOf(c);
+    const sizes = [first, ...c.hidden];
+    const width = partsWidth(c.parts, c.hidden.at(-1) ?? partOf(c));
     return [
+      ...(c.radial ? radialParameters(c.radial, partOf(c), c.hidden[0] ?? 0) : []),
       ...c.hidden.flatMap((out, i) => [
-        ...linear(`layers.${i}`, sizes[i]!, out, c.init),
+        ...linear(`layers.${i}`, sizes[i]!, out, c.init).filter(({ shape }) => shape.at(-1) !== 0),
         ...(c.norm ? batchNormParameters(c.norm, `norms.${i}`, out) : []),
         ...predictorParameters(c.dynamic, `predictors.${i}`, sizes[i]!, out),
       ]),
-      ...headParameters(c, width, () => linear("classifier", width, c.classes)),
+      ...(c.parts ? jointParameters(c.parts, sizes.at(-1)!, linear) : []),
+      ...headParameters(c, width, () => linear(headOf(c), width, c.classes)),
       ...domainHeadParameters(c.domainHeads, (module) => linear(module, width, c.classes)),
     ];
   },
 
   forward(net, c, inputs) {
     if ("ids" in inputs) throw new TypeError("a classifier takes x, not token ids");
-    let x = net.note("hidden.0", net.rec.reshape(inputs.x, [inputs.batch, c.input])); // (B, D)
+    const rows = inputs.batch * (c.parts?.parts ?? 1);
+    let x = net.note("hidden.0", net.rec.reshape(inputs.x, [rows, partOf(c)])); // (B, D), or (B P, D) of P parts
     for (const i of c.hidden.keys()) {
-      const own = net.linear(x, `layers.${i}`);
+      const module = `layers.${i}`;
+      const own = i === 0 && c.radial ? radialLayer(net, c.radial, module, x) : net.linear(x, module);
       const h = c.norm ? batchNormed(net, c.norm, `norms.${i}`, own, inputs) : own;
       const place = { module: `predictors.${i}`, layer: i, read: x, units: ACTIVATIONS[c.act](net.rec, h) };
       x = net.note(`hidden.${i + 1}`, dynamicUnits(net, c.dynamic, place, inputs));
     }
-    return x;
+    return c.parts ? joined(net, c.parts, x, (h) => ACTIVATIONS[c.act](net.rec, h)) : x;
   },
 
   bounds: {
@@ -164,6 +201,8 @@ export const method: Architecture<MlpConfig> = {
       if (c.expansion) return "its head reads random units";
       if (c.domainHeads) return "it answers by several heads";
       if (c.dynamic) return "its units are switched by inputs";
+      if (c.radial) return "its first layer reads radial features";
+      if (c.parts) return "its layers look at parts of the input";
       if (c.act === "relu" || c.hidden.length === 0) return undefined;
       return c.act === "gelu" ? "gelu falls before it rises" : "bounds go through rectifiers alone";
     },
@@ -181,9 +220,9 @@ export const method: Architecture<MlpConfig> = {
   },
 
   // (B, classes)
-  head(net, { keyValue, expansion, domainHeads: heads }, hidden) {
+  head(net, { keyValue, expansion, domainHeads: heads, parts }, hidden) {
     if (heads) return mixedHeads(net.rec, domainLogits(net, heads, hidden), heads.gamma);
     if (expansion) return expandedLogits(net, hidden);
-    return keyValue ? keyValueLogits(net, keyValue, hidden) : net.linear(hidden, "classifier");
+    return keyValue ? keyValueLogits(net, keyValue, hidden) : net.linear(hidden, headOf({ parts }));
   },
 };

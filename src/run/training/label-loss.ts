@@ -88,6 +88,8 @@ export interface LabelLoss<O extends Options = Options> extends MethodInfo<O> {
   own?(given: OwnLossGiven<O>): OwnLoss | Promise<OwnLoss>;
   /** Of `own`: that it compares the rows of a batch with each other, which --accumulate would part. */
   readonly whole?: true;
+  /** Of `own`: that it trains denoisers. */
+  readonly denoises?: true;
   /** Of `train` alone: the model is trained as an embedder of pairs, whose logits compare texts. */
   embeds?(values: Values<O>): Embedding;
 }

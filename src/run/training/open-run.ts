@@ -97,7 +97,7 @@ export async function openRun<B, D extends TrainingData<B>>(
   const choices = past > 0 && goesOn(chosen) ? continued(chosen, past) : chosen;
   const described = await describeModel({ ...begun, embeds: technique.embeds }, options, warn);
   const { tools } = described;
-  const examples = { ...described.examples, takesNumbers: technique.regresses };
+  const examples = { ...described.examples, takesNumbers: technique.regresses, takesNoise: technique.denoises };
   const order = {
     batchSize: options.batch_size,
     seed,

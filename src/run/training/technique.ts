@@ -115,6 +115,8 @@ export interface Technique<B, D extends TrainingData<B> = TrainingData<B>> {
   readonly role?: string;
   /** Whether it learns numbers that rows say, where the model predicts such; such models are refused elsewhere. */
   readonly regresses?: boolean;
+  /** Whether it trains denoisers; such models are refused elsewhere. */
+  readonly denoises?: boolean;
   /** Where its experts are, where not all in memory. */
   readonly experts?: PageStoreOptions | undefined;
   /** The config of the model that is trained, made of that which is named. */

@@ -1,4 +1,4 @@
-/** Which units fire: those that hold the first share of a row's mass. No gradients. */
+/** Which units fire: those that hold the first share of a row's mass, or are the largest. No gradients. */
 import { spanGroups } from "../../gpu/grid.ts";
 import type { Recorder } from "../recorder.ts";
 import { rowsOf, type Tensor } from "../tensor.ts";
@@ -29,6 +29,19 @@ export function topMass(rec: Recorder, x: Tensor, mass: number): Tensor {
     kernel: "firing/top-mass",
     bind: { x, y },
     params: { count: rows * c, c, mass },
+    groups: spanGroups(rows * c),
+  });
+  return y;
+}
+
+/** 1 for the k largest values of each row, of equal ones those that come first, else 0. x (N, C) -> (N, C). */
+export function topCount(rec: Recorder, x: Tensor, k: number): Tensor {
+  const { rows, width: c } = rowsOf(x);
+  const y = rec.scratch(x.shape, `the largest of ${x.label}`);
+  rec.step({
+    kernel: "firing/top-count",
+    bind: { x, y },
+    params: { count: rows * c, c, k },
     groups: spanGroups(rows * c),
   });
   return y;

@@ -1,11 +1,11 @@
 import { expect, test } from "bun:test";
-import { peaks, topMass } from "../../../src/tensor/ops/top-mass.ts";
+import { peaks, topCount, topMass } from "../../../src/tensor/ops/top-mass.ts";
 import { covers } from "../../support/covers.ts";
 import { sharedGpu } from "../../support/gpu.ts";
 import { runOp } from "../../support/program.ts";
 import { normals } from "../../support/random.ts";
 
-covers("firing/top-mass", "firing/peaks");
+covers("firing/top-mass", "firing/peaks", "firing/top-count");
 
 const gpu = await sharedGpu();
 
@@ -46,4 +46,19 @@ test.each([0.05, 0.5, 0.92, 1])("units while they hold %p of the mass", async (m
   });
   for (let r = 0; r < n; r++)
     expect([...outputs.y!.slice(r * c, (r + 1) * c)]).toEqual(wanted([...x.slice(r * c, (r + 1) * c)], mass));
+});
+
+test.each([1, 4, 53, 60])("the %p largest values, of equal ones the first", async (k) => {
+  const [n, c] = [7, 53];
+  const x = normals(3, n * c).map((value, i) => (i % 5 === 0 ? 0.25 : value));
+  const { outputs } = await runOp(gpu, {
+    inputs: { x: { shape: [n, c], data: x } },
+    build: (rec, given) => ({ y: topCount(rec, given.x!, k) }),
+  });
+  for (let r = 0; r < n; r++) {
+    const row = [...x.slice(r * c, (r + 1) * c)];
+    const order = row.map((_, i) => i).sort((a, b) => row[b]! - row[a]! || a - b);
+    const kept = new Set(order.slice(0, k));
+    expect([...outputs.y!.slice(r * c, (r + 1) * c)]).toEqual(row.map((_, i) => (kept.has(i) ? 1 : 0)));
+  }
 });
