@@ -39,13 +39,14 @@ export const experiment = experimentOf({
   about: `Clouds of four classes in 8 dimensions that overlap, ${ROWS} rows, a perceptron of 16 hidden units. For ${HALVES} random halves two models each are trained
 without them; the figure is the rank correlation, over the halves, of the mean margin of these and of what is foretold, in the mean over ${POINTS} new
 points (the linear datamodeling score). *Trained again* is that of two other models of the same halves, which nothing is expected to pass by
-much.`,
+much. Gradients of five models are ahead of one model's, and of a datamodel of 40, which is few: it was trained on one block a row.`,
   seeds: [1, 2, 3],
   tested: 1,
   long: true,
   figures: {
     "trained again": {},
     ...Object.fromEntries(Object.keys(WAYS).map((way) => [way, {}])),
+    "trak, 5 models": { above: 0.25 },
   },
   run: (seed) =>
     inLab(async (lab) => {
