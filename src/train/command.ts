@@ -45,6 +45,7 @@ import { openProbes } from "./probing.ts";
 import { checkScheduleSearch } from "./schedules/schedule-search.ts";
 import { searchedRate } from "./schedules/short-lives.ts";
 import { shiftWarning } from "./shift-warning.ts";
+import { shownRows } from "./shown-rows.ts";
 import { withSmallNetworks } from "./widths/duo.ts";
 import { withPredictors } from "./widths/ftwt.ts";
 import { changesWidths, type WidthWork, widthWork } from "./widths/work.ts";
@@ -131,6 +132,7 @@ export function train(context: TrainContext): Promise<Outcome> {
     changed: heads?.changed ?? front?.changed ?? withPredictors(options) ?? small,
     ...(front ? { trains: front.trains } : {}),
     model: context.args[0] ?? (options.init === undefined ? "-" : undefined),
+    shows: options.demos === undefined ? undefined : (described) => shownRows(context, described),
     data: (opened) => readData(options, opened),
     read: ({ privateFrom: checkpoint }) => (checkpoint ? [{ checkpoint, role: "private_from" }] : []),
     work: async (built, { source, privateFrom, watched, plant }) => {

@@ -84,8 +84,10 @@ export async function openRun<B, D extends TrainingData<B>>(
   const ruleFiles = await openRuleFiles(options);
   context.onExit(() => closeRuleFiles(ruleFiles));
   const choices = choose(context.picks, options.lr);
-  const described = await describeModel({ ...begun, embeds: technique.embeds }, options, warn);
-  const { tools } = described;
+  const plain = await describeModel({ ...begun, embeds: technique.embeds }, options, warn);
+  const shown = await technique.shows?.(plain);
+  const tools = shown && plain.tools ? { ...plain.tools, encode: { ...plain.tools.encode, shown } } : plain.tools;
+  const described = { ...plain, tools };
   const examples = { ...described.examples, takesNumbers: technique.regresses };
   const order = {
     batchSize: options.batch_size,
