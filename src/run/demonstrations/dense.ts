@@ -1,6 +1,6 @@
 /**
- * Which prompts of a bank a language model takes for alike: by inner products of the means of its last hidden states, of
- * length 1. Mueller et al. 2023, https://arxiv.org/abs/2307.00119
+ * Which prompts of a bank a language model takes for alike: by inner products of the means of its last hidden states,
+ * of length 1. Mueller et al. 2023, https://arxiv.org/abs/2307.00119
  */
 import { type Retrieve, retrieverOf, type Shown } from "../../data/demonstrations/shown.ts";
 import { encodeRow, type Sequence } from "../../data/sequences.ts";
