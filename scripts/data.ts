@@ -104,12 +104,13 @@ the row. --seed draws the hash functions.`,
       examples: [
         "bun run data demos rows.jsonl --demo-count 2 -o shown.jsonl",
         "bun run data demos rows.jsonl --bank other.jsonl --retriever random -o any.jsonl",
+        "bun run data demos rows.jsonl --retriever base/ --demo-count 1 -o alike.jsonl",
       ],
       output: "none",
       options: DEMOS,
       notes: `Rows are prompts and completions, and keep all other keys; the best demonstration stands last. None asks what the row asks. The
 loss is on the row's own completion alone, as a prompt carries none.`,
-      run: async (context) => (await import("../src/data/commands/demos.ts")).demos(context),
+      run: async (context) => (await import("../src/run/commands/demos.ts")).demos(context),
     }),
     metadata: command({
       about: "Put metadata before documents, as prompts that carry no loss.",

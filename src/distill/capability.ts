@@ -99,8 +99,8 @@ export interface DistillPart {
   /** Whether its batches have answers that teacher and student write. */
   readonly answers?: boolean;
   /**
-   * Numbers of every position of a batch (N), by name, which the method's loss reads; undefined for batches that are not
-   * its own. Of parts with batches.
+   * Numbers of every position of a batch (N), by name, which the method's loss reads; undefined for batches that are
+   * not its own. Of parts with batches.
    */
   readonly positions?: {
     readonly names: readonly string[];

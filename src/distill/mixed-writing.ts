@@ -1,6 +1,6 @@
 /**
- * Answers that a student and its teacher write together: every token is drawn from `alpha` of the teacher's distribution
- * and the rest of the student's, and both say how likely they find it. Gu et al., ICLR 2024,
+ * Answers that a student and its teacher write together: every token is drawn from `alpha` of the teacher's
+ * distribution and the rest of the student's, and both say how likely they find it. Gu et al., ICLR 2024,
  * https://arxiv.org/abs/2306.08543
  */
 import type { Model } from "../model/model.ts";

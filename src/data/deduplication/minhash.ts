@@ -99,8 +99,8 @@ export function estimated(a: Entries, b: Entries, bits: EntryBits = 32): number 
 const CHUNK = 1024;
 
 /**
- * Signatures that were seen, found by the bands that they share. Memory: `bits` of each permutation, and 11 to 16 bytes a
- * band.
+ * Signatures that were seen, found by the bands that they share. Memory: `bits` of each permutation, and 11 to 16 bytes
+ * a band.
  */
 export class SeenSignatures {
   readonly #bands: Bands;

@@ -69,8 +69,8 @@ export class Sketcher {
   }
 
   /**
-   * The sketch (width) of the gradient that `leave` makes for each item, in order. Gradients are 0 before the first, and
-   * `leave` writes over the one before.
+   * The sketch (width) of the gradient that `leave` makes for each item, in order. Gradients are 0 before the first,
+   * and `leave` writes over the one before.
    */
   async *of<T>(items: readonly T[], leave: (item: T) => Promise<void>): AsyncGenerator<readonly [T, Float64Array]> {
     const { gpu } = this.#model;

@@ -4,9 +4,9 @@
  *
  *   effect of row i on output c of x = J_c(x)^T (G^T G + mu I)^-1 g_i (1 - p_i)
  *
- * g_i (rows of G) is the gradient of row i's margin, z_y - logsumexp of the other logits, and p_i the probability of its
- * label; J_c(x) is that of a logit, so that margins of effects are the effects on margins. Departs from the paper in the
- * projection, a CountSketch in the place of random signs.
+ * g_i (rows of G) is the gradient of row i's margin, z_y - logsumexp of the other logits, and p_i the probability of
+ * its label; J_c(x) is that of a logit, so that margins of effects are the effects on margins. Departs from the paper
+ * in the projection, a CountSketch in the place of random signs.
  */
 import type { Example } from "../../data/examples.ts";
 import type { Model } from "../../model/model.ts";
