@@ -158,7 +158,7 @@ glob of a stage names are frozen in it. With --cache the hidden state where the 
       examples: [
         "bun run train zo-byte base/ --data rows.jsonl --lora --lora-rank 4 --steps 20 --samples 4 --lr 1e-2 --codes steps.safetensors -o looked/",
       ],
-      output: "checkpoint",
+      output: ({ worker }) => (worker ? "none" : "checkpoint"),
       options: ZO_BYTE,
       notes: `A sample moves all trained weights a little along a direction of its own and back, and compares the losses of its micro-batch. Sign and
 logarithm of the slope are its byte. Nothing goes back through the model. With --codes the bytes are kept: "train replay" makes the

@@ -35,6 +35,7 @@ export const FOLDERS = {
   schedule: ["train/methods/schedules"],
   loss: ["train/methods/losses"],
   credit: ["train/methods/credits"],
+  federation: ["train/methods/federations"],
   "training-probe": ["train/methods/probes"],
   verifier: ["align/methods/verifiers"],
   task: ["data/tasks"],

@@ -45,6 +45,8 @@ export interface OptionSpec {
    * "storage": the form in which the result is stored. A resumed run may change either.
    */
   readonly decides?: "nothing" | "storage";
+  /** The value may hold a password: no log and no message repeats it. */
+  readonly secret?: true;
   /**
    * The value names a place that the run writes to: a checkpoint or one file of tensors, which replace another with
    * `--overwrite` alone, or a text.

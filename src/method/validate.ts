@@ -62,7 +62,10 @@ export async function optionValue(name: string, spec: OptionSpec, { texts, origi
 
   if (element === undefined && spec.per !== "model") {
     if (parts.length > 1)
-      throw new UserError(`${origin}: expected one value but found ${parts.join(" and ")}`, "give it once");
+      throw new UserError(
+        `${origin}: expected one value but found ${spec.secret ? parts.length : parts.join(" and ")}`,
+        "give it once",
+      );
     return check(name, spec, spec.type, parts[0]!, origin);
   }
   const values: unknown[] = [];

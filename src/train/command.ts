@@ -19,7 +19,8 @@ import { joinWork, type WorkPart } from "../run/training/join-work.ts";
 import type { ChosenLoss, LabelLoss, OwnLoss } from "../run/training/label-loss.ts";
 import { refuseGroups } from "../run/training/option-checks.ts";
 import { runTraining } from "../run/training/run-training.ts";
-import type { Built, Opened, TrainingData } from "../run/training/technique.ts";
+import type { Built, Opened, Technique, TrainingData } from "../run/training/technique.ts";
+import { trainAmong } from "./among/among.ts";
 import { changedBatches } from "./batches/changed-batches.ts";
 import { withDenoisers } from "./batches/denoisers.ts";
 import { movesTexts } from "./batches/moved-texts.ts";
@@ -126,7 +127,7 @@ export function train(context: TrainContext): Promise<Outcome> {
   const front = partHead(options) ?? newFront(options);
   const small = withSmallNetworks(options);
   const asked = options.prequential ? { ...context, options: { ...options, shuffle: false, epochs: 1 } } : context;
-  return runTraining<Batch, Read>(asked, {
+  const technique: Technique<Batch, Read> = {
     script: "train",
     regresses: true,
     denoises: true,
@@ -197,7 +198,9 @@ export function train(context: TrainContext): Promise<Outcome> {
         options.prequential ? prequentialPart() : undefined,
       ]);
     },
-  });
+  };
+  if (options.clients !== undefined) return trainAmong(context, technique);
+  return runTraining(asked, technique);
 }
 
 /** What is read before any weight: rows, perhaps as tasks of denoisers, and what options name. */

@@ -9,6 +9,7 @@ import { GRADIENT_RULE } from "../run/training/gradient-rule.ts";
 import { LABEL_LOSS } from "../run/training/label-loss.ts";
 import { RUN } from "../run/training/options.ts";
 import { SHIFT } from "../run/training/shift-detector.ts";
+import { AMONG } from "./among/options.ts";
 import { CHAIN } from "./batches/chain-forward.ts";
 import { DENOISING } from "./batches/denoisers.ts";
 import { PLANT } from "./batches/plant.ts";
@@ -92,6 +93,7 @@ export const TRAIN = {
   ...LABEL_LOSS,
   ...CREDIT,
   ...GRADIENT_RULE,
+  ...AMONG,
   prequential: {
     type: "boolean",
     default: false,

@@ -122,6 +122,15 @@ export function stackedBatches(
     const rows = examples.filter((example) => example.group === group).length;
     return { name, rows, lengths: new Int32Array(rows).fill(1) };
   });
+  return countedExamples(examples, counts, order);
+}
+
+/** Examples in batches, of groups that are counted already. */
+export function countedExamples(
+  examples: readonly Example[],
+  counts: readonly { readonly name: string; readonly rows: number; readonly lengths: Int32Array }[],
+  order: Omit<OrderChoice, "pack">,
+): BatchSource<ExampleBatch> & { readonly examples: readonly Example[] } {
   const largest = plannedExample(examples);
   const plan = new BatchOrder({
     ...order,

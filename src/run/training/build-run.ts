@@ -55,11 +55,11 @@ export const trainingSettings = <B>(
     readonly rules: readonly UpdateRule[];
     readonly precision?: TrainingPrecision | undefined;
   },
-  work: Pick<Work<B>, "extra" | "controllers" | "updates" | "multiplier">,
+  work: Pick<Work<B>, "extra" | "controllers" | "updates" | "multiplier" | "scheduled">,
   experts = expertTraining(model, options, steps),
 ) => ({
   optimizer: choices.optimizer,
-  rate: (step: number) => choices.rate(step, steps) * (work.multiplier?.(step) ?? 1),
+  rate: (step: number) => choices.rate(work.scheduled?.(step) ?? step, steps) * (work.multiplier?.(step) ?? 1),
   steps,
   seed,
   accumulate: options.accumulate,

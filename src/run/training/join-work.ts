@@ -25,6 +25,7 @@ export function joinWork<B>(objective: Objective<B>, given: readonly (WorkPart<B
     objective,
     ...single(parts, "source"),
     ...single(parts, "multiplier"),
+    ...single(parts, "scheduled"),
     ...single(parts, "stage"),
     ...single(parts, "result"),
     extra: parts.flatMap(({ extra = [] }) => extra),

@@ -54,6 +54,8 @@ export interface RunOptions {
   /** Looks at the model every `sampleEvery` steps and after the last, and changes nothing of it. */
   readonly sample?: (step: number) => Promise<void>;
   readonly sampleEvery?: number;
+  /** Rests after this step, or after the last one: the training may go on, and nothing is ended. */
+  readonly until?: number;
   /** Acts after a step; true ends the training. */
   readonly after?: (step: number) => Promise<boolean>;
   /** What trains, for messages: the model's name. */
@@ -95,8 +97,8 @@ export class TrainingLoop<B> {
    */
   async run(from: number, done: (step: number) => void): Promise<StepResult | undefined> {
     const { controllers, steps } = this.#parts;
-    const { signal, save, after, saveEvery = 0, saveLast = false } = this.#options;
-    for (let step = from + 1; step <= steps && !signal.aborted; step++) {
+    const { signal, save, after, saveEvery = 0, saveLast = false, until = steps } = this.#options;
+    for (let step = from + 1; step <= Math.min(steps, until) && !signal.aborted; step++) {
       await this.#start(step);
       done(step);
       for (const controller of controllers.due(step))

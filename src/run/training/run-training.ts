@@ -31,10 +31,11 @@ import { withSavedTraining } from "./saved-state.ts";
 import { removeState } from "./state-folder.ts";
 import type { RunContext, Technique, TrainingData } from "./technique.ts";
 
-/** Runs a technique to its end. Throws UserError. */
+/** Runs a technique to its end, by `loop` where its steps are not one training's. Throws UserError. */
 export async function runTraining<B, D extends TrainingData<B> = TrainingData<B>>(
   context: RunContext,
   technique: Technique<B, D>,
+  loop: typeof runLoop<B, D> = runLoop,
 ): Promise<Outcome> {
   const opened = await openRun(context, technique);
   const read = await readRun(context, technique, opened);
@@ -48,7 +49,7 @@ export async function runTraining<B, D extends TrainingData<B> = TrainingData<B>
   describeRun(context, opened, read, built);
   const output = await prepareOutput(context, technique, opened, read, built.model);
   await restore(context, opened, built, read.steps);
-  const ran = await runLoop(context, opened, read, built, { ...output, judge: technique.judge });
+  const ran = await loop(context, opened, read, built, { ...output, judge: technique.judge });
   return save(context, opened, built, output, ran, technique.measured);
 }
 

@@ -93,6 +93,8 @@ export interface Work<B> {
   readonly updates?: readonly UpdateRule[];
   /** What the rate of a step, from 1, is multiplied by. */
   multiplier?(step: number): number;
+  /** The step of the schedule, from 1, that a step of the training is; the same when left out. */
+  scheduled?(step: number): number;
   /** The stage of a step, from 1, of an adapter that is trained in stages; they share the steps when left out. */
   stage?(step: number): number;
   /** Further memory on the GPU in bytes, by kind. */

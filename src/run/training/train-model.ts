@@ -20,7 +20,7 @@ import type { Parameter } from "../../tensor/parameter.ts";
 import type { BatchSource } from "./batch-source.ts";
 import { type Controller, Controllers } from "./controller.ts";
 import type { ExpertTraining } from "./experts/expert-training.ts";
-import { HeldOut, type HeldOutGroup, type HeldOutMeasure } from "./held-out.ts";
+import { type GroupLoss, HeldOut, type HeldOutGroup, type HeldOutMeasure } from "./held-out.ts";
 import { type HeldOutBatches, HeldOutObjective } from "./held-out-objective.ts";
 import { type RunOptions, TrainingLoop } from "./loop.ts";
 import { type MemoryReport, memoryReport } from "./memory-report.ts";
@@ -214,7 +214,15 @@ export class Training<B> {
     }
   }
 
-  /** Runs to the last step. Throws UserError (exit 1) when a loss or a gradient is not finite. */
+  /** Losses of the held-out rows at the weights as they are; undefined where none are held out. */
+  async measure(): Promise<readonly GroupLoss[] | undefined> {
+    return this.#heldOut?.losses(this.#controllers.values(this.#step).all);
+  }
+
+  /**
+   * Runs to the last step, or to the one that `until` names. Throws UserError (exit 1) when a loss or a gradient is not
+   * finite.
+   */
   async run(options: RunOptions): Promise<TrainingResult> {
     const { model, steps, accumulate = 1, source, objective, rate } = this.#options;
     const loop = new TrainingLoop<B>(
@@ -240,7 +248,7 @@ export class Training<B> {
       this.#step = step;
     });
     const stopped = options.signal.aborted && this.#step < steps && !loop.over;
-    if (!stopped) {
+    if (!stopped && options.until === undefined) {
       this.trainer.updater.finish();
       await this.trainer.updates.end();
     }

@@ -6,16 +6,19 @@ import { refuseInputs } from "../../cli/target.ts";
 import { parseGroups } from "../../data/groups.ts";
 import { UserError } from "../../errors.ts";
 import { openGpu } from "../../gpu/gpu.ts";
+import type { JsonObject } from "../../json.ts";
 import type { Model } from "../../model/model.ts";
 import { checkSave, saveModel } from "../../model/save.ts";
 import { doAlone } from "../../run/cluster/contract.ts";
+import type { ClusterCounts } from "../../run/cluster/events.ts";
+import { coordinate, type Taking, takingPart, tryServer, workFor } from "../../run/cluster/run-cluster.ts";
 import { describeModel } from "../../run/open-model.ts";
-import { readBatches } from "../../run/training/batch-source.ts";
+import { type ReadRows, readBatches } from "../../run/training/batch-source.ts";
 import { HeldOut, type HeldOutGroup, meanOfGroups, readHeldOut } from "../../run/training/held-out.ts";
 import { type Start, start } from "../../run/training/starting-model.ts";
 import { humanBytes } from "../../text/format.ts";
 import { type TrainedChoice, writeByteLog } from "../zeroth/byte-log.ts";
-import { ZerothJob } from "../zeroth/job.ts";
+import { ZerothJob, type ZerothJobOptions } from "../zeroth/job.ts";
 import type { ZO_BYTE } from "../zeroth/options.ts";
 
 type ZoContext = Context<typeof ZO_BYTE>;
@@ -72,55 +75,104 @@ function lineageBy(context: ZoContext, begun: Start) {
   return lineageOf(step, begun.read, (text) => context.warn(text), [...begun.others, ...data]);
 }
 
+/** What all who take part must agree on, wherever their files are. */
+function agreed({ decisive, seed, version }: ZoContext, source: ReadRows, job: ZerothJob, start: string): JsonObject {
+  const { data: _, eval_data: __, init: ___, ...options } = decisive;
+  const { made_with: order } = source.state();
+  const { rounds, tasks } = job;
+  return JSON.parse(JSON.stringify({ version, seed, ...options, rounds, tasks, order, weights: start }));
+}
+
+/** A worker's part: tasks until the run is over. */
+async function work(context: ZoContext, taking: Taking, model: Model, source: ReadRows): Promise<Outcome> {
+  const { progress, log } = context;
+  const job = new ZerothJob(model, source, settingsOf(context, taking));
+  const settings = agreed(context, source, job, await job.digest());
+  progress.start({ total: job.rounds, unit: "steps" });
+  const tasks = await workFor(taking, context, job, settings, async (step) => {
+    log.event("step", { step, loss: job.loss });
+    progress.advance(1);
+  });
+  progress.done();
+  const digest = await job.digest();
+  context.json({ tasks, digest });
+  job.free();
+  model.free();
+  return { told: `${tasks} tasks of ${job.rounds} steps` };
+}
+
+/** Settings of the job; alone, a task is a step. */
+const settingsOf = ({ options, seed }: ZoContext, taking: Taking | undefined): ZerothJobOptions => {
+  const { samples, steps, lr, eps, task_samples } = options;
+  return { samples, share: taking ? task_samples : samples, steps, lr, eps, seed };
+};
+
+/** Takes all steps; what the cluster counted, where there is one. */
+async function learn(
+  context: ZoContext,
+  { job, source, start, taking }: { job: ZerothJob; source: ReadRows; start: string; taking: Taking | undefined },
+  after: (step: number) => Promise<unknown>,
+): Promise<ClusterCounts | undefined> {
+  const { progress, signal, log } = context;
+  const heard = async (step: number) => {
+    log.event("step", { step, ...(taking ? {} : { loss: job.loss }) });
+    await after(step);
+    progress.advance(1, "", taking ? "" : `loss ${job.loss.toFixed(4)}`);
+    await Bun.sleep(0); // lets Ctrl-C through
+  };
+  progress.start({ total: job.rounds, unit: "steps" });
+  if (taking) return coordinate(taking, context, job, agreed(context, source, job, start), heard);
+  await doAlone(job, signal, heard);
+  return undefined;
+}
+
 export async function zoByte(context: ZoContext): Promise<Outcome> {
-  const { options, seed, out, progress, signal, log } = context;
+  const { options, seed, out, progress } = context;
+  const taking = takingPart(options);
+  if (options.worker && options.codes !== undefined)
+    throw new UserError("--worker writes nothing, and --codes names a file", "leave one of them out");
   const { begun, described, source, held } = await opened(context);
+  if (taking && !context.dryRun) await tryServer(taking, context);
   const gpu = await openGpu({ device: context.device, dry: context.dryRun });
   const model = await begun.load(gpu);
   const { total, trainable } = model.parameterCount();
   if (trainable === 0) throw new UserError("every weight is frozen", "change --freeze or --train-only");
   const lineage = lineageBy(context, begun);
   const saving = { files: described.files, lineage, warn: (text: string) => context.warn(text) };
-  const passes = 2 * options.samples * options.steps;
-  const told = `${trainable.toLocaleString("en-US")} of ${total.toLocaleString("en-US")} parameters trained by ${options.steps} steps of ${options.samples} bytes, ${passes} forward passes`;
+  const { samples, steps, lr } = options;
+  const passes = 2 * samples * steps;
+  const told = `${trainable.toLocaleString("en-US")} of ${total.toLocaleString("en-US")} parameters trained by ${steps} steps of ${samples} bytes, ${passes} forward passes`;
   if (context.dryRun) {
-    await checkSave(model, out, saving);
+    if (!options.worker) await checkSave(model, out, saving);
     context.print(told);
-    context.json({ parameters: { total, trainable }, steps: options.steps, samples: options.samples, passes });
+    context.json({ parameters: { total, trainable }, steps, samples, passes });
     return {};
   }
+  if (taking?.worker) return work(context, taking, model, source);
   await tryTarget(out);
   if (options.codes !== undefined) await tryTarget(options.codes);
   context.info(told);
-  const { samples, steps, lr, eps } = options;
-  const job = new ZerothJob(model, source, { samples, share: samples, steps, lr, eps, seed });
+  const job = new ZerothJob(model, source, settingsOf(context, taking));
   const start = await job.digest();
   const watch = watching(context, model, held);
   let heldOut = Number.NaN;
-  progress.start({ total: steps, unit: "steps" });
-  await doAlone(job, signal, async (step) => {
-    log.event("step", { step, loss: job.loss });
+  const counts = await learn(context, { job, source, start, taking }, async (step) => {
     heldOut = (await watch?.after(step)) ?? heldOut;
-    progress.advance(1, "", `loss ${job.loss.toFixed(4)}`);
-    await Bun.sleep(0); // lets Ctrl-C through
   });
   progress.done();
   const end = await job.digest();
   const codes = new Uint8Array(Buffer.concat(job.codes));
-  if (options.codes !== undefined)
-    await writeByteLog(
-      options.codes,
-      { codes, steps, samples, seed, lr, trained: trainedBy(context), start, end },
-      lineage,
-    );
+  const kept = { codes, steps, samples, seed, lr, trained: trainedBy(context), start, end };
+  if (options.codes !== undefined) await writeByteLog(options.codes, kept, lineage);
   const bytes = await saveModel(model, out, saving);
-  const losses = { loss: job.loss, ...(watch ? { held_out_loss: heldOut } : {}) };
-  context.json({ steps, samples, passes, code_bytes: codes.length, ...losses, digest: end });
+  const losses = { ...(taking ? {} : { loss: job.loss }), ...(watch ? { held_out_loss: heldOut } : {}) };
+  context.json({ steps, samples, passes, code_bytes: codes.length, ...losses, digest: end, ...counts });
   await watch?.free();
   job.free();
   model.free();
+  const found = Object.entries(losses).map(([name, loss]) => `${name.replaceAll("_", " ")} ${loss.toFixed(4)}, `);
   return {
     output: `${out === "-" ? "stdout" : out} (${humanBytes(bytes)})`,
-    told: `loss ${job.loss.toFixed(4)}${watch ? `, held-out loss ${heldOut.toFixed(4)}` : ""}, ${codes.length} bytes`,
+    told: `${found.join("")}${codes.length} bytes`,
   };
 }

@@ -1,6 +1,7 @@
 /** Options of `train zo-byte` and `train replay`. */
 import { READING } from "../../data/options.ts";
 import type { Options } from "../../method/options.ts";
+import { CLUSTER } from "../../run/cluster/options.ts";
 import { RUN } from "../../run/training/options.ts";
 
 const MODEL = {
@@ -35,6 +36,15 @@ export const ZO_BYTE = {
     writes: "tensors",
     help: "file for the bytes of all steps, which train replay makes the result of again",
     value: "FILE",
+  },
+  ...CLUSTER,
+  task_samples: {
+    type: "number.integer >= 1",
+    default: 1,
+    decides: "nothing",
+    needs: "cluster",
+    help: "samples of a task, whose bytes are one message",
+    value: "N",
   },
 } as const satisfies Options;
 

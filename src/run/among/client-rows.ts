@@ -1,0 +1,138 @@
+/** The rows of every client, in batches of its own. */
+
+import type { Batch } from "../../data/batch.ts";
+import { countedTokens } from "../../data/dataset.ts";
+import type { GroupReference } from "../../data/groups.ts";
+import { readValues } from "../../data/read-rows.ts";
+import { UserError } from "../../errors.ts";
+import { isObject, show } from "../../json.ts";
+import {
+  type BatchSource,
+  countedExamples,
+  type OrderChoice,
+  type ReadRows,
+  sequenceBatches,
+} from "../training/batch-source.ts";
+import type { Seated } from "./local-training.ts";
+import { dirichletParts, evenParts } from "./partition.ts";
+
+export interface Sharing {
+  readonly clients: number;
+  readonly split: "even" | "dirichlet" | "groups" | "key";
+  readonly alpha: number;
+  /** Of `key`: the key of rows whose values are the clients. */
+  readonly key: string | undefined;
+  readonly seed: number;
+}
+
+/** Who has which row: names of the clients, and the client of every row that was read. */
+interface Owners {
+  readonly names: readonly string[];
+  readonly owner: ArrayLike<number>;
+}
+
+const numbered = (count: number): string[] => Array.from({ length: count }, (_, i) => `client-${i + 1}`);
+
+/** What was read, row by row: its group, its place and its class, which of texts without one is the group. */
+function rowsOf(source: ReadRows): { group: number; place: string; label: number }[] {
+  if ("examples" in source) return source.examples.map(({ group, place, label }) => ({ group, place, label }));
+  return source.data.sequences.map(({ group, place }) => ({ group, place, label: group }));
+}
+
+async function ownersOf(source: ReadRows, groups: readonly GroupReference[], sharing: Sharing): Promise<Owners> {
+  const { clients, split, alpha, key, seed } = sharing;
+  const rows = rowsOf(source);
+  if (split === "groups") {
+    if (groups.length !== clients)
+      throw new UserError(
+        `--client-split groups gives each client a group of --data: ${groups.length} for ${clients} clients`,
+        "give --data NAME=FILE once for each client",
+      );
+    return { names: groups.map(({ name }) => name), owner: rows.map(({ group }) => group) };
+  }
+  if (split === "even") return { names: numbered(clients), owner: evenParts(rows.length, clients, seed) };
+  if (split === "dirichlet") {
+    const labels = rows.map(({ label }) => label);
+    if (new Set(labels).size < 2)
+      throw new UserError(
+        "--client-split dirichlet deals out classes, or groups of texts, and all rows are of one",
+        "give --data NAME=FILE for each kind of text, or --client-split even",
+      );
+    return { names: numbered(clients), owner: dirichletParts(labels, { clients, alpha, seed }) };
+  }
+  const values = await keysOf(groups, key!);
+  const names = [...new Set(values.values())].sort();
+  if (names.length !== clients)
+    throw new UserError(
+      `rows have ${names.length} values of ${show(key!)}, and --clients is ${clients}`,
+      `give --clients ${names.length}`,
+    );
+  return { names, owner: rows.map(({ place }) => names.indexOf(values.get(place)!)) };
+}
+
+/** The value of a key of every row, by the row's place. Throws UserError for a row without it. */
+async function keysOf(groups: readonly GroupReference[], key: string): Promise<Map<string, string>> {
+  const found = new Map<string, string>();
+  for (const { path } of groups) {
+    if (path === "-" || path === "/dev/stdin")
+      throw new UserError(
+        "--client-key reads rows twice, and stdin can be read once",
+        "write the rows to a file first",
+      );
+    for await (const { value, place } of readValues(path)) {
+      const own = isObject(value) ? value[key] : undefined;
+      if (typeof own !== "string" && typeof own !== "number")
+        throw new UserError(`${place} has no text or number as ${show(key)}`, "name a key that all rows have");
+      found.set(place, String(own));
+    }
+  }
+  return found;
+}
+
+/** Every client with its rows. Throws UserError for a client without rows, and for a sharing that does not fit. */
+export async function clientRows(
+  source: ReadRows,
+  groups: readonly GroupReference[],
+  { order, pad, ...sharing }: Sharing & { readonly order: OrderChoice; readonly pad: number },
+): Promise<Seated<Batch>[]> {
+  const { names, owner } = await ownersOf(source, groups, sharing);
+  return names.map((name, client) => {
+    const own = <T>(rows: readonly T[]) => rows.filter((_, i) => owner[i] === client);
+    const batches = batchesOf(source, name, own, order, pad);
+    return { name, source: batches, rows: batches.groups[0]!.rows };
+  });
+}
+
+function batchesOf(
+  source: ReadRows,
+  name: string,
+  own: <T>(rows: readonly T[]) => T[],
+  order: OrderChoice,
+  pad: number,
+): BatchSource<Batch> {
+  if ("examples" in source) {
+    const examples = own(source.examples);
+    refuseNone(name, examples.length);
+    const lengths = new Int32Array(examples.length).fill(1);
+    return countedExamples(examples, [{ name, rows: examples.length, lengths }], order);
+  }
+  const sequences = own(source.data.sequences);
+  const counted = sequences.reduce((sum, sequence) => sum + countedTokens(sequence), 0);
+  refuseNone(name, counted);
+  const lengths = Int32Array.from(sequences, ({ ids }) => ids.length);
+  const tokens = lengths.reduce((a, b) => a + b, 0);
+  const rows = sequences.length;
+  return sequenceBatches(
+    { sequences, groups: [{ name, rows, sequences: rows, tokens, counted, lengths }] },
+    order,
+    pad,
+  );
+}
+
+function refuseNone(name: string, counted: number): void {
+  if (counted === 0)
+    throw new UserError(
+      `${show(name)} has no rows that count`,
+      "leave this client out, or deal the rows out otherwise",
+    );
+}

@@ -1,0 +1,43 @@
+/** Options of trainings that many processes share over a Redis server. */
+import type { Options } from "../../method/options.ts";
+
+export const CLUSTER = {
+  cluster: {
+    type: "string",
+    decides: "nothing",
+    secret: true,
+    help: "Redis server and name of the run, over which workers share the work: redis://:PASSWORD@HOST/RUN, or rediss:// for TLS",
+    value: "URL",
+  },
+  worker: {
+    type: "boolean",
+    default: false,
+    decides: "nothing",
+    needs: "cluster",
+    help: "do tasks of the run, and write nothing; the same command without it hands tasks out and writes the result",
+  },
+  cluster_key: {
+    type: "string",
+    default: "CLUSTER_KEY",
+    decides: "nothing",
+    needs: "cluster",
+    help: "environment variable with what messages are signed by; the password signs them where it is not set",
+    value: "NAME",
+  },
+  lag: {
+    type: "number > 0",
+    default: 30,
+    decides: "nothing",
+    needs: "cluster",
+    help: "seconds without a word after which a worker is dropped and its task is another's",
+    value: "S",
+  },
+  wait: {
+    type: "number > 0",
+    default: 300,
+    decides: "nothing",
+    needs: "cluster",
+    help: "seconds for which Redis, and by a worker the run, may be away",
+    value: "S",
+  },
+} as const satisfies Options;

@@ -1,0 +1,110 @@
+/** A training over a Redis server, from its options to its end. */
+import { randomBytes } from "node:crypto";
+import { hostname } from "node:os";
+import type { JsonObject } from "../../json.ts";
+import type { CommandContext } from "../command-context.ts";
+import { type Address, parseAddress } from "./address.ts";
+import { Board } from "./board.ts";
+import { Connection } from "./connection.ts";
+import type { RoundJob } from "./contract.ts";
+import { Coordinator } from "./coordinator.ts";
+import type { ClusterCounts, ClusterEvents } from "./events.ts";
+import { awaitRun, beginRun, secretOf } from "./settings.ts";
+import { Worker } from "./worker.ts";
+
+export interface ClusterOptions {
+  readonly cluster?: string | undefined;
+  readonly worker: boolean;
+  readonly cluster_key: string;
+  readonly lag: number;
+  readonly wait: number;
+}
+
+/** A run that is to be taken part in. */
+export interface Taking extends Omit<ClusterOptions, "cluster"> {
+  readonly address: Address;
+  readonly secret: string;
+}
+
+/** Who takes part in which run; undefined without --cluster. Throws UserError. */
+export function takingPart({ cluster, ...options }: ClusterOptions): Taking | undefined {
+  if (cluster === undefined) return undefined;
+  const address = parseAddress(cluster);
+  return { ...options, address, secret: secretOf(address, options.cluster_key) };
+}
+
+type Told = Pick<CommandContext, "signal" | "warn" | "info" | "log">;
+
+/** What the log and people hear. */
+function eventsFor({ warn, info, log }: Told, round: ClusterEvents["round"]): ClusterEvents {
+  return {
+    round,
+    refused(what, fault) {
+      log.event("refused", { what, fault });
+      warn(`refused ${what}: ${fault}`);
+    },
+    joined(worker) {
+      log.event("joined", { worker });
+      info(`${worker} takes part`);
+    },
+    dropped(worker, seconds) {
+      log.event("dropped", { worker, silent: seconds });
+      warn(`${worker} was dropped after ${seconds.toFixed(1)} s without a word; it may come back`);
+    },
+  };
+}
+
+async function board({ address, wait }: Taking, { signal, warn }: Told): Promise<Board> {
+  return new Board(await Connection.open(address, { wait, signal, warn }), address.run);
+}
+
+/** Throws UserError where the server is not there or does not let us in. */
+export async function tryServer(taking: Taking, told: Told): Promise<void> {
+  (await board(taking, told)).connection.close();
+}
+
+/**
+ * Hands out the tasks of all rounds, from those on that the board has. `settings` are what all must agree on, `round`
+ * hears of every round that was applied.
+ */
+export async function coordinate(
+  taking: Taking,
+  told: Told,
+  job: RoundJob,
+  settings: JsonObject,
+  round: ClusterEvents["round"],
+): Promise<ClusterCounts> {
+  const own = await board(taking, told);
+  try {
+    const begun = await beginRun(own, taking.address, taking.secret, settings);
+    told.info(`${begun === "new" ? "began" : "goes on with"} the run at ${taking.address.told}`);
+    const { lag } = taking;
+    const coordinator = new Coordinator(own, job, { lag, signal: told.signal, events: eventsFor(told, round) });
+    await coordinator.run();
+    return coordinator.counts;
+  } finally {
+    own.connection.close();
+  }
+}
+
+/** Does tasks until the run is over; gives how many. */
+export async function workFor(
+  taking: Taking,
+  told: Told,
+  job: RoundJob,
+  settings: JsonObject,
+  round: ClusterEvents["round"],
+): Promise<number> {
+  const own = await board(taking, told);
+  try {
+    const { address, secret, lag, wait } = taking;
+    await awaitRun(own, address, secret, settings, { wait, signal: told.signal });
+    const name = `${hostname()}-${process.pid}-${randomBytes(3).toString("hex")}`;
+    told.info(`takes part as ${name} in the run at ${address.told}`);
+    const worker = new Worker(own, job, { name, lag, wait, signal: told.signal, events: eventsFor(told, round) });
+    await worker.run();
+    return worker.tasks;
+  } finally {
+    own.connection.close();
+  }
+}

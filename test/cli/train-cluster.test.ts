@@ -1,0 +1,122 @@
+/** `train zo-byte` over a Redis server of the test's own, by processes as a user starts them. */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { runAlone, runScript, startScript } from "../support/command.ts";
+import { normals } from "../support/random.ts";
+import { noRedis, PASSWORD, TestRedis } from "../support/redis.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "ingot-cluster-"));
+const redis = new TestRedis();
+const isLong = process.env.INGOT_TEST_LONG === "1";
+
+writeFileSync(
+  join(folder, "net.json"),
+  JSON.stringify({ model_type: "mlp", input_size: 5, hidden_sizes: [8], num_labels: 3 }),
+);
+const rows = Array.from({ length: 60 }, (_, i) => {
+  const x = [...normals(i, 5)];
+  return `${JSON.stringify({ x, label: x[0]! > 0.3 ? 0 : x[1]! > 0 ? 1 : 2 })}\n`;
+});
+writeFileSync(join(folder, "rows.jsonl"), rows.join(""));
+
+beforeAll(async () => {
+  if (!noRedis) await redis.start();
+});
+afterAll(async () => {
+  await redis.remove();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+const STEPS = 12;
+const LEARN = `zo-byte --init net.json --data rows.jsonl --steps ${STEPS} --samples 4 --batch-size 10 --lr 0.1`;
+const over = (run: string, more: string, lag = 5): string[] =>
+  `${LEARN} --cluster ${redis.url(run)} --lag ${lag} --wait 30 ${more}`.split(" ");
+
+/** The digest of the weights that one process comes to. */
+const alone = async (): Promise<string> => {
+  const ran = await runScript("train", `${LEARN} --json --overwrite -o alone/`.split(" "), folder);
+  return JSON.parse(ran.text).digest;
+};
+
+/** Bytes that the server has received so far. */
+async function received(): Promise<number> {
+  const client = redis.client();
+  await client.connect();
+  const info = String(await client.send("INFO", ["stats"]));
+  client.close();
+  return Number(/total_net_input_bytes:(\d+)/.exec(info)?.[1]);
+}
+
+/** Texts of all files below a folder. */
+function textsIn(at: string): string {
+  if (statSync(at).isFile()) return readFileSync(at, "latin1");
+  return readdirSync(at)
+    .map((name) => textsIn(join(at, name)))
+    .join("\n");
+}
+
+describe.skipIf(noRedis !== undefined)(`train --cluster${noRedis ? `: skipped, ${noRedis}` : ""}`, () => {
+  test("workers come to the weights of one process, and the password is in no output, log or lineage", async () => {
+    const working = runAlone("train", over("plain", "--worker --log worker.log --json"), folder);
+    const made = await runScript("train", over("plain", "--log run.log --json -o out/"), folder);
+    const worked = await working;
+    expect([made.code, worked.code]).toEqual([0, 0]);
+    const told = JSON.parse(made.text);
+    expect(told).toMatchObject({ answers: 4 * STEPS, refused: 0, payload: 4 * STEPS, code_bytes: 4 * STEPS });
+    expect(told.digest).toBe(await alone());
+    expect(JSON.parse(worked.text)).toMatchObject({ tasks: 4 * STEPS, digest: told.digest });
+    const all = [made.text, made.err, worked.text, worked.err, textsIn(folder)].join("\n");
+    for (const word of [PASSWORD, encodeURIComponent(PASSWORD), "pass-word"]) expect(all).not.toContain(word);
+    expect(all).toContain('"cluster":"(secret)"');
+  });
+
+  test("what cannot be is refused before the work, and no refusal repeats the password", async () => {
+    const refused = async (line: readonly string[]) => {
+      const { code, err, text } = await runScript("train", line, folder);
+      expect(code).toBe(2);
+      expect(err + text).not.toContain("pass-word");
+      return err;
+    };
+    const wrong = LEARN.split(" ").concat("--cluster", redis.url("plain", "pass-word-2"), "-o", "no/");
+    expect(await refused(wrong)).toContain(
+      `the server at redis://127.0.0.1:${redis.port}/plain does not let this run in`,
+    );
+    expect(await refused(over("a:b", "-o no/"))).toContain("a:b is no name of a run");
+    const twice = over("plain", `--cluster ${redis.url("other")} -o no/`);
+    expect(await refused(twice)).toContain("--cluster: expected one value but found 2");
+    expect(await refused([...LEARN.split(" "), "--worker"])).toContain("--worker");
+    expect(await refused(over("plain", "--worker --codes x.safetensors"))).toContain("--worker writes nothing");
+    const other = over("plain", "--seed 5 -o no/");
+    expect(await refused(other)).toContain("has seed 0, and this one 5");
+    const unknown = LEARN.split(" ").concat(`--clustre=${redis.url("x")}`, "-o", "no/");
+    expect(await refused(unknown)).toContain("--clustre");
+  });
+
+  test.skipIf(!isLong)(
+    "1, 2 and 4 workers, of which some are killed and started again: the same bits",
+    async () => {
+      const digest = await alone();
+      for (const count of [1, 2, 4]) {
+        const run = `many-${count}`;
+        const before = await received();
+        const workers = Array.from({ length: count }, () => startScript("train", over(run, "--worker"), folder));
+        const made = await runAlone("train", over(run, `--json -o ${run}/`), folder);
+        await Promise.all(workers.map(({ exited }) => exited));
+        expect(JSON.parse(made.text).digest).toBe(digest);
+        const perAnswer = ((await received()) - before) / (4 * STEPS);
+        console.log(`${count} workers: ${perAnswer.toFixed(0)} bytes to Redis per sample, of which 1 is the answer`);
+      }
+      const running = runAlone("train", over("deaths", "--json -o deaths/", 1), folder);
+      for (let life = 0; life < 3; life++) {
+        const worker = startScript("train", over("deaths", "--worker", 1), folder);
+        await Bun.sleep(life < 2 ? 2500 : 0);
+        if (life < 2) worker.kill("SIGKILL");
+        await worker.exited;
+      }
+      expect(JSON.parse((await running).text).digest).toBe(digest);
+    },
+    300_000,
+  );
+});
