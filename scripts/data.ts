@@ -13,6 +13,7 @@ import { CORRUPT } from "../src/data/corrupting/options.ts";
 import { DECONTAMINATE } from "../src/data/decontamination/options.ts";
 import { DEDUPE } from "../src/data/deduplication/options.ts";
 import { DEMOS } from "../src/data/demonstrations/options.ts";
+import { GPICL } from "../src/data/in-context/options.ts";
 import { METADATA } from "../src/data/metadata/options.ts";
 import { PLAIN } from "../src/data/plain/options.ts";
 import { SHOW } from "../src/run/show-options.ts";
@@ -49,6 +50,16 @@ await script({
       notes: `Easy data augmentation: each copy is made by one operation, drawn by --seed. A copy keeps all other keys of its row, its label
 too. Without a table of synonyms words are swapped and left out. Copies that came out like their row are left out.`,
       run: async (context) => (await import("../src/data/commands/augment.ts")).augment(context),
+    }),
+    gpicl: command({
+      about: "Make a stream of random tasks of a data set, whose rows hold their own examples.",
+      args: "[rows]",
+      examples: ["bun run data gpicl blobs.jsonl --pairs 8 --size 64 -o tasks.jsonl"],
+      output: "none",
+      options: GPICL,
+      notes: `Rows are tokens, of which the classes behind examples count: numbers have the tokens from 0, classes those from --bins on. A task is a
+random projection of the inputs and a random order of the classes.`,
+      run: async (context) => (await import("../src/data/commands/gpicl.ts")).gpicl(context),
     }),
     corrupt: command({
       about: "Make the inputs of rows worse: noise, blur, hidden parts or words.",

@@ -8,7 +8,7 @@
  */
 import { command, script } from "../src/cli/script.ts";
 import { FEDD2S } from "../src/distill/federation/options.ts";
-import { CACHE, DISTILL, DOMAINS, SYNTHESIS } from "../src/distill/options.ts";
+import { CACHE, DISTILL, DOMAINS, LABEL, SYNTHESIS } from "../src/distill/options.ts";
 import { SPECIALIZE } from "../src/distill/specializing/options.ts";
 
 await script({
@@ -65,6 +65,15 @@ as many numbers. adapt stream --method meta-dmoe takes the step on rows without 
       output: "checkpoint",
       options: CACHE,
       run: async (context) => (await import("../src/distill/commands/cache.ts")).cache(context),
+    }),
+    label: command({
+      about: "Let classifiers vote on the labels of rows.",
+      args: "[...teachers]",
+      examples: ["bun run distill label plain/ hardened/ --data blobs.jsonl --agree 1 -o voted.jsonl"],
+      output: "none",
+      options: LABEL,
+      essentials: ["teacher", "data", "agree", "columns", "tokenizer", "max_length", "batch_size"],
+      run: async (context) => (await import("../src/distill/commands/label.ts")).label(context),
     }),
     "self-specialize": command({
       about: "Let a base model write rows of a domain.",

@@ -24,6 +24,7 @@ import {
   TWO_PHASE,
 } from "../src/evaluate/options.ts";
 import { INTERACTIONS, PLANTED } from "../src/evaluate/planting-options.ts";
+import { SHIFT } from "../src/evaluate/shift/options.ts";
 import { SWISS } from "../src/evaluate/swiss/options.ts";
 
 await script({
@@ -112,6 +113,20 @@ the slowest stage works r times, and the others once: they fill the pipeline.`,
       notes: `A line of the log is {"block": 3, "type": "train", "task": "a", "performance": 0.8}: one experience of training, or one test. A
 block of training has one task, a block of tests any number of them.`,
       run: async (context) => (await import("../src/evaluate/commands/lifelong.ts")).lifelong(context),
+    }),
+    shift: command({
+      about: "Compare models on rows of the domain that they learnt, of others, made worse, and behind examples.",
+      args: "[...models]",
+      examples: [
+        "bun run evaluate shift plain/ hardened/ --data blobs.jsonl --shifted far=gone.jsonl --corruption gaussian-noise --range -6,6",
+      ],
+      output: "none",
+      options: SHIFT,
+      essentials: ["data", "shifted", "corruption", "shots", "bootstrap", "batch_size"],
+      notes: `A row is right where its class, or every token of its answer, is. Area is the mean accuracy over severities 0 to 5, by trapezoids. With
+three models or more, beyond the line is accuracy on shifted rows less what a line through all models foretells from that on learnt
+ones, in log odds (arXiv:2007.00644).`,
+      run: async (context) => (await import("../src/evaluate/commands/shift.ts")).shift(context),
     }),
     swiss: command({
       about: "Rank models over several benchmarks by simulated Swiss tournaments, from the records of evaluations.",

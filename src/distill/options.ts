@@ -131,6 +131,20 @@ export const CACHE = {
   load_in: LOAD_IN,
 } as const satisfies Options;
 
+/** Options of `distill label`. */
+export const LABEL = {
+  teacher: { type: "string[]", help: "classifier that votes; once for each", value: "MODEL" },
+  data: { ...DATA.data, help: "rows whose labels are not looked at" },
+  agree: {
+    type: "0 <= number <= 1",
+    default: 0,
+    help: "share of the teachers that must give a row its label; other rows are left out",
+    value: "SHARE",
+  },
+  ...READING,
+  batch_size: DATA.batch_size,
+} as const satisfies Options;
+
 /** Options of `distill data`. */
 export const SYNTHESIS = {
   data: { type: "string[]", help: "real rows of classes, name=path for each group", value: "FILE" },

@@ -6,6 +6,7 @@ import type { Checkpoint, LineageEntry } from "../checkpoint/checkpoint.ts";
 import type { Context, Outcome } from "../cli/context.ts";
 import { textOutput } from "../cli/output.ts";
 import type { Batch } from "../data/batch.ts";
+import type { Example } from "../data/examples.ts";
 import { UserError } from "../errors.ts";
 import type { Bound } from "../method/bind.ts";
 import { checkPgd } from "../run/adversarial/options.ts";
@@ -26,6 +27,7 @@ import { withDenoisers } from "./batches/denoisers.ts";
 import { movesTexts } from "./batches/moved-texts.ts";
 import { type ReadPlant, readPlant } from "./batches/plant.ts";
 import { checkCredit, creditWork } from "./credit.ts";
+import { matchWork, readOtherDomain } from "./domains/match.ts";
 import { withGradientRules } from "./gradient-rules.ts";
 import { type PerDomain, perDomain } from "./heads/domain-heads.ts";
 import { holdEtf } from "./heads/etf-head.ts";
@@ -63,6 +65,8 @@ interface Read extends TrainingData<Batch> {
   readonly watched: readonly HeldOutGroup[];
   /** With --plant: its experiments. */
   readonly plant: ReadPlant | undefined;
+  /** With --match-domain: rows of the other domain. */
+  readonly otherDomain: readonly Example[] | undefined;
 }
 
 /** Throws UserError for options that do not go together. */
@@ -143,7 +147,7 @@ export function train(context: TrainContext): Promise<Outcome> {
       return readData(options, opened);
     },
     read: ({ privateFrom: checkpoint }) => (checkpoint ? [{ checkpoint, role: "private_from" }] : []),
-    work: async (built, { source, privateFrom, watched, plant }) => {
+    work: async (built, { source, privateFrom, watched, plant, otherDomain }) => {
       const { model, tools } = built;
       refuseGroups(
         model,
@@ -181,6 +185,7 @@ export function train(context: TrainContext): Promise<Outcome> {
         searched && { controllers: [searched], multiplier: (step) => searched.multiplier(step, built.steps) },
         balance,
         second,
+        matchWork(built, source, otherDomain, context),
         { updates: [...updates, ...(chosen?.numbers ? [chosen.numbers] : [])] },
         own && freeing(own),
         {
@@ -212,6 +217,7 @@ const readData = async (options: TrainContext["options"], opened: Opened): Promi
   ...(opened.task === "denoiser" ? { heldOut: await heldOutRows(options, opened) } : {}),
   privateFrom: await openPrivate(options.private_from),
   plant: await readPlant(options, opened),
+  otherDomain: await readOtherDomain(options, opened),
   watched: options.schedule_search
     ? await readHeldOut(heldOutGroups(options, opened.split), opened, options.batch_size)
     : [],

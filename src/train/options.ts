@@ -14,6 +14,7 @@ import { CHAIN } from "./batches/chain-forward.ts";
 import { DENOISING } from "./batches/denoisers.ts";
 import { PLANT } from "./batches/plant.ts";
 import { CREDIT } from "./credit.ts";
+import { MATCH } from "./domains/options.ts";
 import { MOE_TRAIN } from "./layers/ewa.ts";
 import { CERTIFIED } from "./losses/certified-options.ts";
 import { PROBING } from "./probing.ts";
@@ -23,6 +24,7 @@ import { DYNAMIC, PRUNING, SUPERNET, TWO_SIZES } from "./widths/options.ts";
 export const TRAIN = {
   ...RUN,
   ...CARRIED,
+  ...MATCH,
   ...EXPERT_STORE,
   // Of a step of training the order is known: every expert of a layer in turn, and back.
   cache_policy: { ...EXPERT_STORE.cache_policy, default: "oracle" },

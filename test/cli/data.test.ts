@@ -112,6 +112,7 @@ test("--list names the tasks, --help of a task its options", async () => {
     "addition",
     "bandit",
     "blobs",
+    "coins",
     "environments",
     "errands",
     "facts",
@@ -134,11 +135,11 @@ test.each([
   [["adition"], "data: unknown task adition\n  hint: did you mean addition?\n"],
   [
     ["zzz"],
-    "data: unknown task zzz\n  hint: the tasks are addition, bandit, blobs, environments, errands, facts, glyphs, gridworld, knights, lego, markov, modular, numbers, pointmass, preferences, shop\n",
+    "data: unknown task zzz\n  hint: the tasks are addition, bandit, blobs, coins, environments, errands, facts, glyphs, gridworld, knights, lego, markov, modular, numbers, pointmass, preferences, shop\n",
   ],
   [
     [],
-    "data: no task was named\n  hint: the tasks are addition, bandit, blobs, environments, errands, facts, glyphs, gridworld, knights, lego, markov, modular, numbers, pointmass, preferences, shop\n",
+    "data: no task was named\n  hint: the tasks are addition, bandit, blobs, coins, environments, errands, facts, glyphs, gridworld, knights, lego, markov, modular, numbers, pointmass, preferences, shop\n",
   ],
   [
     ["--size", "2", "addition"],

@@ -45,6 +45,8 @@ const SWITCHED = "switched-";
 /** Names of denoisers begin with it. */
 const NOISY = "noisy-";
 const NOISY_JSON: Json = { model_type: "denoiser", input_size: input_size!, num_labels: 2, hidden_size: 8 };
+/** Names of classifiers whose inputs are clustered begin with it. */
+const CLUSTERED = "clustered-";
 /** Names of decoders with two sizes of feed-forward networks begin with it. */
 const TWO_SIZES = "two-sizes-";
 
@@ -62,6 +64,7 @@ interface Needs {
 }
 const NEEDS: Readonly<Record<string, Needs>> = {
   "group-parity": { compares: true },
+  "cluster-routes": { before: CLUSTERED },
   "compliance-gap": {
     before: SPEAKING,
     group: SHOP,
@@ -98,6 +101,7 @@ beforeAll(async () => {
     model.free();
     (await made(`${CLASSIFIER}${name}`, TINY_EXAMPLES.mlp!, seed)).free();
     (await made(`${SWITCHED}${name}`, { ...TINY_EXAMPLES.mlp, dynamic_width: { mass: 0.5 } }, seed)).free();
+    (await made(`${CLUSTERED}${name}`, { ...TINY_EXAMPLES.mlp, cluster_route: { clusters: 2 } }, seed)).free();
     await routed(name, seed);
     (await made(`${SPARSE}${name}`, TINY_EXPERTS.mixtral!, seed)).free();
     (await made(`${TWO_SIZES}${name}`, TINY_DUO, seed)).free();

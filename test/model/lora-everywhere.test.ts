@@ -43,7 +43,7 @@ const BATCH = collate([[{ ids: IDS, labels: IDS, group: 0, place: "0" }]], { buc
  * Recurrent models have no linear layer beside their head; a `duo_decoder` is a Llama whose small networks nothing
  * reads unless its training draws routes.
  */
-const LEFT_OUT = ["gru", "duo_decoder"];
+const LEFT_OUT = ["gru", "cfc", "duo_decoder"];
 
 test("every language model of the registry with linear layers is here", async () => {
   const found = await Promise.all(

@@ -1,4 +1,6 @@
-/** Radial features and inputs of several parts of `mlp`: values in plain arithmetic, gradients by differences. */
+/**
+ * Radial features, inputs of several parts and clusters of `mlp`: values in plain arithmetic, gradients by differences.
+ */
 import { describe, expect, test } from "bun:test";
 import { stackExamples } from "../../src/data/batch.ts";
 import type { Json } from "../../src/model/architecture.ts";
@@ -46,6 +48,7 @@ async function fresh(json: Json): Promise<Model> {
 describe.each([
   ["kernels and grids", { ...BASE, radial: RADIAL }, 2],
   ["grids alone", { ...BASE, radial: { centres: 0, grids: [3] } }, 2],
+  ["clusters", { ...BASE, cluster_route: { clusters: 3, size: 4 }, hidden_act: "gelu" }, 2],
   ["three parts", { ...BASE, input_size: 6, input_parts: 3, joint_sizes: [4], hidden_act: "gelu" }, 6],
 ] as const)("%s", (_, json, width) => {
   test("each gradient is the slope along it", async () => {
@@ -58,6 +61,7 @@ describe.each([
       return (await program.read("sum"))[0]!;
     };
     for (const parameter of model.parameters.values()) {
+      if (!parameter.trainable) continue;
       const gradient = await gpu.readFloats(parameter.gradient, parameter.size);
       const values = await gpu.readFloats(parameter.buffer, parameter.size);
       const length = Math.hypot(...gradient);

@@ -244,6 +244,7 @@ export const TINY_DELTA: Readonly<Record<string, Json>> = {
 
 /** Language models that keep a state in all layers. */
 export const TINY_RECURRENT: Readonly<Record<string, Json>> = {
+  cfc: { model_type: "cfc", vocab_size: 50, hidden_size: 12, backbone_size: 9, num_hidden_layers: 2 },
   gru: { model_type: "gru", vocab_size: 50, hidden_size: 12, num_hidden_layers: 2, tie_word_embeddings: true },
 };
 

@@ -1,33 +1,16 @@
 /** `curriculum score`: the loss of every row under a model, as a key of the row. */
 import type { Context, Outcome } from "../../cli/context.ts";
 import { textResult } from "../../cli/text-result.ts";
-import { readJsonFile } from "../../data/files/jsonl.ts";
+import { rowObjects } from "../../data/files/row-objects.ts";
 import { groupsOf } from "../../data/groups.ts";
 import { UserError } from "../../errors.ts";
 import { openGpu } from "../../gpu/gpu.ts";
-import { isObject, type JsonObject } from "../../json.ts";
 import { describeModel } from "../../run/open-model.ts";
 import { rowLosses } from "../../run/scoring/row-losses.ts";
 import { Scorer } from "../../run/scoring/scorer.ts";
 import { start } from "../../run/training/starting-model.ts";
 import type { SCORE } from "../options.ts";
 import { readRows } from "../read-rows.ts";
-
-const HINT = "rows are objects, one a line";
-
-/** The rows as they stand in the files. */
-async function objectsOf(paths: readonly string[]): Promise<JsonObject[]> {
-  const rows: JsonObject[] = [];
-  for (const path of paths) {
-    if (path === "-")
-      throw new UserError("score reads its rows twice, which stdin cannot", "write them to a file first");
-    for await (const { value, place } of readJsonFile(path, { hint: HINT, flag: "--data" })) {
-      if (!isObject(value)) throw new UserError(`${place}: expected an object`, HINT);
-      rows.push(value);
-    }
-  }
-  return rows;
-}
 
 export async function score(context: Context<typeof SCORE>): Promise<Outcome> {
   const { options, args, seed, signal } = context;
@@ -38,7 +21,7 @@ export async function score(context: Context<typeof SCORE>): Promise<Outcome> {
   const warn = (text: string) => context.warn(text);
   const begun = await start({ ...options, model: args[0] ?? "-", init: undefined, seed, warn });
   context.onExit(() => begun.close());
-  const objects = await objectsOf(paths);
+  const objects = await rowObjects(paths, "score");
   const rows = await readRows(options, await describeModel(begun, options, warn));
   if (rows.items.length !== objects.length)
     throw new UserError(

@@ -6,7 +6,7 @@ import { UserError } from "../../errors.ts";
 import { gelu, relu } from "../../tensor/ops/activation.ts";
 import { sigmoid } from "../../tensor/ops/elementwise.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
-import type { Architecture, Box, ParameterSpec } from "../architecture.ts";
+import type { Architecture, Box, Net, ParameterSpec } from "../architecture.ts";
 import {
   type BatchNorm,
   batchNorm,
@@ -16,6 +16,15 @@ import {
   batchNormParameters,
 } from "../blocks/batch-norm.ts";
 import { linearBox, reluBox } from "../blocks/box.ts";
+import {
+  type ClusterRoute,
+  clusterJson,
+  clusterLayer,
+  clusterParameters,
+  clusterRoute,
+  routed,
+  routeParameters,
+} from "../blocks/cluster-route.ts";
 import {
   type DomainHeads,
   domainHeadParameters,
@@ -76,6 +85,8 @@ export interface MlpConfig {
   readonly dynamic: DynamicWidth | undefined;
   /** Before the first layer. */
   readonly radial: RadialFeatures | undefined;
+  /** Clusters of inputs, whose hidden layers have parts of their own. */
+  readonly route: ClusterRoute | undefined;
   /** Of the input, which hidden layers look at one by one. */
   readonly parts: InputParts | undefined;
   readonly problem: "single_label_classification" | "regression";
@@ -98,6 +109,16 @@ const headParameters = (
   if (expansion) return headExpansionParameters(expansion, width, classes);
   return keyValue ? keyValueParameters(keyValue, width, classes) : linear();
 };
+
+/** What a hidden layer makes of x, before norm and activation. */
+function products(
+  net: Net,
+  { radial }: MlpConfig,
+  { module, x, routes, isFirst }: { module: string; x: Tensor; routes: Tensor | undefined; isFirst: boolean },
+): Tensor {
+  if (routes) return clusterLayer(net, module, x, routes);
+  return isFirst && radial ? radialLayer(net, radial, module, x) : net.linear(x, module);
+}
 
 export const method: Architecture<MlpConfig> = {
   name: "mlp",
@@ -123,8 +144,11 @@ export const method: Architecture<MlpConfig> = {
         `${where}: ${dynamic ? "dynamic_width" : "hidden_norm"} does not go with ${parts ? "input_parts" : "radial"}`,
         "leave one of them out",
       );
+    const route = clusterRoute(c);
+    if (route && (radial || parts))
+      throw new UserError(`${where}: cluster_route goes with neither radial nor input_parts`, "leave one of them out");
     return {
-      ...{ input, hidden, parts, radial, norm, dynamic },
+      ...{ input, hidden, parts, radial, norm, dynamic, route },
       classes: c.count("num_labels"),
       act: c.oneOf("hidden_act", ["relu", "gelu", "sigmoid"], "relu"),
       init: weightInit(c),
@@ -148,6 +172,7 @@ export const method: Architecture<MlpConfig> = {
     ...dynamicJson(c.dynamic),
     ...radialJson(c.radial),
     ...partsJson(c.parts),
+    ...clusterJson(c.route),
     problem_type: c.problem,
   }),
 
@@ -169,8 +194,10 @@ export const method: Architecture<MlpConfig> = {
     const width = partsWidth(c.parts, c.hidden.at(-1) ?? partOf(c));
     return [
       ...(c.radial ? radialParameters(c.radial, partOf(c), c.hidden[0] ?? 0) : []),
+      ...routeParameters(c.route, c.input),
       ...c.hidden.flatMap((out, i) => [
         ...linear(`layers.${i}`, sizes[i]!, out, c.init).filter(({ shape }) => shape.at(-1) !== 0),
+        ...clusterParameters(c.route, `layers.${i}`, sizes[i]!, out),
         ...(c.norm ? batchNormParameters(c.norm, `norms.${i}`, out) : []),
         ...predictorParameters(c.dynamic, `predictors.${i}`, sizes[i]!, out),
       ]),
@@ -184,9 +211,10 @@ export const method: Architecture<MlpConfig> = {
     if ("ids" in inputs) throw new TypeError("a classifier takes x, not token ids");
     const rows = inputs.batch * (c.parts?.parts ?? 1);
     let x = net.note("hidden.0", net.rec.reshape(inputs.x, [rows, partOf(c)])); // (B, D), or (B P, D) of P parts
+    const routes = c.route && routed(net, c.route, x);
     for (const i of c.hidden.keys()) {
       const module = `layers.${i}`;
-      const own = i === 0 && c.radial ? radialLayer(net, c.radial, module, x) : net.linear(x, module);
+      const own = products(net, c, { module, x, routes, isFirst: i === 0 });
       const h = c.norm ? batchNormed(net, c.norm, `norms.${i}`, own, inputs) : own;
       const place = { module: `predictors.${i}`, layer: i, read: x, units: ACTIVATIONS[c.act](net.rec, h) };
       x = net.note(`hidden.${i + 1}`, dynamicUnits(net, c.dynamic, place, inputs));
@@ -203,6 +231,7 @@ export const method: Architecture<MlpConfig> = {
       if (c.dynamic) return "its units are switched by inputs";
       if (c.radial) return "its first layer reads radial features";
       if (c.parts) return "its layers look at parts of the input";
+      if (c.route) return "its layers hang on the cluster of the input";
       if (c.act === "relu" || c.hidden.length === 0) return undefined;
       return c.act === "gelu" ? "gelu falls before it rises" : "bounds go through rectifiers alone";
     },

@@ -41,6 +41,7 @@ function formOf(architecture: Architecture, json: Json, ref: string): Form | str
   if (architecture.name === "mlp") {
     const c = mlp.config(json, ref);
     if (c.keyValue || c.domainHeads) return "has another head than a linear one";
+    if (c.route) return "has layers that hang on the cluster of the input";
     if (c.radial || c.parts) return `has ${c.radial ? "radial features" : "layers over parts of its input"}`;
     if (c.dynamic) return "has units that inputs switch";
     if (c.norm?.balanced) return "has norms that weigh rows by their task";

@@ -67,6 +67,18 @@ export const statisticsGap = (rec: Recorder, own: Statistics, running: Statistic
   );
 
 /**
+ * Lets a running value follow another of its shape, in place and at every run: running += momentum (scale x - running).
+ */
+export function follow(rec: Recorder, x: Tensor, running: Tensor, momentum: Tensor, scale = 1): void {
+  rec.step({
+    kernel: "norm/follow",
+    bind: { x, momentum, running },
+    params: { n: sizeOf(x.shape), scale },
+    groups: spanGroups(sizeOf(x.shape)),
+  });
+}
+
+/**
  * Lets running statistics follow those of a batch of `rows` rows, in place and at every run: running += momentum (own -
  * running). As in PyTorch the running variance is an estimate, rows / (rows - 1) of the batch's.
  */
@@ -76,15 +88,8 @@ export function followStatistics(
   running: Statistics,
   { momentum, rows }: { readonly momentum: Tensor; readonly rows: number },
 ): void {
-  const follow = (x: Tensor, into: Tensor, scale: number) =>
-    rec.step({
-      kernel: "norm/follow",
-      bind: { x, momentum, running: into },
-      params: { n: sizeOf(x.shape), scale },
-      groups: spanGroups(sizeOf(x.shape)),
-    });
-  follow(own.mean, running.mean, 1);
-  follow(own.variance, running.variance, rows / (rows - 1));
+  follow(rec, own.mean, running.mean, momentum);
+  follow(rec, own.variance, running.variance, momentum, rows / (rows - 1));
 }
 
 /**

@@ -21,7 +21,8 @@ function worse(method: Corruption, severity: number, seed = 0): readonly (number
 /** How far it is from what it was: a root mean square, or a share of words that are gone. */
 function distance(method: Corruption, severity: number): number {
   const found = [0, 1, 2, 3, 4].map((seed) => worse(method, severity, seed));
-  if (method.words) return 1 - found.reduce((sum, words) => sum + words.filter((w) => w !== "?").length, 0) / 5 / 200;
+  if (method.words)
+    return 1 - found.reduce((sum, words) => sum + words.filter((w) => WORDS.includes(`${w}`)).length, 0) / 5 / 200;
   const squares = found.map((x) => x.reduce<number>((sum, v, i) => sum + (Number(v) - IMAGE[i]!) ** 2, 0));
   return Math.sqrt(squares.reduce((a, b) => a + b, 0) / 5 / IMAGE.length);
 }
