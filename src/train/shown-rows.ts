@@ -4,16 +4,18 @@
  *
  * Of a decoder alone, so that they stand in one text with the row; where they do not fit the farthest are left out.
  */
+
+import type { TRAIN_DEMOS } from "../data/demonstrations/options.ts";
 import { readShown, rowsBehind } from "../data/demonstrations/shown.ts";
 import type { EncodeOptions } from "../data/sequences.ts";
 import { UserError } from "../errors.ts";
-import { openRetriever } from "../run/demonstrations/dense.ts";
+import type { Values } from "../method/options.ts";
+import { type DenseContext, openRetriever } from "../run/demonstrations/dense.ts";
 import type { DescribedModel } from "../run/open-model.ts";
-import type { TrainContext } from "./command.ts";
 
 /** What makes rows forms with fewer and fewer demonstrations. Throws UserError for a model without texts. */
 export async function shownRows(
-  context: TrainContext,
+  context: DenseContext & { readonly options: Values<typeof TRAIN_DEMOS>; readonly seed: number },
   { tools, ref, task }: DescribedModel,
 ): Promise<NonNullable<EncodeOptions["shown"]>> {
   const { options, seed } = context;
