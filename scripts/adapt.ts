@@ -1,4 +1,5 @@
 #!/usr/bin/env bun
+import { NCT } from "../src/adapt/control/options.ts";
 /**
  * Learn one task after another, train an adapter, or work with adapters as values.
  *
@@ -94,6 +95,17 @@ LoRA unless another is named.`,
       options: GAIN,
       essentials: ["data", "reference", "targets", "alpha", "beta"],
       run: async (context) => (await import("../src/adapt/commands/gain.ts")).adaptGain(context),
+    }),
+    nct: command({
+      about: "Add a control to a one-step generator: an adapter that is trained on noise alone.",
+      args: "[model]",
+      examples: ["bun run adapt nct denoiser/ --classifier plain/ --steps 2 --batch-size 8 -o controlled/"],
+      output: "checkpoint",
+      options: NCT,
+      notes: `The classifier's classes are what can be asked for. Its class of a row that the generator makes of noise is the control of that noise,
+and noise that fades into other noise has to give the same. The generator stays as it is; "sample vectors base/+controlled/ --ask 2"
+draws with the adapter.`,
+      run: async (context) => (await import("../src/adapt/commands/nct.ts")).nct(context),
     }),
     stream: command({
       about: "Adapt a classifier to the rows that it answers, batch by batch and without their labels.",

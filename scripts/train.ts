@@ -12,6 +12,7 @@ import { EXITS } from "../src/train/exits/options.ts";
 import { BOOST } from "../src/train/layers/boosting-options.ts";
 import { STAGES } from "../src/train/layers/stages-options.ts";
 import { TRAIN } from "../src/train/options.ts";
+import { RESERVOIR } from "../src/train/reservoir/options.ts";
 import { FIT, SEARCH } from "../src/train/routers/options.ts";
 import { S3T } from "../src/train/s3t/options.ts";
 import { SPACES } from "../src/train/spaces/options.ts";
@@ -65,6 +66,17 @@ uninterrupted run. If the result goes to stdout, states are saved only where --s
 digest of every row; no row itself. A second call on the result learns further rows, "unlearn --method analytic" takes rows out: each
 gives what a fit of all rows that are left would. Training the result on leaves the state out.`,
       run: async (context) => (await import("../src/train/commands/analytic.ts")).fitHead(context),
+    }),
+    reservoir: command({
+      about: "Fit the readout of a random recurrent network whose inhibition adapts, to a series of numbers.",
+      args: "[reservoir]",
+      examples: ["bun run train reservoir --data waves.jsonl --units 50 --washout 20 -o reservoir.safetensors"],
+      output: "checkpoint",
+      options: RESERVOIR,
+      essentials: ["data", "map", "units", "inhibition", "homeostasis", "adapt_passes", "rate", "ridge", "memory"],
+      notes: `The last steps of the series are measured, and nothing is learnt of them. A reservoir that is named reads the series as it is,
+which --map writes. Errors are root mean squares over deviations: 1 is what the mean gives.`,
+      run: async (context) => (await import("../src/train/commands/reservoir.ts")).reservoir(context),
     }),
     "align-spaces": command({
       about: "Train a mixture of experts that maps vectors of two spaces onto each other.",

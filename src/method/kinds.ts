@@ -11,7 +11,7 @@ export const FOLDERS = {
   "test-time": ["adapt/methods/test-time"],
   distill: ["distill/methods"],
   synthesis: ["distill/syntheses"],
-  unlearn: ["unlearn/methods/objectives", "unlearn/methods/edits"],
+  unlearn: ["unlearn/methods/objectives", "unlearn/methods/edits", "unlearn/methods/data-free"],
   smoothing: ["unlearn/methods/smoothings"],
   pruner: ["compress/methods/pruners"],
   quantizer: ["compress/methods/quantizers"],

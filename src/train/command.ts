@@ -37,7 +37,7 @@ import { openPrivate, PrivateHead } from "./heads/private-head.ts";
 import { expertShares, withShares } from "./layers/ewa.ts";
 import { fauLog } from "./log-fau.ts";
 import { certifiedWork, checkCertified } from "./losses/certified.ts";
-import { checkDenoiser, heldOutRows } from "./losses/denoising.ts";
+import { checkDenoiser, heldOutRows } from "./losses/denoiser-data.ts";
 import { openNumbers } from "./losses/kept-numbers.ts";
 import { lossBalance } from "./losses/loss-balance.ts";
 import { heldByScale, outputScale } from "./losses/output-scale.ts";

@@ -1,4 +1,4 @@
-/** What the `unlearn` script does: an objective in the training loop, or an edit of weights. */
+/** What the `unlearn` script does: an objective in the training loop, a training without rows, an edit of weights. */
 import { lineageOf } from "../checkpoint/lineage/input.ts";
 import type { Context, Outcome } from "../cli/context.ts";
 import { UserError } from "../errors.ts";
@@ -13,7 +13,8 @@ import { humanBytes } from "../text/format.ts";
 import type { UnlearnBatch } from "./batches.ts";
 import { judgeOf } from "./best.ts";
 import { chooseTerms } from "./choices.ts";
-import type { EditSetup, UnlearnEdit, UnlearnObjective } from "./contract.ts";
+import type { EditSetup, UnlearnDataFree, UnlearnEdit, UnlearnObjective } from "./contract.ts";
+import { trainDataFree } from "./data-free.ts";
 import { opened } from "./edit.ts";
 import { forgetGroups, readData, type UnlearnData } from "./forget-data.ts";
 import type { UNLEARN } from "./options.ts";
@@ -24,6 +25,7 @@ type UnlearnContext = Context<typeof UNLEARN, "unlearn">;
 
 export async function unlearn(context: UnlearnContext): Promise<Outcome> {
   const method = context.method!;
+  if (method.kind === "data-free") return trainDataFree(context, bind<UnlearnDataFree>(method, context.settings));
   return method.kind === "edit"
     ? edit(context, bind<UnlearnEdit>(method, context.settings))
     : train(context, bind<UnlearnObjective>(method, context.settings));

@@ -1,6 +1,7 @@
 /**
  * What an unlearning method is: an objective whose forget term drives knowledge out while a retain term holds the rest,
- * or an edit of weights without an optimizer. Each file of methods/ is one: `--method npo` is npo.ts.
+ * an edit of weights without an optimizer, or a training without rows. Each file of methods/ is one: `--method npo` is
+ * npo.ts.
  *
  * The total is gamma F + alpha R (--forget-weight, --retain-weight). The frame runs the models, averages and adds the
  * retain term; what else a loss is given comes from the capabilities that its method needs.
@@ -15,8 +16,11 @@ import type { Options, Values } from "../method/options.ts";
 import type { MethodInfo } from "../method/registry.ts";
 import type { ModelSizes } from "../model/architecture.ts";
 import type { Model, Recorded } from "../model/model.ts";
+import type { NoiseBatch } from "../run/denoising/noise-source.ts";
 import type { Effects } from "../run/tracing/causal-trace.ts";
 import type { Adaptive } from "../run/training/adaptive.ts";
+import type { ConfigChange } from "../run/training/config-change.ts";
+import type { Built, Opened, Work } from "../run/training/technique.ts";
 import type { Recorder } from "../tensor/recorder.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { GivenBy, UnlearnCapability } from "./capability.ts";
@@ -206,7 +210,18 @@ export interface UnlearnEdit<O extends Options = Options> extends MethodInfo<O> 
   open?(inputs: EditInputs<O>): Promise<OpenedEdit<O>>;
 }
 
-export type UnlearnMethod = UnlearnObjective | UnlearnEdit;
+/** A training that reads no rows: its batches are noise, drawn by seed and step. */
+export interface UnlearnDataFree<O extends Options = Options> extends MethodInfo<O> {
+  readonly kind: "data-free";
+  /** The config of the result, made of the model's. */
+  changed?(values: Values<O>): ConfigChange;
+  /** Throws UserError for a model that does not fit. */
+  check(values: Values<O>, opened: Opened): void;
+  /** What is trained. */
+  work(given: { readonly built: Built; readonly values: Values<O>; readonly seed: number }): Promise<Work<NoiseBatch>>;
+}
+
+export type UnlearnMethod = UnlearnObjective | UnlearnEdit | UnlearnDataFree;
 
 /** Makes an objective: its own options, and those of the capabilities that it needs. */
 export const defineObjective = <const O extends Options, const N extends readonly UnlearnCapability[] = []>(
@@ -217,6 +232,10 @@ export const defineEdit = <const O extends Options>(method: Omit<UnlearnEdit<O>,
   kind: "edit",
   ...method,
 });
+
+export const defineDataFree = <const O extends Options>(
+  method: Omit<UnlearnDataFree<O>, "kind">,
+): UnlearnDataFree<O> => ({ kind: "data-free", ...method });
 
 declare module "../method/registry.ts" {
   interface Contracts {

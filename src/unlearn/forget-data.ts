@@ -71,7 +71,11 @@ export async function readData(run: Run, choices: Choices, opened: Opened): Prom
 
 /** Whether a method can do without tokens. */
 export const isForClassifiers = (method: UnlearnMethod): boolean =>
-  method.kind === "edit" || (!method.needs?.length && method.per !== "sequence-mean" && method.trains === undefined);
+  method.kind === "edit" ||
+  (method.kind === "objective" &&
+    !method.needs?.length &&
+    method.per !== "sequence-mean" &&
+    method.trains === undefined);
 
 /** Rows with the outputs that are wanted of them. Throws UserError for a row of which none are. */
 const withWanted = (rows: readonly Example[], wanted: ReadonlyMap<string, Float32Array>, method: string): Example[] =>

@@ -99,3 +99,35 @@ test("classes, widths and options that do not fit are refused", async () => {
     "sigma_max must be above sigma_min",
   );
 });
+
+test("two denoisers draw together, and drafts are refined; one model twice is that model", async () => {
+  const draw = (line: string) => done(`sample vectors ${line} --steps 4 --count 3`);
+  const one = await draw("d/ --label 2");
+  expect(await draw("d/ --label 2 --coop d/ --coop-label 2")).toBe(one);
+  expect(await draw("d/ --label 2 --texture d/ --switch-at 1")).toBe(one);
+  expect(await draw("d/ --label 2 --coop p/")).not.toBe(one);
+  writeFileSync(join(folder, "drafts.jsonl"), '{"x": [0.25, -0.5], "label": 3}\n{"x": [0.5, 0.125]}\n');
+  const refined = async (start: string) =>
+    (await done(`sample vectors d/ --draft drafts.jsonl --steps 4${start}`))
+      .trim()
+      .split("\n")
+      .map((row) => JSON.parse(row));
+  expect(await refined(" --start-step 0")).toEqual([{ x: [0.25, -0.5], label: 3 }, { x: [0.5, 0.125] }]);
+  const [first, second] = await refined("");
+  expect([first.label, second.label]).toEqual([3, undefined]);
+  expect(Math.abs(first.x[0] - 0.25)).toBeLessThan(0.5);
+  const whole = (await draw("d/ --label 3")).split("\n")[0]!;
+  expect((await refined(" --start-step 4 --label 3"))[0]).toEqual(JSON.parse(whole));
+});
+
+test.each([
+  ["sample vectors d/ --texture p/", "--texture p/ has 0 classes, and d/ 8"],
+  ["sample vectors d/ --coop mlp/", "--coop mlp/ is no denoiser"],
+  ["sample vectors d/ --coop p/ --coop-label 0", "--coop-label 0: p/ has 0 classes"],
+  ["sample vectors d/ --coop p/ --texture d/", "--texture and --coop both name a second model"],
+  ["sample vectors d/ --switch-at 1", "--switch-at"],
+  ["sample vectors d/ --draft ring.jsonl --steps 4 --start-step 5", "--start-step 5: there are 4 steps"],
+  ["train d/ --data ring.jsonl --loss denoise --denoise-low 2 --denoise-high 1 --steps 1 -o x/", "is not below"],
+])("%s is refused", async (line, why) => {
+  expect(await refused(line)).toContain(why);
+});

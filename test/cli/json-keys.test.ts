@@ -56,6 +56,8 @@ const LINES = [
   "distill domains --teacher chooser/ --teacher chooser/ --student chooser/ --data a=decided.jsonl --data b=decided.jsonl --heads 2 --support 2 --aggregator-steps 1 --steps 1 --aggregator sums.safetensors -o stepping/",
   "train align-spaces --data vectors.jsonl --steps 2 -n",
   "train align-spaces --data vectors.jsonl --steps 2 -o connector.safetensors",
+  "train reservoir --data waves.jsonl --units 5 --washout 2 -o reservoir.safetensors",
+  "train reservoir --data waves.jsonl --washout 2 -n",
   "train boost --init sigmoids.json --data decided.jsonl --iterations 2 -o boosted/",
   "train boost --init sigmoids.json --data decided.jsonl -n",
   "train zo-byte chooser/ --data decided.jsonl --steps 2 --samples 2 --codes steps.safetensors -o looked/",
@@ -75,6 +77,8 @@ const LINES = [
   `train --init denoiser.json --data decided.jsonl --loss denoise ${FEW} -o denoiser/`,
   "sample vectors denoiser/ --count 1 --steps 1 -o drawn.jsonl",
   "sample vectors denoiser/ -n",
+  "adapt nct denoiser/ --classifier chooser/ --steps 1 --batch-size 2 -o controlled/",
+  "adapt nct denoiser/ --classifier chooser/ -n",
   "unlearn fitted/ --method analytic --forget decided.jsonl -o emptied/",
   "train stages stages.json --init chooser.json --cache below -o staged/",
   "train stages stages.json chooser -n",
@@ -282,6 +286,7 @@ beforeAll(() => {
   writeFileSync(at("decided.jsonl"), lines(decided));
   const score = (model: string, value: number) => ({ model, group: "g", metric: "accuracy", better: "higher", value });
   writeFileSync(at("scores.jsonl"), lines([score("a", 0.5), score("b", 1)]));
+  writeFileSync(at("waves.jsonl"), lines(Array.from({ length: 40 }, (_, i) => ({ u: [i % 3], y: [i % 2] }))));
   writeFileSync(at("vectors.jsonl"), lines(Array.from({ length: 6 }, (_, i) => ({ a: [i, 1], b: [1, -i] }))));
   const planted = ["one", "two"].map((name) => ({ name, rows: "said.jsonl", control: "ids.jsonl" }));
   writeFileSync(at("planted.jsonl"), lines(planted));

@@ -11,6 +11,7 @@ import {
   OBJECTIVE_LAWS,
   type ObjectiveLaw,
   type UnlearnEdit,
+  type UnlearnMethod,
   type UnlearnObjective,
 } from "../../src/unlearn/contract.ts";
 import { SMOOTHING_LAWS, type Smoothing, type SmoothingLaw } from "../../src/unlearn/smoothing.ts";
@@ -101,8 +102,8 @@ const objectives: Readonly<Record<ObjectiveLaw, (method: UnlearnObjective) => Pr
   },
 };
 
-const isObjective = (method: UnlearnObjective | UnlearnEdit): method is UnlearnObjective => method.kind === "objective";
-const isEdit = (method: UnlearnObjective | UnlearnEdit): method is UnlearnEdit => method.kind === "edit";
+const isObjective = (method: UnlearnMethod): method is UnlearnObjective => method.kind === "objective";
+const isEdit = (method: UnlearnMethod): method is UnlearnEdit => method.kind === "edit";
 /** Tells how likely rows are: its forget loss is the mean log-likelihood of a token. */
 const ascent = methods.filter(isObjective).find(({ name }) => name === "grad-ascent")!;
 

@@ -34,7 +34,7 @@ function noisy(inputs: Inputs | undefined): { readonly x: Tensor; readonly noise
   if (inputs && "x" in inputs && inputs.noise) return { x: inputs.x, noise: inputs.noise };
   throw new UserError(
     "a denoiser reads rows with a level of noise, and here none is said",
-    "bun run sample vectors, train --loss denoise and evaluate --probe energy-distance are for such models",
+    "bun run sample vectors draws from it, bun run evaluate --probe energy-distance measures it",
   );
 }
 

@@ -8,6 +8,11 @@
  *
  * One step of each is D(t_0 z, t_0). With guidance g, D is D_none + g (D_class - D_none) (Ho and Salimans 2022,
  * https://arxiv.org/abs/2207.12598).
+ *
+ * Two models may be experts of levels, one above and one below a boundary, or be mixed at every level (PanGu-Draw 2023,
+ * https://arxiv.org/abs/2312.16486). Rows may begin as drafts under noise of a level below the largest, which the
+ * levels from there on refine ("Diffusion Models as Optimizers for Efficient Planning", 2024,
+ * https://arxiv.org/abs/2407.16142).
  */
 import { Random } from "../../data/random.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
@@ -35,15 +40,31 @@ export interface RowTensors {
 /** What rows x (B, D) of level sigma were: (B, D). */
 export type Denoise = (rec: Recorder, x: Tensor, sigma: number, rows: RowTensors) => Tensor;
 
-/** What one model says, guided towards classes. */
+/** What one model says, guided towards classes: those of rows, or one of its own for all of them. */
 export const denoiseBy =
-  (model: Model, guidance = 1): Denoise =>
-  (rec, x, sigma, { classes, none, control }) => {
+  (model: Model, guidance = 1, label?: number): Denoise =>
+  (rec, x, sigma, { classes: given, none, control }) => {
+    const own = (of: number) => rec.constant(new Int32Array(x.shape[0] ?? 0).fill(of), [x.shape[0] ?? 0], "class");
+    const classes = model.sizes.outputs === 0 ? undefined : label === undefined ? given : own(label);
     const say = (of: Tensor | undefined) =>
       denoised(rec, model, { x, noise: fixedLevel(rec, model, sigma, of), control });
     if (guidance === 1 || !classes) return say(classes);
     const plain = say(none);
     return add(rec, plain, scale(rec, sub(rec, say(classes), plain), guidance));
+  };
+
+/** One model down to a level, another from there on: experts of intervals of noise. */
+export const switched =
+  (above: Denoise, below: Denoise, at: number): Denoise =>
+  (rec, x, sigma, rows) =>
+    sigma >= at ? above(rec, x, sigma, rows) : below(rec, x, sigma, rows);
+
+/** What two models say, mixed at every level: `share` of it is the second's. The same model twice is that model. */
+export const mixed =
+  (first: Denoise, second: Denoise, share: number): Denoise =>
+  (rec, x, sigma, rows) => {
+    const said = first(rec, x, sigma, rows);
+    return add(rec, said, scale(rec, sub(rec, second(rec, x, sigma, rows), said), share));
   };
 
 export interface SamplerOptions {
@@ -57,6 +78,8 @@ export interface SamplerOptions {
   /** Values of what an adapter reads of a row; 0 where there is none. */
   readonly controls: number;
   readonly seed: number;
+  /** Only the last so many levels are gone down, from drafts with noise of the first of them; all when left out. */
+  readonly last?: number | undefined;
 }
 
 /** Rows that are asked for. */
@@ -67,13 +90,15 @@ export interface Asked {
   readonly labels: Int32Array;
   /** What the adapter reads of each, one of its values 1. */
   readonly controls?: Int32Array | undefined;
+  /** (B, D) rows to begin with, where not all levels are gone down. */
+  readonly drafts?: Float32Array | undefined;
 }
 
 /** Levels from the largest down, without the last 0. */
-function stepLevels({ sampler, steps, noise }: Pick<SamplerOptions, "sampler" | "steps" | "noise">): number[] {
+function stepLevels({ sampler, steps, noise, last = steps }: SamplerOptions): number[] {
   // Noise of the least level brought back to it is no step of a consistency model.
   const grid = sampler === "consistency" ? levelGrid(steps + 1, noise).slice(1) : levelGrid(steps, noise);
-  return grid.reverse();
+  return grid.reverse().slice(steps - last);
 }
 
 export class VectorSampler {
@@ -104,13 +129,19 @@ export class VectorSampler {
     return new VectorSampler(model.gpu, denoiseBy(model, guidance), { ...own, ...options });
   }
 
+  /** Whether rows begin as drafts. */
+  get #refines(): boolean {
+    const { last, steps } = this.#options;
+    return last !== undefined && last < steps;
+  }
+
   /** Draws of noise that a sample takes. */
   get #draws(): number {
     return this.#options.sampler === "consistency" ? this.#levels.length : 1;
   }
 
   /** Rows (B, D), one after the other. Each follows from the seed and its number alone. */
-  async draw({ first, labels, controls }: Asked): Promise<Float32Array> {
+  async draw({ first, labels, controls, drafts }: Asked): Promise<Float32Array> {
     const { width, seed, classes, controls: most } = this.#options;
     const rows = labels.length;
     const { program } = await this.#programs.get(`${rows}`, (rec) => {
@@ -128,6 +159,7 @@ export class VectorSampler {
       for (const [row, control] of (controls ?? new Int32Array()).entries()) marked[row * most + control] = 1;
       program.write("control", marked);
     }
+    if (this.#refines) program.write("drafts", drafts ?? new Float32Array(rows * width));
     program.run();
     return program.read("x");
   }
@@ -142,7 +174,8 @@ export class VectorSampler {
     const z = (i: number) => rec.input(`noise ${i}`, [rows, width]);
     const say = (x: Tensor, sigma: number) => this.#denoise(rec, x, sigma, given);
     const levels = this.#levels;
-    let x = scale(rec, z(0), levels[0]!);
+    const noised = scale(rec, z(0), levels[0]!);
+    let x = this.#refines ? add(rec, rec.input("drafts", [rows, width]), noised) : noised;
     for (const [i, level] of levels.entries()) {
       x = { ...rec.reshape(x, x.shape), label: `rows at ${level}` }; // names of sums grow with every step
       const next = levels[i + 1] ?? 0;

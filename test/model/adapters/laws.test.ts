@@ -75,7 +75,9 @@ const BATCH = collate(
   { buckets: "none" },
 );
 
-const types = (await loadMethods("adapter")).filter(({ format }) => format !== undefined);
+/** Types that are for no model of text, and where they are tried. */
+const ELSEWHERE = new Set(["control"]); // test/adapt/nct.test.ts
+const types = (await loadMethods("adapter")).filter(({ name, format }) => format !== undefined && !ELSEWHERE.has(name));
 const bases = new Map<string, Checkpoint>();
 
 /** A base whose norms and biases are as no new model has them, and of so many layers. */

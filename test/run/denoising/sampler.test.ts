@@ -4,8 +4,10 @@ import { Random } from "../../../src/data/random.ts";
 import { normals as drawn, StepDraws } from "../../../src/run/denoising/draws.ts";
 import { energyDistance } from "../../../src/run/denoising/energy-distance.ts";
 import { levelGrid } from "../../../src/run/denoising/levels.ts";
-import { type Denoise, VectorSampler } from "../../../src/run/denoising/sampler.ts";
-import { scale } from "../../../src/tensor/ops/elementwise.ts";
+import { type Denoise, mixed, switched, VectorSampler } from "../../../src/run/denoising/sampler.ts";
+import { add, mul, scale } from "../../../src/tensor/ops/elementwise.ts";
+import { linear } from "../../../src/tensor/ops/linear.ts";
+import { softmax } from "../../../src/tensor/ops/softmax.ts";
 import { sharedGpu } from "../../support/gpu.ts";
 
 const gpu = await sharedGpu();
@@ -86,4 +88,85 @@ test("draws of a step are those of its number, however many came before", () => 
   expect([b.next(), b.next()].map((random) => [...drawn(random, 2)])).toEqual([first!, second!]);
   expect(first).not.toEqual(second);
   expect([...drawn(a.fixed(["r:1"]), 2)]).toEqual([...drawn(b.fixed(["r:1"]), 2)]);
+});
+
+/** The best denoiser of rows whose value `of` is 0.5 and whose other one is about 0 with deviation 0.5. */
+const knowing =
+  (of: 0 | 1): Denoise =>
+  (rec, x, sigma) => {
+    const of0 = (a: number, b: number) => rec.constant(Float32Array.of(...(of === 0 ? [a, b] : [b, a])), [1, 2], "c");
+    return add(rec, mul(rec, x, of0(0, share(sigma))), of0(0.5, 0));
+  };
+
+test("two models: the same one twice is that model, bit for bit; turns go by level; a mixture obeys both", async () => {
+  const draw = async (denoise: Denoise, steps = 6) => {
+    const drawing = new VectorSampler(gpu, denoise, { ...options, sampler: "heun", steps });
+    const rows = await drawing.draw({ first: 0, labels: new Int32Array(200) });
+    drawing.free();
+    return rows;
+  };
+  const one = await draw(best);
+  expect([...(await draw(mixed(best, best, 0.3)))]).toEqual([...one]);
+  expect([...(await draw(switched(best, best, 0.5)))]).toEqual([...one]);
+  expect([...(await draw(switched(best, knowing(0), 0.001)))]).toEqual([...one]);
+  const both = (rows: Float32Array) => {
+    let count = 0;
+    for (let i = 0; i < rows.length; i += 2) if (rows[i]! > 0.1 && rows[i + 1]! > 0.1) count++;
+    return count / 200;
+  };
+  const [a, b, together] = [
+    await draw(knowing(0)),
+    await draw(knowing(1)),
+    await draw(mixed(knowing(0), knowing(1), 0.5)),
+  ];
+  expect(both(together)).toBeGreaterThan(Math.max(both(a), both(b)) + 0.2);
+});
+
+test("drafts go through the last levels alone; with all of them they are forgotten", async () => {
+  const drafts = Float32Array.from({ length: 10 }, (_, i) => 0.1 * i - 0.4);
+  const draw = async (last: number | undefined) => {
+    const drawing = new VectorSampler(gpu, best, { ...options, sampler: "euler", steps: 5, last });
+    const rows = await drawing.draw({ first: 0, labels: NONE, drafts });
+    drawing.free();
+    return rows;
+  };
+  expect([...(await draw(5))]).toEqual([...(await draw(undefined))]);
+  // The last two levels by hand.
+  const [to, from] = levelGrid(5, NOISE);
+  let x = drafts[8]! + from! * noiseOf(4, 1)[0]!;
+  x += ((to! - from!) * (x - share(from!) * x)) / from!;
+  expect((await draw(2))[8]).toBeCloseTo(share(to!) * x, 5);
+  const away = async (last: number) => (await draw(last)).reduce((sum, v, i) => sum + Math.abs(v - drafts[i]!), 0);
+  expect(await away(1)).toBeLessThan(await away(5));
+});
+
+/** Modes on a circle, and the best denoiser of rows about them with deviation 0.05. */
+const MODES = Array.from({ length: 8 }, (_, k) => [
+  0.7 * Math.cos((k * Math.PI) / 4),
+  0.7 * Math.sin((k * Math.PI) / 4),
+]);
+const ofModes: Denoise = (rec, x, sigma) => {
+  const variance = 0.05 ** 2 + sigma ** 2;
+  const modes = rec.constant(Float32Array.from(MODES.flat()), [8, 2], "modes");
+  const likely = softmax(rec, linear(rec, x, modes, { scale: 1 / variance })); // (B, 8)
+  const near = linear(rec, likely, modes, { transposed: true });
+  return add(rec, scale(rec, x, 0.05 ** 2 / variance), scale(rec, near, sigma ** 2 / variance));
+};
+
+test("the more levels refine a draft, the nearer it comes to rows, at a part of the steps", async () => {
+  const random = new Random(2, "rows");
+  const rows = Array.from({ length: 240 }, (_, i) => MODES[i % 8]!.map((v) => v + 0.05 * random.normal()));
+  const drafts = Float32Array.from({ length: 480 }, () => 0.45 * random.normal());
+  const distances: number[] = [];
+  for (const last of [0, 5, 8, 16]) {
+    const drawing = new VectorSampler(gpu, ofModes, { ...options, sampler: "heun", steps: 16, last });
+    const found = last === 0 ? drafts : await drawing.draw({ first: 0, labels: new Int32Array(240), drafts });
+    drawing.free();
+    const split = Array.from({ length: 240 }, (_, i) => found.subarray(2 * i, 2 * i + 2));
+    distances.push(energyDistance(split, rows));
+  }
+  const [draft = 0, few = 0, half = 0, full = 0] = distances;
+  expect(draft).toBeGreaterThan(few + 0.005);
+  expect(few).toBeGreaterThan(half);
+  expect(half - full).toBeLessThan(draft / 2);
 });
