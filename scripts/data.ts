@@ -16,6 +16,7 @@ import { DEMOS } from "../src/data/demonstrations/options.ts";
 import { GPICL } from "../src/data/in-context/options.ts";
 import { METADATA } from "../src/data/metadata/options.ts";
 import { PLAIN } from "../src/data/plain/options.ts";
+import { SHIFT_LABELS } from "../src/data/shifting/options.ts";
 import { SHOW } from "../src/run/show-options.ts";
 
 await script({
@@ -135,6 +136,16 @@ loss is on the row's own completion alone, as a prompt carries none.`,
       notes: `Rows of text become rows of prompt and completion. The parts marked and plain share no row, so that curriculum --method meco cools
 down on documents that are not seen before. --constant gives all rows the same metadata, to measure a model under it.`,
       run: async (context) => (await import("../src/data/commands/metadata.ts")).metadata(context),
+    }),
+    "shift-labels": command({
+      about: "Let labels change their meaning along a stream of rows.",
+      args: "[rows]",
+      examples: ["bun run data shift-labels blobs.jsonl --every 20 --classes 4 -o shifted.jsonl"],
+      output: "none",
+      options: SHIFT_LABELS,
+      notes: `Every --every rows two labels change places, or all are dealt anew. train --prequential learns such a stream row by row, and tells how
+it was answered. Which labels they are follows from --seed and the number of the shift.`,
+      run: async (context) => (await import("../src/data/commands/shift-labels.ts")).shiftLabels(context),
     }),
     show: command({
       about: "Show rows as a model reads them, with the tokens marked that count.",

@@ -9,6 +9,7 @@ import { command, script } from "../src/cli/script.ts";
 import { ATTRIBUTE, DM_DIRECT } from "../src/unlearn/attribution/options.ts";
 import { IMPORTANCE, UNLEARN } from "../src/unlearn/options.ts";
 import { PREPARE_PD } from "../src/unlearn/prepare-options.ts";
+import { REQUESTS } from "../src/unlearn/requests-options.ts";
 import { S3T } from "../src/unlearn/s3t-options.ts";
 
 await script({
@@ -83,6 +84,19 @@ ridge takes the rows out of the ridge regression of the head, exactly where trai
       options: PREPARE_PD,
       notes: "Do it before anything is unlearned: with --pd the model keeps on answering so.",
       run: async (context) => (await import("../src/unlearn/commands/prepare-pd.ts")).preparePd(context),
+    }),
+    requests: command({
+      about: "Forget one request after the other, and tell what is left of all of them, of neighbours and of the rest.",
+      args: "<model>",
+      examples: [
+        'bun run unlearn requests model/ --request f.jsonl --request h.jsonl --by "npo --steps 2 --retain r.jsonl --retain-loss kl --original @first" --general books.jsonl -o stream/',
+      ],
+      output: "none",
+      options: REQUESTS,
+      notes: `Every request is an unlearn on what the one before left, and its model is DIR/request-K. In --by, @first is the model that is named:
+"--retain-loss kl --original @first" keeps rows by what it says, and "--penalty-weight 1 --penalty-from @first" bounds the way from it, so
+that what is lost does not add up over requests.`,
+      run: async (context) => (await import("../src/unlearn/commands/requests.ts")).requests(context),
     }),
     s3t: command({
       about: "Delete rows from a bank of adapters that train s3t wrote: exactly, and without training.",

@@ -137,6 +137,7 @@ function work(context: CurriculumContext, built: Built, data: CurriculumData): W
       groupWeights: () => (director instanceof MixtureController ? director.weights : undefined),
     }),
     controllers: [director, ...weigh],
+    ...(director instanceof MixtureController ? { place: (step: number) => director.place(step) } : {}),
     ...(director instanceof MixtureController && director.stage !== undefined ? { stage: () => director.stage! } : {}),
     end: async () => director.free(),
   };

@@ -60,6 +60,8 @@ export interface Segment {
   readonly probs: readonly number[];
   /** Steps until the sampler wants to hear. 0: now, before any training, at the start only. Infinity: never again. */
   readonly steps: number;
+  /** Of every group, how many of its rows are drawn from, the same ones every time; all where it is undefined. */
+  readonly rows?: readonly (number | undefined)[];
   /** Weight of every group in the loss, of its tokens or of its mean as the task loss has it; all 1 when left out. */
   readonly weights?: readonly number[];
 }
@@ -70,6 +72,8 @@ export interface Sampler extends Stateful {
   segment(): Segment;
   /** Called when the steps of the segment are done. */
   update(feedback: Feedback): void | Promise<void>;
+  /** Steps of stages in which the learning-rate schedule begins anew each time; one schedule when left out. */
+  readonly restarts?: readonly number[];
   /** The stage in which the adapter is trained, from 1, for samplers that decide it. */
   stage?(): number;
   /** What is worth a line in the log: a matrix, a score. */

@@ -71,11 +71,22 @@ export class MixtureController implements Controller {
     return this.#given.sampler.stage?.();
   }
 
+  /** Where the learning-rate schedule stands at a step, from 1: which step of how many. */
+  place(step: number): { readonly step: number; readonly steps: number } {
+    const { sampler, steps } = this.#given;
+    let begun = 0;
+    for (const length of sampler.restarts ?? [])
+      if (step <= begun + length) return { step: step - begun, steps: length };
+      else begun += length;
+    return { step: step - begun, steps: steps - begun };
+  }
+
   /** Begins the sampler's segment. */
   #enter(step: number): void {
     const { sampler, source } = this.#given;
-    const { probs, weights } = sampler.segment();
+    const { probs, weights, rows = [] } = sampler.segment();
     source.probs = probs;
+    source.limits = rows;
     this.weights = weights;
     this.#since = step;
     this.#before = [...source.drawn];
@@ -85,11 +96,15 @@ export class MixtureController implements Controller {
   /** Logs the segment that began. */
   #log(step: number): void {
     const { sampler, taskLoss, context } = this.#given;
-    const { probs, weights } = sampler.segment();
+    const { probs, weights, rows } = sampler.segment();
+    const { restarts } = sampler;
     const notes = sampler.notes?.() ?? {};
     const weighed = weights ? { weights, ...(taskLoss === "token-mean" ? {} : { task_loss: taskLoss }) } : {};
     // What the run did comes last: a sampler's notes cannot overwrite it.
-    context.log.event("mixture", { ...notes, step, groups: this.#names, probs, ...weighed });
+    context.log.event("mixture", {
+      ...{ ...notes, step, groups: this.#names, probs, ...weighed },
+      ...{ ...(rows ? { rows } : {}), ...(restarts ? { restarts } : {}) },
+    });
     if (typeof notes.warning !== "string" || this.#warned) return;
     context.warn(notes.warning);
     this.#warned = true;

@@ -8,10 +8,13 @@ interface Logged {
   readonly step: number;
   readonly probs: readonly number[];
   readonly weights: readonly number[] | undefined;
+  readonly rows: readonly (number | undefined)[] | undefined;
 }
 
 export interface Schedule {
   readonly mixtures: readonly Logged[];
+  /** Stages in which the schedule of rates began anew. */
+  readonly restarts: readonly number[] | undefined;
   /** The loss that its weights were for. */
   readonly taskLoss: TaskLoss | undefined;
   /** The last step in the log. */
@@ -31,6 +34,7 @@ export function readSchedule(file: string, names: readonly string[]): Schedule {
   }
   const mixtures: Logged[] = [];
   let taskLoss: TaskLoss | undefined;
+  let restarts: number[] | undefined;
   let steps = 0;
   for (const [i, line] of text.split("\n").entries()) {
     if (!line.includes('"mixture"')) {
@@ -43,6 +47,8 @@ export function readSchedule(file: string, names: readonly string[]): Schedule {
       groups?: string[];
       probs?: number[];
       weights?: number[];
+      rows?: (number | null)[];
+      restarts?: number[];
       task_loss?: TaskLoss;
     };
     try {
@@ -58,23 +64,32 @@ export function readSchedule(file: string, names: readonly string[]): Schedule {
       );
     // A resumed run logs some steps twice; the later line counts.
     while (mixtures.length > 0 && mixtures.at(-1)!.step >= event.step) mixtures.pop();
-    mixtures.push({ step: event.step, probs: event.probs, weights: event.weights });
+    const { probs, weights } = event;
+    // JSON has null for undefined.
+    const rows = event.rows?.map((count) => count ?? undefined);
+    mixtures.push({ step: event.step, probs, weights, rows });
+    restarts = event.restarts;
     taskLoss = event.task_loss;
     steps = event.step;
   }
   if (mixtures.length === 0) throw new UserError(`${file} has no mixtures`, "give the --log of a curriculum run");
-  return { mixtures, taskLoss, steps };
+  return { mixtures, restarts, taskLoss, steps };
 }
 
 /** A sampler that hears nothing and repeats the schedule. */
-export function replay({ mixtures }: Schedule): Sampler {
+export function replay({ mixtures, restarts }: Schedule): Sampler {
   const memory = { at: 0 };
   return {
     ...kept(memory),
+    ...(restarts ? { restarts } : {}),
     segment(): Segment {
-      const { probs, weights, step } = mixtures[memory.at]!;
+      const { probs, weights, rows, step } = mixtures[memory.at]!;
       const next = mixtures[memory.at + 1];
-      return { probs, steps: next ? next.step - step : Number.POSITIVE_INFINITY, ...(weights ? { weights } : {}) };
+      return {
+        probs,
+        steps: next ? next.step - step : Number.POSITIVE_INFINITY,
+        ...{ ...(weights ? { weights } : {}), ...(rows ? { rows } : {}) },
+      };
     },
     update() {
       memory.at = Math.min(memory.at + 1, mixtures.length - 1);

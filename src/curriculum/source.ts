@@ -95,6 +95,8 @@ export class MixtureSource implements BatchSource<CurriculumBatch> {
   readonly batchesPerEpoch: number;
   /** The mixture that the next batch is drawn from. */
   probs: readonly number[];
+  /** Of each group, how many of its rows are drawn from; all where undefined. */
+  limits: readonly (number | undefined)[] = [];
   /** Rows drawn of each group. */
   drawn: number[];
   readonly #rows: Rows;
@@ -126,7 +128,9 @@ export class MixtureSource implements BatchSource<CurriculumBatch> {
     const random = new Random(this.#seed, "curriculum", this.#batch++);
     const rows = Array.from({ length: this.#batchSize }, () => {
       const group = random.weighted(this.probs);
-      return this.#members[group]![this.#orders[group]!.at(this.drawn[group]!++)]!;
+      const [limit, drawn] = [this.limits[group], this.drawn[group]!++];
+      // A fixed part of a group: what its first pass begins with.
+      return this.#members[group]![this.#orders[group]!.at(limit === undefined ? drawn : drawn % limit)]!;
     });
     const total = this.drawn.reduce((a, b) => a + b, 0);
     return { batch: this.#rows.batch(rows), epoch: Math.floor((total - 1) / this.#rows.items.length) };

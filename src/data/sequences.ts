@@ -11,7 +11,7 @@
 import { UserError } from "../errors.ts";
 import { agreement, encodeConversation, type Tokens, type Turns } from "./chat/conversation.ts";
 import { rowWeight } from "./row-weight.ts";
-import { IGNORED, type LocatedRow, type Message } from "./rows.ts";
+import { IGNORED, type LocatedRow, type Message, type Row } from "./rows.ts";
 import { encodePrompt } from "./special-tokens.ts";
 import { type ChatTemplate, plainTemplate } from "./template.ts";
 import { tokenMarks } from "./token-marks.ts";
@@ -62,6 +62,8 @@ export interface EncodeOptions {
   speaks?: ((message: Message) => boolean) | undefined;
   /** What happens to longer rows: they are cut (the default), split into further sequences, or refused. */
   overflow?: "truncate" | "split" | "refuse";
+  /** Whether a prompt alone is a row, whose answer will be written: some answer stands for it until then. */
+  prompts?: boolean;
   /** Ends `text` and `completion` with the tokenizer's end token, if it has one; true when left out. */
   eos?: boolean;
   group?: number;
@@ -136,7 +138,12 @@ export async function* encodeRows(rows: AsyncIterable<LocatedRow>, options: Enco
   for await (const row of rows) yield* encodeRow(row, options);
 }
 
-function tokensOf({ row, place }: LocatedRow, options: EncodeOptions): Tokens[] {
+/** What stands for an answer until there is one. */
+const ANY = " .";
+
+function tokensOf({ row: given, place }: LocatedRow, options: EncodeOptions): Tokens[] {
+  const row: Row =
+    given.form === "prompt" && options.prompts ? { ...given, form: "completion", completion: ANY } : given;
   if (row.form === "tokens") return [{ ids: row.inputIds, labels: row.labels ?? row.inputIds }];
   if (row.form === "pair")
     throw new UserError(

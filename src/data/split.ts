@@ -27,15 +27,18 @@ const isStream = (ref: string): boolean =>
   !ref.startsWith("hf:") &&
   (ref === "-" || ref === "/dev/stdin" || fs.statSync(ref, { throwIfNoEntry: false })?.isFile() === false);
 
+const EVAL_SPLIT = "--eval-split";
+
 /** Divides groups of rows in two. Rows of a stream that are held out stay in memory from its one reading. */
 export class Split {
   readonly #share: number;
   readonly #seed: number;
+  readonly #flag: string;
   readonly #divided: GroupReference[] = [];
 
-  /** `share` is in (0, 1). */
-  constructor(share: number, seed: number) {
-    [this.#share, this.#seed] = [share, seed];
+  /** `share` is in (0, 1); `flag` is the option that gave it. */
+  constructor(share: number, seed: number, flag = EVAL_SPLIT) {
+    [this.#share, this.#seed, this.#flag] = [share, seed, flag];
   }
 
   holdsOut(row: Row): boolean {
@@ -81,9 +84,9 @@ export class Split {
     const rows = `${rest + heldOut} ${rest + heldOut === 1 ? "row" : "rows"} of the group ${name}`;
     throw new UserError(
       heldOut === 0
-        ? `--eval-split ${this.#share} holds out none of the ${rows}`
-        : `--eval-split ${this.#share} holds out all ${rows}, and leaves none to train on`,
-      "equal rows stay together; give another share, more rows, or files of held-out rows with --eval-data",
+        ? `${this.#flag} ${this.#share} holds out none of the ${rows}`
+        : `${this.#flag} ${this.#share} holds out all ${rows}, and leaves none to train on`,
+      `equal rows stay together; give another share, ${this.#flag === EVAL_SPLIT ? "more rows, or files of held-out rows with --eval-data" : "or more rows"}`,
     );
   }
 }

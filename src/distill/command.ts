@@ -6,10 +6,11 @@ import { bind } from "../method/bind.ts";
 import { checkPgd } from "../run/adversarial/options.ts";
 import { readBatches } from "../run/training/batch-source.ts";
 import { runTraining } from "../run/training/run-training.ts";
+import type { Opened } from "../run/training/technique.ts";
 import { chooseRoles } from "./choices.ts";
 import { checkNumbers, checkOutputs } from "./numbers.ts";
 import type { DISTILL } from "./options.ts";
-import { longestSampled } from "./sampled.ts";
+import { longestSampled, type SampleShares } from "./sampled.ts";
 import { checkSamples, longestRow } from "./teachers.ts";
 import { type DistillData, openTeachers, setUpTraining } from "./training.ts";
 
@@ -43,7 +44,7 @@ export async function distill(context: Context<typeof DISTILL, "distill">): Prom
         pack: options.pack,
         isText: opened.tools !== undefined,
       });
-      const source = await readBatches(options, opened);
+      const source = await readBatches(options, withPrompts(opened, choices.shares));
       if ("data" in source) teachers.check?.(source.data.sequences);
       teachers.checkLength?.(longestRow(source));
       if (shares.teacher + shares.student > 0 && "data" in source && opened.tools)
@@ -57,3 +58,9 @@ export async function distill(context: Context<typeof DISTILL, "distill">): Prom
     read: ({ teachers }) => teachers.read,
   });
 }
+
+/** Reads prompts without answers, where all answers are sampled. */
+const withPrompts = (opened: Opened, { teacher, student }: SampleShares): Opened =>
+  opened.tools && (teacher === 1 || student === 1)
+    ? { ...opened, tools: { ...opened.tools, encode: { ...opened.tools.encode, prompts: true } } }
+    : opened;

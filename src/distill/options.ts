@@ -22,6 +22,11 @@ export const DISTILL = {
     help: "text that teachers read before every row and the student does not: context distillation",
     value: "TEXT",
   },
+  teacher_prompts: {
+    type: "string",
+    help: "field of rows with a prompt that teachers read in the place of the row's own: what one prompt is overridden by",
+    value: "KEY",
+  },
   student: { type: "string", help: "model that learns; stdin when left out", value: "MODEL" },
   target: {
     type: "'student' | 'data'",

@@ -23,6 +23,7 @@ import type { Choices } from "./choices.ts";
 import type { ExtraSpec } from "./contract.ts";
 import { numbersObjective } from "./numbers.ts";
 import { distillObjective } from "./objective.ts";
+import { behindPrompts } from "./other-prompts.ts";
 import { behindText } from "./prefixed.ts";
 import type { DistillRun } from "./run.ts";
 import { sampledBatches } from "./sampled.ts";
@@ -35,18 +36,22 @@ export async function openTeachers(
   { chosen: { method }, refs, parts }: Choices,
   student: Opened,
 ): Promise<OpenTeachers> {
-  const { teacher_prefix: prefix } = run.options;
+  const { teacher_prefix: prefix, teacher_prompts: prompts } = run.options;
+  const flag = prefix === undefined ? "--teacher-prompts" : "--teacher-prefix";
   const other = parts.find((part) => part.openTeachers);
   const named = parts.find((part) => part.reading);
-  if (prefix !== undefined && (other || named || method.states || method.rows === undefined))
+  if (prefix !== undefined && prompts !== undefined)
+    throw new UserError("--teacher-prefix and --teacher-prompts both say what teachers read", "give one of them");
+  if ((prefix ?? prompts) !== undefined && (other || named || method.states || method.rows === undefined))
     throw new UserError(
-      `--teacher-prefix does not go with ${other || named ? "these teachers" : method.name}`,
+      `${flag} does not go with ${other || named ? "these teachers" : method.name}`,
       "it is for losses of logits, of teachers that run and have the student's tokens",
     );
   if (other) return other.openTeachers!(run, student);
   const reading = named?.reading ?? sameVocabulary(method.states !== undefined);
   const trains = parts.some(({ trainsTeachers }) => trainsTeachers);
   const opened = await openNamed(run, student, { refs, reading, trains });
+  if (prompts !== undefined) return behindPrompts(opened, prompts, run, student);
   return prefix === undefined ? opened : behindText(opened, prefix, student);
 }
 

@@ -42,11 +42,12 @@ import { openNumbers } from "./losses/kept-numbers.ts";
 import { lossBalance } from "./losses/loss-balance.ts";
 import { heldByScale, outputScale } from "./losses/output-scale.ts";
 import { ownLoss } from "./losses/own-loss.ts";
-import { checkSmooth, howMoved } from "./losses/smooth-adversarial.ts";
+import { checkSmooth, howMoved, isSmooth } from "./losses/smooth-adversarial.ts";
 import { chosenLoss, learnsLabels, objectiveOf } from "./objective.ts";
 import type { TRAIN } from "./options.ts";
 import { checkPrequential, Prequential } from "./prequential.ts";
 import { openProbes } from "./probing.ts";
+import { homeostatOf } from "./schedules/homeostat.ts";
 import { checkScheduleSearch } from "./schedules/schedule-search.ts";
 import { searchedRate } from "./schedules/short-lives.ts";
 import { shiftWarning } from "./shift-warning.ts";
@@ -138,7 +139,7 @@ export function train(context: TrainContext): Promise<Outcome> {
     carrying: options,
     experts: expertStore(options, seed),
     embeds,
-    changed: heads?.changed ?? front?.changed ?? withPredictors(options) ?? small,
+    changed: heads?.changed ?? front?.changed ?? withPredictors(options) ?? small ?? loss.method.changed?.(loss.values),
     ...(front ? { trains: front.trains } : {}),
     model: context.args[0] ?? (options.init === undefined ? "-" : undefined),
     shows: options.demos === undefined ? undefined : (described) => shownRows(context, described),
@@ -169,12 +170,15 @@ export function train(context: TrainContext): Promise<Outcome> {
       const kept = context.dryRun ? undefined : openNumbers(chosen, textOutput);
       const own = await otherWork(context, built, source, { chosen, heads });
       const modulation = chosenModulation(context.picks.gradient_rule, model);
-      const texts = movesTexts(model, options, (scaled ?? own) !== undefined);
-      const parts = { loss, chosen, weigher: balance?.weigher, second: second?.head, modulation, texts };
+      const isOwn = (scaled ?? own) !== undefined;
+      const texts = movesTexts(model, options, isOwn);
+      const other = isOwn || options.head === "sparse-etf" || isSmooth(options);
+      const homeostat = homeostatOf(options, { task: model.task, isOwn: other, seed });
+      const parts = { loss, chosen, weigher: balance?.weigher, second: second?.head, modulation, texts, homeostat };
       const mean = scaled?.objective ?? own?.objective ?? objectiveOf(model, source, options, seed, parts);
       const extra = [balance, second, own].flatMap((part) => part?.extra ?? []);
       const { objective, updates } = withGradientRules(context, built, source, {
-        ...{ objective: mean, extra, modulation, isOwn: (scaled ?? own) !== undefined },
+        ...{ objective: mean, extra, modulation, isOwn },
       });
       const searched = options.schedule_search
         ? await searchedRate(context, built, { source, objective, heldOut: watched })
@@ -182,6 +186,7 @@ export function train(context: TrainContext): Promise<Outcome> {
       const shares = expertShares(options, built);
       return joinWork(withShares(objective, shares), [
         shares && { extra: shares.parameters, updates: [shares] },
+        homeostat && { controllers: [homeostat], multiplier: () => homeostat.level },
         searched && { controllers: [searched], multiplier: (step) => searched.multiplier(step, built.steps) },
         balance,
         second,

@@ -16,6 +16,7 @@ import { fixedHeadObjective } from "./heads/fixed-head.ts";
 import type { PrivateHead } from "./heads/private-head.ts";
 import { isSmooth, smoothObjective } from "./losses/smooth-adversarial.ts";
 import type { TRAIN } from "./options.ts";
+import type { Homeostat } from "./schedules/homeostat.ts";
 
 /** Whether the model's own head learns by a loss of labels. */
 export const learnsLabels = ({ method }: Bound<LabelLoss>, { task }: Model, { head }: Values<typeof TRAIN>): boolean =>
@@ -42,6 +43,8 @@ export interface ObjectiveParts {
   /** Whether embeddings of texts are moved. */
   readonly texts: boolean;
   readonly modulation: SourceModulation | undefined;
+  /** What pushes the rate, from answers to rows. */
+  readonly homeostat: Homeostat | undefined;
 }
 
 /** Throws UserError for options that change what labels are learnt by. */
@@ -81,7 +84,7 @@ export function objectiveOf(
   source: ReadRows,
   options: Values<typeof TRAIN>,
   seed: number,
-  { loss, chosen, weigher, second, modulation, texts }: ObjectiveParts,
+  { loss, chosen, weigher, second, modulation, texts, homeostat }: ObjectiveParts,
 ): Objective<Batch> {
   const { smoothing, z_loss: zLoss, recompute } = options;
   if (model.task === "regressor") {
@@ -102,6 +105,7 @@ export function objectiveOf(
     return crossEntropyObjective(model, {
       ...{ loss: chosen, smoothing, zLoss, recompute, increments, classes, weigher, modulation },
       ...{ statistics: "batch", accuracy: options.prequential, moved: texts },
+      ...(homeostat ? { pushes: (rec, logits, targets) => homeostat.pushes(rec, logits, targets) } : {}),
     });
   if (method.name !== "ce")
     throw new UserError(

@@ -18,6 +18,7 @@ import { MATCH } from "./domains/options.ts";
 import { MOE_TRAIN } from "./layers/ewa.ts";
 import { CERTIFIED } from "./losses/certified-options.ts";
 import { PROBING } from "./probing.ts";
+import { HOMEOSTAT } from "./schedules/homeostat.ts";
 import { SCHEDULE_SEARCH } from "./schedules/schedule-search.ts";
 import { DYNAMIC, PRUNING, SUPERNET, TWO_SIZES } from "./widths/options.ts";
 
@@ -79,6 +80,7 @@ export const TRAIN = {
   shift_sigmas: { ...SHIFT.shift_sigmas, needs: "shift_warn" },
   shift_floor: { ...SHIFT.shift_floor, needs: "shift_warn" },
   ...SCHEDULE_SEARCH,
+  ...HOMEOSTAT,
   log_fau: {
     type: "number.integer >= 1",
     help: "steps between lines of --log that tell how many hidden units are active, and how many dormant",

@@ -20,6 +20,10 @@ export interface Choices {
   readonly trains: ReturnType<NonNullable<UnlearnObjective["trains"]>> | undefined;
 }
 
+/** Whether a term compares outputs or states with those of the model as it was. */
+export const readsOriginal = (method: UnlearnObjective, retain: Choices["retain"]): boolean =>
+  method.original === true || retain === "kl" || retain === "states";
+
 /** Throws UserError for options that do not fit together or that the method cannot follow. */
 export function chooseTerms(
   { options, warn }: Pick<UnlearnRun, "options" | "warn">,
@@ -54,12 +58,17 @@ export function chooseTerms(
       `${method.name} chooses the weights it trains, and ${adapterFlag(options)} trains others`,
       `leave out ${adapterFlag(options)}, or take another method and choose its targets`,
     );
+  if (options.original !== undefined && !readsOriginal(method, retain))
+    throw new UserError(
+      `--original is for losses that read what the model as it was says, and ${method.name} reads likelihoods at most`,
+      "leave it out, or give --retain-loss kl",
+    );
   if (options.anchor === "retain" && !options.retain) throw new UserError("--anchor retain needs --retain");
   if (smoothing?.averages && (options.eval_data ?? options.eval_split))
     warn(`--smooth ${smoothing.name}: held-out losses and --best are of the weights on the way, not of their mean`);
   const trains = method.trains?.(values);
   const readsAgain = method.needs?.some((capability) => capability.readsAgain);
-  const again = typeof trains === "function" ? "tracing" : readsAgain ? method.name : undefined;
+  const again = typeof trains === "function" ? "tracing" : readsAgain || method.twins ? method.name : undefined;
   if (again !== undefined && parseGroups(options.forget ?? []).some(({ path }) => path === "-"))
     throw new UserError(`rows from stdin cannot be read twice, as ${again} asks for`, "write them to a file first");
   const parts: Part[] = ["forget"];

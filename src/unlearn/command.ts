@@ -16,7 +16,7 @@ import { chooseTerms } from "./choices.ts";
 import type { EditSetup, UnlearnDataFree, UnlearnEdit, UnlearnObjective } from "./contract.ts";
 import { trainDataFree } from "./data-free.ts";
 import { opened } from "./edit.ts";
-import { forgetGroups, readData, type UnlearnData } from "./forget-data.ts";
+import { forgetGroups, openOriginal, readData, type UnlearnData } from "./forget-data.ts";
 import type { UNLEARN } from "./options.ts";
 import { tracedWeights } from "./tracing.ts";
 import { setUpTraining } from "./training.ts";
@@ -47,7 +47,14 @@ function train(context: UnlearnContext, chosen: Bound<UnlearnObjective>): Promis
     method: chosen.method.name,
     model: context.args[0] ?? "-",
     trains: typeof trains === "function" ? (loaded) => tracedWeights(context, trains, loaded) : trains,
-    data: (opened) => readData(context, choices, opened),
+    data: async (opened) => {
+      const ref = context.options.original;
+      if (ref === undefined) return readData(context, choices, opened);
+      const original = await openOriginal(ref, opened, (text) => context.warn(text));
+      context.onExit(() => original.checkpoint.close());
+      return { ...(await readData(context, choices, opened)), original };
+    },
+    read: ({ original }) => (original ? [{ checkpoint: original.checkpoint, role: "original" }] : []),
     work: (built, data) => setUpTraining(context, choices, { smoothing, loss }, data, built),
     judge: judgeOf(context.options),
     measured: [...named("forget", context.options.forget), ...named("retain", context.options.retain)],
@@ -59,7 +66,18 @@ const named = (role: string, rows: readonly string[] = []): readonly string[] =>
   rows.length === 1 && !rows[0]!.includes("=") ? [`${role}=${rows[0]}`] : rows;
 
 /** Options of training that an edit has no use for, where they show that they were given. */
-const TRAINING = ["smooth", "pd", "steps", "epochs", "eval_data", "eval_split", "resume", "state", "best"] as const;
+const TRAINING = [
+  "smooth",
+  "pd",
+  "original",
+  "steps",
+  "epochs",
+  "eval_data",
+  "eval_split",
+  "resume",
+  "state",
+  "best",
+] as const;
 
 /** How the result of an edit is saved, with its lineage. */
 function savingOf(context: UnlearnContext, method: string, { begun, files }: Awaited<ReturnType<typeof opened>>) {

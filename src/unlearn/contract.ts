@@ -24,6 +24,7 @@ import type { Built, Opened, Work } from "../run/training/technique.ts";
 import type { Recorder } from "../tensor/recorder.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { GivenBy, UnlearnCapability } from "./capability.ts";
+import type { ErrorNoise } from "./error-noise.ts";
 import type { UNLEARN } from "./options.ts";
 
 /** Rows of logits of the forget set (n, V). */
@@ -54,6 +55,16 @@ export interface StatesOf<O extends Options = Options> {
   readonly current: Recorded;
   /** theta0's; of the retain set only. */
   readonly reference: Recorded | undefined;
+  /** theta0's of the twins of the rows to forget, for a method that says `twins`. */
+  readonly twin?:
+    | {
+        readonly states: Recorded;
+        /**
+         * What stands for each of the batch's positions (N, C) of something that the twins' have; 0 where none does.
+         */
+        at(x: Tensor): Tensor;
+      }
+    | undefined;
   readonly part: "forget" | "retain";
   readonly layers: number;
   readonly width: number;
@@ -120,6 +131,10 @@ export interface UnlearnObjective<
   readonly original?: boolean;
   /** Whether `rows` reads the logits of a model that never learnt anything. */
   readonly untrained?: boolean;
+  /** Where noise on which the model errs stands for the rows to forget: how it is made. Of classifiers of numbers. */
+  noise?(values: Values<O>): ErrorNoise;
+  /** Where `states` compares rows to forget with their twins under theta0: what stands for their subjects there. */
+  twins?(values: Values<O>): string;
   /** Whether the rows to forget get other labels, each drawn once at random. */
   readonly relabels?: boolean;
   /**

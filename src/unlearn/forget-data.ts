@@ -9,6 +9,7 @@ import type { Sequence } from "../data/sequences.ts";
 import { UserError } from "../errors.ts";
 import { methodsFor } from "../method/capability.ts";
 
+import { openModel } from "../run/open-model.ts";
 import { type BatchSource, sequenceBatches, stackedBatches } from "../run/training/batch-source.ts";
 import type { Opened } from "../run/training/technique.ts";
 import { examplePool, pairedBatches, sequencePool, skipped, type UnlearnBatch, withSequences } from "./batches.ts";
@@ -17,6 +18,10 @@ import type { Choices } from "./choices.ts";
 import type { PassSteps, UnlearnMethod } from "./contract.ts";
 import { relabelledExamples, relabelledSequences } from "./relabel.ts";
 import type { UnlearnRun } from "./run.ts";
+import { Twins } from "./twins.ts";
+
+/** The model of --original, whose headers are read. */
+export type OriginalModel = Awaited<ReturnType<typeof openModel>>;
 
 export interface UnlearnData {
   readonly source: BatchSource<UnlearnBatch>;
@@ -24,6 +29,10 @@ export interface UnlearnData {
   readonly sequences: readonly Sequence[];
   /** What the method's capabilities supply, in the order of its needs. */
   readonly supplies: readonly Supply[];
+  /** The model as it was, where it is not the one that is trained. */
+  readonly original?: OriginalModel | undefined;
+  /** Of the rows to forget, where the method asks for them. */
+  readonly twins?: Twins | undefined;
   /** Id that fills up batches. */
   readonly pad: number;
   /** Rows of either set; none to keep without --retain. */
@@ -55,13 +64,29 @@ export const chunksOf = <T>(all: readonly T[], size: number): T[][] =>
 
 type Run = Pick<UnlearnRun, "options" | "seed">;
 
+/** Opens the model of --original. Throws UserError for one of another form. */
+export async function openOriginal(
+  ref: string,
+  { sizes, task, ref: own }: Opened,
+  warn: (text: string) => void,
+): Promise<OriginalModel> {
+  const found = await openModel(ref, {}, warn);
+  const same = (["layers", "width", "outputs"] as const).every((name) => found.sizes[name] === sizes[name]);
+  if (found.task === task && same) return found;
+  found.checkpoint.close();
+  throw new UserError(
+    `--original ${ref} is another kind of model than ${own}`,
+    "name a model of the same form, such as the one that this model was trained from",
+  );
+}
+
 /** Reads all rows, but for those of --retain that are held out. Throws UserError. */
 export async function readData(run: Run, choices: Choices, opened: Opened): Promise<UnlearnData> {
   const { method, values } = choices.chosen;
   method.check?.(values, opened.sizes);
   const groups = forgetGroups(run);
   const { forget } = groups;
-  if (method.wanted && opened.tools)
+  if ((method.wanted || method.noise) && opened.tools)
     throw new UserError(`${method.name} is for classifiers of vectors and images`, "take another method");
   const retain = groups.retain && (opened.split?.rest(groups.retain) ?? groups.retain);
   return opened.tools
@@ -96,12 +121,15 @@ async function readExamples(
   kept: readonly GroupReference[] | undefined,
 ): Promise<UnlearnData> {
   if (options.pd) throw new UserError(`--pd is for language models; this is a ${task}`);
-  const isFor = isForClassifiers(method) || (method.trains !== undefined && options.train_only !== undefined);
+  const isFor =
+    !method.twins && (isForClassifiers(method) || (method.trains !== undefined && options.train_only !== undefined));
   if (!isFor)
     throw new UserError(
       `${method.name} is for language models; this is a ${task}`,
       `take ${await methodsFor("unlearn", isForClassifiers)}`,
     );
+  if (method.noise && !reader.shape)
+    throw new UserError(`${method.name} makes noise in the place of rows of numbers and images`, "take another method");
   const read = await loadExamples(groups, reader);
   const keep = kept && (await loadExamples(kept, reader));
   const wanted = await method.wanted?.(values, read);
@@ -144,6 +172,9 @@ async function readSequences(
       skip > 0 ? `the first ${skip} tokens left out, no row of --forget has any` : "no token of --forget counts",
       skip > 0 ? "give a smaller --skip-tokens" : "rows need an answer beside their prompt",
     );
+  const neutral = method.twins?.(values);
+  const how = { tools: tools!, method: method.name, pad };
+  const twins = neutral === undefined ? undefined : await Twins.read(groups, { ...how, neutral });
   const others = kept && (await loadSequences(kept, encode));
   const pdRows =
     options.pd && (await loadSequences(parseGroups([options.pd], options.columns, "--pd"), encode)).sequences;
@@ -159,5 +190,5 @@ async function readSequences(
   const rows = { forget: sequences.length, retain: others?.sequences.length ?? 0 };
   const inRows = (part: readonly Sequence[]) => part.map((sequence) => [sequence]);
   const labelled = () => chunksOf(read, options.batch_size).map((part) => collate(inRows(part), { pad }));
-  return { source, sequences, supplies, pad, rows, labelled };
+  return { source, sequences, supplies, twins, pad, rows, labelled };
 }

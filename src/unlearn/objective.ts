@@ -3,7 +3,7 @@
  * model as it was, or hidden states. Its terms are parts with a program each, so that update rules may treat their
  * gradients apart.
  */
-import { type Batch, batchKey, placesOf } from "../data/batch.ts";
+import { type Batch, batchKey, isTokens, placesOf } from "../data/batch.ts";
 import { countedByRow, timesRowWeights } from "../data/targets.ts";
 import { fillInputs, fillTargets } from "../run/batch-programs.ts";
 import type { Objective, RecordedLoss } from "../run/training/objective.ts";
@@ -20,6 +20,8 @@ import {
   type Part,
   statesTerm,
   type Term,
+  TWIN,
+  TWIN_PLACES,
   type UnlearnSetup,
   WANTED,
 } from "./terms.ts";
@@ -109,6 +111,11 @@ export function unlearnObjective(setup: UnlearnSetup): Objective<UnlearnBatch> {
       if (program.takes("share")) program.write("share", Float32Array.of(counted(batch, part) / total));
       if (program.takes(WANTED) && "y" in own && own.y) program.write(WANTED, own.y);
       if (part === "forget") for (const supply of supplies) supply.fill(program, batch.rows);
+      if (setup.twins && program.takes(TWIN_PLACES) && isTokens(own)) {
+        const twin = setup.twins.of(own);
+        fillInputs(program, twin.batch, TWIN);
+        program.write(TWIN_PLACES, twin.places);
+      }
     },
   };
 }

@@ -35,6 +35,11 @@ export const UNLEARN = {
     type: "'nll' | 'kl' | 'none'",
     help: "retain term: cross-entropy, or KL to the model as it was; each method's own when left out",
   },
+  original: {
+    type: "string",
+    help: "model that is meant by the model as it was, where distributions or states are compared with it; the one that is trained when left out",
+    value: "MODEL",
+  },
   anchor: {
     type: "'forget' | 'retain'",
     default: "forget",

@@ -1,18 +1,24 @@
 /** The terms of the objective of unlearning: each gives the loss of every row of a batch, in its own program. */
-import type { Batch } from "../data/batch.ts";
+import { type Batch, isTokens, type TokenBatch } from "../data/batch.ts";
 import type { Bound } from "../method/bind.ts";
 import type { Model } from "../model/model.ts";
 import { recordInputs, recordTargets } from "../run/batch-programs.ts";
 import type { Teacher } from "../run/teachers/teacher.ts";
 import { type ChosenLoss, labelLosses } from "../run/training/label-loss.ts";
 import { divergence } from "../tensor/ops/divergence.ts";
+import { embedding } from "../tensor/ops/embedding.ts";
 import { chunkedHead, headLoss } from "../tensor/ops/head-loss.ts";
 import type { Recorder } from "../tensor/recorder.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { RowNumbers, Supply } from "./capability.ts";
-import type { UnlearnObjective } from "./contract.ts";
+import type { StatesOf, UnlearnObjective } from "./contract.ts";
+import type { Twins } from "./twins.ts";
 
 export type Part = "forget" | "retain" | "pd";
+
+/** Prefix of the inputs of twins, and where they lie. */
+export const TWIN = "twin.";
+export const TWIN_PLACES = "twin.places";
 
 export interface UnlearnSetup {
   readonly model: Model;
@@ -25,6 +31,8 @@ export interface UnlearnSetup {
   /** A model that never learnt anything, where the method asks for it. */
   readonly untrained?: Teacher | undefined;
   readonly parts: readonly Part[];
+  /** Of the rows to forget, where the method asks for them. */
+  readonly twins?: Twins | undefined;
   /** Whether activations are computed a second time on the way back. */
   readonly recompute: boolean;
   readonly seed: number;
@@ -118,9 +126,18 @@ export function keepsTerm(setup: UnlearnSetup): Term {
   return rowsTerm(setup, { original }, (rec, rows) => method.keeps!(rec, { ...rows, values }));
 }
 
+/** What theta0 says of the twins of a batch. */
+function twinOf(rec: Recorder, batch: TokenBatch, twins: Twins, original: Teacher): StatesOf["twin"] {
+  const other = twins.of(batch).batch;
+  const states = original.record(rec, recordInputs(rec, other, TWIN), other).outputs;
+  if (!states) throw new TypeError("only a live model has states");
+  const places = rec.input(TWIN_PLACES, [batch.rows * batch.length], "i32");
+  return { states, at: (x) => embedding(rec, places, x) };
+}
+
 /** The method's loss of hidden states. theta0's are there for the retain set. */
 export function statesTerm(
-  { model, chosen, original, recompute, seed }: UnlearnSetup,
+  { model, chosen, original, recompute, seed, twins }: UnlearnSetup,
   part: "forget" | "retain",
 ): Term {
   const { method, values } = chosen;
@@ -132,7 +149,8 @@ export function statesTerm(
       recordTargets(rec, batch);
       const current = model.record(rec, inputs, { recompute });
       const reference = part === "retain" ? original!.record(rec, inputs, batch).outputs : undefined;
-      return method.states!(rec, { current, reference, part, layers, width, seed, values });
+      const twin = part === "forget" && twins && isTokens(batch) ? twinOf(rec, batch, twins, original!) : undefined;
+      return method.states!(rec, { current, reference, twin, part, layers, width, seed, values });
     },
   };
 }

@@ -5,6 +5,7 @@
 import { UserError } from "../errors.ts";
 import type { Bound } from "../method/bind.ts";
 import type { Stateful } from "../method/stateful.ts";
+import { Model } from "../model/model.ts";
 import { baseTeacher, liveTeacher, type Teacher } from "../run/teachers/teacher.ts";
 import { makesAdapter } from "../run/training/adapter-choice.ts";
 import type { Adaptive } from "../run/training/adaptive.ts";
@@ -14,8 +15,9 @@ import { ParetoGradients } from "../run/training/pareto-gradients.ts";
 import type { Built, Work } from "../run/training/technique.ts";
 import { untrainedModel } from "../run/untrained.ts";
 import type { UnlearnBatch } from "./batches.ts";
-import type { Choices } from "./choices.ts";
-import type { UnlearnData } from "./forget-data.ts";
+import { type Choices, readsOriginal } from "./choices.ts";
+import { errorNoise, type NoiseRows, noisyBatches } from "./error-noise.ts";
+import type { OriginalModel, UnlearnData } from "./forget-data.ts";
 import { unlearnObjective } from "./objective.ts";
 import type { UnlearnRun } from "./run.ts";
 import { salientWeights } from "./salient-weights.ts";
@@ -31,7 +33,7 @@ export async function setUpTraining(
   const { options, seed } = run;
   const { chosen, retain, parts } = choices;
   const { gpu, model, steps } = built;
-  const original = await originalOf(run, choices, built);
+  const original = await originalOf(run, choices, built, data.original);
   if (!run.dryRun && !built.resumed) await ask(run, data, built);
   const perEpoch = Math.ceil(data.source.batchesPerEpoch / options.accumulate);
   const { method, values } = chosen;
@@ -41,6 +43,7 @@ export async function setUpTraining(
   const parameters = model.trainable();
   const untrained = method.untrained ? liveTeacher(await untrainedModel(model, seed), model.sizes.outputs) : undefined;
   const share = method.salient?.(values);
+  const how = method.noise?.(values);
   const salience = share !== undefined && { batches: data.labelled(), share, seed, signal: run.signal };
   const salient = salience && (await salientWeights(model, salience, !run.dryRun && !built.resumed));
   return {
@@ -51,11 +54,13 @@ export async function setUpTraining(
       retain,
       original,
       untrained,
+      twins: data.twins,
       parts,
       recompute: options.recompute,
       seed,
       loss: chooseLoss(loss, { model, counts: undefined, micro: options.accumulate, part: true }),
     }),
+    ...(how ? { source: noisyBatches(data.source, () => noiseOf(built, data, { ...how, seed })) } : {}),
     controllers: [
       weightsController(choices, adaptive),
       ...data.supplies.map((supply, i) => supplyController(method.needs![i]!.name, supply)),
@@ -76,13 +81,31 @@ export async function setUpTraining(
   };
 }
 
+/** Noise against the model as it was, which a run that resumes loads anew. */
+async function noiseOf(
+  { model, resumed, original }: Built,
+  data: UnlearnData,
+  how: Parameters<typeof errorNoise>[2],
+): Promise<NoiseRows> {
+  if (!resumed) return errorNoise(model, data.labelled(), how);
+  const before = await original();
+  const found = await errorNoise(before, data.labelled(), how);
+  before.free();
+  return found;
+}
+
 /** theta0, where a term reads what it says: a second model, or the base under an adapter. Throws UserError. */
 async function originalOf(
   { options }: UnlearnRun,
   { chosen: { method }, retain }: Choices,
-  { model, original }: Built,
+  { model, gpu, original }: Built,
+  named: OriginalModel | undefined,
 ): Promise<Teacher | undefined> {
-  if (!method.original && retain !== "kl" && retain !== "states") return undefined;
+  if (!readsOriginal(method, retain)) return undefined;
+  if (named) {
+    const loaded = await Model.load(gpu, named.checkpoint, { freeze: () => true, warn: () => {} });
+    return liveTeacher(loaded, model.sizes.outputs);
+  }
   if (options.lora_continue)
     throw new UserError(
       "the model as it was is the base with its adapter, which --lora-continue changes",

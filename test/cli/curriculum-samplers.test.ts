@@ -176,6 +176,13 @@ describe("--schedule-from", () => {
     60_000,
   );
 
+  test("begins the schedule anew where the stages of dmt did", async () => {
+    await ran("dmt");
+    const rates = lab.events("known-dmt.log", "step").map(({ lr }) => Number(lr));
+    expect(rates.slice(6)).toEqual(rates.slice(0, 6));
+    expect(rates[5]).toBeLessThan(rates[0]!);
+  }, 60_000);
+
   test.each(["coba", "task-balance"] as const)(
     "takes the weights of %s too",
     async (name) => {

@@ -1,7 +1,8 @@
 /** Aioli on models whose response is known. */
 import { expect, test } from "bun:test";
-import { method as aioli, normaliseLaw, probeMixture, solveLaw } from "../../src/curriculum/methods/samplers/aioli.ts";
+import { method as aioli, solveLaw } from "../../src/curriculum/methods/samplers/aioli.ts";
 import { Random } from "../../src/data/random.ts";
+import { normaliseLaw, probeMixture } from "../../src/run/mixture-laws.ts";
 import { drive, linearWorld, make } from "./world.ts";
 
 const close = (values: readonly number[], digits = 9) => values.map((value) => expect.closeTo(value, digits));

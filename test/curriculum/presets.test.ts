@@ -91,6 +91,22 @@ describe("has the settings of its source", () => {
         "ingot evaluate m/ out/known out/format out/aligned --data t.jsonl --metric exact-match",
       ],
     ],
+    [
+      "stable-cpt m/ --domain d.jsonl --general g.jsonl --general h.jsonl --shares 2,1,1 --domain-rows 800 --to out",
+      [
+        "ingot curriculum select m/ --data d.jsonl --select-by lowest-loss --keep-rows 800",
+        // 800 rows four times, half of every update of 64.
+        "ingot curriculum m/ --method stable-cpt --domain domain --mixture 2,1,1 --batch-size 8 --accumulate 8 --max-length 2048 --schedule cosine --lr 3e-5 --warmup 0.01 --steps 100 --resume --data domain=out/best.jsonl --data general-1=g.jsonl --data general-2=h.jsonl",
+        "ingot evaluate m/ out/tuned --data t.jsonl --metric loss,perplexity",
+      ],
+    ],
+    [
+      "small-sft m/ --phases a.jsonl --phases b.jsonl --held h.jsonl --order phased",
+      [
+        "ingot curriculum m/ --method phased --batch-size 8 --accumulate 480 --max-length 4096 --schedule constant --lr 2e-5 --warmup 0 --epochs 10 --eval-data h.jsonl --eval-every 20 --best small-sft/best --resume --data phase-1=a.jsonl --data phase-2=b.jsonl",
+        "ingot evaluate m/ small-sft/last small-sft/best --data t.jsonl --metric exact-match",
+      ],
+    ],
   ])("%s", async (line, parts) => {
     const commands = await commandsOf(line);
     expect(commands).toHaveLength(parts.length);
@@ -143,6 +159,18 @@ describe("from end to end", () => {
       "base/ --documents texts.jsonl --instructions sums.jsonl --preferences pairs.jsonl --easy 5 --sft-epochs 1",
       ["mixture.jsonl", "known", "easy.jsonl", "format", "aligned"],
       "aligned",
+    ],
+    [
+      "stable-cpt",
+      "base/ --domain sums.jsonl --general texts.jsonl --domain-rows 4 --domain-epochs 1",
+      ["best.jsonl", "tuned"],
+      "tuned",
+    ],
+    [
+      "small-sft",
+      "base/ --phases sums.jsonl --phases shown.jsonl --held test.jsonl --sft-epochs 1",
+      ["last", "best"],
+      "last",
     ],
   ];
   test.each(recipes.filter(([name]) => LONG || name === "accuracy-then-length"))(

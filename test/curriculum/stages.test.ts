@@ -2,8 +2,10 @@
 import { expect, test } from "bun:test";
 import { method as dmt } from "../../src/curriculum/methods/samplers/dmt.ts";
 import { method as meco } from "../../src/curriculum/methods/samplers/meco.ts";
+import { method as phased } from "../../src/curriculum/methods/samplers/phased.ts";
 import { method as powerlaw } from "../../src/curriculum/methods/samplers/powerlaw.ts";
 import { method as stable } from "../../src/curriculum/methods/samplers/stable-cpt.ts";
+import { method as stacked } from "../../src/curriculum/methods/samplers/stacked.ts";
 import { stageSteps } from "../../src/curriculum/staged.ts";
 import { type AnySampler, drive, type Given, groupsOf, make, saturatingWorld } from "./world.ts";
 
@@ -36,6 +38,21 @@ test("dmt: special groups, then general ones with a little of them", () => {
   expect(first).toEqual([0, close([0, 0.25, 0.75]) as never]);
   expect(second![0]).toBe(Math.round((1000 * 400) / 1040));
   expect(second![1]).toEqual(close([600 / 640, 10 / 640, 30 / 640]));
+});
+
+test("dmt: what is replayed is one part of the special rows, and every stage has a schedule of its own", () => {
+  const made = (values: Record<string, unknown>) => make(dmt, { groups, values: { special, ...values } });
+  const sampler = made({ replay: 0.1 });
+  expect(sampler.restarts).toEqual([385, 615]);
+  expect(sampler.segment().rows).toBeUndefined();
+  sampler.update({ step: 385, drawn: [0, 0, 0] });
+  expect(sampler.segment().rows).toEqual([undefined, 10, 30]);
+  // A part of every group is left, however small.
+  const least = made({ replay: 0.0001 });
+  least.update({ step: 385, drawn: [0, 0, 0] });
+  expect(least.segment().rows).toEqual([undefined, 1, 1]);
+  expect(made({ one_schedule: true }).restarts).toBeUndefined();
+  expect(made({ strategy: "sequential" }).restarts).toHaveLength(3);
 });
 
 test("dmt: replay 1 is multi-task in the second stage, replay 0 is mixed-sequential", () => {
@@ -91,6 +108,17 @@ test("meco: refuses groups without a counterpart", () => {
   expect(refused({ conditioned: ["web+"], plain: ["web"], mixture: [1, 2] })).toThrow(
     "--mixture 1,2 is no mixture of 1",
   );
+});
+
+test("phased: groups in their order, as long as their rows; one phase is all of them stacked", () => {
+  expect(stages(phased, { groups })).toEqual([
+    [0, [1, 0, 0]],
+    [600, [0, 1, 0]],
+    [700, [0, 0, 1]],
+  ]);
+  expect(stages(stacked, { groups })).toEqual([[0, close([0.6, 0.1, 0.3]) as never]]);
+  const one = { groups: groupsOf({ all: 40 }) };
+  expect(stages(phased, one)).toEqual(stages(stacked, one));
 });
 
 test("stable-cpt: the domain takes the place of the crawl", () => {

@@ -1,9 +1,10 @@
 /** Regimes of pruning: the measures by what must hold of them, and the rule. */
 import { expect, test } from "bun:test";
 import { ADVICE, regimeOf } from "../../src/evaluate/prune-regime/regimes.ts";
-import { putBetween, putWeights, readWeights, Twins } from "../../src/evaluate/prune-regime/twins.ts";
+import { putBetween, Twins } from "../../src/evaluate/prune-regime/twins.ts";
 import { Model } from "../../src/model/model.ts";
 import { linearCka } from "../../src/run/probing/cka.ts";
+import { putWeights, readWeights } from "../../src/run/probing/host-weights.ts";
 import { connectivityOf } from "../../src/run/probing/linear-connectivity.ts";
 import { sharedGpu } from "../support/gpu.ts";
 import { normals } from "../support/random.ts";

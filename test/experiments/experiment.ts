@@ -54,6 +54,7 @@ export const FAMILIES = [
   "adapters",
   "align",
   "compress",
+  "among",
 ] as const;
 export type Family = (typeof FAMILIES)[number];
 

@@ -117,6 +117,8 @@ interface Own {
   readonly any_metric: string;
   readonly any_beta: number;
   readonly any_steepness: number;
+  readonly margin_lambda: number;
+  readonly margin_over: string;
 }
 
 /** Formulas of rows: logits z of the label y. */
@@ -173,6 +175,20 @@ function anyloss(z: number[][], labels: readonly number[], values: Own): number 
   return 1 - sum(found) / looked.length;
 }
 
+/** Cross-entropy, and the logarithm of one more than the squares of all probabilities. */
+function marginLog(
+  z: number[][],
+  labels: readonly number[],
+  { margin_lambda: lambda, margin_over: over }: Own,
+): number {
+  const squares = z.map((row) => sum(softmax(row).map((p) => p * p)));
+  const penalty = over === "batch" ? Math.log1p(sum(squares)) : sum(squares.map((x) => Math.log1p(x))) / z.length;
+  return sum(z.map((row, i) => -Math.log(pOf(row, labels[i]!)))) / z.length + lambda * penalty;
+}
+
+/** Losses of whole batches. */
+const WHOLE: Readonly<Record<string, typeof anyloss>> = { anyloss, "margin-log": marginLog };
+
 const SETTINGS: Readonly<Record<string, readonly Values[]>> = {
   focal: [{}, { focal_gamma: 0 }, { focal_gamma: 0.5 }],
   compsum: [0, 0.5, 1, 1.5, 2, 3].map((compsum_tau) => ({ compsum_tau })),
@@ -181,13 +197,14 @@ const SETTINGS: Readonly<Record<string, readonly Values[]>> = {
   ldam: [{ ldam_scale: 2 }, { ldam_margin: 0, ldam_scale: 1 }],
   "class-balanced": [{}, { balance_by: "number" }, { balance_beta: 0.9 }],
   anyloss: Object.keys(metrics).map((any_metric) => ({ any_metric, any_steepness: 5, any_beta: 2 })),
+  "margin-log": [{}, { margin_lambda: 0.7 }, { margin_lambda: 0.7, margin_over: "rows" }],
 };
 
 const rowsOf = (x: Float64Array, v: number) =>
   Array.from({ length: x.length / v }, (_, row) => [...x.subarray(row * v, row * v + v)]);
 
 describe("agrees with its formula in float64, forward and back", () => {
-  const checked = losses.filter(({ name }) => ROWS[name] ?? name === "anyloss");
+  const checked = losses.filter(({ name }) => ROWS[name] ?? WHOLE[name]);
   test("every loss of labels has one", () => {
     const without = losses.filter((loss) => (loss.rows ?? loss.batch) && !loss.perRow && !checked.includes(loss));
     expect(without.map(({ name }) => name)).toEqual([]);
@@ -210,7 +227,7 @@ describe("agrees with its formula in float64, forward and back", () => {
           const rows = rowsOf(logits!, v);
           return formula
             ? Float64Array.from(rows, (z, i) => formula(z, labels[i]!, values as Own))
-            : Float64Array.of(anyloss(rows, [...labels], values as Own));
+            : Float64Array.of(WHOLE[name]!(rows, [...labels], values as Own));
         },
         backward: 2e-5,
       });

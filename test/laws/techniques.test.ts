@@ -88,6 +88,32 @@ const NEEDS: Readonly<Record<string, Needs>> = {
   pathway: { before: SPARSE },
   "layer-range": { general: "layer_range_general" },
   "number-format": { settings: { number_format_names: "int8,mxfp4" } },
+  "ability-scaling": {
+    compares: true,
+    settings: {
+      ...{ ability_scaling_fractions: [1], ability_scaling_ways: ["alone", "mixed"] },
+      ...{ ability_scaling_epochs: 1, ability_scaling_held: 0.5 },
+    },
+  },
+  "early-signal": {
+    settings: {
+      ...{ early_signal_batches: [2], early_signal_rates: [1e-3, 2e-3, 4e-3] },
+      ...{ early_signal_rows: 6, early_signal_held: 0.5 },
+    },
+  },
+  "finetune-scaling": {
+    settings: { finetune_scaling_sizes: [1, 2], finetune_scaling_seeds: 1, finetune_scaling_held: 0.5 },
+  },
+  "mixing-law": { compares: true, settings: { mixing_law_drawn: 0, mixing_law_steps: 3, mixing_law_held: 0.5 } },
+  "stability-gap": {
+    settings: { stability_gap_new: "forget", stability_gap_steps: 12, stability_gap_every: 4, stability_gap_held: 0.5 },
+  },
+  rewarm: {
+    settings: {
+      ...{ rewarm_old: "forget", rewarm_new: "forget", rewarm_warmups: [0], rewarm_peaks: [1] },
+      ...{ rewarm_steps: 3, rewarm_held: 0.5 },
+    },
+  },
   prune: { general: "prune_group", settings: { prune_shares: [0.1], prune_blocks: 1, original: undefined } },
   hdc: { general: "hdc_new", settings: { hdc_bits: 256 } },
   "energy-distance": { before: NOISY, group: EXAMPLES },

@@ -93,7 +93,7 @@ test("the gradient of --loss denoise is its slope, in every weight", async () =>
   const { model, weights } = await made();
   const { objective } = await denoise.own!({
     ...{ model, values: bindDefaults(denoise, { denoise_drop: 0.5 }).values, seed: 4, steps: 1, batch: 4 },
-    ...{ softened: {}, places: undefined, recompute: false },
+    ...{ softened: {}, groups: [], begins: true, places: undefined, recompute: false },
   });
   const batch = stackExamples(
     Array.from({ length: 4 }, (_, i) => ({ x: normals(i, 3), shape: [3], label: i % 2, place: `r:${i}` })),

@@ -49,7 +49,7 @@ async function trained(loss: typeof look | typeof knn, given: { stop: number; fr
     controllers = [],
   } = await loss.own!({
     ...{ model, values: OWN, softened: {}, seed: 1, recompute: false, steps: STEPS },
-    ...{ places: task.map(({ place }) => place), batch: source.largest().rows },
+    ...{ places: task.map(({ place }) => place), batch: source.largest().rows, groups: ["rows"], begins: true },
   });
   const training = await Training.make({
     ...{ model, source, objective, updates, controllers, optimizer: bindDefaults(adamw), steps: STEPS, seed: 3 },

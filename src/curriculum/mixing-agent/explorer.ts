@@ -3,9 +3,9 @@
  * every training, so that they differ in how much of the old is kept.
  */
 import { Random } from "../../data/random.ts";
+import { drawMixture } from "../../run/mixture-laws.ts";
 import { normalised } from "../../run/simplex.ts";
 import type { Sampler } from "../contract.ts";
-import { drawMixture } from "../mixture-laws.ts";
 import { kept } from "../sampler-state.ts";
 import type { Round } from "./trajectories.ts";
 

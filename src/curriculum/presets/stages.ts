@@ -25,7 +25,7 @@ export function batchOf(rows: number, { shared }: Pick<PresetGiven, "shared">): 
 /** Trains a model into a folder; a run that was stopped goes on. */
 export const trains = (
   title: string,
-  script: "train" | "align",
+  script: "train" | "align" | "curriculum",
   model: string,
   given: Flags,
   makes: string,

@@ -1,8 +1,8 @@
 /** Runs one stage in a process of its own. */
-import { spawn } from "node:child_process";
 import { closeSync, openSync, renameSync } from "node:fs";
 import { join } from "node:path";
 import { UserError } from "../../errors.ts";
+import { runProgram } from "../../run/child-program.ts";
 import { quote } from "../../text/quote.ts";
 import type { PlannedStage } from "./plan.ts";
 
@@ -39,21 +39,10 @@ export function commandOf(stage: PlannedStage, { quiet, isResumed, scriptFile }:
  */
 export async function runStage(stage: PlannedStage, running: Running): Promise<void> {
   const { name, words, folder, makes, isPrinted } = stage;
-  const [program = "", ...argv] = commandOf(stage, running);
   const file = join(folder, makes);
   const out = isPrinted ? openSync(`${file}.new`, "w") : "ignore";
-  // A group of its own: Ctrl-C reaches it through this process alone, once.
-  const child = spawn(program, argv, { stdio: ["ignore", out, "inherit"], detached: true });
-  const stop = () => child.kill("SIGINT");
-  const end = () => child.kill("SIGTERM");
-  running.signal.addEventListener("abort", stop);
-  process.on("exit", end);
   try {
-    const { promise, resolve, reject } = Promise.withResolvers<number | null>();
-    child.on("close", resolve);
-    child.on("error", reject);
-    const code = await promise;
-    running.signal.throwIfAborted();
+    const code = await runProgram(commandOf(stage, running), { signal: running.signal, out });
     if (code !== 0)
       throw new UserError(
         `stage ${name} failed: ${words.map(quote).join(" ")}`,
@@ -62,8 +51,6 @@ export async function runStage(stage: PlannedStage, running: Running): Promise<v
       );
     if (isPrinted) renameSync(`${file}.new`, file);
   } finally {
-    running.signal.removeEventListener("abort", stop);
-    process.off("exit", end);
     if (typeof out === "number") closeSync(out);
   }
 }

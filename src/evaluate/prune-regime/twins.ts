@@ -6,11 +6,9 @@ import { UserError } from "../../errors.ts";
 import type { PooledBuffer } from "../../gpu/buffer.ts";
 import type { Model } from "../../model/model.ts";
 import { layerOf } from "../../model/names.ts";
+import { putWeights, readWeights, type Weights } from "../../run/probing/host-weights.ts";
 import type { Parameter } from "../../tensor/parameter.ts";
 import { dropMarked, markLowest } from "../../tensor/weight-selection.ts";
-
-/** Values of trained parameters on the host. */
-export type Weights = ReadonlyMap<Parameter, Float32Array>;
 
 /** Matrices of linear layers: of blocks, or all but the last where the model has no blocks. */
 function prunedOf(model: Model): Parameter[] {
@@ -76,20 +74,6 @@ export class Twins implements Disposable {
       await dropMarked({ gpu, rows, columns, weight: parameter }, this.#marks.get(parameter)!.buffer);
     }
   }
-}
-
-/** Brings all trained weights to the host. */
-export async function readWeights(model: Model): Promise<Weights> {
-  const found = new Map<Parameter, Float32Array>();
-  for (const parameter of model.trainable())
-    found.set(parameter, await model.gpu.readFloats(parameter.buffer, parameter.size));
-  return found;
-}
-
-/** Puts weights in their place. */
-export function putWeights(model: Model, weights: Weights): void {
-  for (const [parameter, values] of weights)
-    model.gpu.write(parameter.buffer, 0, new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
 }
 
 /** Puts the weights at t between two sets in their place. */

@@ -14,6 +14,7 @@ import {
   sequenceBatches,
 } from "../training/batch-source.ts";
 import type { Seated } from "./local-training.ts";
+import { PacedRows, type Pacing, type Rows } from "./paced-rows.ts";
 import { dirichletParts, evenParts } from "./partition.ts";
 
 export interface Sharing {
@@ -89,17 +90,31 @@ async function keysOf(groups: readonly GroupReference[], key: string): Promise<M
   return found;
 }
 
+/** A client with its rows. */
+export interface ClientRows extends Seated<Batch> {
+  readonly items: Rows;
+  /** Where rows come in by how hard they are: the same as `source`. */
+  readonly paced: PacedRows | undefined;
+}
+
 /** Every client with its rows. Throws UserError for a client without rows, and for a sharing that does not fit. */
 export async function clientRows(
   source: ReadRows,
   groups: readonly GroupReference[],
-  { order, pad, ...sharing }: Sharing & { readonly order: OrderChoice; readonly pad: number },
-): Promise<Seated<Batch>[]> {
+  {
+    order,
+    pad,
+    pacing,
+    ...sharing
+  }: Sharing & { readonly order: OrderChoice; readonly pad: number; readonly pacing: Pacing | undefined },
+): Promise<ClientRows[]> {
   const { names, owner } = await ownersOf(source, groups, sharing);
+  const { batchSize, seed = 0, shuffle = true } = order;
   return names.map((name, client) => {
     const own = <T>(rows: readonly T[]) => rows.filter((_, i) => owner[i] === client);
-    const batches = batchesOf(source, name, own, order, pad);
-    return { name, source: batches, rows: batches.groups[0]!.rows };
+    const { items, batches } = batchesOf(source, name, own, order, pad);
+    const paced = pacing && new PacedRows(batches, items, { batchSize, seed, shuffle, pad }, pacing);
+    return { name, source: paced ?? batches, rows: batches.groups[0]!.rows, items, paced };
   });
 }
 
@@ -109,24 +124,21 @@ function batchesOf(
   own: <T>(rows: readonly T[]) => T[],
   order: OrderChoice,
   pad: number,
-): BatchSource<Batch> {
+): { readonly items: Rows; readonly batches: BatchSource<Batch> } {
   if ("examples" in source) {
-    const examples = own(source.examples);
-    refuseNone(name, examples.length);
-    const lengths = new Int32Array(examples.length).fill(1);
-    return countedExamples(examples, [{ name, rows: examples.length, lengths }], order);
+    const items = own(source.examples);
+    refuseNone(name, items.length);
+    const lengths = new Int32Array(items.length).fill(1);
+    return { items, batches: countedExamples(items, [{ name, rows: items.length, lengths }], order) };
   }
-  const sequences = own(source.data.sequences);
-  const counted = sequences.reduce((sum, sequence) => sum + countedTokens(sequence), 0);
+  const items = own(source.data.sequences);
+  const counted = items.reduce((sum, sequence) => sum + countedTokens(sequence), 0);
   refuseNone(name, counted);
-  const lengths = Int32Array.from(sequences, ({ ids }) => ids.length);
+  const lengths = Int32Array.from(items, ({ ids }) => ids.length);
   const tokens = lengths.reduce((a, b) => a + b, 0);
-  const rows = sequences.length;
-  return sequenceBatches(
-    { sequences, groups: [{ name, rows, sequences: rows, tokens, counted, lengths }] },
-    order,
-    pad,
-  );
+  const rows = items.length;
+  const groups = [{ name, rows, sequences: rows, tokens, counted, lengths }];
+  return { items, batches: sequenceBatches({ sequences: items, groups }, order, pad) };
 }
 
 function refuseNone(name: string, counted: number): void {

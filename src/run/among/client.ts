@@ -62,12 +62,15 @@ export class Client<B> {
     const received = decodeMessage(message, `what the server sent to ${from}`, key);
     if (received.run !== run || received.kind !== "weights")
       throw new UserError(`${from} was sent a message of another run`, "start all sides with the same run");
-    const { global, told } = split(received);
+    const { global: whole, told } = split(received);
     const { round } = received;
+    const { statistics } = training;
+    const global = without(whole, statistics);
     const begun = { round, global, told, kept: this.#kept };
-    await training.part?.begin({ ...begun, from });
-    const done = await training.take(seat, global, leg);
-    const local = await training.weights();
+    const start = await training.part?.begin({ ...begun, from });
+    const done = await training.take(seat, start ? new Map([...whole, ...start]) : whole, leg);
+    const own = await training.weights();
+    const local = without(own, statistics);
     const found = (await training.part?.end?.()) ?? EMPTY;
     const { steps } = leg;
     const { rows } = seat;
@@ -75,7 +78,11 @@ export class Client<B> {
     this.#kept = kept ?? EMPTY;
     const tensors = feedback ? this.#withLost(sent.tensors, dtype) : sent.tensors;
     const numbers = { ...sent.numbers, steps, rows, loss: done.loss };
-    const bytes = encodeMessage({ kind: "update", run, from, round, numbers, tensors }, { dtype, key });
+    // Running statistics are averaged by every method alike, and are few: they travel whole.
+    const besides = [...statistics].map((name) => [`${STATISTIC}${name}`, own.get(name)!] as const);
+    const dtypeOf = (name: string) => (name.startsWith(STATISTIC) ? "f32" : dtype);
+    const answer = { kind: "update", run, from, round, numbers, tensors: new Map([...tensors, ...besides]) };
+    const bytes = encodeMessage(answer, { dtype: dtypeOf, key });
     return { ...done, bytes, round };
   }
 
@@ -94,6 +101,12 @@ export class Client<B> {
 
 /** Names of what the server tells besides weights begin so. */
 export const TOLD = "told/";
+
+/** Names of running statistics begin so in an answer. */
+export const STATISTIC = "statistic/";
+
+const without = (tensors: Tensors, names: ReadonlySet<string>): Tensors =>
+  names.size === 0 ? tensors : new Map([...tensors].filter(([name]) => !names.has(name)));
 
 /** Weights, and what was told besides. */
 function split({ tensors, numbers }: Parcel): { global: Tensors; told: Parcel } {

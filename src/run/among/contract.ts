@@ -81,8 +81,8 @@ export interface ServerRound<O extends Options = Options> {
   readonly kept: Parcel;
   /** One for each client at most, in the order of their names. */
   readonly arrivals: readonly Arrival[];
-  /** How many clients there are, with those that sent nothing. */
-  readonly clients: number;
+  /** Names of all clients, with those that sent nothing. */
+  readonly clients: readonly string[];
   /** What is known of the pace of clients; undefined where the server waits for all that were asked. */
   readonly pace?: Pace | undefined;
 }
@@ -108,8 +108,8 @@ export interface ServerAnswer {
 
 /** What changes local steps, between the gradients and the weights of a client. One serves all clients of a process. */
 export interface LocalPart {
-  /** Before the first step of a client's round. */
-  begin(round: RoundBegun & { readonly from: string }): Promise<void> | void;
+  /** Before the first step of a client's round; may give weights to begin at, in the place of those that came. */
+  begin(round: RoundBegun & { readonly from: string }): Promise<Tensors | undefined> | Tensors | undefined;
   readonly updates?: readonly UpdateRule[];
   /** What the rate of the next steps is multiplied by; 1 when left out. */
   rate?(): number;
@@ -142,6 +142,8 @@ export interface Federation<O extends Options = Options> extends MethodInfo<O> {
   readonly dtype: MessageDtype;
   /** Whether clients may send what they made of weights of an earlier round. */
   readonly late?: true;
+  /** Whether clients that no one asks go on with what they were last sent. */
+  readonly restless?: true;
   /** Throws UserError for values that do not go together. */
   check?(values: Values<O>): void;
   /** What changes local steps; nothing when left out. */

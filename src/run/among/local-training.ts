@@ -64,6 +64,11 @@ export class LocalTraining<B> {
     this.#shared = sharedOf(model);
   }
 
+  /** Names of running statistics among what is shared. */
+  get statistics(): ReadonlySet<string> {
+    return new Set(this.#model.running().map(({ name }) => name));
+  }
+
   /** The shared weights as they are. */
   async weights(): Promise<Tensors> {
     const { gpu } = this.#model;

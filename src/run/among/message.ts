@@ -25,7 +25,8 @@ export interface Message extends Parcel {
 }
 
 export interface Writing {
-  readonly dtype?: MessageDtype;
+  /** Of every tensor, or by its name. */
+  readonly dtype?: MessageDtype | ((name: string) => MessageDtype);
   /** Known to both sides alone. */
   readonly key?: Uint8Array | undefined;
 }
@@ -99,19 +100,20 @@ const sumOf = (bytes: Uint8Array, key: Uint8Array | undefined): Uint8Array =>
 export function encodeMessage(message: Message, { dtype = "f32", key }: Writing = {}): Uint8Array<ArrayBuffer> {
   const { kind, run, from, round, numbers, tensors } = message;
   refuseOdd(message);
-  const list = [...tensors].map(([name, { length }]) => [name, dtype, length]);
+  const dtypeOf = typeof dtype === "string" ? () => dtype : dtype;
+  const list = [...tensors].map(([name, { length }]) => [name, dtypeOf(name), length]);
   const header = new TextEncoder().encode(JSON.stringify({ kind, run, from, round, numbers, tensors: list }));
   const start = padded(8 + header.length);
-  const body = [...tensors.values()].reduce((sum, { length }) => sum + bytesOf(dtype, length), 0);
+  const body = [...tensors].reduce((sum, [name, { length }]) => sum + bytesOf(dtypeOf(name), length), 0);
   const bytes = new Uint8Array(start + body + SUM);
   const view = new DataView(bytes.buffer);
   bytes.set(MAGIC);
   view.setUint32(4, header.length, true);
   bytes.set(header, 8);
   let at = start;
-  for (const values of tensors.values()) {
-    put(values, dtype, view, at);
-    at += bytesOf(dtype, values.length);
+  for (const [name, values] of tensors) {
+    put(values, dtypeOf(name), view, at);
+    at += bytesOf(dtypeOf(name), values.length);
   }
   bytes.set(sumOf(bytes.subarray(0, at), key), at);
   return bytes;

@@ -6,7 +6,7 @@
 import { UserError } from "../../errors.ts";
 import { show } from "../../json.ts";
 import type { Bound } from "../../method/bind.ts";
-import { TOLD } from "./client.ts";
+import { STATISTIC, TOLD } from "./client.ts";
 import {
   type Arrival,
   EMPTY,
@@ -17,6 +17,7 @@ import {
   type Tensors,
 } from "./contract.ts";
 import { decodeMessage, encodeMessage, type Message } from "./message.ts";
+import { sharesOf, weightedSum } from "./tensors.ts";
 
 export interface ServerOptions {
   readonly method: Bound<Federation>;
@@ -93,8 +94,11 @@ export class Server {
     const messages = [...read.values()].sort((a, b) => clients.indexOf(a.from) - clients.indexOf(b.from));
     if (messages.length === 0) throw new UserError("no client has answered", "wait for one at least");
     const arrivals = messages.map(arrivalOf);
-    const made = method.server({ values, round, global, kept, arrivals, clients: clients.length, pace });
-    this.#state = { round: round + 1, global: made.global, kept: made.kept ?? EMPTY, told: made.told ?? EMPTY };
+    const statistics = meanStatistics(messages);
+    const weights = new Map([...global].filter(([name]) => !statistics.has(name)));
+    const made = method.server({ values, round, global: weights, kept, arrivals, clients, pace });
+    const whole = new Map([...global.keys()].map((name) => [name, statistics.get(name) ?? made.global.get(name)!]));
+    this.#state = { round: round + 1, global: whole, kept: made.kept ?? EMPTY, told: made.told ?? EMPTY };
     const loss = messages.reduce((sum, { numbers }) => sum + numbers.loss! / messages.length, 0);
     return { round, from: messages.map(({ from }) => from), loss, metrics: made.metrics ?? {} };
   }
@@ -105,5 +109,16 @@ function arrivalOf({ from, round, numbers, tensors }: Message): Arrival {
   const { steps, rows, loss, ...others } = numbers;
   if (steps === undefined || rows === undefined || loss === undefined)
     throw new UserError(`the answer of ${from} says not how many steps and rows it is of`);
-  return { from, round, steps, rows, sent: { tensors, numbers: others } };
+  const sent = new Map([...tensors].filter(([name]) => !name.startsWith(STATISTIC)));
+  return { from, round, steps, rows, sent: { tensors: sent, numbers: others } };
+}
+
+/** Running statistics of the clients, averaged by their rows; empty where the model has none. */
+function meanStatistics(messages: readonly Message[]): Tensors {
+  const shares = sharesOf(messages.map(({ numbers }) => numbers.rows ?? 0));
+  const own = messages.map(({ tensors }) => {
+    const found = [...tensors].filter(([name]) => name.startsWith(STATISTIC));
+    return new Map(found.map(([name, values]) => [name.slice(STATISTIC.length), values]));
+  });
+  return weightedSum(shares, own);
 }

@@ -58,3 +58,7 @@ export function sharesOf(counts: readonly number[]): number[] {
   const total = counts.reduce((a, b) => a + b, 0);
   return counts.map((count) => (total > 0 ? count / total : 1 / counts.length));
 }
+
+/** The bytes of values, as the device takes them. */
+export const bytesOf = ({ buffer, byteOffset, byteLength }: Float32Array): Uint8Array =>
+  new Uint8Array(buffer, byteOffset, byteLength);

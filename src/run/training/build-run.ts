@@ -55,11 +55,14 @@ export const trainingSettings = <B>(
     readonly rules: readonly UpdateRule[];
     readonly precision?: TrainingPrecision | undefined;
   },
-  work: Pick<Work<B>, "extra" | "controllers" | "updates" | "multiplier" | "scheduled">,
+  work: Pick<Work<B>, "extra" | "controllers" | "updates" | "place" | "multiplier">,
   experts = expertTraining(model, options, steps),
 ) => ({
   optimizer: choices.optimizer,
-  rate: (step: number) => choices.rate(work.scheduled?.(step) ?? step, steps) * (work.multiplier?.(step) ?? 1),
+  rate: (step: number) => {
+    const at = work.place?.(step) ?? { step, steps };
+    return choices.rate(at.step, at.steps) * (work.multiplier?.(step) ?? 1);
+  },
   steps,
   seed,
   accumulate: options.accumulate,

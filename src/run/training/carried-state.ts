@@ -28,20 +28,20 @@ export type Carrying = Pick<Values<typeof CARRIED>, "keep_state" | "carry">;
 export const stepsDone = ({ step, past = 0 }: TrainingProgress): number => past + step;
 
 /**
- * The state that --carry names. Throws UserError where there is none, or where it is of another optimizer; `optimizer`
+ * The state that `flag` names. Throws UserError where there is none, or where it is of another optimizer; `optimizer`
  * is the chosen one.
  */
-export function carriedRun(folder: string, optimizer: string): SavedRun {
+export function carriedRun(folder: string, optimizer: string, flag = "--carry"): SavedRun {
   const found = findState(folder);
   if (!found)
     throw new UserError(
-      `--carry ${folder} holds no state of a run`,
+      `${flag} ${folder} holds no state of a run`,
       "bun run train --keep-state leaves one beside the result, such as tuned-state",
     );
   const own = found.progress.settings.optimizer ?? "adamw";
   if (own !== optimizer)
     throw new UserError(
-      `--carry ${folder} holds states of ${String(own)}, and this run has --optimizer ${optimizer}`,
+      `${flag} ${folder} holds states of ${String(own)}, and this run has --optimizer ${optimizer}`,
       "train with the same optimizer, or begin with fresh states",
     );
   return found;

@@ -51,6 +51,8 @@ export interface CrossEntropyObjectiveOptions {
   readonly statistics?: "batch" | "running";
   /** Whether the share of examples that get their class is reported, of classifiers alone. */
   readonly accuracy?: boolean;
+  /** Of classifiers: numbers of rows, from their logits and labels (N), whose mean is reported as `push`. */
+  readonly pushes?: ((rec: Recorder, logits: Tensor, targets: Tensor) => Tensor) | undefined;
   /** Keeps what the adapter adds to where it should act. */
   readonly increments?: IncrementMask | undefined;
   /** Of a classifier: what takes the place of the labels' cross-entropy, or joins it. Not beside a weigher. */
@@ -160,7 +162,10 @@ export function crossEntropyObjective(model: Model, options: CrossEntropyObjecti
         ? wholeLoss(rec, batch, { loss: wholeBatch(rec, loss, head(hidden), targets), right })
         : (weigher?.record(rec, batch, { recorded, inputs, targets, nll: losses(), budget: logitBytes }) ??
           meanLoss(rec, batch, { nll: losses(), right }));
-      let whole = modulated ? { ...own, metrics: { ...own.metrics, ...modulated.metrics } } : own;
+      const push = options.pushes && {
+        push: dot(rec, options.pushes(rec, head(hidden), targets), rec.input("weights", [batch.rows * batch.length])),
+      };
+      let whole = { ...own, metrics: { ...own.metrics, ...modulated?.metrics, ...push } };
       const squares = increments?.record(rec, batch, recorded);
       if (squares) whole = withTerm(rec, whole, "increment_loss", squares, dot(rec, ...squares));
       const contrast = classes?.contrast?.(rec, batch, hidden);

@@ -24,8 +24,8 @@ export function joinWork<B>(objective: Objective<B>, given: readonly (WorkPart<B
   return {
     objective,
     ...single(parts, "source"),
+    ...single(parts, "place"),
     ...single(parts, "multiplier"),
-    ...single(parts, "scheduled"),
     ...single(parts, "stage"),
     ...single(parts, "result"),
     extra: parts.flatMap(({ extra = [] }) => extra),

@@ -17,6 +17,7 @@ import { chunkedHead } from "../../tensor/ops/head-loss.ts";
 import type { Parameter } from "../../tensor/parameter.ts";
 import type { Recorder } from "../../tensor/recorder.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
+import type { ConfigChange } from "./config-change.ts";
 import type { Controller } from "./controller.ts";
 import type { Objective } from "./objective.ts";
 import { RowNumbers } from "./row-numbers.ts";
@@ -88,6 +89,8 @@ export interface LabelLoss<O extends Options = Options> extends MethodInfo<O> {
   own?(given: OwnLossGiven<O>): OwnLoss | Promise<OwnLoss>;
   /** Of `own`: that it compares the rows of a batch with each other, which --accumulate would part. */
   readonly whole?: true;
+  /** Of `train` alone: what it makes of the model's config; undefined where it stays. */
+  changed?(values: Values<O>): ConfigChange | undefined;
   /** Of `own`: that it trains denoisers. */
   readonly denoises?: true;
   /** Of `train` alone: the model is trained as an embedder of pairs, whose logits compare texts. */
@@ -102,6 +105,10 @@ export interface OwnLossGiven<O extends Options = Options> {
   readonly softened: CrossEntropyOptions;
   /** Where the rows of examples were read; undefined where there are none. */
   readonly places: readonly string[] | undefined;
+  /** Names of the groups of rows; none when left out. */
+  readonly groups?: readonly string[];
+  /** Whether the training begins here: neither a dry run nor one that goes on. It does not when left out. */
+  readonly begins?: boolean;
   /** Most rows of a batch. */
   readonly batch: number;
   readonly steps: number;

@@ -9,7 +9,7 @@ import { adapterFlag } from "./adapter-choice.ts";
 import { carriedRun, continued, goesOn, stepsDone } from "./carried-state.ts";
 import { type HeldOutGroup, heldOutGroups, readHeldOut, splitOf } from "./held-out.ts";
 import { type Choices, choose } from "./optimizer-and-schedule.ts";
-import { refuseClashing, warnOfKeep, warnOfSchedule, warnOfTrainedRows } from "./option-checks.ts";
+import { refuseClashing, tellOfRepeats, warnOfKeep, warnOfSchedule, warnOfTrainedRows } from "./option-checks.ts";
 import { parsePrecision } from "./precision/parse.ts";
 import { closeRuleFiles, openRuleFiles, type RuleFiles } from "./rules/chosen-rules.ts";
 import { checkSettings, findState, refuseForeign, refuseOverwriting, type SavedRun } from "./saved-state.ts";
@@ -168,5 +168,6 @@ export async function readRun<B, D extends TrainingData<B>>(
   const steps = options.steps ?? Math.max(1, Math.round((options.epochs ?? 1) * perEpoch));
   warnOfSchedule(context, choices, steps);
   warnOfKeep(context, steps);
+  tellOfRepeats(context, opened.tools !== undefined, (steps * options.accumulate) / data.source.batchesPerEpoch);
   return { prompts, data, heldOut, held: data.heldOut ?? heldOut, steps, perEpoch };
 }

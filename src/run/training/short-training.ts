@@ -58,18 +58,52 @@ export interface FinetuneOptions {
 }
 
 /** The first `count` rows in batches. */
-export function batchesOf(
+export const batchesOf = (
   material: Material,
   count: number,
   order: { batchSize: number; seed: number },
+): BatchSource<Batch> => mixedBatches([{ name: "rows", material, rows: count }], order);
+
+/** Rows of a group that take part in a training. */
+export interface Part {
+  readonly name: string;
+  readonly material: Material;
+  /** Only so many, the first ones. */
+  readonly rows?: number;
+  /** Share in which they are drawn; all parts have one, or none does and every pass takes all rows once. */
+  readonly weight?: number;
+}
+
+/** Rows of several groups in batches; parts without rows or of weight 0 are left out. Throws RangeError for none. */
+export function mixedBatches(
+  given: readonly Part[],
+  order: { readonly batchSize: number; readonly seed: number },
 ): BatchSource<Batch> {
-  if (material.kind === "examples") return stackedBatches(material.rows.slice(0, count), ["rows"], order);
-  const sequences = material.rows.slice(0, count);
-  const lengths = Int32Array.from(sequences, ({ ids }) => ids.length);
-  const [rows, tokens] = [sequences.length, lengths.reduce((a, b) => a + b, 0)];
-  const counted = sequences.reduce((sum, sequence) => sum + countedTokens(sequence), 0);
-  const group = { name: "rows", rows, sequences: rows, tokens, counted, lengths };
-  return sequenceBatches({ sequences, groups: [group] }, order, material.pad);
+  const parts = given.filter(({ material, rows, weight }) => (rows ?? material.rows.length) > 0 && weight !== 0);
+  const [first] = parts;
+  if (!first) throw new RangeError("a training needs rows");
+  const weights = parts.flatMap(({ weight }) => (weight === undefined ? [] : [weight]));
+  const mixed = { ...order, ...(weights.length > 0 ? { weights } : {}) };
+  const examples: Example[] = [];
+  const sequences: Sequence[] = [];
+  for (const [group, { material, rows }] of parts.entries()) {
+    if (material.kind === "text") for (const row of material.rows.slice(0, rows)) sequences.push({ ...row, group });
+    else for (const row of material.rows.slice(0, rows)) examples.push({ ...row, group });
+  }
+  if (first.material.kind === "examples")
+    return stackedBatches(
+      examples,
+      parts.map(({ name }) => name),
+      mixed,
+    );
+  const groups = parts.map(({ name }, place) => {
+    const own = sequences.filter(({ group }) => group === place);
+    const lengths = Int32Array.from(own, ({ ids }) => ids.length);
+    const tokens = lengths.reduce((a, b) => a + b, 0);
+    const counted = own.reduce((sum, sequence) => sum + countedTokens(sequence), 0);
+    return { name, rows: own.length, sequences: own.length, tokens, counted, lengths };
+  });
+  return sequenceBatches({ sequences, groups }, mixed, first.material.pad);
 }
 
 /**
@@ -77,26 +111,51 @@ export function batchesOf(
  * or a gradient is not finite.
  */
 export async function finetune(
-  { model, ref }: { readonly model: Model; readonly ref: string },
+  loaded: { readonly model: Model; readonly ref: string },
   material: Material,
-  { rows, epochs = 1, steps, lr, batchSize, seed, signal, rateFlag, after, done }: FinetuneOptions,
+  { rows, epochs = 1, steps, batchSize, done, ...how }: FinetuneOptions,
 ): Promise<number> {
   const learned = Math.min(rows, material.rows.length);
   if (learned === 0) return 0;
-  const source = batchesOf(material, rows, { batchSize, seed });
+  const source = batchesOf(material, rows, { batchSize, seed: how.seed });
+  const { batchesPerEpoch } = source;
+  return trainShortly(loaded, source, {
+    ...how,
+    steps: steps ?? epochs * batchesPerEpoch,
+    onStep: (step) => done?.(Math.min(batchSize, learned - ((step - 1) % batchesPerEpoch) * batchSize)),
+  });
+}
+
+/** The same on batches, for so many steps. */
+export async function trainShortly(
+  { model, ref }: { readonly model: Model; readonly ref: string },
+  source: BatchSource<Batch>,
+  {
+    steps,
+    lr,
+    seed,
+    signal,
+    rateFlag,
+    after,
+    onStep,
+  }: Pick<FinetuneOptions, "lr" | "seed" | "signal" | "rateFlag" | "after"> & {
+    readonly steps: number;
+    readonly onStep?: (step: number) => void;
+  },
+): Promise<number> {
   const { step } = await trainModel({
     model,
     source,
     objective: crossEntropyObjective(model),
     optimizer: bindDefaults(await loadMethod("optimizer", "adamw"), ADAMW),
     rate: () => lr,
-    steps: steps ?? epochs * source.batchesPerEpoch,
+    steps,
     seed,
     signal,
     name: ref,
     advice: `lower ${rateFlag}`,
     ...(after ? { after } : {}),
-    onStep: ({ step }) => done?.(Math.min(batchSize, learned - ((step - 1) % source.batchesPerEpoch) * batchSize)),
+    onStep: (result) => onStep?.(result.step),
   });
   signal.throwIfAborted();
   return step;

@@ -91,10 +91,10 @@ export interface Work<B> {
   readonly controllers?: readonly Controller[];
   /** What changes the way from gradients to weights; composed as update-rule.ts says. */
   readonly updates?: readonly UpdateRule[];
+  /** Which step of how many the schedule of rates is at, in a step from 1; that step of all when left out. */
+  place?(step: number): { readonly step: number; readonly steps: number };
   /** What the rate of a step, from 1, is multiplied by. */
   multiplier?(step: number): number;
-  /** The step of the schedule, from 1, that a step of the training is; the same when left out. */
-  scheduled?(step: number): number;
   /** The stage of a step, from 1, of an adapter that is trained in stages; they share the steps when left out. */
   stage?(step: number): number;
   /** Further memory on the GPU in bytes, by kind. */

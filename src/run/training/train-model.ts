@@ -171,6 +171,7 @@ export class Training<B> {
       tensors: [
         ...updater.allStates(),
         ...besides.map((p) => stateTensor(names.get(p) ?? p.name, p, p.buffer, p.dtype)),
+        ...updates.tensors,
       ],
     };
   }

@@ -85,7 +85,9 @@ export class Trainer<B> {
         "--log-noise-scale compares the gradients of micro-batches, which here are made in several passes",
         "leave it out",
       );
-    const updater = await Updater.make(options.gpu, options.parameters, options);
+    const moved = new Set(options.updates?.flatMap(({ moves = [] }) => moves));
+    const own = options.parameters.filter((parameter) => !moved.has(parameter));
+    const updater = await Updater.make(options.gpu, own, options);
     for (const parameter of options.parameters) parameter.clearGradient();
     const curvature = updater.curvature && (await Curvature.make(options.gpu, updater.curvature));
     return new Trainer(options, updater, curvature);

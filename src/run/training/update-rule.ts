@@ -24,6 +24,7 @@ import type { Stateful } from "../../method/stateful.ts";
 import type { Parameter } from "../../tensor/parameter.ts";
 import { Programs } from "../programs.ts";
 import { recordAddScaled } from "./add-scaled.ts";
+import type { PagedState, StateTensor } from "./training-state.ts";
 
 /** How forward and back leave the gradients. */
 export interface PassOptions {
@@ -62,6 +63,10 @@ export interface UpdateRule extends Partial<Stateful> {
   end?(): Promise<void> | void;
   /** Weights that it holds and that are saved with the run. */
   readonly kept?: readonly Parameter[];
+  /** Trained weights that it moves itself, so that the optimizer leaves them alone. */
+  readonly moves?: readonly Parameter[];
+  /** Tensors of its own that are saved with the run, under names that no other has. */
+  tensors?(): readonly (StateTensor | PagedState)[];
   /** Bytes that it holds on the GPU, for the memory report. */
   readonly bytes?: number;
   free?(): void;
@@ -159,6 +164,11 @@ export class UpdateRules {
 
   get kept(): Parameter[] {
     return this.list.flatMap(({ kept }) => kept ?? []);
+  }
+
+  /** Tensors of the rules' own that are saved with the run. */
+  get tensors(): (StateTensor | PagedState)[] {
+    return this.list.flatMap((rule) => rule.tensors?.() ?? []);
   }
 
   /** Bytes by rule. */

@@ -7,10 +7,11 @@
  */
 import type { Batch } from "../../data/batch.ts";
 import { groupsOf } from "../../data/groups.ts";
+import type { Model } from "../../model/model.ts";
 import { Client } from "../../run/among/client.ts";
-import { clientRows } from "../../run/among/client-rows.ts";
+import { type ClientRows, clientRows } from "../../run/among/client-rows.ts";
 import type { LocalPart, Pace } from "../../run/among/contract.ts";
-import { LocalTraining, type Seated, sharedOf } from "../../run/among/local-training.ts";
+import { LocalTraining, sharedOf } from "../../run/among/local-training.ts";
 import { localSteps, participation, type ServerStep, serverSteps } from "../../run/among/pace.ts";
 import { Seats } from "../../run/among/seats.ts";
 import { Server } from "../../run/among/server.ts";
@@ -25,6 +26,7 @@ import { runTraining } from "../../run/training/run-training.ts";
 import type { Built, Opened, Technique, TrainingData, Work } from "../../run/training/technique.ts";
 import type { StepResult } from "../../run/training/trainer.ts";
 import { type AmongContext, refuseAmong, refuseWork } from "./refuse.ts";
+import { chosenByLoss, lossesOf } from "./selection.ts";
 
 type Data = TrainingData<Batch> & { readonly source: ReadRows };
 
@@ -48,13 +50,30 @@ export function trainAmong<D extends Data>(context: AmongContext, technique: Tec
   );
 }
 
+/** Which round it is, from 0, how many steps of the schedule are over, and how many come at most. */
+interface Round {
+  readonly at: number;
+  readonly over: number;
+  readonly longest: number;
+}
+
+/** What weights are in, and where. */
+interface World {
+  readonly local: LocalTraining<Batch>;
+  readonly server: Server;
+  readonly model: Model;
+}
+
 class Simulation {
   readonly #context: AmongContext;
   readonly #counted: Counted = { up: 0, down: 0 };
   readonly #told: Record<string, number> = {};
-  #seated: readonly Seated<Batch>[] = [];
+  /** What clients were last sent. */
+  readonly #heard = new Map<Client<Batch>, Uint8Array>();
+  #seated: readonly ClientRows[] = [];
   #seats: Seats<Batch> | undefined;
   #part: LocalPart | undefined;
+  #pad = 0;
 
   constructor(context: AmongContext) {
     refuseAmong(context);
@@ -69,9 +88,10 @@ class Simulation {
   async data<D extends Data>(read: D, { order, split, tools }: Opened): Promise<D> {
     const { options, seed } = this.#context;
     const groups = groupsOf(options.data, "--data", options.columns);
+    this.#pad = tools?.tokenizer?.pad ?? 0;
     this.#seated = await clientRows(read.source, split?.rest(groups) ?? groups, {
       ...{ clients: options.clients!, split: options.client_split, alpha: options.client_alpha },
-      ...{ key: options.client_key, seed, order, pad: tools?.tokenizer?.pad ?? 0 },
+      ...{ key: options.client_key, seed, order, pad: this.#pad, pacing: this.#pacing() },
     });
     this.#seats = new Seats(
       read.source,
@@ -81,7 +101,7 @@ class Simulation {
   }
 
   /** The work of a technique, on the rows of whoever sits down, with what the method changes of local steps. */
-  async work(own: Work<Batch>, { gpu, model }: Built): Promise<Work<Batch>> {
+  async work(own: Work<Batch>, { gpu, model, steps }: Built): Promise<Work<Batch>> {
     refuseWork(own);
     sharedOf(model); // refuses
     const { method, values } = this.#method;
@@ -92,7 +112,7 @@ class Simulation {
       own,
       {
         source: seats,
-        scheduled: (step) => seats.scheduled(step),
+        place: (step) => ({ step: seats.scheduled(step), steps }),
         multiplier: () => seats.rate,
         told: () => ({ ...this.#told, bytes_up: this.#counted.up, bytes_down: this.#counted.down }),
       },
@@ -104,6 +124,30 @@ class Simulation {
     ]);
   }
 
+  /** How rows come in; undefined where all are in from the start. */
+  #pacing() {
+    const { client_order: order, pace, pace_begin: begin, pace_end: end } = this.#context.options;
+    return order === "plain" ? undefined : { order, pace, begin, end, seed: this.#context.seed };
+  }
+
+  /** Losses of a client's rows under the server's weights. */
+  async #losses(number: number, { local, server, model }: World): Promise<number[]> {
+    const { options, signal } = this.#context;
+    local.set(server.state.global);
+    return lossesOf(model, this.#seated[number]!, { rows: options.batch_size, pad: this.#pad, signal });
+  }
+
+  /** The clients of a round: those of the clock, or as many by their losses. */
+  async #chosen(begin: readonly number[], at: number, rounds: number, world: World): Promise<readonly number[]> {
+    if (this.#context.options.client_choice !== "loss") return begin;
+    const means: number[] = [];
+    for (const number of this.#seated.keys()) {
+      const losses = await this.#losses(number, world);
+      means.push(losses.reduce((sum, loss) => sum + loss / losses.length, 0));
+    }
+    return chosenByLoss(means, begin.length, at, rounds);
+  }
+
   /** Who begins and arrives when. */
   #steps(count: number): readonly ServerStep[] {
     const { options, seed } = this.#context;
@@ -112,7 +156,7 @@ class Simulation {
     return serverSteps({ clock, times, interval, buffer, share, seed }, count);
   }
 
-  #pace(steps: readonly ServerStep[]): Pace | undefined {
+  #paceOf(steps: readonly ServerStep[]): Pace | undefined {
     const { clock, client_times, clock_interval: interval } = this.#context.options;
     if (clock === "rounds") return undefined;
     const names = this.#seated.map(({ name }) => name);
@@ -122,7 +166,7 @@ class Simulation {
 
   /** All rounds; the model has the server's weights in the end. Throws UserError when it was interrupted. */
   async run<D>(read: ReadRun<D>, built: BuiltRun<Batch>): Promise<Ran> {
-    const { options, signal, log, progress, seed } = this.#context;
+    const { options, log, progress } = this.#context;
     const { model, training, memory } = built;
     const { steps: total } = read;
     const most = Math.min(options.local_steps ?? total, total);
@@ -134,49 +178,77 @@ class Simulation {
     progress.start({ total: steps.reduce((sum, { begin }) => sum + begin.length, 0), unit: "clients" });
     const waiting = new Map<number, Uint8Array>();
     let last: StepResult | undefined;
-    for (const [at, { begin, arrive, time }] of steps.entries()) {
+    const world = { local, server, model };
+    for (const [at, { begin: due, arrive: late, time }] of steps.entries()) {
+      const begin = await this.#chosen(due, at, steps.length, world);
+      const arrive = late === due ? begin : late;
       const over = at * most;
-      const longest = Math.min(most, total - over);
+      const round: Round = { at, over, longest: Math.min(most, total - over) };
       const message = begin.length > 0 ? server.message() : new Uint8Array();
       for (const number of begin) {
-        const client = clients[number]!;
-        const own = localSteps(longest, options.local_least ?? longest, { seed, name: client.name, round: at });
-        const answered = await client.answer(message, {
-          ...{ scheduled: over, steps: own, fresh: options.client_state === "fresh", signal },
-          log: { event: (name, fields) => log.event(name, { round: at + 1, client: client.name, ...fields }) },
-          ...{ logEvery: options.log_every, warn: (text) => this.#context.warn(text) },
-        });
+        if (this.#seated[number]!.paced) await this.#pace(number, round, world);
+        const answered = await this.#answer(clients[number]!, message, round);
         waiting.set(number, answered.bytes);
-        this.#counted.down += message.length;
         last = answered.last;
-        progress.advance(1, `round ${at + 1}, ${client.name}`, `loss ${answered.loss.toFixed(4)}`);
+        progress.advance(1, `round ${at + 1}, ${clients[number]!.name}`, `loss ${answered.loss.toFixed(4)}`);
       }
+      await this.#goOn(clients, begin, round);
+      const done = over + round.longest;
       const answers = arrive.map((number) => waiting.get(number)!);
-      const done = over + longest;
-      if (answers.length > 0) {
-        const up = answers.reduce((sum, { length }) => sum + length, 0);
-        this.#counted.up += up;
-        const { from, loss, metrics } = server.take(answers);
-        const down = message.length * begin.length;
-        log.event("round", {
-          round: at + 1,
-          step: done,
-          time,
-          clients: from,
-          loss,
-          bytes_up: up,
-          bytes_down: down,
-          ...metrics,
-        });
-        last = last && { ...last, step: done, metrics: { loss } };
-      }
-      const due =
-        options.eval_every > 0 && Math.floor(done / options.eval_every) > Math.floor(over / options.eval_every);
-      if (due || at === steps.length - 1) await this.#evaluate(local, server, built, { done, watch });
+      const down = message.length * begin.length;
+      this.#counted.down += down;
+      const loss =
+        answers.length > 0 ? this.#take(server, answers, { round: at + 1, step: done, time, down }) : undefined;
+      if (last && loss !== undefined) last = { ...last, step: done, metrics: { loss } };
+      const { eval_every: every } = options;
+      const isDue = every > 0 && Math.floor(done / every) > Math.floor(over / every);
+      if (isDue || at === steps.length - 1) await this.#evaluate(local, server, built, { done, watch });
     }
     progress.done();
     Object.assign(this.#told, { clients: clients.length, rounds: steps.length });
     return { step: total, last, watch };
+  }
+
+  /** Orders a client's rows for a round. */
+  async #pace(number: number, { at, longest }: Round, world: World): Promise<void> {
+    const { paced } = this.#seated[number]!;
+    const random = this.#context.options.client_order === "random";
+    const losses = random ? paced!.rows.map(() => 0) : await this.#losses(number, world);
+    paced!.begin(losses, longest * this.#context.options.accumulate, at);
+  }
+
+  /** A client's steps of a round. */
+  #answer(client: Client<Batch>, message: Uint8Array, { at, over, longest }: Round) {
+    const { options, seed, signal, log } = this.#context;
+    const own = localSteps(longest, options.local_least ?? longest, { seed, name: client.name, round: at });
+    this.#heard.set(client, message);
+    return client.answer(message, {
+      ...{ scheduled: over, steps: own, fresh: options.client_state === "fresh", signal },
+      log: { event: (name, fields) => log.event(name, { round: at + 1, client: client.name, ...fields }) },
+      ...{ logEvery: options.log_every, warn: (text) => this.#context.warn(text) },
+    });
+  }
+
+  /** Lets clients that are not asked go on, where the method says so, with the weights that they were last sent. */
+  async #goOn(clients: readonly Client<Batch>[], asked: readonly number[], round: Round): Promise<void> {
+    if (!this.#method.method.restless) return;
+    for (const [number, client] of clients.entries()) {
+      const heard = this.#heard.get(client);
+      if (heard && !asked.includes(number)) await this.#answer(client, heard, round);
+    }
+  }
+
+  /** Gives answers to the server, and counts and logs what went over the line; gives the mean loss. */
+  #take(
+    server: Server,
+    answers: readonly Uint8Array[],
+    { down, ...told }: { readonly round: number; readonly step: number; readonly time: number; readonly down: number },
+  ): number {
+    const up = answers.reduce((sum, { length }) => sum + length, 0);
+    this.#counted.up += up;
+    const { from, loss, metrics } = server.take(answers);
+    this.#context.log.event("round", { ...told, clients: from, loss, bytes_up: up, bytes_down: down, ...metrics });
+    return loss;
   }
 
   #sides(local: LocalTraining<Batch>, weights: Server["state"]["global"], steps: readonly ServerStep[]) {
@@ -185,7 +257,7 @@ class Simulation {
     const run = "simulated";
     const dtype = options.message_dtype ?? method.method.dtype;
     const names = this.#seated.map(({ name }) => name);
-    const server = new Server({ method, clients: names, run, pace: this.#pace(steps) }, weights);
+    const server = new Server({ method, clients: names, run, pace: this.#paceOf(steps) }, weights);
     const clients = this.#seated.map(
       (seat) => new Client({ method, seat, training: local, dtype, run, feedback: options.message_feedback }),
     );

@@ -3,6 +3,7 @@
 import type { Options } from "../../method/options.ts";
 import { CLOCKS } from "../../run/among/pace.ts";
 
+const IN_ORDER = { client_order: ["easy", "hard", "random"] } as const;
 const OF_CLOCKS = { clock: CLOCKS.filter((clock) => clock !== "rounds") } as const;
 
 export const AMONG = {
@@ -54,6 +55,38 @@ export const AMONG = {
     default: 1,
     needs: "clients",
     help: "share of the clients that take part in a round, drawn by seed",
+    value: "F",
+  },
+  client_choice: {
+    type: "'drawn' | 'loss'",
+    default: "drawn",
+    needs: "client_share",
+    help: "which clients these are: drawn, or those whose rows have the lowest losses at first and higher ones later",
+  },
+  client_order: {
+    type: "'plain' | 'easy' | 'hard' | 'random'",
+    default: "plain",
+    needs: "clients",
+    help: "which of a client's rows come in first in a round, by their losses under the server's weights; plain: all are in",
+  },
+  pace: {
+    type: "'linear' | 'quadratic' | 'exponential' | 'log' | 'root' | 'step'",
+    default: "linear",
+    with: IN_ORDER,
+    help: "how the share of the rows that are in grows",
+  },
+  pace_begin: {
+    type: "0 < number <= 1",
+    default: 0.2,
+    with: IN_ORDER,
+    help: "share at a round's first step",
+    value: "F",
+  },
+  pace_end: {
+    type: "0 < number <= 1",
+    default: 0.8,
+    with: IN_ORDER,
+    help: "share of a round's steps after which all rows are in",
     value: "F",
   },
   client_state: {

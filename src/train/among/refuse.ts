@@ -43,13 +43,20 @@ export function refuseAmong({ options, picks }: AmongContext): void {
   if (clock !== "rounds" && !method.late)
     throw new UserError(
       `--federation ${method.name} brings together what clients made of the same weights, and --clock ${clock} lets them be late`,
-      "leave out --clock",
+      "give --federation fedfix or afa, or leave out --clock",
     );
   if (times && times.length !== clients)
     throw new UserError(`--client-times has ${times.length} times for ${clients} clients`, "give one for each");
   if (times?.some((time) => !(time > 0))) throw new UserError(`--client-times ${times.join(",")}: times are above 0`);
   if (least !== undefined && least > (most ?? Number.POSITIVE_INFINITY))
     throw new UserError(`--local-least ${least} is more than --local-steps ${most}`, "turn them round");
+  if (options.client_choice === "loss" && clock !== "rounds")
+    throw new UserError(
+      `--client-choice loss chooses clients for a round, and --clock ${clock} has none`,
+      "leave one out",
+    );
+  if (options.client_order !== "plain" && options.pack)
+    throw new UserError("--client-order draws rows one by one, and --pack joins them", "leave one of them out");
   if (options.client_split === "key" && key === undefined)
     throw new UserError("--client-split key needs the key", "give --client-key KEY");
   if (picks.optimizer[0]!.method.measured)

@@ -11,7 +11,7 @@ import type { TRAIN } from "../options.ts";
 /** The objective of a loss that has its own. Throws UserError where other options change the objective, too. */
 export function ownLoss(
   { method, values }: Bound<LabelLoss>,
-  { model, steps }: Built,
+  { model, steps, resumed }: Built,
   source: ReadRows,
   options: Values<typeof TRAIN>,
   seed: number,
@@ -37,6 +37,8 @@ export function ownLoss(
   return method.own({
     ...{ model, values, steps, seed, recompute, softened: { smoothing, zLoss } },
     places: "examples" in source ? source.examples.map(({ place }) => place) : undefined,
+    groups: source.groups.map(({ name }) => name),
+    begins: !resumed && !model.gpu.dry,
     batch: source.largest().rows,
   });
 }

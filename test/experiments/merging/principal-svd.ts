@@ -1,4 +1,4 @@
-import { principalWeights } from "../../../src/merge/methods/federated/principal-svd.ts";
+import { principalWeights } from "../../../src/run/among/rules/principal-directions.ts";
 import { experimentOf } from "../experiment.ts";
 import { normal, randomArray } from "../support.ts";
 

@@ -13,16 +13,13 @@
  */
 import { Random } from "../../../data/random.ts";
 import { UserError } from "../../../errors.ts";
+import { columnSums, normaliseLaw, probeMixture } from "../../../run/mixture-laws.ts";
 import { exponentiated, uniform } from "../../../run/simplex.ts";
 import { defineSampler } from "../../contract.ts";
 import { atLeastTwo, MIXTURE, mixtureOf, wholeSteps } from "../../mixture-options.ts";
 import { kept, known } from "../../sampler-state.ts";
 
 type Matrix = readonly (readonly number[])[];
-
-/** The mixture that gives one group the share f and every other the same of what is left. */
-export const probeMixture = (k: number, group: number, f: number): number[] =>
-  Array.from({ length: k }, (_, i) => (i === group ? f : (1 - f) / (k - 1)));
 
 /** A from P A_i = D_i: P has f on its diagonal, g elsewhere and rows that sum to 1, so sum A_i = sum D_i. */
 export function solveLaw(drops: Matrix, f: number): number[][] {
@@ -32,15 +29,6 @@ export function solveLaw(drops: Matrix, f: number): number[][] {
     return row.map((drop) => (drop - g * sum) / (f - g));
   });
 }
-
-/** Entries >= 0 that sum to 1. */
-export function normaliseLaw(law: Matrix): number[][] {
-  const least = Math.min(0, ...law.flat());
-  const sum = law.flat().reduce((all, entry) => all + entry - least, 0);
-  return law.map((row) => row.map((entry) => (sum > 0 ? (entry - least) / sum : 1 / law.length ** 2)));
-}
-
-const columnSums = (law: Matrix): number[] => law.map((_, j) => law.reduce((sum, row) => sum + row[j]!, 0));
 
 export const method = defineSampler({
   name: "aioli",

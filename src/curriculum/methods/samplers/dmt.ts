@@ -8,8 +8,8 @@
  *   dmt               all special groups, then the general ones with the fraction `replay` of the special rows
  *
  * Stages last in proportion to their rows, unless `first` sets the share of the steps before general data. Replay draws
- * from all special rows at the share that the kept fraction would have, rather than from one fixed subset. The paper
- * starts a fresh learning-rate schedule in every stage; here the schedule is one.
+ * from one fixed part of the special rows, at least one of each group. The learning-rate schedule begins anew in every
+ * stage, unless `one_schedule` asks for one over all.
  */
 import { UserError } from "../../../errors.ts";
 import { normalised } from "../../../run/simplex.ts";
@@ -43,6 +43,11 @@ export const method = defineSampler({
       default: "dmt",
       help: "in which order groups come",
     },
+    one_schedule: {
+      type: "boolean",
+      default: false,
+      help: "one learning-rate schedule over all stages, in place of a fresh one for each",
+    },
     first: { type: "0 < number < 1", help: "share of the steps before general data; by rows when left out" },
   },
   make({ groups, steps, values }) {
@@ -73,6 +78,14 @@ export const method = defineSampler({
       stages.map(({ length }) => length),
       steps,
     );
-    return staged(stages.map(({ probs }, i) => ({ probs, steps: lengths[i]! })));
+    const isReplayed = strategy === "dmt" && values.replay > 0 && values.replay < 1;
+    const kept = rows.map((n, i) => (special.includes(i) ? Math.max(1, Math.round(values.replay * n)) : undefined));
+    const all = staged(
+      stages.map(({ probs }, i) => ({
+        ...{ probs, steps: lengths[i]! },
+        ...(isReplayed && i === stages.length - 1 ? { rows: kept } : {}),
+      })),
+    );
+    return values.one_schedule ? all : { ...all, restarts: lengths.filter((length) => length > 0) };
   },
 });

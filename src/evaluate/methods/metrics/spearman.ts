@@ -5,8 +5,8 @@
  * Reimers et al., COLING 2016, https://aclanthology.org/C16-1009
  */
 import { defineMetric } from "../../../run/measuring/metric.ts";
+import { rankCorrelation } from "../../../run/probing/rank-correlation.ts";
 import { pairsIn } from "../../measures/pairs.ts";
-import { rankCorrelation } from "../../measures/rank-correlation.ts";
 
 export const method = defineMetric({
   name: "spearman",

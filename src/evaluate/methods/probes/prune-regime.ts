@@ -15,12 +15,13 @@ import { readBatches } from "../../../run/batches-in-order.ts";
 import { requireGroup } from "../../../run/measuring/groups.ts";
 import type { LoadedModel } from "../../../run/measuring/loaded-model.ts";
 import { linearCka } from "../../../run/probing/cka.ts";
+import { putWeights, readWeights, type Weights } from "../../../run/probing/host-weights.ts";
 import { connectivityOf } from "../../../run/probing/linear-connectivity.ts";
 import { drawRows, finetune, type Material } from "../../../run/training/short-training.ts";
 import { refuseMeasures } from "../../look-at.ts";
 import { FeatureView } from "../../prune-regime/features.ts";
 import { ADVICE, regimeOf } from "../../prune-regime/regimes.ts";
-import { putBetween, putWeights, readWeights, Twins, type Weights } from "../../prune-regime/twins.ts";
+import { putBetween, Twins } from "../../prune-regime/twins.ts";
 import { defineTechnique, type TechniqueSetup } from "../../technique.ts";
 
 const OPTIONS = {

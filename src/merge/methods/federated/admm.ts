@@ -7,6 +7,7 @@
  * and not done here.
  */
 
+import { iterateWeights } from "../../../run/among/rules/participation.ts";
 import { mergeMethod } from "../../contract.ts";
 import { openExtraCheckpoints } from "../../job/extra-checkpoints.ts";
 import { addUpdates, extraEntries } from "../../updates/client-updates.ts";
@@ -46,7 +47,7 @@ export const method = mergeMethod({
 
   /** mean_k x_k + mean_k (x_k - x_k'). One pass over both iterates. */
   async merge(job) {
-    const share = job.values.previous.map(() => 1 / job.count);
+    const share = iterateWeights(job.count);
     await addUpdates(job, share, share, extraEntries(job, job.survey, job.values.previous));
   },
 });

@@ -7,6 +7,7 @@
  * that have arrived, for CS the latest checkpoint of every client, each with the start and steps it had then.
  */
 
+import { anarchicWeights } from "../../../run/among/rules/participation.ts";
 import { mergeMethod } from "../../contract.ts";
 import { applyClientUpdates, openStarts, startOption } from "../../updates/client-updates.ts";
 
@@ -40,7 +41,10 @@ export const method = mergeMethod({
     const { steps, eta, eta_l } = job.values;
     await applyClientUpdates(
       job,
-      steps.map((count) => eta / (job.count * eta_l * count)),
+      anarchicWeights(
+        eta,
+        steps.map((count) => ({ rate: eta_l, steps: count })),
+      ),
     );
   },
 });

@@ -10,30 +10,9 @@
  * The sum over j goes over the models given; for a round in which not all clients arrive, give it as `inverse_times`.
  */
 import { UserError } from "../../../errors.ts";
+import { fedfixWeights } from "../../../run/among/rules/participation.ts";
 import { mergeMethod } from "../../contract.ts";
 import { applyClientUpdates, openStarts, startOption } from "../../updates/client-updates.ts";
-
-export interface Participation {
-  readonly rule: "sync" | "fedfix" | "async" | "fedbuff";
-  /** Wanted share of each client. */
-  readonly importance: readonly number[];
-  readonly time: readonly number[];
-  readonly rate: readonly number[];
-  readonly interval: number;
-  /** Sum of 1 / time over all clients; left out, over those in `time`. */
-  readonly inverseTimes?: number | undefined;
-}
-
-/** Coefficients d_k of the clients. */
-export function fedfixWeights(given: Participation): number[] {
-  const { rule, importance, time, rate, interval } = given;
-  const inverse = given.inverseTimes ?? time.reduce((sum, t) => sum + 1 / t, 0);
-  return importance.map((p, k) => {
-    if (rule === "fedfix") return Math.ceil(time[k]! / interval) * p;
-    if (rule === "async") return p * time[k]! * inverse;
-    return rule === "fedbuff" ? p / rate[k]! : p;
-  });
-}
 
 export const method = mergeMethod({
   name: "fedfix",

@@ -4,6 +4,7 @@
  *
  * GPU memory: a copy of the weights, and importances as large as they are in f32.
  */
+import { UserError } from "../../../errors.ts";
 import type { Gpu } from "../../../gpu/gpu.ts";
 import { Parameter } from "../../../tensor/parameter.ts";
 import { Programs } from "../../programs.ts";
@@ -54,6 +55,15 @@ export class Anchor {
     const importance = this.weights.find((held) => held.parameter === parameter)?.importance;
     if (!importance) throw new RangeError(`no importance is held of ${parameter.name}`);
     return importance;
+  }
+
+  /** Sets where a weight is held, from value `start` on. Throws UserError for one in bf16. */
+  hold(parameter: Parameter, start: number, values: Float32Array): void {
+    const anchor = this.weights.find((held) => held.parameter === parameter)?.anchor;
+    if (!anchor) throw new RangeError(`${parameter.name} is not held`);
+    if (anchor.dtype !== "f32")
+      throw new UserError(`${parameter.name} is held in bf16, and is to be held to other weights`, "train in f32");
+    anchor.writeBytes(4 * start, new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
   }
 
   /** Sets importances of a weight, from value `start` on. */

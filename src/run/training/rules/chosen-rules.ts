@@ -1,12 +1,13 @@
 /** The update rules that options of a training ask for. */
 import type { Checkpoint } from "../../../checkpoint/checkpoint.ts";
 import type { Read } from "../../../checkpoint/lineage/input.ts";
-import { openPlain } from "../../../checkpoint/open.ts";
+import { open, openPlain } from "../../../checkpoint/open.ts";
 import type { Batch } from "../../../data/batch.ts";
 import { parseGroups } from "../../../data/groups.ts";
 import { UserError } from "../../../errors.ts";
 import type { Values } from "../../../method/options.ts";
 import type { Model } from "../../../model/model.ts";
+import { sizeOf } from "../../../tensor/tensor.ts";
 import { readBatches } from "../../batches-in-order.ts";
 import type { DescribedModel } from "../../open-model.ts";
 import type { RunContext } from "../technique.ts";
@@ -32,26 +33,34 @@ type RuleOptions = Values<typeof RULES> & { readonly columns?: string | undefine
 export interface RuleFiles {
   readonly masks: readonly Checkpoint[];
   readonly importance: Checkpoint | undefined;
+  /** The model that a penalty holds to. */
+  readonly start: Checkpoint | undefined;
 }
 
 /** Opens what the options name. Throws UserError. */
-export async function openRuleFiles({ softmask = [], penalty_importance }: RuleOptions): Promise<RuleFiles> {
+export async function openRuleFiles({
+  softmask = [],
+  penalty_importance,
+  penalty_from,
+}: RuleOptions): Promise<RuleFiles> {
   const masks: Checkpoint[] = [];
   for (const file of softmask) masks.push(await openPlain(file));
   return {
     masks,
     importance: penalty_importance === undefined ? undefined : await openPlain(penalty_importance),
+    start: penalty_from === undefined ? undefined : await open(penalty_from),
   };
 }
 
 /** The files, for lineage. */
-export const readOf = ({ masks, importance }: RuleFiles): Read[] => [
+export const readOf = ({ masks, importance, start }: RuleFiles): Read[] => [
   ...masks.map((checkpoint) => ({ checkpoint, role: "softmask" })),
   ...(importance ? [{ checkpoint: importance, role: "penalty_importance" }] : []),
+  ...(start ? [{ checkpoint: start, role: "penalty_from" }] : []),
 ];
 
-export const closeRuleFiles = ({ masks, importance }: RuleFiles): void => {
-  for (const file of [...masks, importance]) file?.close();
+export const closeRuleFiles = ({ masks, importance, start }: RuleFiles): void => {
+  for (const file of [...masks, importance, start]) file?.close();
 };
 
 const IMPORTANCE: Wanted = {
@@ -100,7 +109,36 @@ export async function chosenRules(
   return rules;
 }
 
-async function penalty(weight: number, model: Model, { importance: file }: RuleFiles, info: (text: string) => void) {
+const START: Wanted = {
+  flag: "--penalty-from",
+  what: "weights",
+  least: Number.NEGATIVE_INFINITY,
+  most: Number.POSITIVE_INFINITY,
+  hint: "name a model of the same form, such as the one that this model was trained from",
+};
+
+/** Moves an anchor to the weights of another model. Throws UserError for a model of another form. */
+async function startAt(anchor: Anchor, model: Model, file: Checkpoint): Promise<void> {
+  const found = matchValues(model, file, START);
+  for (const parameter of model.trainable()) {
+    const own = found.filter((values) => values.parameter === parameter);
+    if (own.reduce((sum, { shape }) => sum + sizeOf(shape), 0) < parameter.size)
+      throw new UserError(`--penalty-from ${file.ref} has no ${parameter.name}, which is trained`, START.hint);
+    for (const values of own)
+      anchor.hold(
+        parameter,
+        values.start,
+        spread(await readValues(file, values, START), values.entry.shape, values.shape),
+      );
+  }
+}
+
+async function penalty(
+  weight: number,
+  model: Model,
+  { importance: file, start }: RuleFiles,
+  info: (text: string) => void,
+) {
   const parameters = model.trainable();
   const found = file ? matchValues(model, file, IMPORTANCE) : [];
   const anchor = new Anchor(model.gpu, parameters, { weighed: file !== undefined });
@@ -108,6 +146,7 @@ async function penalty(weight: number, model: Model, { importance: file }: RuleF
     const own = await readValues(file!, values, IMPORTANCE);
     anchor.set(values.parameter, values.start, spread(own, values.entry.shape, values.shape));
   }
+  if (start && !model.gpu.dry) await startAt(anchor, model, start);
   const free = parameters.length - new Set(found.map(({ parameter }) => parameter)).size;
   if (file && free > 0) info(`${IMPORTANCE.flag} ${file.ref} says nothing of ${free} weights, which move freely`);
   return new QuadraticPenalty(model.gpu, anchor, { weight, owned: true });

@@ -24,6 +24,12 @@ export const RULES = {
     help: "F of every weight, as evaluate --probe fisher or unlearn importance writes it; 1 when left out",
     value: "FILE",
   },
+  penalty_from: {
+    type: "string",
+    needs: "penalty_weight",
+    help: "model whose weights are `start`, in the place of those that the training begins with",
+    value: "MODEL",
+  },
   class_anchor: {
     type: "string",
     help: "pairs of a new phrase and that of its class, as lines of new and anchor: their states are kept near each other",

@@ -18,6 +18,8 @@ export interface Wanted {
   readonly flag: string;
   /** What its values are called: "masks". */
   readonly what: string;
+  /** 0 when left out. */
+  readonly least?: number;
   readonly most: number;
   readonly hint: string;
 }
@@ -76,18 +78,18 @@ export function matchValues(model: Model, file: Checkpoint, { flag, what, hint }
 export async function readValues(
   { ref }: Checkpoint,
   { entry }: Pick<WeightValues, "entry">,
-  { flag, what, most, hint }: Wanted,
+  { flag, what, least = 0, most, hint }: Wanted,
 ): Promise<Float32Array> {
   const bytes = new Uint8Array(entry.bytes);
   await entry.read(bytes, 0);
   if (!/^(F64|F32|F16|BF16)$/.test(entry.dtype))
     throw new UserError(`${flag} ${ref}: ${entry.name} is ${entry.dtype}, and ${what} are floats`, hint);
   const values = decodeFloats(bytes, entry.dtype);
-  const odd = values.findIndex((value) => !(value >= 0 && value <= most));
+  const odd = values.findIndex((value) => !(value >= least && value <= most && Number.isFinite(value)));
   if (odd >= 0)
     throw new UserError(
       `${flag} ${ref}: value ${odd} of ${entry.name} is ${values[odd]}; ${what} are ${
-        Number.isFinite(most) ? `from 0 to ${most}` : "0 or more"
+        Number.isFinite(most) ? `from 0 to ${most}` : Number.isFinite(least) ? "0 or more" : "finite"
       }`,
       hint,
     );

@@ -1,9 +1,9 @@
 /** Metrics over pairs of texts: numbers worked out by hand. */
 import { expect, test } from "bun:test";
-import { meanRanks, rankCorrelation } from "../../../../src/evaluate/measures/rank-correlation.ts";
 import { method as mrr } from "../../../../src/evaluate/methods/metrics/mrr.ts";
 import { method as recall } from "../../../../src/evaluate/methods/metrics/recall.ts";
 import { method as spearman } from "../../../../src/evaluate/methods/metrics/spearman.ts";
+import { meanRanks, rankCorrelation } from "../../../../src/run/probing/rank-correlation.ts";
 import { CONTEXT, metricValue, scoredRow } from "../../../support/scored-rows.ts";
 
 const row = (rank: number, cosine = 0, score?: number) =>

@@ -5,10 +5,12 @@
  *                https://arxiv.org/abs/2407.01492, where boosted trees do it, and linear regression in comparison
  *   exponential  L(p) = c + exp(b + sum_j t_j p_j)                      Ye et al. 2024 (data mixing laws),
  *                https://arxiv.org/abs/2403.16952, of each held-out group alone
+ *   dynamic      L(p) = L - sum_j a_j p_j after some steps             Chen et al. 2024 (Aioli),
+ *                https://arxiv.org/abs/2411.05735, of each held-out group alone
  */
 import type { Random } from "../data/random.ts";
 import { predicted, ridge } from "../tensor/linear-algebra/ridge.ts";
-import { spearman } from "./mixtures.ts";
+import { rankCorrelation } from "./probing/rank-correlation.ts";
 
 export type LawName = "quadratic" | "exponential";
 export type Law = (mixture: readonly number[]) => number;
@@ -27,8 +29,19 @@ function quadratic(mixtures: readonly (readonly number[])[], losses: readonly nu
 /** Floors c that are tried between two, twice: between the neighbours of the first pass's best the second looks. */
 const FLOORS = 50;
 
+/** L(p) = floor + exp(level + sum_j rates_j p_j). */
+export interface ExponentialLaw {
+  readonly floor: number;
+  readonly level: number;
+  readonly rates: readonly number[];
+}
+
 /** For each floor c the logarithm of L - c is linear in p: the floor of the least squared error of L is taken. */
-function exponential(mixtures: readonly (readonly number[])[], losses: readonly number[], lambda: number): Law {
+export function exponentialLaw(
+  mixtures: readonly (readonly number[])[],
+  losses: readonly number[],
+  lambda: number,
+): ExponentialLaw & { readonly law: Law } {
   const at = (floor: number) => {
     const fit = ridge(
       mixtures,
@@ -36,7 +49,8 @@ function exponential(mixtures: readonly (readonly number[])[], losses: readonly 
       lambda,
     );
     const law: Law = (mixture) => floor + Math.exp(predicted(fit, mixture));
-    return { floor, law, error: mixtures.reduce((sum, mixture, i) => sum + (law(mixture) - losses[i]!) ** 2, 0) };
+    const error = mixtures.reduce((sum, mixture, i) => sum + (law(mixture) - losses[i]!) ** 2, 0);
+    return { floor, level: fit.intercept, rates: fit.weights, law, error };
   };
   /** The best of floors from `low` to below `high`. */
   const bestIn = (low: number, high: number) =>
@@ -45,8 +59,59 @@ function exponential(mixtures: readonly (readonly number[])[], losses: readonly 
     );
   const least = Math.min(...losses);
   const { floor } = bestIn(0, least);
-  return bestIn(Math.max(0, floor - least / FLOORS), Math.min(least, floor + least / FLOORS)).law;
+  const { error: _, ...best } = bestIn(Math.max(0, floor - least / FLOORS), Math.min(least, floor + least / FLOORS));
+  return best;
 }
+
+const exponential = (mixtures: readonly (readonly number[])[], losses: readonly number[], lambda: number): Law =>
+  exponentialLaw(mixtures, losses, lambda).law;
+
+/** How a loss answers to the share of every group: drop = sum_j rates_j p_j. Least squares; shares sum to 1. */
+export function dynamicLaw(
+  mixtures: readonly (readonly number[])[],
+  drops: readonly number[],
+  lambda: number,
+): { readonly rates: readonly number[]; readonly law: Law } {
+  // Shares sum to 1, so that a constant is a part of every rate.
+  const { intercept, weights } = ridge(mixtures, drops, lambda);
+  const rates = weights.map((weight) => weight + intercept);
+  return { rates, law: (mixture) => rates.reduce((sum, rate, j) => sum + rate * mixture[j]!, 0) };
+}
+
+/** Share of the variance of values that a law explains, 1 where it is exact; NaN where they do not vary. */
+export function explained(foretold: readonly number[], values: readonly number[]): number {
+  const mean = values.reduce((a, b) => a + b, 0) / values.length;
+  const sum = (term: (value: number, i: number) => number) => values.reduce((all, x, i) => all + term(x, i) ** 2, 0);
+  return 1 - sum((value, i) => value - foretold[i]!) / sum((value) => value - mean);
+}
+
+/** Mean distance of what is foretold of a training from what came of it, each left out of the fit in turn. */
+export function leftOutError(
+  fit: (mixtures: readonly (readonly number[])[], values: readonly number[]) => Law,
+  mixtures: readonly (readonly number[])[],
+  values: readonly number[],
+): number {
+  const without = <T>(list: readonly T[], left: number) => list.filter((_, i) => i !== left);
+  const errors = mixtures.map((mixture, left) =>
+    Math.abs(fit(without(mixtures, left), without(values, left))(mixture) - values[left]!),
+  );
+  return errors.reduce((a, b) => a + b, 0) / errors.length;
+}
+
+/** The mixture that gives one group the share f and every other the same of what is left. */
+export const probeMixture = (k: number, group: number, f: number): number[] =>
+  Array.from({ length: k }, (_, i) => (i === group ? f : (1 - f) / (k - 1)));
+
+/** Rows of rates, made >= 0 with sum 1: the least entry, if negative, is subtracted. */
+export function normaliseLaw(law: readonly (readonly number[])[]): number[][] {
+  const least = Math.min(0, ...law.flat());
+  const sum = law.flat().reduce((all, entry) => all + entry - least, 0);
+  return law.map((row) => row.map((entry) => (sum > 0 ? (entry - least) / sum : 1 / law.length ** 2)));
+}
+
+/** What the share of every group does for all losses together. */
+export const columnSums = (law: readonly (readonly number[])[]): number[] =>
+  law.map((_, j) => law.reduce((sum, row) => sum + row[j]!, 0));
 
 const FITS = { quadratic, exponential };
 
@@ -70,7 +135,7 @@ export function leftOutRanks(
   const foretold = mixtures.map((mixture, left) =>
     fitLaw(name, without(mixtures, left), without(losses, left), lambda)(mixture),
   );
-  return spearman(foretold, losses);
+  return rankCorrelation(foretold, losses);
 }
 
 /**

@@ -1,0 +1,31 @@
+/**
+ * Demographic parity: how far the mean outputs of a group are from those of all rows. The measure of "Distraction is
+ * All You Need for Fairness", 2022, for every class.
+ */
+import { defineMetric } from "../../../run/measuring/metric.ts";
+import { expectGroups, outputGap } from "../../measures/output-gap.ts";
+
+export const method = defineMetric({
+  name: "parity-gap",
+  title: "Gap of parity",
+  about: "how far a classifier's mean outputs of a group are from those of all rows",
+  formula:
+    "the largest, over groups and classes, of |mean probability over the group - mean probability over all rows|",
+  reads: "x and label of every row, and its group, for classifiers alone",
+  cite: "Distraction is All You Need for Fairness, 2022",
+  options: {},
+  task: "classifier",
+  needs: "probabilities",
+  across: true,
+  range: [0, 1],
+  better: "lower",
+  laws: {
+    rowOrder: true,
+    duplicates: true,
+    unscoredRows: true,
+    otherGroups: "it compares all groups",
+    perfectModel: "a model that is right says what labels say of groups",
+  },
+  check: expectGroups("parity-gap"),
+  value: outputGap,
+});
