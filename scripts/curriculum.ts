@@ -9,8 +9,10 @@
  *   bun run curriculum --stages stages.yml
  */
 import { command, script } from "../src/cli/script.ts";
+import { QUERY } from "../src/curriculum/asking/options.ts";
 import {
   BALANCE,
+  CORRELATE,
   CURRICULUM,
   GRAPH,
   MIX_AGENT,
@@ -90,6 +92,19 @@ await script({
 fitted to is told: below 0.7 it is no guide.`,
       run: async (context) => (await import("../src/curriculum/commands/regmix.ts")).regmix(context),
     }),
+    correlate: command({
+      about: "Choose groups of text by how models' losses on them go with how well these models do.",
+      args: "<losses>",
+      examples: [
+        "bun run evaluate model/ base/ out/ --data a=a.jsonl --data b=b.jsonl --metric loss --json > losses.json",
+        "bun run curriculum correlate losses.json --scores scores.json --sizes a=900,b=300 --budget 400 -o chosen.json",
+      ],
+      output: "none",
+      options: CORRELATE,
+      notes: `Both files are what evaluate --json writes of the same models, which others may have trained; tens of them. Losses are of models that
+read alike: figures per token compare models of one tokenizer. The answer is for --method static --mixture-file.`,
+      run: async (context) => (await import("../src/curriculum/commands/correlate.ts")).correlate(context),
+    }),
     select: command({
       about: "Score rows with a model, and write those that a selector chooses as they were.",
       args: "[model]",
@@ -111,6 +126,21 @@ fitted to is told: below 0.7 it is no guide.`,
 round. fit learns from such files on the host: to repeat the mixtures of the best trainings, then by conservative Q-learning. The agent
 of -o serves other models and other groups (--method mix-agent --agent FILE).`,
       run: async (context) => (await import("../src/curriculum/commands/mix-agent.ts")).mixAgent(context),
+    }),
+    query: command({
+      about: "Learn which item to ask an answer of next, so that the best of some is found with few, and ask by it.",
+      args: "<fit|next|test> [...policies]",
+      examples: [
+        "bun run curriculum query fit --items 3 --asks 6 --difficulties 3,8 --query-steps 4 -o policy.safetensors",
+        "bun run curriculum query next policy.safetensors --names a,b,c",
+        "bun run curriculum query test policy.safetensors --items 3 --difficulties 3,8 --query-steps 2 -o tested.json",
+      ],
+      output: "none",
+      options: QUERY,
+      notes: `Items are what gives answers of yes or no with a chance of its own: prompts, checkpoints, labellers. fit makes its problems itself and
+needs no data; its policy serves any number of items. next reads the answers so far (--history) and says of which item to ask. test says
+what is lost on the worst problem of each class by policies, and by asking of all in turn.`,
+      run: async (context) => (await import("../src/curriculum/commands/query.ts")).query(context),
     }),
     score: command({
       about: "Measure the loss of every row under a model, and write the rows with it.",

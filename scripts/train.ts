@@ -7,6 +7,7 @@
  */
 import { command, script } from "../src/cli/script.ts";
 import { ANALYTIC } from "../src/train/analytic/options.ts";
+import { STRAGGLERS } from "../src/train/coded/options.ts";
 import { train } from "../src/train/command.ts";
 import { EXITS } from "../src/train/exits/options.ts";
 import { BOOST } from "../src/train/layers/boosting-options.ts";
@@ -29,7 +30,7 @@ await script({
     "bun run train --init config.json --tokenizer byte --data text.jsonl --epochs 2 -o model/",
     "bun run merge a/ b/ --method linear | bun run train --data rows.jsonl --steps 20 > healed.safetensors",
   ],
-  output: "checkpoint",
+  output: ({ worker }) => (worker ? "none" : "checkpoint"),
   options: TRAIN,
   essentials: [
     "init",
@@ -163,6 +164,15 @@ stages that saw a row. With B orders a shard lasts for L (1 + 1/2 + .. + 1/B) de
       notes: `The file is a list of stages: {"train": GLOBS, "data": FILES}, and if wanted "loss", "steps", "lr" and "batch_size". Weights that no
 glob of a stage names are frozen in it. With --cache the hidden state where the first trained layer begins is computed once for all rows.`,
       run: async (context) => (await import("../src/train/commands/stages.ts")).stages(context),
+    }),
+    stragglers: command({
+      about: "Compare coded ways to share gradients out among workers that are slow now and then, by simulation.",
+      examples: ["bun run train stragglers --workers 8 --jobs 100"],
+      options: STRAGGLERS,
+      notes: `Workers are slow by a chain of two states. Each scheme has the settings that are fastest on rounds that were recorded before. plain waits for
+all; gc is a gradient code, which waits for all but s; sr-sgc and m-sgc let a job be due some rounds later (delay), so that several trainings
+must take turns. load is the share of a gradient that a worker makes in a round.`,
+      run: async (context) => (await import("../src/train/commands/stragglers.ts")).stragglers(context),
     }),
     "zo-byte": command({
       about: "Train by forward passes alone: every sample gives a byte, and the bytes are all that a step needs.",

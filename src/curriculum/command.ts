@@ -3,17 +3,20 @@ import type { Context, Outcome } from "../cli/context.ts";
 import { UserError } from "../errors.ts";
 import { type Bound, bind } from "../method/bind.ts";
 import type { Controller } from "../run/training/controller.ts";
+import { type HeldOutGroup, heldOutGroups, readHeldOut } from "../run/training/held-out.ts";
 import { runTraining } from "../run/training/run-training.ts";
 import type { Built, Opened, TrainingData, Work } from "../run/training/technique.ts";
+import { Alignments, aimedAt } from "./alignments.ts";
 import type { OrderingMethod, Sampler, SamplerMethod, TaskLoss } from "./contract.ts";
 import { MixtureController } from "./mixture-controller.ts";
 import { curriculumObjective } from "./objective.ts";
 import type { CURRICULUM } from "./options.ts";
 import { readRows } from "./read-rows.ts";
 import { readSchedule, replay, type Schedule } from "./replay.ts";
+import { type RowChanges, rowChanges } from "./row-changes.ts";
 import { RowOrder } from "./row-order.ts";
 import { readScores } from "./score-file.ts";
-import { type CurriculumBatch, MixtureSource, OrderedSource, type Rows } from "./source.ts";
+import { type ChangeRows, type CurriculumBatch, MixtureSource, OrderedSource, type Rows } from "./source.ts";
 
 type CurriculumContext = Context<typeof CURRICULUM, "curriculum">;
 
@@ -25,13 +28,21 @@ type Director =
 
 /** The rows, and their source as the director needs it. */
 type CurriculumData = TrainingData<CurriculumBatch> & { readonly rows: Rows } & (
-    | { readonly kind: "sampler"; readonly source: MixtureSource; readonly bound: Bound<SamplerMethod> }
+    | {
+        readonly kind: "sampler";
+        readonly source: MixtureSource;
+        readonly bound: Bound<SamplerMethod>;
+        /** Of samplers that need alignments: what is aimed at. */
+        readonly aims: readonly HeldOutGroup[];
+      }
     | {
         readonly kind: "ordering";
         readonly source: OrderedSource;
         readonly bound: Bound<OrderingMethod>;
         /** Of --scores. */
         readonly scores: Float64Array | undefined;
+        /** Of orderings that go by held-out rows. */
+        readonly aims: readonly HeldOutGroup[];
       }
     | { readonly kind: "schedule"; readonly source: MixtureSource; readonly schedule: Schedule }
   );
@@ -101,11 +112,26 @@ async function read({ options, seed }: CurriculumContext, director: Director, op
     const { method, values } = director.bound;
     method.check?.(values, rows.lengths);
     const scores = options.scores === undefined ? undefined : await readScores(options.scores, rows.items.length);
-    return { ...director, rows, scores, source: new OrderedSource(rows, order) };
+    const held = await aims(options, director.bound, opened);
+    return { ...director, rows, scores, aims: held, source: new OrderedSource(rows, order) };
   }
   const source = new MixtureSource(rows, order);
-  if (director.kind === "sampler") return { ...director, rows, source };
+  if (director.kind === "sampler")
+    return { ...director, rows, source, aims: await aims(options, director.bound, opened) };
   return { kind: "schedule", rows, source, schedule: readSchedule(director.file, rows.names) };
+}
+
+/** The held-out rows whose gradient groups are compared with. Throws UserError where there are none. */
+async function aims(
+  options: CurriculumContext["options"],
+  { method, values }: Bound<SamplerMethod> | Bound<OrderingMethod>,
+  opened: Opened,
+): Promise<readonly HeldOutGroup[]> {
+  const isNeeded = "make" in method ? method.needs?.includes("alignments") : method.augments?.(values).learns;
+  if (!isNeeded) return [];
+  const held = await readHeldOut(heldOutGroups(options, opened.split), opened, options.batch_size);
+  const { aim }: Readonly<Record<string, unknown>> = values;
+  return aimedAt(held, Array.isArray(aim) ? aim.map(String) : undefined, `--method ${method.name}`);
 }
 
 /** What the weights of groups are for: the option, else what the method or the schedule says. */
@@ -123,8 +149,11 @@ function work(context: CurriculumContext, built: Built, data: CurriculumData): W
   const { options } = context;
   const { model, steps } = built;
   const taskLoss = taskLossOf(context, data);
+  const changes = data.kind === "ordering" ? changesOf(context, built, data) : undefined;
   const director =
-    data.kind === "ordering" ? orderRows(context, built, data) : drawMixtures(context, built, data, taskLoss);
+    data.kind === "ordering"
+      ? orderRows(context, built, data, changes?.change)
+      : drawMixtures(context, built, data, taskLoss);
   const weigh = sampleWeights(options, steps);
   return {
     objective: curriculumObjective({
@@ -136,11 +165,23 @@ function work(context: CurriculumContext, built: Built, data: CurriculumData): W
       recompute: options.recompute,
       groupWeights: () => (director instanceof MixtureController ? director.weights : undefined),
     }),
-    controllers: [director, ...weigh],
+    controllers: [director, ...weigh, ...(changes?.controllers ?? [])],
     ...(director instanceof MixtureController ? { place: (step: number) => director.place(step) } : {}),
     ...(director instanceof MixtureController && director.stage !== undefined ? { stage: () => director.stage! } : {}),
     end: async () => director.free(),
   };
+}
+
+/** What changes the rows of an ordering; freed at the end. */
+function changesOf(
+  { options, seed, log, onExit }: CurriculumContext,
+  built: Built,
+  { bound, rows, aims }: CurriculumData & { kind: "ordering" },
+): RowChanges {
+  const { accumulate, batch_size: batchSize } = options;
+  const changes = rowChanges({ ordering: bound, rows, aims, built, accumulate, batchSize, seed, context: { log } });
+  onExit(() => changes.free());
+  return changes;
 }
 
 /** Lets an ordering follow the training. */
@@ -148,6 +189,7 @@ function orderRows(
   { options, seed, log, signal, info }: CurriculumContext,
   { model, steps }: Built,
   { bound, rows, scores, source }: CurriculumData & { kind: "ordering" },
+  change: ChangeRows | undefined,
 ): RowOrder {
   const epochs = (steps * options.accumulate * options.batch_size) / rows.items.length;
   const shares = bound.method.passes?.(epochs, bound.values);
@@ -166,7 +208,7 @@ function orderRows(
     seed,
     context: { log, signal },
   });
-  source.follow((epoch, batches) => order.rows(epoch, batches));
+  source.follow((epoch, done) => order.rows(epoch, done), change);
   return order;
 }
 
@@ -190,7 +232,13 @@ function drawMixtures(
       "leave out --sample-weight",
     );
   const needs = data.kind === "sampler" ? (data.bound.method.needs ?? []) : [];
-  return new MixtureController({ method, sampler, needs, source: data.source, steps, taskLoss, context });
+  const given = { method, sampler, needs, source: data.source, steps, taskLoss, context };
+  if (data.kind !== "sampler" || !needs.includes("alignments")) return new MixtureController(given);
+  const { seed } = context;
+  const { rows, aims: held } = data;
+  const measuring = new Alignments({ model: built.model, rows, held, batchSize: options.batch_size, seed });
+  context.onExit(() => measuring.free());
+  return new MixtureController({ ...given, alignments: (step) => measuring.measure(step) });
 }
 
 function makeSampler(

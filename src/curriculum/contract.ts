@@ -42,6 +42,14 @@ export interface SamplerSetup<O extends Options = Options> {
   readonly stages?: number;
 }
 
+/** The gradient g of a group's loss beside t, that of the held-out rows that are aimed at; NaN where none is known. */
+export interface GroupAlignment {
+  /** <g, t> */
+  readonly product: number;
+  /** |g| */
+  readonly norm: number;
+}
+
 /** What a sampler hears when a segment is over. Entries are NaN where nothing is known. */
 export interface Feedback {
   /** Steps done in all. */
@@ -50,6 +58,8 @@ export interface Feedback {
   readonly losses?: readonly number[];
   /** Mean training loss of every group over the segment; for samplers that need "training". */
   readonly training?: readonly number[];
+  /** How the gradients of groups agree with that of held-out rows now; for samplers that need "alignments". */
+  readonly alignments?: readonly GroupAlignment[];
   /** Rows of each group that were drawn in the segment. */
   readonly drawn: readonly number[];
 }
@@ -97,10 +107,10 @@ export type SamplerLaw = "keepsEveryGroup" | "followsLosses" | "anyGroupOrder" |
 /** What the weights of groups are for: a mean over tokens, over rows, or first within each group (objective.ts). */
 export type TaskLoss = "token-mean" | "sample-mean" | "task-token-mean" | "task-sample-mean" | "task-focal";
 
-export type SamplerNeed = "losses" | "training" | "gpu";
+export type SamplerNeed = "losses" | "training" | "alignments" | "gpu";
 
 export interface SamplerMethod<O extends Options = Options> extends CurriculumMethod<O, SamplerLaw> {
-  /** What it must hear: held-out losses, or training losses; and the GPU, for a small model of its own. */
+  /** What it must hear: held-out losses, training losses, or alignments; and the GPU, for a model of its own. */
   readonly needs?: readonly SamplerNeed[];
   /** What its weights are for, unless --task-loss says otherwise; "token-mean" when left out. */
   readonly taskLoss?: TaskLoss;
@@ -137,6 +147,38 @@ export interface OrderingSetup<O extends Options = Options> {
  */
 export type OrderingLaw = "ordinaryOrder" | "easiestFirst" | "unknownLast" | "allInTheEnd";
 
+/** Square images that a model takes: the side of its own, what sides are multiples of, and the least of them. */
+export interface ImageSides {
+  readonly full: number;
+  readonly multiple: number;
+  readonly least: number;
+}
+
+/** What the images of a batch look like. */
+export interface ImageLook {
+  /** One of `ImageSides`. */
+  readonly side: number;
+  readonly crop: "fourier" | "resize";
+  /** Of each augmentation, 0 to 1. */
+  readonly amount: number;
+  /** Augmentations of an image. */
+  readonly operations: number;
+}
+
+/** How images are augmented by a policy that learns. */
+export interface LearnedAugmenting {
+  /** An image is augmented with probability tanh(t / tau), t the share of the training that is done; 0: always. */
+  readonly tau: number;
+  /** Operations of an augmented image. */
+  readonly operations: number;
+  /** Whether the policy learns; it draws any operation where it does not. */
+  readonly learns: boolean;
+  /** Steps between two lessons. */
+  readonly every: number;
+  readonly lr: number;
+  readonly hidden: number;
+}
+
 export interface OrderingMethod<O extends Options = Options> extends CurriculumMethod<O, OrderingLaw> {
   /** "scores": losses of rows at the start, once. "live": of the current model before every pass. */
   readonly needs?: "scores" | "live";
@@ -147,6 +189,13 @@ export interface OrderingMethod<O extends Options = Options> extends CurriculumM
    * UserError.
    */
   check?(values: Values<O>, lengths: ArrayLike<number>): void;
+  /**
+   * What images look like when a share of the training is done, of models that take smaller ones. Throws UserError for
+   * options that do not fit.
+   */
+  images?(sides: ImageSides, values: Values<O>): (done: number) => ImageLook;
+  /** How images are augmented in ways that are learnt from held-out rows. */
+  augments?(values: Values<O>): LearnedAugmenting;
   /** Rows of one pass, in the order in which they are trained on. */
   rows(setup: OrderingSetup<O>): Uint32Array;
 }

@@ -7,7 +7,7 @@ import type { CommandContext } from "../run/command-context.ts";
 import type { Controller } from "../run/training/controller.ts";
 import type { HeldOutLosses } from "../run/training/held-out.ts";
 import type { StepResult } from "../run/training/trainer.ts";
-import type { Sampler, SamplerNeed, TaskLoss } from "./contract.ts";
+import type { GroupAlignment, Sampler, SamplerNeed, TaskLoss } from "./contract.ts";
 import { checkHeldOut, groupLosses } from "./losses.ts";
 import type { MixtureSource } from "./source.ts";
 
@@ -22,6 +22,8 @@ export interface MixtureControl {
   /** What weights of groups are for, for the log. */
   readonly taskLoss: TaskLoss;
   readonly context: Pick<CommandContext, "log" | "warn">;
+  /** For samplers that need alignments, after so many steps. */
+  readonly alignments?: ((step: number) => Promise<readonly GroupAlignment[]>) | undefined;
 }
 
 /** A state from JSON: where the segment began, what was drawn by then, and the training losses in it. */
@@ -111,9 +113,10 @@ export class MixtureController implements Controller {
   }
 
   async #report(step: number, held: HeldOutLosses | undefined): Promise<void> {
-    const { sampler, source, needs, method } = this.#given;
+    const { sampler, source, needs, method, alignments } = this.#given;
     await sampler.update({
       step,
+      ...(needs.includes("alignments") ? { alignments: await alignments!(step) } : {}),
       drawn: source.drawn.map((n, i) => n - this.#before[i]!),
       ...(needs.includes("losses")
         ? { losses: await groupLosses(checkHeldOut(held, this.#names, method), this.#names) }

@@ -185,6 +185,24 @@ export const REGMIX = {
   },
 } as const satisfies Options;
 
+/** Options of `curriculum correlate`. */
+export const CORRELATE = {
+  scores: { type: "string", help: "how well the models do: the JSON of evaluate", value: "FILE" },
+  loss_metric: { type: "string", default: "loss", help: "which figures of the first file are losses", value: "METRIC" },
+  score_metric: {
+    type: "string",
+    help: "which figures of --scores count; the mean of all when left out",
+    value: "METRIC",
+  },
+  estimator: {
+    type: "'sign-rank' | 'spearman'",
+    default: "sign-rank",
+    help: "how losses are compared with scores: ranks of losses by the order of each pair, or ranks of both",
+  },
+  sizes: { type: "string[]", help: "tokens of each group; all alike when left out", value: "GROUP=TOKENS" },
+  budget: { type: "number > 0", help: "tokens that are to be chosen; half of all when left out", value: "TOKENS" },
+} as const satisfies Options;
+
 /** Options of `curriculum weights`. */
 export const WEIGHTS = {
   data: { ...DATA.data, help: "rows to weigh, as lines of JSON" },

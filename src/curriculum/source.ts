@@ -22,7 +22,8 @@ export interface Rows {
   readonly group: Int32Array;
   /** Tokens of every row. */
   readonly lengths: Int32Array;
-  batch(rows: readonly number[]): CurriculumBatch;
+  /** `changed` stand in the place of the rows' examples. */
+  batch(rows: readonly number[], changed?: readonly Example[]): CurriculumBatch;
   /** Some of the rows, in this order, with the same groups. */
   part(rows: readonly number[]): Rows;
 }
@@ -48,7 +49,8 @@ export function rowsOf(names: readonly string[], items: Items, pad: number): Row
           rows.map((row) => [items[row]!]),
           { pad },
         )
-    : (rows: readonly number[]) => stackExamples(rows.map((row) => items[row]!));
+    : (rows: readonly number[], changed?: readonly Example[]) =>
+        stackExamples(changed ?? rows.map((row) => items[row]!));
   return {
     names,
     items,
@@ -59,7 +61,7 @@ export function rowsOf(names: readonly string[], items: Items, pad: number): Row
       rows: group.filter((of) => of === g).length,
       tokens: lengths.reduce((sum, length, i) => sum + (group[i] === g ? length : 0), 0),
     })),
-    batch: (rows) => ({ batch: batch(rows), groups: Int32Array.from(rows, (row) => group[row]!) }),
+    batch: (rows, changed) => ({ batch: batch(rows, changed), groups: Int32Array.from(rows, (row) => group[row]!) }),
     part: (rows) => rowsOf(names, isText(items) ? rows.map((row) => items[row]!) : rows.map((row) => items[row]!), pad),
   };
 }
@@ -155,6 +157,12 @@ export class MixtureSource implements BatchSource<CurriculumBatch> {
 /** The rows of pass `epoch`, when so many batches of the training are done. */
 export type PassOrder = (epoch: number, batches: number) => Promise<Uint32Array>;
 
+/** Other examples in the place of those of a batch, when so many batches of the training are done. */
+export type ChangeRows = (
+  items: readonly Example[],
+  batches: number,
+) => readonly Example[] | Promise<readonly Example[]>;
+
 /** Goes through the rows pass by pass, each in the order that it follows. */
 export class OrderedSource implements BatchSource<CurriculumBatch> {
   readonly groups: Rows["counts"];
@@ -163,6 +171,7 @@ export class OrderedSource implements BatchSource<CurriculumBatch> {
   readonly #batchSize: number;
   readonly #seed: number;
   #order: PassOrder | undefined;
+  #change: ChangeRows | undefined;
   #epoch = 0;
   #batch = 0;
   #at = 0;
@@ -176,9 +185,10 @@ export class OrderedSource implements BatchSource<CurriculumBatch> {
     this.#seed = given.seed;
   }
 
-  /** Sets what orders the passes, which may need the model. Before that there are no batches. */
-  follow(order: PassOrder): void {
+  /** Sets what orders the passes, which may need the model, and changes rows. Before that there are no batches. */
+  follow(order: PassOrder, change?: ChangeRows): void {
     this.#order = order;
+    this.#change = change;
   }
 
   largest(): CurriculumBatch {
@@ -196,8 +206,14 @@ export class OrderedSource implements BatchSource<CurriculumBatch> {
     }
     const rows = [...this.#current.subarray(this.#at, this.#at + this.#batchSize)];
     this.#at += this.#batchSize;
-    this.#batch++;
-    return { batch: this.#rows.batch(rows), epoch: this.#epoch };
+    const batch = this.#batch++;
+    if (!this.#change) return { batch: this.#rows.batch(rows), epoch: this.#epoch };
+    const { items } = this.#rows;
+    const own = rows.flatMap((row) => {
+      const item = items[row]!;
+      return "ids" in item ? [] : [item];
+    });
+    return { batch: this.#rows.batch(rows, await this.#change(own, batch)), epoch: this.#epoch };
   }
 
   /** It holds the order of the current pass, which may have been made with weights that are gone. */

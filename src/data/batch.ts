@@ -315,7 +315,8 @@ export const isPairs = (batch: Batch): batch is PairsBatch => "candidates" in ba
 export function batchKey(batch: Batch): string {
   if (isTokens(batch)) return `${batch.rows}x${batch.length}${batch.packed ? " packed" : ""}`;
   if (isPairs(batch)) return `${batch.rows} and ${batch.candidates} of ${batch.width}`;
-  return "tokens" in batch ? `${batch.rows} of ${batch.width}` : `${batch.rows}`;
+  if ("tokens" in batch) return `${batch.rows} of ${batch.width}`;
+  return batch.shape.length === 3 ? `${batch.rows} of ${batch.shape.join("x")}` : `${batch.rows}`;
 }
 
 /** Where the first three rows were read, for messages. */

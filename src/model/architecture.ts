@@ -325,6 +325,8 @@ export interface ModelSizes {
   readonly turnsAnewBeyond?: number;
   /** Shape of one example of a classifier of numbers. */
   readonly example?: readonly number[];
+  /** Of a classifier of square images that takes smaller ones, too: what sides are multiples of, and the least. */
+  readonly sides?: { readonly multiple: number; readonly least: number };
   /** Of a classifier of texts. */
   readonly text?: TextSizes;
   /** Of a denoiser. */

@@ -64,6 +64,7 @@ const LINES = [
   "train zo-byte chooser/ --data decided.jsonl --steps 2 -n",
   "train replay chooser/ --codes steps.safetensors -o again/",
   "train replay chooser/ --codes steps.safetensors -n",
+  "train stragglers --workers 3 --jobs 4",
   "train analytic chooser/ --data decided.jsonl -o fitted/",
   "train analytic chooser/ --data decided.jsonl -n",
   "unlearn attribute chooser/ --data decided.jsonl --models 2 --epochs 1 -o effects.safetensors",
@@ -114,6 +115,8 @@ const LINES = [
   `curriculum balance tiny/ ${GROUPS} --mini 0.5 -n`,
   `curriculum mixture-search tiny/ ${GROUPS} --part-steps 1 -n`,
   `curriculum regmix tiny/ ${GROUPS} --mixture-steps 1 -n`,
+  "curriculum correlate measured.json --scores measured.json --score-metric accuracy -o mixed.json",
+  "curriculum correlate measured.json --scores measured.json --score-metric accuracy -n",
   "curriculum select tiny/ --data said.jsonl -o chosen.jsonl",
   "curriculum select tiny/ --data said.jsonl -n",
   "curriculum weights --data decided.jsonl --pool decided.jsonl -o weighed.jsonl",
@@ -122,6 +125,11 @@ const LINES = [
   `curriculum mix-agent collect tiny/ ${GROUPS} --trajectories 2 --rounds 2 --round-steps 1 -n`,
   `curriculum mix-agent collect tiny/ ${GROUPS} --trajectories 2 --rounds 2 --round-steps 1 -o tried.jsonl`,
   "curriculum mix-agent fit tried.jsonl --clone-steps 1 --agent-steps 1 -o agent.json",
+  "curriculum query fit --items 2 --asks 2 --difficulties 2 --query-steps 1 --particles 2 --games 2 -n",
+  "curriculum query fit --items 2 --asks 2 --difficulties 2 --query-steps 1 --particles 2 --games 2 -o asking.safetensors",
+  "curriculum query next asking.safetensors --names a,b -o next.json",
+  "curriculum query test asking.safetensors --items 2 --difficulties 2 --query-steps 1 --particles 2 --games 2 -o asked.json",
+  "curriculum query test asking.safetensors --items 2 --difficulties 2 -n",
   "curriculum score tiny/ --data said.jsonl -n",
   "curriculum score tiny/ --data said.jsonl -o scored.jsonl",
   "curriculum stages stages.yml -n",
@@ -284,6 +292,12 @@ beforeAll(() => {
     { train: ["classifier.*"], data: ["decided.jsonl"] },
   ];
   writeFileSync(at("stages.json"), JSON.stringify(stages));
+  const measured = numbers.flatMap((i) => [
+    { model: `m${i}`, group: "a", metric: "loss", value: 3 - i, better: "lower" },
+    { model: `m${i}`, group: "b", metric: "loss", value: i, better: "lower" },
+    { model: `m${i}`, group: "a", metric: "accuracy", value: i / 9, better: "higher" },
+  ]);
+  writeFileSync(at("measured.json"), JSON.stringify({ rows: measured }));
   const decided = numbers.map((i) => ({ x: [i, 1], label: i % 2, propensity: 0.5, reward: i }));
   writeFileSync(at("decided.jsonl"), lines(decided));
   const score = (model: string, value: number) => ({ model, group: "g", metric: "accuracy", better: "higher", value });

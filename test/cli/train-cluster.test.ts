@@ -4,7 +4,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { runAlone, runScript, startScript } from "../support/command.ts";
-import { normals } from "../support/random.ts";
+import { normals, randomUnits } from "../support/random.ts";
 import { noRedis, PASSWORD, TestRedis } from "../support/redis.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "ingot-cluster-"));
@@ -49,6 +49,22 @@ async function received(): Promise<number> {
   return Number(/total_net_input_bytes:(\d+)/.exec(info)?.[1]);
 }
 
+/** Bytes of the tensors of a model, without what is said beside them. */
+async function valuesOf(model: string): Promise<string> {
+  const bytes = await Bun.file(join(folder, model, "model.safetensors")).bytes();
+  const header = Number(new DataView(bytes.buffer).getBigUint64(0, true));
+  return Buffer.from(bytes.subarray(8 + header)).toString("hex");
+}
+
+/** Waits until a process has said so on stderr. */
+async function saying({ stderr }: ReturnType<typeof startScript>, words: string): Promise<void> {
+  let said = "";
+  for await (const piece of stderr) {
+    said += new TextDecoder().decode(piece);
+    if (said.includes(words)) return;
+  }
+}
+
 /** Texts of all files below a folder. */
 function textsIn(at: string): string {
   if (statSync(at).isFile()) return readFileSync(at, "latin1");
@@ -70,6 +86,22 @@ describe.skipIf(noRedis !== undefined)(`train --cluster${noRedis ? `: skipped, $
     const all = [made.text, made.err, worked.text, worked.err, textsIn(folder)].join("\n");
     for (const word of [PASSWORD, encodeURIComponent(PASSWORD), "pass-word"]) expect(all).not.toContain(word);
     expect(all).toContain('"cluster":"(secret)"');
+    const other = await runScript("train", over("plain", "--seed 5 -o no/"), folder);
+    expect(other.err).toContain("has seed 0, and this one 5");
+  });
+
+  test("clients of DiLoCo whose rounds a worker does come to the weights of one process", async () => {
+    const rounds = `--init net.json --data rows.jsonl --clients 3 --federation diloco --client-state fresh --steps 9 --local-steps 4`;
+    const line = `${rounds} --batch-size 5 --lr 1e-2`;
+    const shared = `${line} --cluster ${redis.url("diloco")} --lag 5 --wait 30`;
+    const working = runAlone("train", `${shared} --worker --json`.split(" "), folder);
+    const made = await runScript("train", `${shared} --json -o diloco/`.split(" "), folder);
+    expect([made.code, (await working).code]).toEqual([0, 0]);
+    expect(JSON.parse(made.text)).toMatchObject({ clients: 3, rounds: 3, answers: 9, refused: 0 });
+    await runScript("train", `${line} --overwrite -o apart/`.split(" "), folder);
+    expect(await valuesOf("diloco")).toEqual(await valuesOf("apart"));
+    const { err } = await runScript("train", `${shared.replace("fresh", "kept")} -o no/`.split(" "), folder);
+    expect(err).toContain("add --client-state fresh");
   });
 
   test("what cannot be is refused before the work, and no refusal repeats the password", async () => {
@@ -88,8 +120,6 @@ describe.skipIf(noRedis !== undefined)(`train --cluster${noRedis ? `: skipped, $
     expect(await refused(twice)).toContain("--cluster: expected one value but found 2");
     expect(await refused([...LEARN.split(" "), "--worker"])).toContain("--worker");
     expect(await refused(over("plain", "--worker --codes x.safetensors"))).toContain("--worker writes nothing");
-    const other = over("plain", "--seed 5 -o no/");
-    expect(await refused(other)).toContain("has seed 0, and this one 5");
     const unknown = LEARN.split(" ").concat(`--clustre=${redis.url("x")}`, "-o", "no/");
     expect(await refused(unknown)).toContain("--clustre");
   });
@@ -116,6 +146,38 @@ describe.skipIf(noRedis !== undefined)(`train --cluster${noRedis ? `: skipped, $
         await worker.exited;
       }
       expect(JSON.parse((await running).text).digest).toBe(digest);
+    },
+    300_000,
+  );
+
+  test.skipIf(!isLong)(
+    "DiLoCo with 0, 1 and 2 workers killed at random moments and started again: the same bits",
+    async () => {
+      const line = `--init net.json --data rows.jsonl --clients 4 --federation diloco --client-state fresh --steps 480 --local-steps 8`;
+      const rest = "--batch-size 5 --lr 1e-2";
+      await runScript("train", `${line} ${rest} --overwrite -o apart/`.split(" "), folder);
+      for (const killed of [0, 1, 2]) {
+        const shared = `${line} ${rest} --cluster ${redis.url(`killed-${killed}`)} --lag 2 --wait 60`;
+        const unit = randomUnits(killed);
+        const running = runAlone("train", `${shared} --json --overwrite -o killed/`.split(" "), folder);
+        const workers = Array.from({ length: 3 }, async (_, i) => {
+          const first = startScript("train", `${shared} --worker`.split(" "), folder);
+          if (i < killed) {
+            const moment = 200 + 2500 * unit();
+            await saying(first, "takes part as");
+            await Bun.sleep(moment);
+            first.kill("SIGKILL");
+            await startScript("train", `${shared} --worker`.split(" "), folder).exited;
+          }
+          await first.exited;
+        });
+        const { text, err } = await running;
+        expect(err).not.toContain("hint");
+        const told = JSON.parse(text);
+        await Promise.all(workers);
+        console.log(`${killed} killed: ${told.dropped} dropped, ${told.repeated} repeated, ${told.bytes_up} bytes`);
+        expect(await valuesOf("killed")).toEqual(await valuesOf("apart"));
+      }
     },
     300_000,
   );

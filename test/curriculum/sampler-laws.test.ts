@@ -67,7 +67,9 @@ const linear = (names: readonly string[] = NAMES) =>
 /** What is heard when nothing is known of group b. */
 function withoutB(feedback: Feedback): Feedback {
   const without = (values: readonly number[] = []) => values.map((value, i) => (i === 1 ? Number.NaN : value));
-  return { ...feedback, losses: without(feedback.losses), training: without(feedback.training) };
+  const unknown = { product: Number.NaN, norm: Number.NaN };
+  const alignments = feedback.alignments?.map((known, i) => (i === 1 ? unknown : known)) ?? [];
+  return { ...feedback, losses: without(feedback.losses), training: without(feedback.training), alignments };
 }
 
 /** Shares and weights of every segment, in the order of the names. */

@@ -102,7 +102,9 @@ function* course(
     if (taken < segment.steps) break;
     const drawn = segment.probs.map((p) => Math.round(p * taken * batch));
     const training = world.losses.map((loss, i) => (drawn[i] ? (loss + before[i]!) / 2 : Number.NaN));
-    const feedback = { step, losses: [...world.losses], training, drawn };
+    // Gradients whose products with that of the held-out rows fall as losses do.
+    const alignments = world.losses.map((loss, i) => ({ product: before[i]! - loss, norm: Math.abs(loss) / 10 }));
+    const feedback = { step, losses: [...world.losses], training, alignments, drawn };
     yield sampler.update(hear ? hear(feedback) : feedback);
     if (next) sampler = next(sampler);
   }

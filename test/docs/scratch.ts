@@ -74,6 +74,10 @@ const jsonl = (rows: readonly object[]) => rows.map((row) => `${JSON.stringify(r
 /** Small files that are written out. */
 const FILES: Readonly<Record<string, string>> = {
   "tiny.json": JSON.stringify(TINY),
+  "vit.json": JSON.stringify({
+    ...{ model_type: "vit", image_size: 12, patch_size: 4, num_channels: 1, num_labels: 10 },
+    ...{ hidden_size: 8, intermediate_size: 16, num_hidden_layers: 1, num_attention_heads: 2 },
+  }),
   "deep.json": JSON.stringify({ ...TINY, num_hidden_layers: 4 }),
   "mlp.json": JSON.stringify({ model_type: "mlp", input_size: 16, hidden_sizes: [16], num_labels: 4 }),
   "denoiser.json": JSON.stringify({ model_type: "denoiser", input_size: 16, hidden_size: 16, num_labels: 4 }),

@@ -116,7 +116,7 @@ const NEEDS: Readonly<Record<string, Needs>> = {
   },
   prune: { general: "prune_group", settings: { prune_shares: [0.1], prune_blocks: 1, original: undefined } },
   hdc: { general: "hdc_new", settings: { hdc_bits: 256 } },
-  "energy-distance": { before: NOISY, group: EXAMPLES },
+  "energy-distance": { before: NOISY, group: EXAMPLES, settings: { energy_distance_rows: 12 } },
 };
 
 beforeAll(async () => {

@@ -3,7 +3,7 @@
 import { UserError } from "../../errors.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
 import type { Json } from "../../json.ts";
-import type { SavedRun } from "../../run/training/saved-state.ts";
+import type { SavedRun } from "../../run/training/found-state.ts";
 import {
   type HostStateTensor,
   type SavedTraining,

@@ -7,16 +7,10 @@ import { isObject } from "../../json.ts";
 import { saveNetworks } from "../../run/small-nets/file.ts";
 import type { Numbers } from "../../run/small-nets/kept.ts";
 import type { NamedTensor } from "../../run/small-nets/mlp.ts";
-import {
-  checkSettings,
-  findState,
-  type Progress,
-  refuseForeign,
-  refuseOverwriting,
-  type SavedRun,
-  VERSION,
-} from "../../run/training/saved-state.ts";
-import { OPTIMIZER, removeState, replaceState, stateFolder } from "../../run/training/state-folder.ts";
+import { findState, type Progress, type SavedRun, VERSION } from "../../run/training/found-state.ts";
+import { checkSettings, refuseForeign, refuseOverwriting } from "../../run/training/saved-state.ts";
+import { removeState, replaceState, stateFolder } from "../../run/training/state-folder.ts";
+import { OPTIMIZER } from "../../run/training/state-places.ts";
 import type { Place } from "./course.ts";
 
 /** A run between two units of its course. */

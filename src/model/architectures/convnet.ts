@@ -28,6 +28,7 @@ import {
   normedImages,
   normedImagesBox,
   notedImages,
+  seenShape,
 } from "../blocks/convolution.ts";
 import { initJson, type WeightInit, weightInit } from "../blocks/weight-init.ts";
 import { ConfigReader } from "../config.ts";
@@ -117,6 +118,20 @@ function pooledBox(rec: Recorder, box: Box, pool: Pool): Box {
 const read = (net: Net, { pooling }: ConvnetConfig, x: Tensor): Tensor =>
   pooling === "mean" ? globalAverage(net.rec, x) : flattened(net, x);
 
+/** The least side of which every layer has a window. */
+function leastImage({ layers, image }: ConvnetConfig): number {
+  const isEnough = (side: number): boolean => {
+    let left = side;
+    for (const { kernel, stride, padding } of layers) {
+      left = windowsAlong(left, kernel, stride, padding);
+      if (left === 0) return false;
+    }
+    return true;
+  };
+  for (let side = 1; side < image; side++) if (isEnough(side)) return side;
+  return image;
+}
+
 const widthOf = ({ pooling, last }: ConvnetConfig): number =>
   pooling === "mean" ? last.channels : last.channels * last.image ** 2;
 
@@ -161,6 +176,7 @@ export const method: Architecture<ConvnetConfig> = {
     outputs: c.classes,
     maxPositions: 0,
     example: [c.channels, c.image, c.image],
+    ...(c.pooling === "mean" && { sides: { multiple: 1, least: leastImage(c) } }),
   }),
 
   parameters: (c) => [
@@ -182,7 +198,7 @@ export const method: Architecture<ConvnetConfig> = {
   ],
 
   forward(net, c, inputs) {
-    let x = imagesOf(net, inputs, c); // (B, H, W, C)
+    let x = imagesOf(net, inputs, c.pooling === "mean" ? seenShape(c, inputs) : c); // (B, H, W, C)
     for (const [i, layer] of c.layers.entries()) {
       if (layer.type === "conv") {
         const own = convolved(net, x, `layers.${i}`, layer);

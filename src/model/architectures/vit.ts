@@ -36,6 +36,7 @@ import {
 import {
   classRows,
   imageTokens,
+  seenAt,
   tokensOf,
   type VisionConfig,
   type VisionNames,
@@ -130,6 +131,7 @@ export const method: Architecture<VitConfig> = {
     outputs: c.classes,
     maxPositions: 0,
     example: [c.channels, c.image, c.image],
+    sides: { multiple: c.patch, least: c.patch },
   }),
 
   parameters(c) {
@@ -176,8 +178,9 @@ export const method: Architecture<VitConfig> = {
     ];
   },
 
-  forward(net, c, inputs) {
-    const x = visionLayers(net, c, NAMES, imageTokens(net, c, NAMES, inputs), (layer, read, units) =>
+  forward(net, own, inputs) {
+    const c = seenAt(own, inputs);
+    const x = visionLayers(net, c, NAMES, imageTokens(net, c, NAMES, inputs, own.image), (layer, read, units) =>
       dynamicUnits(net, c.dynamic, { module: predictorOf(layer), layer, read, units }, inputs),
     ); // (B T, C)
     return classRows(net, c, visionNorm(net, c, "vit.layernorm", x), inputs); // (B, C)

@@ -100,6 +100,13 @@ export function flattened(net: Net, x: Tensor): Tensor {
   return net.rec.reshape(turned, [batch, c * h * w]);
 }
 
+/** The shape of the images of a batch, which may be smaller than the model's. */
+export function seenShape({ channels, image }: ImageShape, inputs: Inputs): ImageShape {
+  if ("ids" in inputs) throw new TypeError("a classifier takes x, not token ids");
+  const { shape } = inputs.x;
+  return { channels, image: shape.length === 4 ? shape[3]! : image };
+}
+
 /** The images of a classifier's inputs, noted as what the first layer reads. Throws TypeError for texts. */
 export function imagesOf(net: Net, inputs: Inputs, shape: ImageShape): Tensor {
   if ("ids" in inputs) throw new TypeError("a classifier takes x, not token ids");

@@ -6,6 +6,7 @@ import { UserError } from "../../errors.ts";
 import { gelu, quickGelu } from "../../tensor/ops/activation.ts";
 import { add } from "../../tensor/ops/elementwise.ts";
 import { embedding } from "../../tensor/ops/embedding.ts";
+import { linear } from "../../tensor/ops/linear.ts";
 import { layerNorm } from "../../tensor/ops/norm.ts";
 import { patches } from "../../tensor/ops/patch.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
@@ -83,8 +84,51 @@ export function visionConfig(
 export const visionNorm = (net: Net, c: VisionConfig, name: string, x: Tensor): Tensor =>
   layerNorm(net.rec, x, net.weight(`${name}.weight`), net.weight(`${name}.bias`), { eps: c.eps });
 
-/** Images (B, channels, image, image) as rows of the sequence at their positions: (B T, C). */
-export function imageTokens(net: Net, c: VisionConfig, names: VisionNames, inputs: Inputs): Tensor {
+/** The config as it is for the images of a batch, which may be smaller than the model's. */
+export function seenAt<C extends VisionConfig>(c: C, inputs: Inputs): C {
+  if ("ids" in inputs) throw new TypeError("a classifier takes x, not token ids");
+  const { shape } = inputs.x;
+  return shape.length === 4 && shape[3] !== c.image ? { ...c, image: shape[3]! } : c;
+}
+
+/**
+ * Between the places of a grid of `from` patches a side, those of one of `to`: (to^2 + 1, from^2 + 1), bilinear with
+ * the grids' borders on one another. The first token's place stays.
+ */
+export function gridWeights(from: number, to: number): Float32Array {
+  const width = from ** 2 + 1;
+  const weights = new Float32Array((to ** 2 + 1) * width);
+  weights[0] = 1;
+  const along = (i: number): readonly (readonly [place: number, share: number])[] => {
+    const at = Math.min(from - 1, Math.max(0, ((i + 0.5) * from) / to - 0.5));
+    const low = Math.min(from - 1, Math.floor(at));
+    return [
+      [low, 1 - (at - low)],
+      [Math.min(from - 1, low + 1), at - low],
+    ];
+  };
+  for (let row = 0; row < to; row++)
+    for (let column = 0; column < to; column++)
+      for (const [y, down] of along(row))
+        for (const [x, right] of along(column))
+          weights[(row * to + column + 1) * width + y * from + x + 1]! += down * right;
+  return weights;
+}
+
+/** Positions (T, C) of images of the config's side, of a model whose own are `full` wide. */
+function positionsAt(net: Net, c: VisionConfig, names: VisionNames, full: number): Tensor {
+  const [from, to] = [full / c.patch, c.image / c.patch];
+  const own = net.rec.reshape(net.weight(names.positions), [from ** 2 + 1, c.width]);
+  if (from === to) return own;
+  const between = net.rec.constant(gridWeights(from, to), [to ** 2 + 1, from ** 2 + 1], `places of ${to}`);
+  return linear(net.rec, between, own, { transposed: true });
+}
+
+/**
+ * Images (B, channels, image, image) as rows of the sequence at their positions: (B T, C). The model's own images are
+ * `full` wide; positions of smaller ones are interpolated.
+ */
+export function imageTokens(net: Net, c: VisionConfig, names: VisionNames, inputs: Inputs, full = c.image): Tensor {
   if ("ids" in inputs) throw new TypeError("a classifier takes x, not token ids");
   const { rec } = net;
   const { batch } = inputs;
@@ -113,7 +157,7 @@ export function imageTokens(net: Net, c: VisionConfig, names: VisionNames, input
   const positions = embedding(
     rec,
     pick("positions", (_, token) => token),
-    rows(names.positions, tokens),
+    positionsAt(net, c, names, full),
   );
   return add(rec, add(rec, placed, classes), positions);
 }

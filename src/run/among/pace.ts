@@ -86,3 +86,14 @@ export function localSteps(
   if (least >= most) return most;
   return least + Math.floor(keyedUnits(seed, `steps of ${name} in round ${round}`)() * (most - least + 1));
 }
+
+/** Which round it is, from 0, how many steps of the schedule are over, and how many come at most. */
+export interface Round {
+  readonly at: number;
+  readonly over: number;
+  readonly longest: number;
+}
+
+/** Whether something that comes every so many steps is due between two counts of them. */
+export const isDue = (done: number, before: number, every: number): boolean =>
+  every > 0 && Math.floor(done / every) > Math.floor(before / every);

@@ -11,6 +11,8 @@ import { LogReader } from "./round-log.ts";
 export interface CoordinatorOptions {
   /** Seconds of silence after which a worker is dropped, and of standstill after which tasks are handed out again. */
   readonly lag: number;
+  /** To how many workers each task is given; 1 when left out. */
+  readonly copies?: number;
   readonly signal: AbortSignal;
   readonly events: ClusterEvents;
 }
@@ -58,7 +60,7 @@ export class Coordinator {
     const answers: (Uint8Array | undefined)[] = Array(this.#job.tasks).fill(undefined);
     const seen: Entry[] = [];
     this.#turn = 0;
-    await this.#handOut(round, answers);
+    for (let copy = 0; copy < (this.#options.copies ?? 1); copy++) await this.#handOut(round, answers);
     let moved = performance.now();
     let after = "0";
     while (answers.includes(undefined)) {

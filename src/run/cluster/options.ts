@@ -32,6 +32,14 @@ export const CLUSTER = {
     help: "seconds without a word after which a worker is dropped and its task is another's",
     value: "S",
   },
+  copies: {
+    type: "number.integer >= 1",
+    default: 1,
+    decides: "nothing",
+    needs: "cluster",
+    help: "workers that each task is given to; the first answer counts, so all but one may be slow (gradient coding by repetition)",
+    value: "N",
+  },
   wait: {
     type: "number > 0",
     default: 300,

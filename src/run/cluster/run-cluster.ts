@@ -1,8 +1,10 @@
 /** A training over a Redis server, from its options to its end. */
 import { randomBytes } from "node:crypto";
 import { hostname } from "node:os";
+import type { OrderState } from "../../data/order.ts";
 import type { JsonObject } from "../../json.ts";
 import type { CommandContext } from "../command-context.ts";
+import type { RunContext } from "../training/technique.ts";
 import { type Address, parseAddress } from "./address.ts";
 import { Board } from "./board.ts";
 import { Connection } from "./connection.ts";
@@ -17,6 +19,7 @@ export interface ClusterOptions {
   readonly worker: boolean;
   readonly cluster_key: string;
   readonly lag: number;
+  readonly copies: number;
   readonly wait: number;
 }
 
@@ -31,6 +34,20 @@ export function takingPart({ cluster, ...options }: ClusterOptions): Taking | un
   if (cluster === undefined) return undefined;
   const address = parseAddress(cluster);
   return { ...options, address, secret: secretOf(address, options.cluster_key) };
+}
+
+/**
+ * What all who take part must agree on, wherever their files are: options that decide the result, order and contents of
+ * the rows, and the weights that the run begins with.
+ */
+export function agreedSettings(
+  { decisive, seed, version }: Pick<RunContext, "decisive" | "seed" | "version">,
+  { rounds, tasks }: RoundJob,
+  { order, weights }: { readonly order: OrderState; readonly weights: string },
+): JsonObject {
+  const { data: _, eval_data: __, init: ___, tokenizer: ____, ...options } = decisive;
+  const { made_with: rows } = order;
+  return JSON.parse(JSON.stringify({ version, seed, ...options, rounds, tasks, rows, weights }));
 }
 
 type Told = Pick<CommandContext, "signal" | "warn" | "info" | "log">;
@@ -78,8 +95,8 @@ export async function coordinate(
   try {
     const begun = await beginRun(own, taking.address, taking.secret, settings);
     told.info(`${begun === "new" ? "began" : "goes on with"} the run at ${taking.address.told}`);
-    const { lag } = taking;
-    const coordinator = new Coordinator(own, job, { lag, signal: told.signal, events: eventsFor(told, round) });
+    const { lag, copies } = taking;
+    const coordinator = new Coordinator(own, job, { lag, copies, signal: told.signal, events: eventsFor(told, round) });
     await coordinator.run();
     return coordinator.counts;
   } finally {
@@ -97,11 +114,12 @@ export async function workFor(
 ): Promise<number> {
   const own = await board(taking, told);
   try {
-    const { address, secret, lag, wait } = taking;
+    const { address, secret, lag, copies, wait } = taking;
     await awaitRun(own, address, secret, settings, { wait, signal: told.signal });
     const name = `${hostname()}-${process.pid}-${randomBytes(3).toString("hex")}`;
     told.info(`takes part as ${name} in the run at ${address.told}`);
-    const worker = new Worker(own, job, { name, lag, wait, signal: told.signal, events: eventsFor(told, round) });
+    const events = eventsFor(told, round);
+    const worker = new Worker(own, job, { name, lag, copies, wait, signal: told.signal, events });
     await worker.run();
     return worker.tasks;
   } finally {

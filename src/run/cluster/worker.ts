@@ -9,6 +9,8 @@ import { LogReader } from "./round-log.ts";
 export interface WorkerOptions {
   readonly name: string;
   readonly lag: number;
+  /** As the coordinator has it. */
+  readonly copies?: number;
   /** Seconds for which nobody may hand out tasks. */
   readonly wait: number;
   readonly signal: AbortSignal;
@@ -25,6 +27,9 @@ export class Worker {
   #said = Number.NEGATIVE_INFINITY;
   #moved = performance.now();
   #returns = 0;
+  /** Tasks of this round that were answered here: another copy of one is for another worker. */
+  readonly #answered = new Set<number>();
+  #answeredIn = 0;
   /** Whether tasks that were given to this worker may be left. */
   #left = true;
 
@@ -83,15 +88,25 @@ export class Worker {
     // A task that was trimmed while it was pending has no fields: its round is over.
     if ("fault" in opened && Object.keys(fields).length > 0) events.refused(`task ${id}`, opened.fault);
     if (!("fault" in opened)) await this.#log.catchUp();
-    if (!("fault" in opened) && round === this.#log.round + 1) {
+    if (!("fault" in opened) && round === this.#log.round + 1 && !this.#isOwnCopy(id)) {
       const payload = await this.#job.work(round, subject.task);
       const to = `${round}-${subject.task}`;
       const said = await this.#board.fields({ kind: "answer", round, task: subject.task, from: name }, payload);
       await this.#board.connection.send("XADD", this.#board.key("answers"), "*", "t", to, ...said);
       this.tasks++;
+      this.#answered.add(subject.task);
       this.#moved = performance.now();
     }
     await this.#board.taskDone(id);
+  }
+
+  /** Whether this is a copy, as they were first handed out, of what was answered here. */
+  #isOwnCopy(id: string): boolean {
+    const { round, place } = placeOf(id);
+    if (this.#answeredIn !== round) this.#answered.clear();
+    this.#answeredIn = round;
+    const isCopy = place <= this.#job.tasks * (this.#options.copies ?? 1);
+    return isCopy && this.#answered.has((place - 1) % this.#job.tasks);
   }
 
   async #expectCoordinator(): Promise<void> {

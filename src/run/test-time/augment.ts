@@ -9,6 +9,7 @@
  *
  * A view follows from the seed, a key and the row's place in the batch.
  */
+import { valueAt } from "../../data/augmenting/image-operations.ts";
 import { type ExampleBatch, type NumbersInput, stackExamples } from "../../data/batch.ts";
 import type { ImageShape } from "../../data/corrupting/contract.ts";
 import type { Example } from "../../data/examples.ts";
@@ -29,18 +30,6 @@ export interface AugmentOptions {
 }
 
 const between = (random: Random, low: number, high: number): number => low + (high - low) * random.uniform();
-
-/** A plane at any place, between the four values around it; at the border the last value goes on. */
-function valueAt(x: Float32Array, start: number, [, height, width]: ImageShape, row: number, column: number): number {
-  const y = Math.min(height - 1, Math.max(0, row));
-  const z = Math.min(width - 1, Math.max(0, column));
-  const [top, left] = [Math.floor(y), Math.floor(z)];
-  const [bottom, right] = [Math.min(height - 1, top + 1), Math.min(width - 1, left + 1)];
-  const at = (r: number, c: number) => x[start + r * width + c]!;
-  const above = at(top, left) + (z - left) * (at(top, right) - at(top, left));
-  const below = at(bottom, left) + (z - left) * (at(bottom, right) - at(bottom, left));
-  return above + (y - top) * (below - above);
-}
 
 /** Radians; 8 degrees. */
 const TURN = 0.14;

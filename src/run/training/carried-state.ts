@@ -4,8 +4,8 @@
  */
 import { UserError } from "../../errors.ts";
 import type { Options, Values } from "../../method/options.ts";
+import { findState, type SavedRun } from "./found-state.ts";
 import type { Choices } from "./optimizer-and-schedule.ts";
-import { findState, type SavedRun } from "./saved-state.ts";
 import type { TrainingProgress } from "./training-state.ts";
 
 export const CARRIED = {

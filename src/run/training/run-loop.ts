@@ -2,10 +2,11 @@
 import { UserError } from "../../errors.ts";
 import { saveModel, savingTo } from "../../model/save.ts";
 import type { BuiltRun, RunOutput } from "./build-run.ts";
+import { VERSION } from "./found-state.ts";
 import type { GroupLoss } from "./held-out.ts";
 import { HeldOutWatch, type Judge, lossText } from "./held-out-watch.ts";
 import type { OpenedRun, ReadRun } from "./open-run.ts";
-import { saveState, VERSION } from "./saved-state.ts";
+import { saveState } from "./saved-state.ts";
 import { StepCheckpoints } from "./step-checkpoints.ts";
 import { StepSamples } from "./step-samples.ts";
 import type { RunContext } from "./technique.ts";

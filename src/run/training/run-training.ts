@@ -23,11 +23,11 @@ import {
   prepareOutput,
   type RunOutput,
 } from "./build-run.ts";
+import { withSavedTraining } from "./found-state.ts";
 import { meanOfGroups, meansOfGroups } from "./held-out.ts";
 import { type HeldOutWatch, lossText } from "./held-out-watch.ts";
 import { type OpenedRun, openRun, readRun } from "./open-run.ts";
 import { type Ran, runLoop, stepLoss } from "./run-loop.ts";
-import { withSavedTraining } from "./saved-state.ts";
 import { removeState } from "./state-folder.ts";
 import type { RunContext, Technique, TrainingData } from "./technique.ts";
 

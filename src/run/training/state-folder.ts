@@ -15,16 +15,7 @@ import path from "node:path";
 import { parseUploadRef } from "../../checkpoint/hub/upload.ts";
 import { flushFolder } from "../../checkpoint/write/sink.ts";
 import { UserError } from "../../errors.ts";
-
-const LAST = "last";
-const SAVING = ".saving";
-const BEFORE = ".before";
-const REMOVED = ".removed";
-const PLACES = [LAST, SAVING, BEFORE] as const;
-
-const PROGRESS = "training.json";
-export const OPTIMIZER = "optimizer.safetensors";
-const WEIGHTS = ["model.safetensors", "model.safetensors.index.json", "adapter_model.safetensors"];
+import { BEFORE, isState, isWhole, LAST, PLACES, PROGRESS, REMOVED, SAVING } from "./state-places.ts";
 
 interface Saving {
   readonly options: { readonly save_every: number; readonly resume: boolean; readonly state?: string };
@@ -45,31 +36,6 @@ export function stateFolder({ options, out, dryRun }: Saving, keeps = false): st
 }
 
 const flushes = (): boolean => process.env.INGOT_NO_FSYNC !== "1";
-
-const isFile = (file: string): boolean => fs.existsSync(file) && fs.statSync(file).isFile();
-const has = (folder: string, name: string): boolean => isFile(path.join(folder, name));
-const isState = (folder: string): boolean => has(folder, PROGRESS);
-
-/** Versions before this one removed states file by file, so one that lacks a part was over. */
-const isWhole = (folder: string): boolean =>
-  isState(folder) && has(folder, OPTIMIZER) && WEIGHTS.some((name) => has(folder, name));
-
-/** A state that was found: its folder, and the text of its training.json. */
-export interface Found {
-  readonly at: string;
-  readonly file: string;
-  readonly text: string;
-}
-
-/** All whole states in a folder, in the order of the places. */
-export function wholeStates(folder: string): Found[] {
-  return PLACES.map((place) => path.join(folder, place))
-    .filter(isWhole)
-    .map((at) => {
-      const file = path.join(at, PROGRESS);
-      return { at, file, text: fs.readFileSync(file, "utf8") };
-    });
-}
 
 /** What stands at a place of a state and is not one, nor what one leaves; undefined when there is nothing such. */
 export const foreignIn = (folder: string): string | undefined =>

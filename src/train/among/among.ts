@@ -11,20 +11,29 @@ import type { Model } from "../../model/model.ts";
 import { Client } from "../../run/among/client.ts";
 import { type ClientRows, clientRows } from "../../run/among/client-rows.ts";
 import type { LocalPart, Pace } from "../../run/among/contract.ts";
-import { LocalTraining, sharedOf } from "../../run/among/local-training.ts";
-import { localSteps, participation, type ServerStep, serverSteps } from "../../run/among/pace.ts";
+import { type Leg, LocalTraining, sharedOf } from "../../run/among/local-training.ts";
+import { isDue, localSteps, participation, type Round, type ServerStep, serverSteps } from "../../run/among/pace.ts";
 import { Seats } from "../../run/among/seats.ts";
 import { Server } from "../../run/among/server.ts";
+import {
+  agreedSettings,
+  coordinate,
+  type Taking,
+  takingPart,
+  tryServer,
+  workFor,
+} from "../../run/cluster/run-cluster.ts";
 import type { Outcome } from "../../run/command-context.ts";
 import type { ReadRows } from "../../run/training/batch-source.ts";
-import type { BuiltRun } from "../../run/training/build-run.ts";
+import { type BuiltRun, buildRun } from "../../run/training/build-run.ts";
 import { HeldOutWatch, lossText } from "../../run/training/held-out-watch.ts";
 import { joinWork } from "../../run/training/join-work.ts";
-import type { ReadRun } from "../../run/training/open-run.ts";
+import { openRun, type ReadRun, readRun } from "../../run/training/open-run.ts";
 import type { Ran } from "../../run/training/run-loop.ts";
 import { runTraining } from "../../run/training/run-training.ts";
 import type { Built, Opened, Technique, TrainingData, Work } from "../../run/training/technique.ts";
 import type { StepResult } from "../../run/training/trainer.ts";
+import { AmongJob, refuseOverCluster } from "./over-cluster.ts";
 import { type AmongContext, refuseAmong, refuseWork } from "./refuse.ts";
 import { chosenByLoss, lossesOf } from "./selection.ts";
 
@@ -38,23 +47,15 @@ interface Counted {
 
 /** Trains a technique's model among clients. Throws UserError. */
 export function trainAmong<D extends Data>(context: AmongContext, technique: Technique<Batch, D>): Promise<Outcome> {
-  const simulation = new Simulation(context);
-  return runTraining<Batch, D>(
-    context,
-    {
-      ...technique,
-      data: async (opened) => simulation.data(await technique.data(opened), opened),
-      work: async (built, data) => simulation.work(await technique.work(built, data), built),
-    },
-    (_, __, read, built) => simulation.run(read, built),
-  );
-}
-
-/** Which round it is, from 0, how many steps of the schedule are over, and how many come at most. */
-interface Round {
-  readonly at: number;
-  readonly over: number;
-  readonly longest: number;
+  const taking = takingPart(context.options);
+  const simulation = new Simulation(context, taking);
+  const own: Technique<Batch, D> = {
+    ...technique,
+    data: async (opened) => simulation.data(await technique.data(opened), opened),
+    work: async (built, data) => simulation.work(await technique.work(built, data), built),
+  };
+  if (taking?.worker) return simulation.worker(own, taking);
+  return runTraining<Batch, D>(context, own, (_, __, read, built) => simulation.run(read, built));
 }
 
 /** What weights are in, and where. */
@@ -74,10 +75,13 @@ class Simulation {
   #seats: Seats<Batch> | undefined;
   #part: LocalPart | undefined;
   #pad = 0;
+  readonly #taking: Taking | undefined;
 
-  constructor(context: AmongContext) {
+  constructor(context: AmongContext, taking: Taking | undefined) {
     refuseAmong(context);
+    refuseOverCluster(context);
     this.#context = context;
+    this.#taking = taking;
   }
 
   get #method() {
@@ -164,17 +168,88 @@ class Simulation {
     return { clock, interval, times, rates: participation(steps, names) };
   }
 
+  /** Both sides, and who begins when in so many steps. */
+  async #begun(total: number, { model, training }: BuiltRun<Batch>) {
+    const most = Math.min(this.#context.options.local_steps ?? total, total);
+    const steps = this.#steps(Math.ceil(total / most));
+    const local = new LocalTraining<Batch>(training, model, this.#seats!, this.#part);
+    return { most, steps, local, ...this.#sides(local, await local.weights(), steps) };
+  }
+
+  /** What a client does in a round. */
+  #leg(name: string, { at, over, longest }: Round): Leg {
+    const { options, signal, log, seed } = this.#context;
+    return {
+      ...{ scheduled: over, signal, fresh: options.client_state === "fresh" },
+      steps: localSteps(longest, options.local_least ?? longest, { seed, name, round: at }),
+      log: { event: (what, fields) => log.event(what, { round: at + 1, client: name, ...fields }) },
+      ...{ logEvery: options.log_every, warn: (text) => this.#context.warn(text) },
+    };
+  }
+
+  /** The rounds as a job that a cluster shares. */
+  async #job(total: number, built: BuiltRun<Batch>) {
+    const begun = await this.#begun(total, built);
+    const { most, steps, local, server, clients } = begun;
+    const job = new AmongJob({
+      ...{ server, clients, steps, seated: this.#seated, accumulate: this.#context.options.accumulate },
+      leg: (name, at) => this.#leg(name, { at, over: at * most, longest: Math.min(most, total - at * most) }),
+    });
+    const settings = agreedSettings(this.#context, job, { order: this.#seats!.state(), weights: await job.digest() });
+    return { job, settings, local, server, most };
+  }
+
+  /** A worker's part of a run over a cluster: tasks until it is over. */
+  async worker<D extends Data>(technique: Technique<Batch, D>, taking: Taking): Promise<Outcome> {
+    const { progress } = this.#context;
+    const opened = await openRun(this.#context, technique);
+    const read = await readRun(this.#context, technique, opened);
+    if (this.#context.dryRun) return {};
+    await tryServer(taking, this.#context);
+    const built = await buildRun(this.#context, technique, opened, read);
+    const { job, settings } = await this.#job(read.steps, built);
+    progress.start({ total: job.rounds, unit: "rounds" });
+    const tasks = await workFor(taking, this.#context, job, settings, async () => progress.advance(1));
+    progress.done();
+    this.#context.json({ tasks, digest: await job.digest() });
+    await built.training.free();
+    return { told: `${tasks} tasks of ${job.rounds} rounds` };
+  }
+
+  /** Hands the rounds out over a cluster; the model has the server's weights in the end. */
+  async #shared(taking: Taking, total: number, built: BuiltRun<Batch>): Promise<Ran> {
+    const { log, progress, options } = this.#context;
+    const { job, settings, local, server, most } = await this.#job(total, built);
+    const watch = new HeldOutWatch(undefined);
+    progress.start({ total: job.rounds, unit: "rounds" });
+    const counts = await coordinate(taking, this.#context, job, settings, async (round, answers) => {
+      const { from: clients, loss, metrics } = job.done!;
+      const up = answers.reduce((sum, { length }) => sum + length, 0);
+      const step = Math.min(total, round * most);
+      this.#counted.up += up;
+      this.#counted.down += up; // to each who takes part: the answers of all, and no weights
+      log.event("round", { round, step, clients, loss, bytes_up: up, ...metrics });
+      progress.advance(1, `round ${round}`, `loss ${loss.toFixed(4)}`);
+      if (isDue(step, step - most, options.eval_every) || round === job.rounds)
+        await this.#evaluate(local, server, built, { done: step, watch });
+    });
+    progress.done();
+    const { answers, repeated, refused, dropped } = counts;
+    Object.assign(this.#told, { clients: this.#seated.length, rounds: job.rounds });
+    Object.assign(this.#told, { answers, repeated, refused, dropped });
+    this.#context.info(`weights ${await job.digest()}`);
+    return { step: total, last: undefined, watch };
+  }
+
   /** All rounds; the model has the server's weights in the end. Throws UserError when it was interrupted. */
   async run<D>(read: ReadRun<D>, built: BuiltRun<Batch>): Promise<Ran> {
     const { options, log, progress } = this.#context;
-    const { model, training, memory } = built;
+    const { model, memory } = built;
     const { steps: total } = read;
-    const most = Math.min(options.local_steps ?? total, total);
-    const steps = this.#steps(Math.ceil(total / most));
-    const local = new LocalTraining<Batch>(training, model, this.#seats!, this.#part);
-    const { server, clients } = this.#sides(local, await local.weights(), steps);
-    const watch = new HeldOutWatch(undefined);
     log.start({ device: model.gpu.adapter.device, parameters: model.parameterCount(), memory });
+    if (this.#taking) return this.#shared(this.#taking, total, built);
+    const { most, steps, local, server, clients } = await this.#begun(total, built);
+    const watch = new HeldOutWatch(undefined);
     progress.start({ total: steps.reduce((sum, { begin }) => sum + begin.length, 0), unit: "clients" });
     const waiting = new Map<number, Uint8Array>();
     let last: StepResult | undefined;
@@ -200,9 +275,8 @@ class Simulation {
       const loss =
         answers.length > 0 ? this.#take(server, answers, { round: at + 1, step: done, time, down }) : undefined;
       if (last && loss !== undefined) last = { ...last, step: done, metrics: { loss } };
-      const { eval_every: every } = options;
-      const isDue = every > 0 && Math.floor(done / every) > Math.floor(over / every);
-      if (isDue || at === steps.length - 1) await this.#evaluate(local, server, built, { done, watch });
+      if (isDue(done, over, options.eval_every) || at === steps.length - 1)
+        await this.#evaluate(local, server, built, { done, watch });
     }
     progress.done();
     Object.assign(this.#told, { clients: clients.length, rounds: steps.length });
@@ -218,15 +292,9 @@ class Simulation {
   }
 
   /** A client's steps of a round. */
-  #answer(client: Client<Batch>, message: Uint8Array, { at, over, longest }: Round) {
-    const { options, seed, signal, log } = this.#context;
-    const own = localSteps(longest, options.local_least ?? longest, { seed, name: client.name, round: at });
+  #answer(client: Client<Batch>, message: Uint8Array, round: Round) {
     this.#heard.set(client, message);
-    return client.answer(message, {
-      ...{ scheduled: over, steps: own, fresh: options.client_state === "fresh", signal },
-      log: { event: (name, fields) => log.event(name, { round: at + 1, client: client.name, ...fields }) },
-      ...{ logEvery: options.log_every, warn: (text) => this.#context.warn(text) },
-    });
+    return client.answer(message, this.#leg(client.name, round));
   }
 
   /** Lets clients that are not asked go on, where the method says so, with the weights that they were last sent. */

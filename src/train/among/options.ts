@@ -2,6 +2,7 @@
 
 import type { Options } from "../../method/options.ts";
 import { CLOCKS } from "../../run/among/pace.ts";
+import { CLUSTER } from "../../run/cluster/options.ts";
 
 const IN_ORDER = { client_order: ["easy", "hard", "random"] } as const;
 const OF_CLOCKS = { clock: CLOCKS.filter((clock) => clock !== "rounds") } as const;
@@ -132,4 +133,6 @@ export const AMONG = {
     help: "arrivals that the server waits for",
     value: "N",
   },
+  ...CLUSTER,
+  cluster: { ...CLUSTER.cluster, needs: "clients" },
 } as const satisfies Options;

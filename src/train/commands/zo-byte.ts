@@ -6,12 +6,18 @@ import { refuseInputs } from "../../cli/target.ts";
 import { parseGroups } from "../../data/groups.ts";
 import { UserError } from "../../errors.ts";
 import { openGpu } from "../../gpu/gpu.ts";
-import type { JsonObject } from "../../json.ts";
 import type { Model } from "../../model/model.ts";
 import { checkSave, saveModel } from "../../model/save.ts";
 import { doAlone } from "../../run/cluster/contract.ts";
 import type { ClusterCounts } from "../../run/cluster/events.ts";
-import { coordinate, type Taking, takingPart, tryServer, workFor } from "../../run/cluster/run-cluster.ts";
+import {
+  agreedSettings,
+  coordinate,
+  type Taking,
+  takingPart,
+  tryServer,
+  workFor,
+} from "../../run/cluster/run-cluster.ts";
 import { describeModel } from "../../run/open-model.ts";
 import { type ReadRows, readBatches } from "../../run/training/batch-source.ts";
 import { HeldOut, type HeldOutGroup, meanOfGroups, readHeldOut } from "../../run/training/held-out.ts";
@@ -75,13 +81,9 @@ function lineageBy(context: ZoContext, begun: Start) {
   return lineageOf(step, begun.read, (text) => context.warn(text), [...begun.others, ...data]);
 }
 
-/** What all who take part must agree on, wherever their files are. */
-function agreed({ decisive, seed, version }: ZoContext, source: ReadRows, job: ZerothJob, start: string): JsonObject {
-  const { data: _, eval_data: __, init: ___, ...options } = decisive;
-  const { made_with: order } = source.state();
-  const { rounds, tasks } = job;
-  return JSON.parse(JSON.stringify({ version, seed, ...options, rounds, tasks, order, weights: start }));
-}
+/** What all who take part must agree on. */
+const agreed = (context: ZoContext, source: ReadRows, job: ZerothJob, weights: string) =>
+  agreedSettings(context, job, { order: source.state(), weights });
 
 /** A worker's part: tasks until the run is over. */
 async function work(context: ZoContext, taking: Taking, model: Model, source: ReadRows): Promise<Outcome> {

@@ -1,7 +1,7 @@
 /** What training.json of a stream may say. */
 import { expect, test } from "bun:test";
 import { streamStateOf } from "../../../src/adapt/continual/state.ts";
-import type { SavedRun } from "../../../src/run/training/saved-state.ts";
+import type { SavedRun } from "../../../src/run/training/found-state.ts";
 
 const STATE = {
   stage: 1,

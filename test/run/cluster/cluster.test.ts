@@ -53,6 +53,7 @@ interface Part {
   readonly signal?: AbortSignal;
   readonly lag?: number;
   readonly events?: string[];
+  readonly copies?: number;
 }
 
 async function boardOf(run: string): Promise<Board> {
@@ -61,11 +62,11 @@ async function boardOf(run: string): Promise<Board> {
   return new Board(await Connection.open(address, options), run);
 }
 
-async function coordinator(run: string, { job, signal = never, lag = 1, events = [] }: Part) {
+async function coordinator(run: string, { job, signal = never, lag = 1, events = [], copies = 1 }: Part) {
   const board = await boardOf(run);
   await beginRun(board, parseAddress(redis.url(run)), "secret", SETTINGS);
   const one = new Coordinator(board, job, {
-    ...{ lag, signal },
+    ...{ lag, signal, copies },
     events: {
       refused: (what, fault) => void events.push(`refused ${what}: ${fault}`),
       joined: (name) => void events.push(`joined ${name}`),
@@ -77,11 +78,14 @@ async function coordinator(run: string, { job, signal = never, lag = 1, events =
   return one.counts;
 }
 
-async function worker(run: string, name: string, { job, signal = never, lag = 1, events = [] }: Part) {
+async function worker(run: string, name: string, { job, signal = never, lag = 1, events = [], copies = 1 }: Part) {
   const board = await boardOf(run);
   await awaitRun(board, parseAddress(redis.url(run)), "secret", SETTINGS, { wait: 5, signal: never });
   const refused = (what: string, fault: string) => void events.push(`refused ${what}: ${fault}`);
-  const one = new Worker(board, job, { name, lag, wait: 20, signal, events: { refused, round: async () => {} } });
+  const one = new Worker(board, job, {
+    ...{ name, lag, copies, wait: 20, signal },
+    events: { refused, round: async () => {} },
+  });
   await one.run().finally(() => board.connection.close());
   return one.tasks;
 }
@@ -149,6 +153,20 @@ describe.skipIf(noRedis !== undefined)(`over a Redis server${noRedis ? `: skippe
     expect(counts.repeated).toBeGreaterThan(0);
     expect(events).toContain("dropped lags");
     expect(events.lastIndexOf("joined lags")).toBeGreaterThan(events.indexOf("dropped lags"));
+  });
+
+  test("with two copies of each task a worker that never answers holds nobody up", async () => {
+    const ending = new AbortController();
+    const never = new Chain(5, 3, () => new Promise((_, reject) => ending.signal.addEventListener("abort", reject)));
+    const [main, own] = [new Chain(5, 3), new Chain(5, 3)];
+    const running = coordinator("copies", { job: main, lag: 1000, copies: 2 });
+    const stuck = failed(worker("copies", "stuck", { job: never, lag: 1000, copies: 2 }));
+    await Bun.sleep(100);
+    const [counts] = await Promise.all([running, worker("copies", "w", { job: own, lag: 1000, copies: 2 })]);
+    expect([main.state, own.state]).toEqual(Array(2).fill(await alone(5, 3)));
+    expect(counts).toMatchObject({ answers: 15, dropped: 0 });
+    ending.abort();
+    await stuck;
   });
 
   test("every message twice, by each delivery again and by two coordinators, changes nothing", async () => {

@@ -6,7 +6,8 @@ import { afterEach, beforeEach, describe, expect, spyOn, test } from "bun:test";
 import fs from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { findState, refuseForeign, refuseOverwriting, VERSION } from "../../../src/run/training/saved-state.ts";
+import { findState, VERSION } from "../../../src/run/training/found-state.ts";
+import { refuseForeign, refuseOverwriting } from "../../../src/run/training/saved-state.ts";
 import { leftoverIn, removeState, replaceState } from "../../../src/run/training/state-folder.ts";
 
 const FILES = ["config.json", "model.safetensors", "optimizer.safetensors"];

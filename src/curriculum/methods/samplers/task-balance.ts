@@ -49,7 +49,7 @@ export const method = defineSampler({
     },
     weights_file: {
       type: "string",
-      help: "the weights of groups by name, as curriculum balance wrote them, in place of --group-weights",
+      help: "the weights of groups by name, as curriculum balance wrote them, or the --log of a run by doge, in place of --group-weights",
       value: "FILE",
     },
     window: { type: "number.integer >= 1", default: 4, help: "updates of the reference of --strategy gap" },

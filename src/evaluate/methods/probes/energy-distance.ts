@@ -54,15 +54,17 @@ export const method = defineTechnique({
   async run({ values, groups, candidates, quantize, seed, loader, signal }) {
     const { energy_distance_steps: steps, energy_distance_sampler: sampler, energy_distance_rows: most } = values;
     const rows = [];
-    for (const checkpoint of candidates) {
+    for (const [i, checkpoint] of candidates.entries()) {
       const loaded = await loader.load(checkpoint, { bits: quantize });
       const { model, ref } = loaded;
       if (model.task !== "denoiser")
         throw new UserError(`--probe energy-distance draws from a denoiser, and ${ref} is none`);
       const examples = await loadExamples(groups, { ...loaded.examples, takesNoise: true });
       const drawing = VectorSampler.of(model, { sampler, steps, seed });
+      const byGroup = groups.map((_, group) => examples.filter((one) => one.group === group).slice(0, most));
+      if (i === 0) loader.begin(candidates.length * byGroup.reduce((sum, own) => sum + own.length, 0), "rows");
       for (const [group, { name }] of groups.entries()) {
-        const own = examples.filter((example) => example.group === group).slice(0, most);
+        const own = byGroup[group] ?? [];
         const none = model.sizes.outputs;
         const labels = Int32Array.from(own, ({ label }) => (label < 0 ? none : label));
         const drawn: Float32Array[] = [];
@@ -70,6 +72,7 @@ export const method = defineTechnique({
           signal.throwIfAborted();
           const part = labels.subarray(first, first + BATCH);
           drawn.push(...matrix(await drawing.draw({ first, labels: part }), part.length));
+          loader.tick(ref, part.length);
         }
         const real = own.flatMap((example) => ("x" in example ? [example.x] : []));
         const distance = energyDistance(drawn, real);

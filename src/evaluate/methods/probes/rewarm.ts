@@ -16,7 +16,7 @@ import { Model } from "../../../model/model.ts";
 import { requireGroup } from "../../../run/measuring/groups.ts";
 import type { LoadedModel } from "../../../run/measuring/loaded-model.ts";
 import { carriedRun } from "../../../run/training/carried-state.ts";
-import { withSavedTraining } from "../../../run/training/saved-state.ts";
+import { withSavedTraining } from "../../../run/training/found-state.ts";
 import { mixedBatches } from "../../../run/training/short-training.ts";
 import type { SavedTraining } from "../../../run/training/training-state.ts";
 import { refuseMeasures } from "../../look-at.ts";
