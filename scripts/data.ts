@@ -98,8 +98,8 @@ training row hold more than --covered of its tokens; one of fewer tokens has to 
       output: "none",
       options: DEDUPE,
       notes: `Tokens are words and signs, whatever their case. Of rows that are alike the first stays; rows go out as they came in, in one pass.
-What is kept of a row is its signature, 4 bytes a permutation, and its places in bands of it: some 6 KB by default, however long the row. --seed
-draws the hash functions.`,
+What is kept of a row is its signature, --signature-bits of each permutation, and its places in bands of it: some 1 KB by default, however long
+the row. --seed draws the hash functions.`,
       run: async (context) => (await import("../src/data/commands/dedupe.ts")).dedupe(context),
     }),
     plain: command({
@@ -116,12 +116,13 @@ draws the hash functions.`,
       examples: [
         "bun run data demos rows.jsonl --demo-count 2 -o shown.jsonl",
         "bun run data demos rows.jsonl --bank other.jsonl --retriever random -o any.jsonl",
+        "bun run data demos rows.jsonl --retriever base/ --demo-count 1 -o alike.jsonl",
       ],
       output: "none",
       options: DEMOS,
       notes: `Rows are prompts and completions, and keep all other keys; the best demonstration stands last. None asks what the row asks. The
 loss is on the row's own completion alone, as a prompt carries none.`,
-      run: async (context) => (await import("../src/data/commands/demos.ts")).demos(context),
+      run: async (context) => (await import("../src/run/commands/demos.ts")).demos(context),
     }),
     metadata: command({
       about: "Put metadata before documents, as prompts that carry no loss.",

@@ -1,14 +1,13 @@
 /** What selectors go by: the loss, the gradient, the mean hidden state or the tokens of every row under a model. */
-import { batchKey, collate, stackExamples } from "../data/batch.ts";
+import { stackExamples } from "../data/batch.ts";
 import { inBatches } from "../data/dataset.ts";
 import type { Example } from "../data/examples.ts";
 import type { Sequence } from "../data/sequences.ts";
 import { UserError } from "../errors.ts";
 import type { Model } from "../model/model.ts";
-import { fillInputs, recordInputs } from "../run/batch-programs.ts";
-import { Programs } from "../run/programs.ts";
 import { gradientNorms } from "../run/scoring/gradient-norms.ts";
 import { gradientSketches } from "../run/scoring/gradient-sketches.ts";
+import { meanStates } from "../run/scoring/mean-states.ts";
 import { rowFigures } from "../run/scoring/row-figures.ts";
 import { rowLosses } from "../run/scoring/row-losses.ts";
 import { Scorer } from "../run/scoring/scorer.ts";
@@ -26,39 +25,6 @@ export interface EvidenceOptions {
 
 /** Nothing is known. */
 export const NO_EVIDENCE: RowEvidence = { scores: [], states: [], sketches: [], tokens: [], figures: [], labels: [] };
-
-/** The mean of the last hidden states of every row, over its tokens: (C) each. */
-async function meanStates(
-  model: Model,
-  sequences: readonly Sequence[],
-  { rows, pad, signal }: EvidenceOptions,
-): Promise<Float64Array[]> {
-  const programs = new Programs(model.gpu);
-  const states: Float64Array[] = [];
-  for await (const part of inBatches(sequences, rows)) {
-    signal.throwIfAborted();
-    const batch = collate(
-      part.map((sequence) => [sequence]),
-      { pad },
-    );
-    const { program } = await programs.get(batchKey(batch), (rec) => {
-      rec.output("hidden", model.record(rec, recordInputs(rec, batch)).hidden);
-    });
-    fillInputs(program, batch);
-    program.run();
-    const hidden = await program.read("hidden"); // (B T, C)
-    const width = hidden.length / (batch.rows * batch.length);
-    for (let row = 0; row < batch.rows; row++) {
-      const state = new Float64Array(width);
-      const tokens = batch.lengths[row]!;
-      for (let t = 0; t < tokens; t++)
-        for (let c = 0; c < width; c++) state[c]! += hidden[(row * batch.length + t) * width + c]! / tokens;
-      states.push(state);
-    }
-  }
-  programs.free();
-  return states;
-}
 
 async function meanLosses(
   model: Model,

@@ -8,6 +8,7 @@
 import { UserError } from "../errors.ts";
 import type { GroupReference } from "./groups.ts";
 import { type ReadOptions, readRows } from "./read-rows.ts";
+import type { LocatedRow } from "./rows.ts";
 import { type EncodeOptions, encodeRow, type Sequence } from "./sequences.ts";
 import { CachePlace } from "./token-cache.ts";
 import type { RowsKept } from "./token-file.ts";
@@ -66,7 +67,7 @@ async function readGroup(
   source: GroupReference,
   options: EncodeOptions & ReadOptions,
 ): Promise<{ sequences: Sequence[]; rows: number }> {
-  const place = await CachePlace.of(source, options);
+  const place = options.shown ? undefined : await CachePlace.of(source, options); // of rows as they are
   const { group = 0 } = options;
   const found = place?.read(group);
   if (found?.cut) options.cut?.(found.cut.place, found.cut.tokens);
@@ -83,7 +84,7 @@ async function readGroup(
   try {
     for await (const row of readRows(source, options)) {
       rows++;
-      for (const sequence of encodeRow(row, { ...options, cut: isCut })) {
+      for (const sequence of await sequencesOf(row, { ...options, cut: isCut })) {
         isMarked ||= sequence.marks !== undefined || sequence.weight !== undefined;
         if (writer) writer.add(sequence);
         else sequences.push(sequence);
@@ -101,6 +102,17 @@ async function readGroup(
   if (!writer) return { sequences, rows };
   const { cache: _, ...plain } = options;
   return readGroup(source, plain);
+}
+
+/** The sequences of a row, in the first of its forms of which nothing is cut. */
+async function sequencesOf(row: LocatedRow, options: EncodeOptions): Promise<Sequence[]> {
+  if (!options.shown) return encodeRow(row, options);
+  const { cut: _, ...silent } = options;
+  for (const form of (await options.shown(row)).slice(0, -1)) {
+    const found = encodeRow(form, { ...silent, overflow: "truncate" });
+    if (!found.some(({ isCut }) => isCut)) return found;
+  }
+  return encodeRow(row, options);
 }
 
 /** Tokens of a sequence that the loss counts. */

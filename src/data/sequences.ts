@@ -69,6 +69,8 @@ export interface EncodeOptions {
   group?: number;
   /** Keeps the tokens of large files between runs. */
   cache?: TokenCache;
+  /** The forms that a row may take, the longest first and the row as it is last: the first that fits is read. */
+  shown?: (row: LocatedRow) => Promise<readonly LocatedRow[]>;
   /** Called for every row that is cut. */
   cut?: (place: string, tokens: number) => void;
   /** Called for a conversation of which the template ends the last answer with no token. */

@@ -18,7 +18,7 @@ import type { Parameter } from "../tensor/parameter.ts";
 import type { Recorder } from "../tensor/recorder.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { DistillRun } from "./run.ts";
-import type { SAMPLES } from "./sampled.ts";
+import type { HowSampled } from "./sampled.ts";
 import type { OpenTeachers, TeacherReading } from "./teachers.ts";
 
 /** Weights of a method's loss and of the labels' cross-entropy. */
@@ -35,6 +35,8 @@ export interface Begun {
   readonly weights: LossWeights;
   /** Whether held-out losses are measured on the way. */
   readonly evaluates: boolean;
+  /** Of samples; 1 when left out. */
+  readonly temperature?: number;
 }
 
 /** Rows of logits as the first teacher learns from them. */
@@ -66,11 +68,11 @@ export interface BatchesGiven {
   readonly student: Model;
   readonly tools: TextTools;
   readonly sequences: readonly Sequence[];
-  readonly options: Pick<Values<typeof SAMPLES>, "sample_temperature" | "sample_tokens" | "prompt_tokens"> &
-    Pick<DistillRun["options"], "eval_every">;
+  readonly options: HowSampled & Pick<DistillRun["options"], "eval_every">;
   readonly batchSize: number;
-  /** How many batches the run draws. */
+  /** How many batches the run draws, and how many of them a step has. */
   readonly batches: number;
+  readonly accumulate: number;
   readonly seed: number;
   readonly signal: AbortSignal | undefined;
 }
@@ -96,6 +98,14 @@ export interface DistillPart {
   readonly apart?: boolean;
   /** Whether its batches have answers that teacher and student write. */
   readonly answers?: boolean;
+  /**
+   * Numbers of every position of a batch (N), by name, which the method's loss reads; undefined for batches that are
+   * not its own. Of parts with batches.
+   */
+  readonly positions?: {
+    readonly names: readonly string[];
+    of(batch: Batch): Readonly<Record<string, Float32Array>> | undefined;
+  };
   /** Batches of texts in the place of the data's; what controls them is saved with the run. */
   batches?(source: BatchSource<Batch>, given: BatchesGiven): OwnBatches;
   /** Rules for the update of the student and of the weights beside it. */

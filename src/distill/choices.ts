@@ -9,7 +9,7 @@ import { repeated } from "../text/repeated.ts";
 import type { DistillPart, LossWeights } from "./capability.ts";
 import type { DistillMethod } from "./contract.ts";
 import type { DistillRun } from "./run.ts";
-import type { SampleShares } from "./sampled.ts";
+import type { HowSampled, SampleShares } from "./sampled.ts";
 
 export interface Choices {
   readonly chosen: Bound<DistillMethod>;
@@ -19,6 +19,7 @@ export interface Choices {
   readonly refs: readonly string[];
   readonly weights: LossWeights;
   readonly shares: SampleShares;
+  readonly samples: HowSampled;
   /** What the method's capabilities do in this run. */
   readonly parts: readonly DistillPart[];
 }
@@ -41,10 +42,16 @@ export async function chooseRoles(
     throw new UserError("both --student and --init say what learns", "give one of them");
   if (student === "-" && named.includes("-"))
     throw new UserError("student and teacher are both read from stdin", "name one of them");
-  const parts = (method.needs ?? []).flatMap(
-    (capability) =>
-      capability.begin(values, { method: method.name, named, weights, evaluates: evaluates(options) }) ?? [],
-  );
+  const samples = {
+    sample_temperature: options.sample_temperature ?? method.defaults?.sample_temperature ?? TEMPERATURE,
+    sample_tokens: options.sample_tokens,
+    prompt_tokens: options.prompt_tokens,
+  };
+  const begun = {
+    ...{ method: method.name, named, weights, evaluates: evaluates(options) },
+    temperature: samples.sample_temperature,
+  };
+  const parts = (method.needs ?? []).flatMap((capability) => capability.begin(values, begun) ?? []);
   const replaced = parts.some(({ openTeachers }) => openTeachers !== undefined);
   const alone = named.length === 0 && (options.student ?? options.init) !== undefined;
   const refs = alone && !replaced ? ["-"] : named;
@@ -67,8 +74,11 @@ export async function chooseRoles(
       `${method.name} chooses itself whose answers are learnt`,
       "leave out --on-policy and --teacher-samples",
     );
-  return { chosen, student, refs, weights, shares, parts };
+  return { chosen, student, refs, weights, shares, samples, parts };
 }
+
+/** Of samples, where neither options nor the method say. */
+const TEMPERATURE = 0.9;
 
 /** Whether held-out losses are measured before the last step. */
 const evaluates = ({ eval_data, eval_split, eval_every }: DistillRun["options"]): boolean =>

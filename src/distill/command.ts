@@ -10,7 +10,7 @@ import type { Opened } from "../run/training/technique.ts";
 import { chooseRoles } from "./choices.ts";
 import { checkNumbers, checkOutputs } from "./numbers.ts";
 import type { DISTILL } from "./options.ts";
-import type { SampleShares } from "./sampled.ts";
+import { longestSampled, type SampleShares } from "./sampled.ts";
 import { checkSamples, longestRow } from "./teachers.ts";
 import { type DistillData, openTeachers, setUpTraining } from "./training.ts";
 
@@ -39,13 +39,19 @@ export async function distill(context: Context<typeof DISTILL, "distill">): Prom
           `${choices.chosen.method.name} makes batches of texts, a row for each`,
           options.pack ? "leave out --pack" : "it is for language models",
         );
-      checkSamples(own?.answers ? { teacher: 1, student: 1 } : choices.shares, teachers, {
+      const shares = own?.answers ? { teacher: 1, student: 1 } : choices.shares;
+      checkSamples(shares, teachers, {
         pack: options.pack,
         isText: opened.tools !== undefined,
       });
       const source = await readBatches(options, withPrompts(opened, choices.shares));
       if ("data" in source) teachers.check?.(source.data.sequences);
       teachers.checkLength?.(longestRow(source));
+      if (shares.teacher + shares.student > 0 && "data" in source && opened.tools)
+        teachers.checkLength?.(
+          longestSampled(source.data.sequences, { options: choices.samples, tools: opened.tools }),
+          "written",
+        );
       return { source, teachers };
     },
     work: (built, data) => setUpTraining(context, choices, { loss, rules: context.picks.gradient_rule }, data, built),

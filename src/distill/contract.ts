@@ -37,6 +37,8 @@ export interface Rows<O extends Options = Options> {
   readonly shares?: Tensor | undefined;
   /** Of methods that compare spans of tokens; (n) each where rows stand for such. */
   readonly spans?: Spans | undefined;
+  /** Numbers of the rows (n), by name, of methods whose batches have such. */
+  readonly given?: ((name: string) => Tensor) | undefined;
   readonly values: Values<O>;
   /** Parameters of the method's own, by name. */
   extra(name: string): Tensor;
@@ -103,7 +105,7 @@ export interface DistillMethod<O extends Options = Options> extends MethodInfo<O
   /** Weights of its loss and of the labels' cross-entropy where options do not say; 1 and 0 when left out. */
   readonly weights?: Partial<LossWeights>;
   /** Values of the script's options when they do not say. */
-  readonly defaults?: Partial<Pick<Values<typeof DISTILL>, "teacher_samples">>;
+  readonly defaults?: Partial<Pick<Values<typeof DISTILL>, "teacher_samples" | "sample_temperature">>;
   /** Whether --adversarial gives it rows as they are and, after them, moved; else moved ones in their place. */
   readonly beside?: true;
   /** What it changes of the frame. */

@@ -37,7 +37,7 @@ export interface DistillSetup {
   readonly extra: ReadonlyMap<string, Parameter>;
   readonly weights: LossWeights;
   /** What the method's capabilities add to the losses. */
-  readonly parts?: readonly Pick<DistillPart, "teacherRows" | "apart">[];
+  readonly parts?: readonly Pick<DistillPart, "teacherRows" | "apart" | "positions">[];
   /** Whether activations are computed a second time on the way back. */
   readonly recompute?: boolean;
   /** Of the labels; cross-entropy when left out. */
@@ -67,6 +67,8 @@ interface Recording {
   /** (N) 1 where a row is moved, of batches that have both. */
   readonly moved: Tensor | undefined;
   readonly notes: RowMetrics;
+  /** (N) each of what the parts give besides, in the order of `names`; none for batches of others. */
+  readonly given: readonly Tensor[];
   extra(name: string): Tensor;
 }
 
@@ -83,7 +85,12 @@ export function distillObjective(setup: DistillSetup): Objective<Batch> {
     name: method.name,
     ...(parts.some(({ apart }) => apart) ? { parts: [LABELS, DISTILL] } : {}),
     ...ofBatch((batch: Batch) => batch),
-    key: (batch) => [batchKey(batch), ...teachers.flatMap((teacher) => teacher.key?.(batch) ?? [])].join(" "),
+    key: (batch) =>
+      [
+        batchKey(batch),
+        ...teachers.flatMap((teacher) => teacher.key?.(batch) ?? []),
+        ...(givenOf(setup, batch).length > 0 ? ["given"] : []),
+      ].join(" "),
 
     record(rec, batch, part) {
       const inputs = recordInputs(rec, batch);
@@ -102,6 +109,10 @@ export function distillObjective(setup: DistillSetup): Objective<Batch> {
         targets: recordTargets(rec, batch),
         moved: movedRows(batch) > 0 ? rec.input(MOVED, [batch.rows]) : undefined,
         notes: new RowMetrics(rec),
+        given:
+          heard.length > 0
+            ? givenOf(setup, batch).map(([name]) => rec.input(`given.${name}`, [batch.rows * batch.length]))
+            : [],
         extra: parameter,
       };
       const mean = rec.input("weights", [batch.rows * batch.length]); // 1 / total where a row counts
@@ -128,12 +139,21 @@ export function distillObjective(setup: DistillSetup): Objective<Batch> {
       if (program.takes(MOVED))
         program.write(MOVED, new Float32Array(batch.rows).fill(1, batch.rows - movedRows(batch)));
       for (const teacher of askedFor(part)) teacher.fill?.(program, batch);
+      for (const [name, numbers] of givenOf(setup, batch))
+        if (program.takes(`given.${name}`)) program.write(`given.${name}`, numbers);
       if (!setup.mixing) return;
       if (isTokens(batch) || isPairs(batch)) throw new TypeError("only examples have classes");
       fillMixup(program, batch, setup.mixing);
     },
   };
 }
+
+/** Numbers of a batch's positions, in the order of their names. */
+const givenOf = ({ parts = [] }: DistillSetup, batch: Batch): (readonly [string, Float32Array])[] =>
+  parts.flatMap(({ positions }) => {
+    const numbers = positions?.of(batch);
+    return numbers ? positions!.names.map((name) => [name, numbers[name]!] as const) : [];
+  });
 
 /** What a method makes of all sequences together, spread over their rows. */
 function wholeOf(
@@ -156,19 +176,20 @@ function rowLosses(setup: DistillSetup, recording: Recording): Tensor {
   const { method } = setup.chosen;
   const other = setup.mixing ? otherLabels(recording.rec, recording.targets.shape[0]!) : undefined;
   const mixed = other ? [other.others, other.shares, other.rests, other.apart] : [];
-  const { rec, student, heard, whole, weights, targets, moved, notes } = recording;
+  const { rec, student, heard, whole, weights, targets, moved, notes, given } = recording;
   const losses = chunkedHead(rec, {
     hidden: student.hidden,
     head: student.head,
     width: Math.max(model.sizes.outputs, ...(heard.length > 0 ? teachers : []).map(({ sizes }) => sizes?.outputs ?? 0)),
     along: [
-      ...[targets, ...mixed, ...(moved ? [moved] : []), ...(whole ? [whole.shares] : [])],
+      ...[targets, ...mixed, ...(moved ? [moved] : []), ...(whole ? [whole.shares] : []), ...given],
       ...heard.flatMap(({ along }) => along),
     ],
     loss(logits, [labels, ...all], hidden) {
       const more = all.slice(mixed.length);
       const own = moved && more.shift();
       const shares = whole && more.shift();
+      const numbers = more.splice(0, given.length);
       notes.chunk(labels!);
       const terms: Tensor[] = [];
       if (weights.labels > 0) {
@@ -180,7 +201,10 @@ function rowLosses(setup: DistillSetup, recording: Recording): Tensor {
       }
       if (setup.chosen.method.rows && weights.distill > 0)
         terms.push(
-          ...methodLosses(setup, recording, { logits, labels: labels!, hidden, moved: own, shares, rest: more }),
+          ...methodLosses(setup, recording, {
+            ...{ logits, labels: labels!, hidden, moved: own, shares, rest: more },
+            given: numbers,
+          }),
         );
       if (terms.length === 0) return scale(rec, crossEntropy(rec, logits, labels!), 0);
       return terms.reduce((a, b) => add(rec, a, b));
@@ -204,6 +228,7 @@ interface Chunk {
   readonly hidden: Tensor;
   readonly moved: Tensor | undefined;
   readonly shares: Tensor | undefined;
+  readonly given: readonly Tensor[];
   readonly rest: readonly Tensor[];
 }
 
@@ -211,11 +236,12 @@ interface Chunk {
 function methodLosses(
   { chosen: { method, values }, parts = [] }: DistillSetup,
   { rec, heard, weights, notes, extra }: Recording,
-  { logits, labels, hidden, moved, shares, rest }: Chunk,
+  { logits, labels, hidden, moved, shares, given, rest }: Chunk,
 ): Tensor[] {
   const seen = split(heard, rest);
   const student = heard[0]!.student(rec, logits, seen[0]!);
   const theirs = heard.map((teacher, k) => teacher.logits(rec, seen[k]!));
+  const names = parts.flatMap(({ positions }) => positions?.names ?? []);
   const loss = method.rows!(rec, {
     student,
     teachers: theirs.map((x) => (x.needsGrad ? stopGradient(rec, x) : x)),
@@ -223,6 +249,7 @@ function methodLosses(
     hidden,
     moved,
     shares,
+    ...(given.length > 0 ? { given: (name: string) => given[names.indexOf(name)]! } : {}),
     own: (k) => (k === 0 ? student : heard[k]!.student(rec, logits, seen[k]!)),
     spans: heard[0]!.spans?.(seen[0]!),
     values,

@@ -80,7 +80,7 @@ export function behindText(opened: OpenTeachers, text: string, { tools, ref }: O
       ...opened.refuses,
       samples: ["the teacher's samples are written without --teacher-prefix", "give --on-policy, or leave one out"],
     },
-    checkLength: (tokens) => opened.checkLength?.(tokens + ids.length),
+    checkLength: (tokens, written) => opened.checkLength?.(tokens + ids.length, written),
     async load(setup) {
       const loaded = await opened.load(setup);
       return { ...loaded, teachers: loaded.teachers.map((teacher, k) => prefixedTeacher(teacher, read, k)) };

@@ -29,7 +29,11 @@ export const SAMPLES = {
     help: "of the others, share whose completions the teacher samples; each method's own when left out, mostly 0",
     value: "P",
   },
-  sample_temperature: { type: "number >= 0", default: 0.9, help: "of samples; 0: greedy", value: "T" },
+  sample_temperature: {
+    type: "number >= 0",
+    help: "of samples; 0: greedy; each method's own when left out, mostly 0.9",
+    value: "T",
+  },
   sample_tokens: { type: "number.integer >= 1", default: 128, help: "most tokens of a sample", value: "N" },
   prompt_tokens: {
     type: "number.integer >= 1",
@@ -38,6 +42,11 @@ export const SAMPLES = {
     value: "N",
   },
 } as const satisfies Options;
+
+/** How completions are sampled. */
+export type HowSampled = Pick<Values<typeof SAMPLES>, "sample_tokens" | "prompt_tokens"> & {
+  readonly sample_temperature: number;
+};
 
 /** Shares of batches that are sampled, by who samples them. */
 export interface SampleShares {
@@ -51,7 +60,7 @@ export interface SampledOptions {
   readonly whose: keyof SampleShares;
   /** Share of batches whose completions are sampled. */
   readonly share: number;
-  readonly options: Pick<Values<typeof SAMPLES>, "sample_temperature" | "sample_tokens" | "prompt_tokens">;
+  readonly options: HowSampled;
   readonly tools: TextTools;
 }
 
@@ -64,16 +73,25 @@ export interface Writing {
   readonly tools: TextTools;
 }
 
+/** Most tokens of completions of prompts that are sampled together; at least 1. */
+export function roomFor(
+  prompts: readonly ArrayLike<number>[],
+  { options, tools }: Pick<Writing, "options" | "tools">,
+): number {
+  const longest = prompts.reduce((most, { length }) => Math.max(most, length), 0);
+  return Math.max(1, Math.min(options.sample_tokens, tools.encode.maxLength! - longest - 1));
+}
+
 /** The rows of a batch, each with an answer to its prompt that is sampled. */
 export async function writtenRows(
   generator: Generator,
   { documents }: TokenBatch,
   { seed, key, options, tools }: Writing,
 ): Promise<Sequence[]> {
-  const { sample_temperature: temperature, sample_tokens: maxTokens, prompt_tokens: promptTokens } = options;
+  const { sample_temperature: temperature, prompt_tokens: promptTokens } = options;
   const { eos } = tools.tokenizer ?? {};
   const prompts = documents.map(({ sequence }) => promptOf(sequence, promptTokens));
-  const room = Math.min(maxTokens, tools.encode.maxLength! - Math.max(...prompts.map(({ length }) => length)) - 1);
+  const room = roomFor(prompts, { options, tools });
   const completions = await generator.complete(
     prompts.map((prompt) => [...prompt]),
     {
@@ -81,7 +99,7 @@ export async function writtenRows(
       temperature,
       seed,
       keys: prompts.map((_, i) => key(i)),
-      maxTokens: Math.max(1, room),
+      maxTokens: room,
       stop: eos === undefined ? [] : [eos],
       batch: prompts.length,
     },
@@ -90,6 +108,15 @@ export async function writtenRows(
     const ended = eos !== undefined && completions[i]!.length < room;
     return answered(sequence, prompts[i]!, ended ? [...completions[i]!, eos] : completions[i]!);
   });
+}
+
+/** Most tokens of a row whose answer is sampled, over all rows. */
+export function longestSampled(
+  sequences: readonly Sequence[],
+  { options, tools }: Pick<Writing, "options" | "tools">,
+): number {
+  const longest = sequences.reduce((most, row) => Math.max(most, promptOf(row, options.prompt_tokens).length), 0);
+  return Math.min(tools.encode.maxLength!, longest + options.sample_tokens);
 }
 
 /** The largest batch of a source whose answers may be sampled. */

@@ -25,8 +25,11 @@ export interface OpenTeachers {
   readonly refuses: Readonly<Partial<Record<"pack" | "own samples" | "samples", Refusal>>>;
   /** Throws UserError for rows that they cannot answer. */
   check?(sequences: readonly Sequence[]): void;
-  /** Throws UserError where rows of so many tokens have more than a teacher has positions for. */
-  checkLength?(tokens: number): void;
+  /**
+   * Throws UserError where rows of so many tokens, of the data or `written` by a model, have more than a teacher has
+   * positions for.
+   */
+  checkLength?(tokens: number, written?: "written"): void;
   /** Called for every batch before it is trained on. */
   prepare?(batch: Batch): Promise<void>;
   load(setup: Pick<Built, "gpu" | "model" | "original">): Promise<LoadedTeachers>;
@@ -100,11 +103,16 @@ export async function openNamed(
   return {
     read: checkpoints.map((checkpoint) => ({ checkpoint, role: "teacher" })),
     refuses: silent ? { samples: silent } : {},
-    checkLength(tokens) {
+    checkLength(tokens, written) {
       // A teacher of another tokenizer cuts its own texts.
       const short = reading.silent ? undefined : headers.find(({ sizes }) => sizes.maxPositions < tokens);
       if (!short) return;
       const most = short.sizes.maxPositions;
+      if (written)
+        throw new UserError(
+          `rows with samples may reach ${tokens} tokens, and the teacher ${short.ref} has ${most} positions`,
+          `give --max-length ${most}, or fewer --sample-tokens`,
+        );
       throw new UserError(
         `the longest row has ${tokens} tokens, and the teacher ${short.ref} has ${most} positions`,
         `give --max-length ${most}, or shorter rows`,

@@ -103,6 +103,7 @@ export async function setUpTraining(
     shared: options.gradient_shared,
     packs: options.pack,
     ...(data.teachers.prepare ? { refuses: "what the teachers say is prepared for whole batches" } : {}),
+    ...(parts.some(({ positions }) => positions) ? { refuses: "answers are weighed in whole batches" } : {}),
     ...(options.mixup > 0 ? { refuses: "--mixup joins rows of all groups" } : {}),
     ...(moved ? { refuses: "rows are moved in whole batches" } : {}),
     ...{ gpu, parameters: [...model.trainable(), ...besides], seed },
@@ -150,7 +151,7 @@ function mixingOf({ options, seed }: DistillRun, model: Model): Mixing | undefin
 /** Batches that a part of the method makes; undefined where none does. */
 function writtenBatches(
   run: DistillRun,
-  { parts }: Choices,
+  { parts, samples }: Choices,
   { source }: DistillData,
   { model: student, tools, steps }: Built,
   teacher: Model | undefined,
@@ -159,7 +160,9 @@ function writtenBatches(
   const part = parts.find(({ batches }) => batches);
   if (!part?.batches || !("data" in source) || !tools) return undefined;
   return part.batches(source, {
-    ...{ teacher, student, tools, options, seed, signal },
+    ...{ teacher, student, tools, seed, signal },
+    options: { ...samples, eval_every: options.eval_every },
+    accumulate: options.accumulate,
     sequences: source.data.sequences,
     batchSize: options.batch_size,
     batches: steps * options.accumulate,
@@ -168,8 +171,8 @@ function writtenBatches(
 
 /** The batches of data with completions that are sampled, each prepared for the teachers. */
 function batchesFor(
-  { options, seed }: DistillRun,
-  { shares }: Choices,
+  { seed }: DistillRun,
+  { shares, samples: options }: Choices,
   { source, teachers: { prepare } }: DistillData,
   { tools, model: student }: Built,
   teacher: Model | undefined,

@@ -51,6 +51,7 @@ import { homeostatOf } from "./schedules/homeostat.ts";
 import { checkScheduleSearch } from "./schedules/schedule-search.ts";
 import { searchedRate } from "./schedules/short-lives.ts";
 import { shiftWarning } from "./shift-warning.ts";
+import { shownRows } from "./shown-rows.ts";
 import { withSmallNetworks } from "./widths/duo.ts";
 import { withPredictors } from "./widths/ftwt.ts";
 import { changesWidths, type WidthWork, widthWork } from "./widths/work.ts";
@@ -141,6 +142,7 @@ export function train(context: TrainContext): Promise<Outcome> {
     changed: heads?.changed ?? front?.changed ?? withPredictors(options) ?? small ?? loss.method.changed?.(loss.values),
     ...(front ? { trains: front.trains } : {}),
     model: context.args[0] ?? (options.init === undefined ? "-" : undefined),
+    shows: options.demos === undefined ? undefined : (described) => shownRows(context, described),
     data: (opened) => {
       checkDenoiser(loss, opened, options);
       return readData(options, opened);

@@ -1,4 +1,5 @@
 /** Options of `train`: those of every script that trains, its losses, and inputs that are moved against the model. */
+import { TRAIN_DEMOS } from "../data/demonstrations/options.ts";
 import type { Options } from "../method/options.ts";
 import { ADVERSARIAL } from "../run/adversarial/options.ts";
 import { EXPERT_STORE } from "../run/expert-store.ts";
@@ -64,6 +65,7 @@ export const TRAIN = {
     help: "what rows with a changed prompt weigh at the last step, from 1 at the first, in a line",
     value: "W",
   },
+  ...TRAIN_DEMOS,
   ...MOE_TRAIN,
   ...DENOISING,
   ...CHAIN,

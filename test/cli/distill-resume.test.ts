@@ -16,6 +16,7 @@ describe("a run that was killed goes on as if it had not been", () => {
     "on-policy": "large --student small --method jsd --on-policy 0.6 --sample-tokens 5",
     distillm:
       "large --student small --method distillm --slack 0 --buffer 6 --sample-tokens 5 --eval-split 0.2 --eval-every 1",
+    minillm: "large --student small --method minillm --reuse 3 --sample-tokens 5",
     online: "large --student small --method bd-kd --online --teacher-out TEACHER",
     self: "--teacher self --student small --method lssd",
     rounds: "large --student small --method comd --gap 0 --rounds 3 --sample-tokens 5",

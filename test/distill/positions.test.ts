@@ -49,6 +49,14 @@ test.each(["gpt2", "llama"])("%s: a language model", async (name) => {
   expect(await run(pair.replace("rows.jsonl", "fit.jsonl"))).toBe("");
   expect(await run(`${pair.replace("rows.jsonl", "fit.jsonl")} --dry-run`)).toBe("");
   expect(await run(`${pair} --dry-run`)).toContain("has 6 positions");
+  const sampled = `${pair.replace("rows.jsonl", "fit.jsonl")} --prompt-tokens 2`;
+  const longer = await run(`${sampled} --method jsd --on-policy 1`);
+  expect(longer).toContain(`rows with samples may reach 16 tokens, and the teacher ${name}-short has 6 positions`);
+  expect(longer).toContain("give --max-length 6, or fewer --sample-tokens");
+  for (const how of ["jsd --teacher-samples 1", "minillm"])
+    expect(await run(`${sampled} --method ${how} --sample-tokens 5 --dry-run`)).toContain("may reach 7 tokens");
+  expect(await run(`${sampled} --method jsd --on-policy 1 --sample-tokens 4`)).toBe("");
+  expect(await run(`${sampled} --method minillm --max-length 6`)).toBe("");
 });
 
 test("a classifier of texts", async () => {

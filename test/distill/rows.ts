@@ -29,6 +29,8 @@ export interface RowsRun {
   readonly settings?: Readonly<Record<string, unknown>>;
   /** Numbers that change from step to step. */
   readonly values?: Readonly<Record<string, number>>;
+  /** (N) each, by name. */
+  readonly given?: Readonly<Record<string, Float32Array>>;
   /** Gradient of every row's loss; all 1 when left out. */
   readonly seed?: Float32Array;
   readonly hidden?: { readonly data: Float32Array; readonly width: number };
@@ -49,7 +51,7 @@ export async function runRows<O extends Options>(
   method: DistillMethod<O>,
   run: RowsRun,
 ): Promise<RowsResult> {
-  const { student, teachers, outputs: v, settings, values, hidden, extra = {}, profile } = run;
+  const { student, teachers, outputs: v, settings, values, hidden, given, extra = {}, profile } = run;
   const n = student.length / v;
   const rows = (data: ArrayLike<number>, grad = false) => ({ shape: [n, v], data: Float32Array.from(data), grad });
   const { outputs, gradients } = await runOp(gpu, {
@@ -58,6 +60,7 @@ export async function runRows<O extends Options>(
       ...Object.fromEntries(teachers.map((teacher, k) => [`teacher${k}`, rows(teacher)])),
       targets: { shape: [n], data: Int32Array.from(run.targets ?? new Int32Array(n)), dtype: "i32" },
       hidden: { shape: [n, hidden?.width ?? 1], data: hidden?.data ?? new Float32Array(n) },
+      ...Object.fromEntries(Object.entries(given ?? {}).map(([name, data]) => [`given ${name}`, { shape: [n], data }])),
       ...Object.fromEntries(
         Object.entries(extra).map(([name, { data, shape }]) => [name, { shape, data, grad: true }]),
       ),
@@ -69,6 +72,7 @@ export async function runRows<O extends Options>(
         teachers: teachers.map((_, k) => x[`teacher${k}`]!),
         targets: x.targets!,
         hidden: x.hidden!,
+        ...(given ? { given: (name: string) => x[`given ${name}`]! } : {}),
         values: settingsOf(method.options, settings) as never,
         extra: (name) => x[name]!,
         note: (name, tensor) => {

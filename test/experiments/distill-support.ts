@@ -5,8 +5,10 @@ import type { Sequence } from "../../src/data/sequences.ts";
 import { targetsOf } from "../../src/data/targets.ts";
 import type { Split, Task } from "../../src/data/task.ts";
 import { method as markov } from "../../src/data/tasks/markov.ts";
+import type { BatchesGiven } from "../../src/distill/capability.ts";
 import type { DistillMethod } from "../../src/distill/contract.ts";
 import { distillObjective } from "../../src/distill/objective.ts";
+import type { HowSampled } from "../../src/distill/sampled.ts";
 import { extraParameters } from "../../src/distill/training.ts";
 import { bindDefaults } from "../../src/method/bind.ts";
 import { Model } from "../../src/model/model.ts";
@@ -37,11 +39,13 @@ export interface Lesson {
   readonly seed?: number;
   readonly weights?: { readonly distill?: number; readonly labels?: number };
   readonly online?: boolean;
+  /** How answers are written, of methods whose batches are such; `data` has the prompts. */
+  readonly answering?: HowSampled;
 }
 
 /** Trains the student as the script does, without files. Gives the metrics of every step. */
 export async function learn(student: Model, lesson: Lesson): Promise<Record<string, number>[]> {
-  const { method, data, steps, lr, seed = 0, online = false } = lesson;
+  const { method, steps, lr, seed = 0, online = false, answering } = lesson;
   const { gpu } = student;
   const chosen = bindDefaults(method, { ...lesson.settings, ...(online ? { online, teacher_out: "nowhere" } : {}) });
   const { values } = chosen;
@@ -69,6 +73,14 @@ export async function learn(student: Model, lesson: Lesson): Promise<Record<stri
     clip: 0,
   });
   const adaptive = alone ? undefined : method.adaptive?.({ values, steps, teachers: teachers.length });
+  const given = {
+    ...{ student, teacher: models[0], seed, batches: steps, accumulate: 1 },
+    tools: { tokenizer: undefined, encode: { maxLength: student.sizes.maxPositions }, files: new Map() },
+    options: answering,
+  };
+  const writes = answering && parts.find(({ batches }) => batches);
+  const written = writes && writes.batches!(lesson.data as never, given as never as BatchesGiven);
+  const data = written?.source ?? lesson.data;
   const heard: Record<string, number>[] = [];
   for (let step = 1; step <= steps; step++) {
     const { batch } = await data.next();
@@ -80,6 +92,7 @@ export async function learn(student: Model, lesson: Lesson): Promise<Record<stri
     heard.push({ ...metrics, gradient: gradNorm });
   }
   trainer.free();
+  await written?.free?.();
   for (const parameter of extra.values()) parameter.free();
   return heard;
 }

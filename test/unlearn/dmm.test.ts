@@ -112,6 +112,20 @@ test("a datamodel of few models: kept parts, direct answers, matching", async ()
   expect((await readAttribution(at("oracle.safetensors"))).of.kind).toBe("forget");
 });
 
+test("gradients foretell what any rows add, of the model and of others like it", async () => {
+  const few = "unlearn attribute body/ --data gone.jsonl --attribution trak --projection 64";
+  await ok(`${few} --models 2 --epochs 1 --parts kept-trak -o trak.safetensors`);
+  expect(existsSync(at("kept-trak"))).toBe(false);
+  const found = await readAttribution(at("trak.safetensors"));
+  if (found.of.kind !== "rows") throw new Error("trak is of any rows");
+  expect(found.of.effects).toHaveLength(40 * 40 * CLASSES);
+  expect(found.of.effects.some((x) => Math.abs(x) > 1e-4)).toBe(true);
+  const rows = "--forget one.jsonl --retain gone.jsonl";
+  await ok(`unlearn body/ --method dmm --attributions trak.safetensors ${rows} --steps 2 -o traced/`);
+  expect(await refusal(`${few} --forget gone.jsonl -o no`)).toContain("trak foretells outputs without any rows");
+  expect(await refusal(`${few.replace("64", "100")} -o no`)).toContain("--projection 100 is no power of two");
+});
+
 test("refuses what does not go together", async () => {
   const rows = "--forget left.jsonl --retain gone.jsonl --steps 1";
   expect(await refusal(`unlearn all/ --method dmm --attributions ridge.safetensors ${rows} -o no/`)).toContain(

@@ -7,6 +7,7 @@
  * J (1 - J) / P. Cut into b bands of r entries, two signatures share a band with probability 1 - (1 - J^r)^b.
  */
 import { Random } from "../random.ts";
+import { KeyTable } from "./key-table.ts";
 
 /** How many bands of how many entries each. */
 export interface Bands {
@@ -73,71 +74,91 @@ export class MinHash {
   }
 }
 
-/** The share of entries in which two signatures are alike. */
-export function estimated(a: Uint32Array, b: Uint32Array): number {
+/** Bits that are kept of an entry. */
+export type EntryBits = 8 | 16 | 32;
+
+type Entries = Uint8Array | Uint16Array | Uint32Array;
+
+const ARRAYS = { 8: Uint8Array, 16: Uint16Array, 32: Uint32Array } as const;
+
+/** A signature of which so many bits of each entry are left. */
+export const cutTo = (signature: Uint32Array, bits: EntryBits): Entries => new ARRAYS[bits](signature);
+
+/**
+ * What the share of equal entries says of the index, where `bits` of each are left: entries that differ are equal in
+ * them with probability 2^-bits. Li, Koenig 2010 (b-bit minwise hashing), https://arxiv.org/abs/0910.3349
+ */
+export function estimated(a: Entries, b: Entries, bits: EntryBits = 32): number {
   let same = 0;
   for (let i = 0; i < a.length; i++) if (a[i] === b[i]) same++;
-  return same / a.length;
+  const chance = 2 ** -bits;
+  return Math.max(0, (same / a.length - chance) / (1 - chance));
 }
 
 /** Signatures that lie one after the other. */
 const CHUNK = 1024;
 
-/** Signatures that were seen, found by the bands that they share. Memory: 4 bytes a permutation, some 180 a band. */
+/**
+ * Signatures that were seen, found by the bands that they share. Memory: `bits` of each permutation, and 11 to 16 bytes
+ * a band.
+ */
 export class SeenSignatures {
   readonly #bands: Bands;
   readonly #similarity: number;
   readonly #permutations: number;
-  readonly #chunks: Uint32Array[] = [];
+  readonly #bits: EntryBits;
+  readonly #chunks: Entries[] = [];
   #count = 0;
-  /** By band: 53 bits of a hash of its entries to the signatures that have it. */
-  readonly #buckets: Map<number, number | number[]>[];
+  /** By band: 32 bits of a hash of its entries to the signatures that have it. */
+  readonly #tables: readonly KeyTable[];
 
-  constructor(similarity: number, permutations: number) {
+  constructor(similarity: number, permutations: number, bits: EntryBits = 32) {
     this.#similarity = similarity;
     this.#permutations = permutations;
+    this.#bits = bits;
     this.#bands = bandsFor(similarity, permutations);
-    this.#buckets = Array.from({ length: this.#bands.count }, () => new Map());
+    this.#tables = Array.from({ length: this.#bands.count }, () => new KeyTable());
   }
 
-  /** The seen signature that is most alike, and how alike, where one reaches the similarity. */
+  /** Bytes that are held. */
+  get bytes(): number {
+    const tables = this.#tables.reduce((sum, { bytes }) => sum + bytes, 0);
+    return this.#chunks.reduce((sum, { byteLength }) => sum + byteLength, tables);
+  }
+
+  /** The seen signature that is most alike, the earliest of such, and how alike, where one reaches the similarity. */
   nearest(signature: Uint32Array): { readonly seen: number; readonly index: number } | undefined {
     let best: { seen: number; index: number } | undefined;
+    const own = cutTo(signature, this.#bits);
     const looked = new Set<number>();
-    for (const [band, bucket] of this.#buckets.entries()) {
-      const found = bucket.get(this.#key(signature, band));
-      if (found === undefined) continue;
-      for (const seen of typeof found === "number" ? [found] : found) {
-        if (looked.has(seen)) continue;
+    for (const [band, table] of this.#tables.entries())
+      table.find(this.#key(signature, band), (seen) => {
+        if (looked.has(seen)) return;
         looked.add(seen);
-        const index = estimated(signature, this.#at(seen));
-        if (index >= this.#similarity && (best === undefined || index > best.index)) best = { seen, index };
-      }
-    }
+        const index = estimated(own, this.#at(seen), this.#bits);
+        if (index < this.#similarity) return;
+        const isBetter = best === undefined || index > best.index || (index === best.index && seen < best.seen);
+        if (isBetter) best = { seen, index };
+      });
     return best;
   }
 
   /** Remembers a signature under the next number, from 0. */
   add(signature: Uint32Array): void {
     const at = this.#count++;
-    if (at % CHUNK === 0) this.#chunks.push(new Uint32Array(CHUNK * this.#permutations));
-    this.#at(at).set(signature);
-    for (const [band, bucket] of this.#buckets.entries()) {
-      const key = this.#key(signature, band);
-      const found = bucket.get(key);
-      if (found === undefined) bucket.set(key, at);
-      else if (typeof found === "number") bucket.set(key, [found, at]);
-      else found.push(at);
-    }
+    if (at % CHUNK === 0) this.#chunks.push(new ARRAYS[this.#bits](CHUNK * this.#permutations));
+    this.#at(at).set(cutTo(signature, this.#bits));
+    for (const [band, table] of this.#tables.entries()) table.add(this.#key(signature, band), at);
   }
 
-  #at(seen: number): Uint32Array {
+  #at(seen: number): Entries {
     const from = (seen % CHUNK) * this.#permutations;
     return this.#chunks[Math.floor(seen / CHUNK)]!.subarray(from, from + this.#permutations);
   }
 
+  /** Of whole entries: bands of few bits would meet by chance. */
   #key(signature: Uint32Array, band: number): number {
     const { rows } = this.#bands;
-    return Number(BigInt.asUintN(53, Bun.hash.xxHash64(signature.subarray(band * rows, (band + 1) * rows))));
+    return Number(BigInt.asUintN(32, Bun.hash.xxHash64(signature.subarray(band * rows, (band + 1) * rows))));
   }
 }

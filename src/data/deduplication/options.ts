@@ -24,7 +24,13 @@ export const DEDUPE = {
     type: "16 <= number.integer <= 4096",
     default: 256,
     value: "N",
-    help: "hash functions of a row's signature, of 4 bytes each; the index is estimated within 1 / sqrt(N)",
+    help: "hash functions of a row's signature; the index is estimated within 1 / sqrt(N)",
+  },
+  signature_bits: {
+    type: "'8' | '16' | '32'",
+    default: "16",
+    value: "BITS",
+    help: "bits that are kept of each; at 8 the estimate is hardly worse",
   },
   against: {
     type: "string[]",

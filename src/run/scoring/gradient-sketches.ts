@@ -57,6 +57,54 @@ export function recordSketch(
     });
 }
 
+/** Takes sketches of the gradients that programs leave in a model's weights, some at a time. */
+export class Sketcher {
+  readonly #model: Model;
+  readonly #settings: SketchSettings;
+  readonly #programs: Programs;
+
+  constructor(model: Model, settings: SketchSettings) {
+    [this.#model, this.#settings] = [model, settings];
+    this.#programs = new Programs(model.gpu);
+  }
+
+  /**
+   * The sketch (width) of the gradient that `leave` makes for each item, in order. Gradients are 0 before the first,
+   * and `leave` writes over the one before.
+   */
+  async *of<T>(items: readonly T[], leave: (item: T) => Promise<void>): AsyncGenerator<readonly [T, Float64Array]> {
+    const { gpu } = this.#model;
+    const { width } = this.#settings;
+    const parameters = this.#model.trainable();
+    const bytes = 4 * READ * width;
+    const memory = gpu.buffer(bytes, "sketches");
+    try {
+      for (const { gradient, size } of parameters) gpu.clear(gradient, Math.max(16, 4 * size));
+      const { program: sketch } = await this.#programs.get("sketch", (rec) => {
+        const sums = rec.state("sketches", [READ, width], memory.buffer);
+        for (const { name, shape, size, gradient } of parameters) {
+          const vector = rec.state(`gradient of ${name}`, shape, gradient);
+          recordSketch(rec, { vector, size, name }, sums, this.#settings);
+        }
+      });
+      for (let from = 0; from < items.length; from += READ) {
+        const part = items.slice(from, from + READ);
+        gpu.clear(memory.buffer, bytes);
+        for (const [row, item] of part.entries()) {
+          await leave(item);
+          sketch.run({ row });
+        }
+        const found = await gpu.readFloats(memory.buffer, READ * width, 0);
+        for (const [row, item] of part.entries())
+          yield [item, Float64Array.from(found.subarray(row * width, (row + 1) * width))];
+      }
+    } finally {
+      this.#programs.free();
+      memory.free();
+    }
+  }
+}
+
 /**
  * Sketches of the gradients of mean losses, one per sequence; NaN where no token counts. Throws UserError (exit 1) for
  * a loss that is not finite. `done` hears of every sequence.
@@ -68,53 +116,37 @@ export async function gradientSketches(
   done?: (rows: number) => void,
 ): Promise<Float64Array[]> {
   const { width, pad, signal } = settings;
-  const { gpu } = model;
-  const parameters = model.trainable();
   const objective = crossEntropyObjective(model);
-  const bytes = 4 * READ * width;
-  const memory = gpu.buffer(bytes, "sketches");
-  const [gradients, sketching] = [new Programs(gpu, { training: true }), new Programs(gpu)];
-  const sketches: Float64Array[] = [];
-  try {
-    for (const { gradient, size } of parameters) gpu.clear(gradient, Math.max(16, 4 * size));
-    const { program: sketch } = await sketching.get("sketch", (rec) => {
-      const sums = rec.state("sketches", [READ, width], memory.buffer);
-      for (const { name, shape, size, gradient } of parameters)
-        recordSketch(rec, { vector: rec.state(`gradient of ${name}`, shape, gradient), size, name }, sums, settings);
+  const gradients = new Programs(model.gpu, { training: true });
+  const counted = sequences.filter((sequence) => countedTokens(sequence) > 0);
+  const known = new Map<Sequence, Float64Array>();
+  const leave = async (sequence: Sequence) => {
+    signal.throwIfAborted();
+    done?.(1);
+    const batch = collate([[sequence]], { pad });
+    const { program } = await gradients.get(batchKey(batch), (rec) => {
+      const { backward, metrics } = objective.record(rec, batch, "");
+      rec.output("loss", metrics.loss!);
+      rec.backward(backward);
     });
-    for (let from = 0; from < sequences.length; from += READ) {
-      const part = sequences.slice(from, from + READ);
-      gpu.clear(memory.buffer, bytes);
-      for (const [row, sequence] of part.entries()) {
-        signal.throwIfAborted();
-        done?.(1);
-        if (countedTokens(sequence) === 0) continue;
-        const batch = collate([[sequence]], { pad });
-        const { program } = await gradients.get(batchKey(batch), (rec) => {
-          const { backward, metrics } = objective.record(rec, batch, "");
-          rec.output("loss", metrics.loss!);
-          rec.backward(backward);
-        });
-        objective.fill(program, batch, objective.counted(batch, ""), "");
-        program.run({ accumulate: 0, seed: 0 });
-        sketch.run({ row });
-      }
-      const found = await gpu.readFloats(memory.buffer, READ * width, 0);
-      for (const [row, sequence] of part.entries()) {
-        const own = Float64Array.from(found.subarray(row * width, (row + 1) * width));
-        if (!own.every(Number.isFinite))
-          throw new UserError(
-            `the gradient on ${sequence.place} is not finite`,
-            "the model's own weights are not finite, or this row is not for it",
-            1,
-          );
-        sketches.push(countedTokens(sequence) === 0 ? own.fill(Number.NaN) : own);
-      }
+    objective.fill(program, batch, objective.counted(batch, ""), "");
+    program.run({ accumulate: 0, seed: 0 });
+  };
+  try {
+    for await (const [sequence, own] of new Sketcher(model, settings).of(counted, leave)) {
+      if (!own.every(Number.isFinite)) throw notFiniteGradient(sequence.place);
+      known.set(sequence, own);
     }
-    return sketches;
+    done?.(sequences.length - counted.length);
+    return sequences.map((sequence) => known.get(sequence) ?? new Float64Array(width).fill(Number.NaN));
   } finally {
     gradients.free();
-    sketching.free();
-    memory.free();
   }
 }
+
+export const notFiniteGradient = (place: string): UserError =>
+  new UserError(
+    `the gradient on ${place} is not finite`,
+    "the model's own weights are not finite, or this row is not for it",
+    1,
+  );

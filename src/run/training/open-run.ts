@@ -96,8 +96,10 @@ export async function openRun<B, D extends TrainingData<B>>(
   const carried = carry === undefined || saved ? undefined : carriedRun(carry, chosen.optimizer.method.name);
   const past = saved ? (saved.progress.training.past ?? 0) : carried ? stepsDone(carried.progress.training) : 0;
   const choices = past > 0 && goesOn(chosen) ? continued(chosen, past) : chosen;
-  const described = await describeModel({ ...begun, embeds: technique.embeds }, options, warn);
-  const { tools } = described;
+  const plain = await describeModel({ ...begun, embeds: technique.embeds }, options, warn);
+  const shown = await technique.shows?.(plain);
+  const tools = shown && plain.tools ? { ...plain.tools, encode: { ...plain.tools.encode, shown } } : plain.tools;
+  const described = { ...plain, tools };
   const examples = { ...described.examples, takesNumbers: technique.regresses, takesNoise: technique.denoises };
   const order = {
     batchSize: options.batch_size,

@@ -7,6 +7,7 @@
  */
 import type { LineageEntry } from "../../checkpoint/checkpoint.ts";
 import type { Read } from "../../checkpoint/lineage/input.ts";
+import type { EncodeOptions } from "../../data/sequences.ts";
 import type { Split } from "../../data/split.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
 import type { Values } from "../../method/options.ts";
@@ -129,6 +130,8 @@ export interface Technique<B, D extends TrainingData<B> = TrainingData<B>> {
   readonly model: string | undefined;
   /** What the run takes over from one on other data, and whether another may from it. */
   readonly carrying?: Carrying;
+  /** Of language models: the forms that a row may take, of training and held-out rows. Asked before data are read. */
+  readonly shows?: ((described: DescribedModel) => Promise<EncodeOptions["shown"]>) | undefined;
   /** Reads the data. */
   data(opened: Opened): Promise<D>;
   /** Weights that are trained where options do not say, as patterns of names; perhaps chosen by the model as it was. */

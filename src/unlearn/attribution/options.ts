@@ -5,13 +5,13 @@ import type { Options } from "../../method/options.ts";
 export const ATTRIBUTE = {
   data: { type: "string[]", required: true, help: "all rows that the classifier was trained on", value: "FILE" },
   attribution: {
-    type: "'datamodel' | 'ridge' | 'oracle'",
+    type: "'datamodel' | 'trak' | 'ridge' | 'oracle'",
     default: "datamodel",
-    help: "how outputs without rows are foretold: a regression on models of random halves; the head's exact fit without them; models that are trained without them",
+    help: "how outputs without rows are foretold: a regression on models of random halves; gradients; the head's exact fit without them; models that are trained without them",
   },
   forget: {
     type: "string[]",
-    help: "rows to forget, among --data, for ridge and oracle; a datamodel foretells any",
+    help: "rows to forget, among --data, for ridge and oracle; the others foretell any",
     value: "FILE",
   },
   points: { type: "string[]", help: "further rows whose outputs are foretold", value: "FILE" },
@@ -22,8 +22,7 @@ export const ATTRIBUTE = {
   },
   models: {
     type: "number.integer >= 1",
-    default: 100,
-    help: "models that are trained; oracle takes the mean of what they say",
+    help: "models that are trained, 100; oracle takes the mean of what they say. Of trak 5, the model itself and others",
     value: "K",
   },
   share: { type: "0 < number < 1", default: 0.5, help: "share of the blocks that each is trained on", value: "F" },
@@ -36,8 +35,14 @@ export const ATTRIBUTE = {
   ridge: {
     type: "number > 0",
     default: 1,
-    help: "penalty of the regression; of the head's fit that of its own, where train analytic fitted it",
+    help: "penalty of the regression, of gradients too; of the head's fit that of its own, where train analytic fitted it",
     value: "LAMBDA",
+  },
+  projection: {
+    type: "number.integer >= 1",
+    default: 512,
+    help: "of trak, numbers of a gradient: a power of two from 64 to 16384",
+    value: "K",
   },
   epochs: { type: "number.integer >= 1", default: 10, help: "passes over its rows that train a model", value: "N" },
   batch_size: { type: "number.integer >= 1", default: 64, help: "rows of a step", value: "N" },

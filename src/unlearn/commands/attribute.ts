@@ -20,15 +20,22 @@ import { eachFeatures, fittedHead } from "../../run/analytic/head-features.ts";
 import { KeptRuns } from "../../run/kept-runs.ts";
 import { type DescribedModel, openModel } from "../../run/open-model.ts";
 import { ClassView } from "../../run/probing/class-view.ts";
+import { checkSketchWidth } from "../../run/scoring/gradient-sketches.ts";
 import { finetune } from "../../run/training/short-training.ts";
 import { RidgeSums, takeOutRows } from "../../tensor/linear-algebra/recursive-ridge.ts";
 import { humanBytes } from "../../text/format.ts";
 import { blocksOf, drawnBlocks, inclusionWeights } from "../attribution/datamodel.ts";
 import { type Attribution, readAttribution, writeAttribution } from "../attribution/file.ts";
 import type { ATTRIBUTE } from "../attribution/options.ts";
+import { gradientEffects } from "../attribution/projected-gradients.ts";
 import { chunksOf } from "../forget-data.ts";
 
 type AttributeContext = Context<typeof ATTRIBUTE>;
+
+/** Models that are trained where none is said. */
+const MODELS = 100;
+/** Of attributions by gradients, the model itself among them. */
+const TRAK_MODELS = 5;
 
 /** Rows of the training, those to forget among them, and all points. */
 interface Rows {
@@ -41,11 +48,19 @@ async function readRows({ options }: AttributeContext, { examples: reader }: Des
   const { columns, attribution } = options;
   const data = await loadExamples(groupsOf(options.data, "--data", columns), reader);
   const others = await loadExamples(parseGroups(options.points ?? [], columns, "--points"), reader);
-  if (options.effects !== undefined && attribution !== "datamodel")
-    throw new UserError(`--effects are of a datamodel, and --attribution ${attribution} has none`, "leave it out");
-  if (attribution === "datamodel") {
+  const ofRows = attribution === "datamodel" || attribution === "trak";
+  if (options.effects !== undefined && !ofRows)
+    throw new UserError(
+      `--effects are of a datamodel or trak, and --attribution ${attribution} has none`,
+      "leave it out",
+    );
+  if (attribution === "trak") checkSketchWidth(options.projection, "--projection");
+  if (ofRows) {
     if (options.forget)
-      throw new UserError("a datamodel foretells outputs without any rows", "give --forget to unlearn in its place");
+      throw new UserError(
+        `${attribution === "trak" ? "trak" : "a datamodel"} foretells outputs without any rows`,
+        "give --forget to unlearn in its place",
+      );
     return { data, forget: [], points: [...data, ...others] };
   }
   const forget = await loadExamples(groupsOf(options.forget, "--forget", columns), reader);
@@ -64,38 +79,92 @@ async function outputsOf(view: ClassView, points: readonly Example[]): Promise<F
   return (await view.read(chunksOf(points, 64).map(stackExamples))).logits;
 }
 
-/** Outputs of models that are trained anew, each on its rows; those that were kept are not trained. */
+/** How models are trained one after the other, in the place of the one that was read. */
+interface Trained {
+  readonly models: number;
+  /** Those of model k; undefined for the model as it is. */
+  rowsOf(k: number): readonly Example[] | undefined;
+  /** What is wanted of a trained one. */
+  measure(): Promise<Float32Array>;
+  each(values: Float32Array): void;
+}
+
+/** Trains models anew, each on its rows, and measures them; those that were kept are not trained. */
 async function trained(
+  { options, seed, signal, progress }: AttributeContext,
+  model: Model,
+  kept: KeptRuns,
+  { models, rowsOf, measure, each }: Trained,
+): Promise<void> {
+  const { epochs, lr, batch_size: batchSize } = options;
+  progress.start({ total: models, unit: "models" });
+  for (let k = 0; k < models; k++) {
+    const known = (await kept.get(`model-${k}`))?.[0]?.values;
+    const own = rowsOf(k);
+    if (!known && own) {
+      for (const spec of model.specs) {
+        const parameter = model.parameters.get(spec.name)!;
+        parameter.write(drawn(spec, spec.name, parameter.size, seed + k));
+      }
+      const rows = own.map((row) => ({ ...row, group: 0 }));
+      const how = { rows: rows.length, epochs, lr, batchSize, seed: seed + k, signal, rateFlag: "--lr" };
+      await finetune({ model, ref: `model ${k}` }, { kind: "examples", rows }, how);
+    }
+    const values = known ?? (await measure());
+    if (!known) await kept.put(`model-${k}`, [{ name: "outputs", shape: [values.length], values }]);
+    each(values);
+    progress.advance(1);
+  }
+  progress.done();
+}
+
+/** Outputs of models that are trained anew. */
+async function trainedOutputs(
   context: AttributeContext,
   model: Model,
   { points }: Rows,
   kept: KeptRuns,
   rowsOf: (k: number) => readonly Example[],
 ): Promise<Float32Array[]> {
-  const { options, seed, signal, progress } = context;
-  const { models, epochs, lr, batch_size: batchSize } = options;
   const view = new ClassView(model);
   const all: Float32Array[] = [];
-  progress.start({ total: models, unit: "models" });
-  for (let k = 0; k < models; k++) {
-    const known = (await kept.get(`model-${k}`))?.[0]?.values;
-    if (!known) {
-      for (const spec of model.specs) {
-        const parameter = model.parameters.get(spec.name)!;
-        parameter.write(drawn(spec, spec.name, parameter.size, seed + k));
-      }
-      const rows = rowsOf(k).map((row) => ({ ...row, group: 0 }));
-      const how = { rows: rows.length, epochs, lr, batchSize, seed: seed + k, signal, rateFlag: "--lr" };
-      await finetune({ model, ref: `model ${k}` }, { kind: "examples", rows }, how);
-    }
-    const outputs = known ?? (await outputsOf(view, points));
-    if (!known) await kept.put(`model-${k}`, [{ name: "outputs", shape: [outputs.length], values: outputs }]);
-    all.push(outputs);
-    progress.advance(1);
-  }
-  progress.done();
+  await trained(context, model, kept, {
+    ...{ models: context.options.models ?? MODELS, rowsOf },
+    measure: () => outputsOf(view, points),
+    each: (outputs) => all.push(outputs),
+  });
   view.free();
   return all;
+}
+
+/** Effects of rows by gradients, in the mean over the model and others that are trained as it was. */
+async function byGradients(
+  context: AttributeContext,
+  model: Model,
+  rows: Rows,
+  kept: KeptRuns,
+): Promise<Attribution["of"]> {
+  const { options, seed, signal } = context;
+  const { data, points } = rows;
+  if (options.effects !== undefined) return foundEffects(options.effects, rows);
+  const models = options.models ?? TRAK_MODELS;
+  const settings = { width: options.projection, mu: options.ridge, seed, signal };
+  let effects = new Float32Array();
+  await trained(context, model, kept, {
+    models,
+    rowsOf: (k) => (k === 0 ? undefined : data),
+    async measure() {
+      const view = new ClassView(model);
+      const logits = await outputsOf(view, points);
+      view.free();
+      return gradientEffects(model, { rows: data, points, logits }, settings);
+    },
+    each(own) {
+      if (effects.length === 0) effects = new Float32Array(own.length);
+      for (let at = 0; at < own.length; at++) effects[at]! += own[at]! / models;
+    },
+  });
+  return { kind: "rows", rows: data.map(rowDigest), effects };
 }
 
 /** Effects that were found for another model. Throws UserError where they are of other rows. */
@@ -120,14 +189,15 @@ async function byDatamodel(
   const { options, seed } = context;
   const { data } = rows;
   if (options.effects !== undefined) return foundEffects(options.effects, rows);
-  if (options.models < 2) throw new UserError("a regression needs two models or more", "raise --models");
+  const { models = MODELS } = options;
+  if (models < 2) throw new UserError("a regression needs two models or more", "raise --models");
   const blocks = blocksOf(
     data.map(({ group }) => group),
     options.block,
   );
   if (blocks.count < 2) throw new UserError("all rows are one block", "lower --block");
-  const inclusion = Array.from({ length: options.models }, (_, k) => drawnBlocks(blocks.count, options.share, seed, k));
-  const outputs = await trained(context, model, rows, kept, (k) =>
+  const inclusion = Array.from({ length: models }, (_, k) => drawnBlocks(blocks.count, options.share, seed, k));
+  const outputs = await trainedOutputs(context, model, rows, kept, (k) =>
     data.filter((_, row) => inclusion[k]![blocks.of[row]!] === 1),
   );
   const weights = inclusionWeights(inclusion, outputs, options.ridge);
@@ -154,7 +224,7 @@ async function byOracle(
     if (count > 0) gone.set(rowDigest(row), count - 1);
     return count === 0;
   });
-  const all = await trained(context, model, rows, kept, () => left);
+  const all = await trainedOutputs(context, model, rows, kept, () => left);
   const without = all[0]!.map((_, at) => all.reduce((sum, outputs) => sum + outputs[at]! / all.length, 0));
   return { kind: "forget", rows: rows.forget.map(rowDigest), without };
 }
@@ -229,7 +299,9 @@ export async function attribute(context: AttributeContext): Promise<Outcome> {
       ? await byRidge(context, model, rows, { outputs, lambda: state?.lambda ?? options.ridge })
       : options.attribution === "oracle"
         ? await byOracle(context, model, rows, kept)
-        : await byDatamodel(context, model, rows, kept);
+        : options.attribution === "trak"
+          ? await byGradients(context, model, rows, kept)
+          : await byDatamodel(context, model, rows, kept);
   const step = { script: "unlearn attribute", version: context.version, options: context.chosen, seed };
   const lineage = lineageOf(
     step,

@@ -3,17 +3,15 @@ import type { Sequence } from "../../../src/data/sequences.ts";
 import { markovLanguage } from "../../../src/data/tasks/markov.ts";
 import { method as kd } from "../../../src/distill/methods/kd.ts";
 import { bindDefaults } from "../../../src/method/bind.ts";
-import type { Model } from "../../../src/model/model.ts";
-import { CombinedRows } from "../../../src/run/combining/combined-rows.ts";
-import { CombinedScorer } from "../../../src/run/combining/combined-scorer.ts";
 import type { Rule } from "../../../src/run/combining/contract.ts";
 import { makeRule, viewed } from "../../../src/run/combining/rule.ts";
 import { method as dlf } from "../../../src/sample/methods/dlf.ts";
 import { method as eft } from "../../../src/sample/methods/eft.ts";
 import { sharedGpu } from "../../support/gpu.ts";
-import { decoder, LENGTH, oneBatch, SYMBOLS } from "../distill-languages.ts";
+import { decoder, LENGTH, SYMBOLS } from "../distill-languages.ts";
 import { copyOf, learn, rowsOf, sequencesOf } from "../distill-support.ts";
 import { experimentOf } from "../experiment.ts";
+import { scored } from "../ruled.ts";
 
 /** Texts of a table of transitions by two symbols. */
 function textsOf(table: Float64Array, seed: number, name: string, count: number): Sequence[] {
@@ -38,16 +36,6 @@ function tilted(table: Float64Array, weights: readonly number[]): Float64Array {
     for (let s = 0; s < SYMBOLS; s++) own[s]! /= sum;
   }
   return made;
-}
-
-/** Loss and accuracy of a rule over models on texts. */
-async function scored(rule: Rule, models: readonly Model[], rows: readonly Sequence[]) {
-  const scorer = new CombinedScorer(new CombinedRows(rule, models, 0), { moments: false, probabilities: false });
-  const { targets, nll, argmax } = await scorer.score(oneBatch(rows));
-  await scorer.free();
-  const counted = [...targets.keys()].filter((i) => targets[i]! >= 0);
-  const mean = (of: (i: number) => number) => counted.reduce((sum, i) => sum + of(i), 0) / counted.length;
-  return { loss: mean((i) => nll[i]!), accuracy: mean((i) => (argmax[i] === targets[i] ? 1 : 0)) };
 }
 
 export const experiment = experimentOf({
