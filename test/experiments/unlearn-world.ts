@@ -90,9 +90,14 @@ export class World {
   }
 
   /** Standard output of a script. */
-  async run(script: string, line: string): Promise<string> {
-    const { text, err, code } = await runScript(script, line.trim().split(/\s+/), this.folder);
-    if (code !== 0) throw new Error(`${script} ${line}: ${err}`);
+  run(script: string, line: string): Promise<string> {
+    return this.call(script, line.trim().split(/\s+/));
+  }
+
+  /** The same, with arguments that may hold spaces. */
+  async call(script: string, argv: readonly string[]): Promise<string> {
+    const { text, err, code } = await runScript(script, [...argv], this.folder);
+    if (code !== 0) throw new Error(`${script} ${argv.join(" ")}: ${err}`);
     return text;
   }
 
