@@ -7,7 +7,7 @@ export const DEMOS = {
   retriever: {
     type: "string",
     default: "bm25",
-    value: "MODEL",
+    value: "NAME",
     help: "which: bm25, those that share rare words with the prompt; random; or a model whose hidden states are alike",
   },
   separator: { type: "string", default: "\n\n", value: "TEXT", help: "text behind a demonstration" },
