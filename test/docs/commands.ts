@@ -51,7 +51,7 @@ export function blockCommands(page: string, text: string): Shown[] {
       lines.push({ place: `${page}:${i + 1}`, line: raw.trim().replace(/^\$ /, "") });
     else if (fence === undefined) lines.push({ place: `${page}:${i + 1}`, line: "" });
   }
-  return joined(lines).filter(({ line }) => COMMAND.test(line) || /^(?:echo|cat|printf) /.test(line));
+  return joined(lines).filter(({ line }) => COMMAND.test(line) || /^(?:echo|cat|printf|for) /.test(line));
 }
 
 /** The commands in back quotes within a page's sentences and tables. */
