@@ -178,7 +178,7 @@ must take turns. load is the share of a gradient that a worker makes in a round.
       about: "Train by forward passes alone: every sample gives a byte, and the bytes are all that a step needs.",
       args: "[model]",
       examples: [
-        "bun run train zo-byte base/ --data rows.jsonl --lora --lora-rank 4 --steps 20 --samples 4 --lr 1e-2 --codes steps.safetensors -o looked/",
+        "bun run train zo-byte base/ --data rows.jsonl --lora --lora-rank 4 --steps 20 --samples 4 --lr 1e-2 --codes steps.safetensors -o by-bytes/",
       ],
       output: ({ worker }) => (worker ? "none" : "checkpoint"),
       options: ZO_BYTE,
