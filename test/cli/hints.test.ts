@@ -35,9 +35,11 @@ const SILENT: Readonly<Record<string, readonly string[]>> = {
   "src/data/examples.ts": ["sample"],
   "src/run/measuring/mixed-model.ts": ["merge", "unlearn"], // a search measures its merges alone, prepare-pd one model
   "src/run/measuring/model-checks.ts": ["unlearn"], // prepare-pd has answers, and no metric of a choice
-  "src/model/expect-buffers.ts": ["evaluate", "sample", "merge", "compress"], // nothing is trained
-  "src/model/adapters/lora/lora.ts": ["evaluate", "sample", "merge", "compress"], // they make no adapter
-  "src/model/adapters/lora/taken-out.ts": ["evaluate", "sample", "merge", "compress"],
+  "src/data/demonstrations/shown.ts": ["data"], // which checks its rows itself
+  "src/tensor/program.ts": ["data"], // a retriever reads a prompt at a time
+  "src/model/expect-buffers.ts": ["evaluate", "sample", "merge", "compress", "data"], // nothing is trained
+  "src/model/adapters/lora/lora.ts": ["evaluate", "sample", "merge", "compress", "data"], // they make no adapter
+  "src/model/adapters/lora/taken-out.ts": ["evaluate", "sample", "merge", "compress", "data"],
   "src/run/measuring/metric-checks.ts": ["merge"], // a search refuses metrics of gold models itself, and offloads nothing
   "src/run/generating/prompts.ts": ["train", "distill", "unlearn", "curriculum", "adapt", "align", "evaluate"],
   "src/run/batch-programs.ts": ["compress", "curriculum", "evaluate", "merge", "sample", "unlearn"], // they pack nothing

@@ -11,9 +11,11 @@ await shop.classifier();
 afterAll(() => shop.close());
 const { at, measure, steps, unlearn } = shop;
 
-// Those that read what another command made of the rows, or no rows, have tests of their own.
+// Those that read what another command made of the rows, twins of rows, noise or no rows, have tests of their own.
 const methods = (await loadMethods("unlearn")).filter((method) =>
-  method.kind === "edit" ? method.edit : method.kind === "objective" && !method.wanted,
+  method.kind === "edit"
+    ? method.edit
+    : method.kind === "objective" && !method.wanted && !method.twins && !method.noise,
 );
 
 test.each(methods.map(({ name, kind }) => [name, kind] as const))(

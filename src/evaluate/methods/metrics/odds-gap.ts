@@ -13,6 +13,7 @@ export const method = defineMetric({
     "the largest, over labels, groups and classes, of |mean probability over the group's rows of the label - mean probability over all rows of the label|",
   reads: "x and label of every row, and its group, for classifiers alone",
   cite: "arXiv:1610.02413",
+  example: "bun run evaluate classifier/ --data a=classes.jsonl --data b=unseen.jsonl --metric odds-gap",
   options: {},
   task: "classifier",
   needs: "probabilities",

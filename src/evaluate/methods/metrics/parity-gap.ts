@@ -12,7 +12,8 @@ export const method = defineMetric({
   formula:
     "the largest, over groups and classes, of |mean probability over the group - mean probability over all rows|",
   reads: "x and label of every row, and its group, for classifiers alone",
-  cite: "Distraction is All You Need for Fairness, 2022",
+  cite: "Yazdani-Jahromi 2022",
+  example: "bun run evaluate classifier/ --data a=classes.jsonl --data b=unseen.jsonl --metric parity-gap",
   options: {},
   task: "classifier",
   needs: "probabilities",

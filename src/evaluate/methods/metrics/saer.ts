@@ -33,7 +33,7 @@ export const method = defineMetric({
     "(1 - a) times edits over words of the right answer (characters of scripts without spaces), and a times 1 less the cosine of both texts' vectors, which are means of the last hidden state of --encoder; a is --saer-weight; mean over rows; form and meaning apart beside it",
   reads: "prompt and completion; --encoder; the options --max-tokens and --stop",
   cite: "SwitchLingua, 2025",
-  example: "bun run evaluate model/ --encoder base/ --data rows.jsonl --metric saer",
+  example: "bun run evaluate model/ --encoder model/ --data rows.jsonl --metric saer",
   options: {
     encoder: { type: "string", help: "language model by whose states meanings are compared", value: "MODEL" },
     saer_weight: { type: "0 <= number <= 1", default: 0.5, help: "share of meaning (a); 0: form alone", value: "A" },
