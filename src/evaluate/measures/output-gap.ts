@@ -2,6 +2,16 @@
 import { UserError } from "../../errors.ts";
 import type { ScoredRow } from "../../run/scoring/scored-row.ts";
 
+/** What all metrics of such gaps have in common. */
+export const GAP = {
+  options: {},
+  task: "classifier",
+  needs: "probabilities",
+  across: true,
+  range: [0, 1],
+  better: "lower",
+} as const;
+
 /** (C): mean probabilities of rows. */
 function means(rows: readonly ScoredRow[]): number[] {
   const { length = 0 } = rows[0]?.probabilities ?? {};

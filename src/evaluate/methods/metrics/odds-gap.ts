@@ -3,9 +3,10 @@
  * 2016, https://arxiv.org/abs/1610.02413, of probabilities rather than of decisions.
  */
 import { defineMetric } from "../../../run/measuring/metric.ts";
-import { expectGroups, outputGap } from "../../measures/output-gap.ts";
+import { expectGroups, GAP, outputGap } from "../../measures/output-gap.ts";
 
 export const method = defineMetric({
+  ...GAP,
   name: "odds-gap",
   title: "Gap of odds",
   about: "how far a classifier's mean outputs of a group are from those of all rows of the same label",
@@ -14,12 +15,6 @@ export const method = defineMetric({
   reads: "x and label of every row, and its group, for classifiers alone",
   cite: "arXiv:1610.02413",
   example: "bun run evaluate classifier/ --data a=classes.jsonl --data b=unseen.jsonl --metric odds-gap",
-  options: {},
-  task: "classifier",
-  needs: "probabilities",
-  across: true,
-  range: [0, 1],
-  better: "lower",
   laws: {
     rowOrder: true,
     duplicates: true,

@@ -3,9 +3,10 @@
  * All You Need for Fairness", 2022, for every class.
  */
 import { defineMetric } from "../../../run/measuring/metric.ts";
-import { expectGroups, outputGap } from "../../measures/output-gap.ts";
+import { expectGroups, GAP, outputGap } from "../../measures/output-gap.ts";
 
 export const method = defineMetric({
+  ...GAP,
   name: "parity-gap",
   title: "Gap of parity",
   about: "how far a classifier's mean outputs of a group are from those of all rows",
@@ -14,12 +15,6 @@ export const method = defineMetric({
   reads: "x and label of every row, and its group, for classifiers alone",
   cite: "Yazdani-Jahromi 2022",
   example: "bun run evaluate classifier/ --data a=classes.jsonl --data b=unseen.jsonl --metric parity-gap",
-  options: {},
-  task: "classifier",
-  needs: "probabilities",
-  across: true,
-  range: [0, 1],
-  better: "lower",
   laws: {
     rowOrder: true,
     duplicates: true,

@@ -19,6 +19,7 @@ import { measured } from "../../../run/measuring/measure.ts";
 import { Perturbation } from "../../../run/training/perturbation.ts";
 import { drawRows, mixedBatches, type Part, trainShortly } from "../../../run/training/short-training.ts";
 import { type ScalingLaw, scalingLaw } from "../../short-runs/scaling.ts";
+import { eachTrained } from "../../short-runs/trained-models.ts";
 import { defineTechnique, type TechniqueInfo, type TechniqueSetup } from "../../technique.ts";
 
 const WAYS = ["alone", "mixed", "beside"] as const;
@@ -176,20 +177,13 @@ export const method = defineTechnique({
   check,
 
   async run(setup) {
-    const { candidates, groups, quantize: bits, loader, signal } = setup;
+    const { candidates, groups, loader } = setup;
     const runs = plansOf(setup).length;
     loader.announce((readings) => candidates.length * ((1 + runs) * readings + runs));
-    const found = [];
-    for (const checkpoint of candidates) {
-      signal.throwIfAborted();
-      const loaded = await loader.load(checkpoint, { trained: true, bits });
-      try {
-        const all = await pointsOf(loaded, setup);
-        found.push({ ...all, model: checkpoint.ref, rows: rowsOf(checkpoint.ref, all, setup) });
-      } finally {
-        await loaded.free();
-      }
-    }
+    const found = await eachTrained(setup, async (loaded) => {
+      const all = await pointsOf(loaded, setup);
+      return { ...all, model: loaded.ref, rows: rowsOf(loaded.ref, all, setup) };
+    });
     const names = groups.map(({ name }) => name);
     const table = found.flatMap(({ model, before, points, rows }) => [
       [model, "before", "", "", ...before],

@@ -14,6 +14,7 @@ import type { LoadedModel } from "../../../run/measuring/loaded-model.ts";
 import { meanRanks, rankCorrelation } from "../../../run/probing/rank-correlation.ts";
 import { mixedBatches } from "../../../run/training/short-training.ts";
 import { refuseMeasures } from "../../look-at.ts";
+import { eachTrained } from "../../short-runs/trained-models.ts";
 import { divideRows, Trials } from "../../short-runs/trials.ts";
 import { defineTechnique, type TechniqueInfo, type TechniqueSetup } from "../../technique.ts";
 
@@ -144,18 +145,9 @@ export const method = defineTechnique({
   check,
 
   async run(setup) {
-    const { values, candidates, quantize: bits, loader, signal } = setup;
+    const { values, candidates, loader } = setup;
     loader.begin(candidates.length * runsOf(values).reduce((sum, { steps }) => sum + steps, 0), "steps");
-    const rows: Awaited<ReturnType<typeof swept>>[] = [];
-    for (const checkpoint of candidates) {
-      signal.throwIfAborted();
-      const loaded = await loader.load(checkpoint, { trained: true, bits });
-      try {
-        rows.push(await swept(loaded, setup));
-      } finally {
-        await loaded.free();
-      }
-    }
+    const rows = await eachTrained(setup, (loaded) => swept(loaded, setup));
     const header = ["model", "batch", "rate", "early norm", "early loss", "after", "early rank", "kept"];
     const table = rows.flatMap(({ model, runs, ranks, kept, ...found }) => [
       ...runs.map((run, i) => [

@@ -19,6 +19,7 @@ import type { ScoredRow } from "../../../run/scoring/scored-row.ts";
 import { Perturbation } from "../../../run/training/perturbation.ts";
 import { drawRows, finetune } from "../../../run/training/short-training.ts";
 import { jointLaw, type ScalingLaw, scalingLaw, sizeAt } from "../../short-runs/scaling.ts";
+import { eachTrained } from "../../short-runs/trained-models.ts";
 import { defineTechnique, type TechniqueInfo, type TechniqueSetup } from "../../technique.ts";
 
 const COUNT = "number.integer >= 1";
@@ -183,23 +184,16 @@ export const method = defineTechnique({
   check,
 
   async run(setup) {
-    const { values, candidates, quantize: bits, loader, signal } = setup;
+    const { values, candidates, loader } = setup;
     const sizes = sizesOf(values).filter((size) => size > 0);
     const { finetune_scaling_seeds: draws, finetune_scaling_epochs: epochs } = values;
     const learnt = draws * epochs * sizes.reduce((a, b) => a + b, 0);
     loader.announce((readings) => candidates.length * ((1 + draws * sizes.length) * readings + learnt));
-    const rows = [];
-    for (const checkpoint of candidates) {
-      signal.throwIfAborted();
-      const loaded = await loader.load(checkpoint, { trained: true, bits });
-      try {
-        const points = await pointsOf(loaded, setup);
-        const parameters = [...loaded.model.parameters.values()].reduce((sum, { size }) => sum + size, 0);
-        rows.push({ model: checkpoint.ref, parameters, points, ...lawsOf(points, values) });
-      } finally {
-        await loaded.free();
-      }
-    }
+    const rows = await eachTrained(setup, async (loaded) => {
+      const points = await pointsOf(loaded, setup);
+      const parameters = [...loaded.model.parameters.values()].reduce((sum, { size }) => sum + size, 0);
+      return { model: loaded.ref, parameters, points, ...lawsOf(points, values) };
+    });
     const joint = jointLaw(
       rows.flatMap(({ parameters, points }) => points.map(({ size, value }) => [size, parameters, value] as const)),
     );

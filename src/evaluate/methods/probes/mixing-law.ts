@@ -25,6 +25,7 @@ import {
 import { exponentiated, uniform } from "../../../run/simplex.ts";
 import { mixedBatches } from "../../../run/training/short-training.ts";
 import { refuseMeasures } from "../../look-at.ts";
+import { eachTrained } from "../../short-runs/trained-models.ts";
 import { divideRows, Trials } from "../../short-runs/trials.ts";
 import { defineTechnique, type TechniqueInfo, type TechniqueSetup } from "../../technique.ts";
 
@@ -133,18 +134,9 @@ export const method = defineTechnique({
   check,
 
   async run(setup) {
-    const { values, candidates, groups, quantize: bits, loader, signal } = setup;
+    const { values, candidates, groups, loader } = setup;
     loader.begin(candidates.length * mixturesOf(setup).length * values.mixing_law_steps, "steps");
-    const found: Awaited<ReturnType<typeof rowsOf>>[] = [];
-    for (const checkpoint of candidates) {
-      signal.throwIfAborted();
-      const loaded = await loader.load(checkpoint, { trained: true, bits });
-      try {
-        found.push(await rowsOf(loaded, setup));
-      } finally {
-        await loaded.free();
-      }
-    }
+    const found = await eachTrained(setup, (loaded) => rowsOf(loaded, setup));
     const names = groups.map(({ name }) => name);
     const columns = ["static r2", "static error", "dynamic r2", "dynamic error"];
     const header = ["model", "group", "before", ...columns, ...names.map((name) => `A ${name}`)];

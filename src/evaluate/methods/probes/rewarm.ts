@@ -20,6 +20,7 @@ import { withSavedTraining } from "../../../run/training/found-state.ts";
 import { mixedBatches } from "../../../run/training/short-training.ts";
 import type { SavedTraining } from "../../../run/training/training-state.ts";
 import { refuseMeasures } from "../../look-at.ts";
+import { eachTrained } from "../../short-runs/trained-models.ts";
 import { type Course, divideRows, Trials } from "../../short-runs/trials.ts";
 import { defineTechnique, type TechniqueInfo, type TechniqueSetup } from "../../technique.ts";
 
@@ -190,26 +191,19 @@ export const method = defineTechnique({
   check,
 
   async run(setup) {
-    const { values, candidates, quantize: bits, loader, signal } = setup;
+    const { values, candidates, loader } = setup;
     loader.begin(candidates.length * plansOf(values).length * values.rewarm_steps, "steps");
-    const rows: Row[] = [];
-    const spreads: { model: string; warmups: number; peaks: number }[] = [];
-    for (const checkpoint of candidates) {
-      signal.throwIfAborted();
-      const loaded = await loader.load(checkpoint, { trained: true, bits });
-      try {
-        const { rewarm_state: folder } = values;
-        const own =
-          folder === undefined
-            ? await rowsOf(loaded, setup, undefined)
-            : await withSavedTraining(carriedRun(folder, "adamw"), (kept) => rowsOf(loaded, setup, kept));
-        rows.push(...own);
-        const { ref: model } = checkpoint;
-        spreads.push({ model, warmups: spreadOver(own, "warmup"), peaks: spreadOver(own, "peak") });
-      } finally {
-        await loaded.free();
-      }
-    }
+    const { rewarm_state: folder } = values;
+    const found = await eachTrained(setup, (loaded) =>
+      folder === undefined
+        ? rowsOf(loaded, setup, undefined)
+        : withSavedTraining(carriedRun(folder, "adamw"), (kept) => rowsOf(loaded, setup, kept)),
+    );
+    const rows = found.flat();
+    const spreads = found.map((own, i) => ({
+      model: candidates[i]!.ref,
+      ...{ warmups: spreadOver(own, "warmup"), peaks: spreadOver(own, "peak") },
+    }));
     const header = ["model", "run", "state", "warm-up", "peak", "old rise", "old after", "new rise", "new after"];
     const cells = rows.map((row) => [
       ...[row.model, row.run, row.state, row.warmup, row.peak.toPrecision(3)],

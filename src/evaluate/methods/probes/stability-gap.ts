@@ -18,6 +18,7 @@ import { readWeights, squaredDistances, type Weights } from "../../../run/probin
 import { mixedBatches } from "../../../run/training/short-training.ts";
 import { refuseMeasures } from "../../look-at.ts";
 import { gapOf } from "../../short-runs/gap.ts";
+import { eachTrained } from "../../short-runs/trained-models.ts";
 import { divideRows, Trials } from "../../short-runs/trials.ts";
 import { defineTechnique, type TechniqueInfo, type TechniqueSetup } from "../../technique.ts";
 
@@ -125,18 +126,9 @@ export const method = defineTechnique({
   check,
 
   async run(setup) {
-    const { values, candidates, quantize: bits, loader, signal } = setup;
+    const { values, candidates, loader } = setup;
     loader.begin(candidates.length * values.stability_gap_steps, "steps");
-    const found: Awaited<ReturnType<typeof rowsOf>>[] = [];
-    for (const checkpoint of candidates) {
-      signal.throwIfAborted();
-      const loaded = await loader.load(checkpoint, { trained: true, bits });
-      try {
-        found.push(await rowsOf(loaded, setup));
-      } finally {
-        await loaded.free();
-      }
-    }
+    const found = await eachTrained(setup, (loaded) => rowsOf(loaded, setup));
     const rows = found.flatMap((one) => one.rows);
     const header = ["model", "group", "before", "gap", "at step", "recovered at", "after", "gain", "distance"];
     const cells = found.flatMap(({ rows: own, drift }) =>
