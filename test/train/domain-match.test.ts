@@ -10,6 +10,7 @@ import { dataOf } from "../support/checkpoint-values.ts";
 import { runScript } from "../support/command.ts";
 import { sharedGpu } from "../support/gpu.ts";
 import { normals } from "../support/random.ts";
+import { TINY_TEXT } from "../support/tiny-models.ts";
 
 setDefaultTimeout(120_000);
 const gpu = await sharedGpu();
@@ -119,5 +120,9 @@ test("models and rows that it is not for are refused before work", async () => {
     "wide.jsonl:1: the example is (2)",
   );
   expect(await refused(`${MATCHED.replace("other", "empty")} --steps 1 -o a/`)).toContain("empty.jsonl");
+  writeFileSync(join(folder, "text.jsonl"), `${JSON.stringify({ text: "abc" })}\n`);
+  writeFileSync(join(folder, "text.json"), JSON.stringify({ ...TINY_TEXT.llama, vocab_size: 264 }));
+  const spoken = "--init text.json --tokenizer byte --data text.jsonl --match-domain text.jsonl --steps 1 -o a/";
+  expect(await refused(spoken)).toContain("a classifier's or regressor's head");
   expect(await refused("--init net.json --data own.jsonl --match-by mmd --steps 1 -o a/")).toContain("--match-domain");
 });

@@ -191,10 +191,13 @@ export class DomainMatch implements UpdateRule {
 const keyOf = (batch: ExampleBatch): string => ("tokens" in batch ? `${batch.width}` : "");
 
 /** Rows of the other domain; undefined without any. Throws UserError for models and rows that it is not for. */
-export async function readOtherDomain(options: MatchOptions & { readonly columns?: string }, { examples }: Opened) {
+export async function readOtherDomain(
+  options: MatchOptions & { readonly columns?: string },
+  { task, examples }: Opened,
+) {
   const { match_domain: file, columns } = options;
   if (file === undefined) return undefined;
-  if (!examples || examples.pairs)
+  if ((task !== "classifier" && task !== "regressor") || examples.pairs || examples.everyToken)
     throw new UserError(
       "--match-domain compares what a classifier's or regressor's head reads of whole rows",
       "leave it out, or train a model of labels or numbers",

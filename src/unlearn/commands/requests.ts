@@ -8,7 +8,6 @@ import { closeSync, existsSync, mkdirSync, openSync, readFileSync, rmSync } from
 import { basename, join } from "node:path";
 import type { Context, Outcome } from "../../cli/context.ts";
 import { scriptFile, understood } from "../../cli/definitions.ts";
-import { parseGroups } from "../../data/groups.ts";
 import { UserError } from "../../errors.ts";
 import { isObject, parseJson } from "../../json.ts";
 import { loadMethod } from "../../method/registry.ts";
@@ -51,6 +50,29 @@ async function plan({ options, args, out, seed }: RequestsContext): Promise<Plan
     last = folder;
   }
   return planned;
+}
+
+/**
+ * Tries every command on the model as it is, without doing anything, so that what is wrong with a later one is known
+ * before the first begins. Throws UserError.
+ */
+async function rehearse(
+  planned: readonly Planned[],
+  kept: readonly { readonly name: string; readonly path: string }[],
+  { args, options: { metric }, signal }: RequestsContext,
+): Promise<void> {
+  const first = args[0]!;
+  const later = new Set(planned.map(({ folder }) => folder));
+  const tried = async (words: readonly string[], failure: string) => {
+    if ((await runProgram([process.execPath, ...words, "-n", "-q"], { signal, out: "ignore" })) !== 0)
+      throw new UserError(failure, "its message is above; nothing was written");
+  };
+  for (const { name, folder, words } of planned) {
+    const now = words.map((word) => (word !== folder && later.has(word) ? first : word));
+    await tried([scriptFile("unlearn"), ...now], `${name} cannot be unlearnt`);
+  }
+  const data = [...planned, ...kept].flatMap(({ name, path }) => ["--data", `${name}=${path}`]);
+  await tried([scriptFile("evaluate"), first, ...data, "--metric", metric], "the models cannot be measured");
 }
 
 /** Values by model and group. */
@@ -98,13 +120,13 @@ export async function requests(context: RequestsContext): Promise<Outcome> {
   const there = planned.find(({ folder }) => existsSync(folder));
   if (there) throw new UserError(`${there.folder} is there already`, "name another folder, or take it away");
   const kept = [...named(options.neighbours ?? [], "neighbours"), ...named(options.general ?? [], "general")];
-  for (const { path } of kept) parseGroups([path]);
   const commands = planned.map(({ words }) => `unlearn ${words.map(quote).join(" ")}`);
   if (dryRun) {
     json({ commands });
     print(commands.join("\n"));
     return {};
   }
+  await rehearse(planned, kept, context);
   mkdirSync(out, { recursive: true });
   for (const [i, { name, words }] of planned.entries()) {
     info(`${i + 1}/${planned.length}: unlearn ${words.map(quote).join(" ")}`);
