@@ -77,7 +77,15 @@ function checkDraft(
 }
 
 /** Throws UserError for options that say in another way than --method which tokens are drawn from what. */
-export function checkDecoder(name: string, { cascade, ensemble, skip_layers, routers }: Values<typeof SAMPLE>): void {
+export function checkDecoder(
+  name: string,
+  {
+    cascade,
+    ensemble,
+    skip_layers,
+    routers,
+  }: Pick<Values<typeof SAMPLE>, "cascade" | "ensemble" | "skip_layers" | "routers">,
+): void {
   const other =
     (cascade !== undefined && "--cascade") ||
     (ensemble !== "universal" && `--ensemble ${ensemble}`) ||
@@ -125,29 +133,53 @@ export async function openOthers(
   return others;
 }
 
-/** Loads models and makes what writes with them; what it holds is freed by `free`, the models with it. */
-export async function loadWriter(
+type LoadOptions = SourceOptions & { readonly depth: SampleDepth; readonly chosen: ChosenRule | undefined };
+
+/** Models that were loaded, in their order. */
+export interface LoadedModels {
+  readonly models: readonly Model[];
+  /** Makes what writes with them; it is freed apart, before the models. */
+  writer(): Continuer;
+  free(): void;
+}
+
+/** Loads models, for one writer or for several. */
+export async function loadModels(
   gpu: Gpu,
   models: readonly Opened[],
-  {
-    depth,
-    chosen,
-    ...options
-  }: SourceOptions & { readonly depth: SampleDepth; readonly chosen: ChosenRule | undefined },
+  { depth, chosen, ...options }: LoadOptions,
   warn?: (message: string) => void,
-): Promise<{ writer: Continuer; free(): void }> {
+): Promise<LoadedModels> {
   const { dtype, load_in: loadIn, offload } = options;
   const experts = expertStore(options, options.seed, offload);
   const loading = { dtype, loadIn, freeze: () => true, offload, experts, ...(warn && { warn }) };
   const loaded: Model[] = [];
   for (const { checkpoint } of models) loaded.push(await Model.load(gpu, checkpoint, loading));
   const refs = models.map(({ checkpoint }) => checkpoint.ref);
-  const writer = chosen ? combinedWriter(chosen, loaded, refs, options) : writerOf(loaded, refs, { ...options, depth });
+  return {
+    models: loaded,
+    writer: () =>
+      chosen ? combinedWriter(chosen, loaded, refs, options) : writerOf(loaded, refs, { ...options, depth }),
+    free() {
+      for (const model of loaded) model.free();
+    },
+  };
+}
+
+/** Loads models and makes what writes with them; what it holds is freed by `free`, the models with it. */
+export async function loadWriter(
+  gpu: Gpu,
+  models: readonly Opened[],
+  options: LoadOptions,
+  warn?: (message: string) => void,
+): Promise<{ writer: Continuer; free(): void }> {
+  const loaded = await loadModels(gpu, models, options, warn);
+  const writer = loaded.writer();
   return {
     writer,
     free() {
       writer.free();
-      for (const model of loaded) model.free();
+      loaded.free();
     },
   };
 }

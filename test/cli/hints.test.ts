@@ -29,17 +29,20 @@ const SILENT: Readonly<Record<string, readonly string[]>> = {
   "src/data/chat/jinja.ts": ["merge"], // it renders nothing
   "src/data/load-tokenizer.ts": ["merge"], // a model's vocabulary is that of its own tokenizer
   "src/data/tokenization/definition.ts": ["merge"],
-  "src/data/chat/conversation.ts": ["sample", "merge"], // no token of a prompt counts, and of rows that are read none
-  "src/data/sequences.ts": ["sample", "merge"], // prompts have their own limit; rows that are counted have none
+  "src/data/chat/conversation.ts": ["sample", "serve", "merge"], // no token of a prompt counts, and of rows that are read none
+  "src/data/sequences.ts": ["sample", "serve", "merge"], // prompts have their own limit; rows that are counted have none
   "src/data/split.ts": ["evaluate", "merge", "compress"],
-  "src/data/examples.ts": ["sample"],
+  "src/data/examples.ts": ["sample", "serve"],
+  "src/data/parse-row.ts": ["serve"], // it reads requests, and no rows
+  "src/data/columns.ts": ["serve"],
+  "src/data/formats/messages.ts": ["serve"], // a request is told what is wrong, and no flag
   "src/run/measuring/mixed-model.ts": ["merge", "unlearn"], // a search measures its merges alone, prepare-pd one model
   "src/run/measuring/model-checks.ts": ["unlearn"], // prepare-pd has answers, and no metric of a choice
   "src/data/demonstrations/shown.ts": ["data"], // which checks its rows itself
   "src/tensor/program.ts": ["data"], // a retriever reads a prompt at a time
-  "src/model/expect-buffers.ts": ["evaluate", "sample", "merge", "compress", "data"], // nothing is trained
-  "src/model/adapters/lora/lora.ts": ["evaluate", "sample", "merge", "compress", "data"], // they make no adapter
-  "src/model/adapters/lora/taken-out.ts": ["evaluate", "sample", "merge", "compress", "data"],
+  "src/model/expect-buffers.ts": ["evaluate", "sample", "serve", "merge", "compress", "data"], // nothing is trained
+  "src/model/adapters/lora/lora.ts": ["evaluate", "sample", "serve", "merge", "compress", "data"], // they make no adapter
+  "src/model/adapters/lora/taken-out.ts": ["evaluate", "sample", "serve", "merge", "compress", "data"],
   "src/run/measuring/metric-checks.ts": ["merge"], // a search refuses metrics of gold models itself, and offloads nothing
   "src/run/generating/prompts.ts": ["train", "distill", "unlearn", "curriculum", "adapt", "align", "evaluate"],
   "src/run/batch-programs.ts": ["compress", "curriculum", "evaluate", "merge", "sample", "unlearn"], // they pack nothing

@@ -78,6 +78,8 @@ const LINES = [
   `train --init denoiser.json --data decided.jsonl --loss denoise ${FEW} -o denoiser/`,
   "sample vectors denoiser/ --count 1 --steps 1 -o drawn.jsonl",
   "sample vectors denoiser/ -n",
+  "serve tiny/ --port 0 --for 0.05",
+  "serve tiny/ -n",
   "adapt nct denoiser/ --classifier chooser/ --steps 1 --batch-size 2 -o controlled/",
   "adapt nct denoiser/ --classifier chooser/ -n",
   "unlearn fitted/ --method analytic --forget decided.jsonl -o emptied/",

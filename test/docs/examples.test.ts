@@ -44,6 +44,10 @@ const told = new Set(STORY.map(({ stages }) => `ingot ${stages.join(" | ingot ")
 const elsewhere = ({ place, line }: Shown) =>
   (place.startsWith("README.md:") && told.has(line)) || ELSEWHERE.some(([command]) => command.test(line));
 
+/** A server ends by itself, at a port of its own. */
+const ending = (line: string) =>
+  /^ingot serve\b/.test(line) ? `${line} --for 0.05${line.includes("--port") ? "" : " --port 0"}` : line;
+
 /** Files that mean something else in one place: a log where others have rows, a model that knows its rows by heart. */
 const OTHER: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   "scripts/report": { "a.jsonl": "run.jsonl", "b.jsonl": "run.jsonl" },
@@ -101,7 +105,7 @@ test.each([...texts.map(([place]) => place), ...scripts.map((script) => `scripts
   for (const one of shown.get(place)!) {
     // A page is whole: a later line may read what an earlier one made. What help repeats of a page has run there.
     if (elsewhere(one) || (place.startsWith("scripts/") && done.has(one.line))) continue;
-    const outcome = await scratch.run(one.line, folder);
+    const outcome = await scratch.run(ending(one.line), folder);
     done.set(one.line, outcome);
     if (outcome.code !== 0) failed.push(`${one.place}: ${one.line}\n${outcome.err}`);
   }

@@ -23,7 +23,18 @@ export interface GenerateOptions extends SamplingOptions {
   readonly forced?: (row: number, place: number) => number | undefined;
   /** Takes every token that is added to a row; true ends the row with it. */
   readonly ends?: (row: number, id: number) => boolean;
+  /** What each row has otherwise than the options say. */
+  readonly rows?: readonly RowOptions[];
 }
+
+/** How one row is drawn, and how long it may become. */
+export type RowOptions = Partial<SamplingOptions> & { readonly maxTokens?: number };
+
+/** The options of one row. */
+export const optionsOf = <O extends SamplingOptions & { readonly rows?: readonly RowOptions[] }>(
+  options: O,
+  row: number,
+): O => ({ ...options, ...options.rows?.[row] });
 
 /** A token of one of the prompts. The last one of a sequence has `done`, and `id` -1 where a stop token ended it. */
 export interface Generated {
@@ -37,7 +48,7 @@ export interface Generated {
 }
 
 /** What every way to decode can follow. */
-export type ContinueOptions = Omit<GenerateOptions, "forced" | "ends" | "heat">;
+export type ContinueOptions = Omit<GenerateOptions, "forced" | "heat">;
 
 /** What continues prompts. */
 export interface Continuer {
@@ -98,7 +109,8 @@ export class Generator implements Continuer {
     checkLengths(prompts, most, goesOn);
     if (maxTokens < 1) return;
     const sequences = prompts.map((prompt) => [...prompt]);
-    const choosers = prompts.map((_, row) => new Chooser(options, keys?.[row] ?? String(row)));
+    const limits = prompts.map((_, row) => optionsOf(options, row).maxTokens);
+    const choosers = prompts.map((_, row) => new Chooser(optionsOf(options, row), keys?.[row] ?? String(row)));
     const running = new Set(prompts.keys());
     const names = options.names ?? prompts.map((_, row) => `prompt ${row + 1}`);
 
@@ -114,7 +126,7 @@ export class Generator implements Continuer {
         const stopped = stop.includes(id);
         if (!stopped) sequence.push(id);
         const ended = stopped || options.ends?.(row, id) === true;
-        const done = ended || made === maxTokens || sequence.length >= most;
+        const done = ended || made === limits[row] || sequence.length >= most;
         if (done) running.delete(row);
         yield { row, id: stopped ? -1 : id, done, chosen: id, logits: own };
       }

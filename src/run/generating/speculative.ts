@@ -13,7 +13,7 @@
 import { UserError } from "../../errors.ts";
 import { keyedUnits } from "../../keyed-random.ts";
 import type { Decoder } from "./decoder.ts";
-import { type ContinueOptions, type Continuer, checkLengths, type Generated } from "./generate.ts";
+import { type ContinueOptions, type Continuer, checkLengths, type Generated, optionsOf } from "./generate.ts";
 import type { LogitSource } from "./logit-source.ts";
 import { type Distribution, distributionOf, drawn, probabilityOf } from "./sampling.ts";
 
@@ -106,7 +106,7 @@ export class SpeculativeGenerator implements Continuer {
    * one of the models turn otherwise.
    */
   async *generate(prompts: readonly (readonly number[])[], options: ContinueOptions): AsyncGenerator<Generated> {
-    const { maxTokens, stop, keys, signal, seed, goesOn = false } = options;
+    const { maxTokens, keys, signal, goesOn = false } = options;
     const { outputs, maxPositions } = this.#target.sizes;
     checkLengths(prompts, maxPositions, goesOn);
     if (maxTokens < 1) return;
@@ -116,7 +116,7 @@ export class SpeculativeGenerator implements Continuer {
     const names = options.names ?? prompts.map((_, row) => `prompt ${row + 1}`);
     const rows: Row[] = prompts.map((prompt, row) => {
       const key = keys?.[row] ?? String(row);
-      const unit = (use: string) => keyedUnits(seed, `speculative ${use} ${key}`);
+      const unit = (use: string) => keyedUnits(optionsOf(options, row).seed, `speculative ${use} ${key}`);
       return {
         ...{ sequence: [...prompt], made: 0, draftRead: prompt.length, ...counts() },
         ...{ draftUnit: unit("draft"), acceptUnit: unit("accept"), ownUnit: unit("own") },
@@ -129,8 +129,8 @@ export class SpeculativeGenerator implements Continuer {
     await this.#draft.read(prompts, reading);
     for (const [row, own] of rows.entries()) {
       const logits = first.subarray(row * outputs, (row + 1) * outputs);
-      const id = drawn(distributionOf(logits, own.sequence, options), own.ownUnit())!;
-      yield this.#take(row, id, logits, { stop, maxTokens, running });
+      const id = drawn(distributionOf(logits, own.sequence, optionsOf(options, row)), own.ownUnit())!;
+      yield this.#take(row, id, logits, options, running);
     }
     while (running.size > 0 && !signal?.aborted) {
       const drafted = await this.#drafts(running, options);
@@ -146,9 +146,9 @@ export class SpeculativeGenerator implements Continuer {
         const before = own.sequence.length;
         for (let i = 0; running.has(row); i++) {
           const at = logits.subarray((row * width + i) * outputs, (row * width + i + 1) * outputs);
-          const { id, isKept } = this.#judge(own, at, options, from, i);
+          const { id, isKept } = this.#judge(own, at, optionsOf(options, row), from, i);
           if (isKept) this.#count(own, "accepted");
-          yield this.#take(row, id, at, { stop, maxTokens, running });
+          yield this.#take(row, id, at, options, running);
           if (!isKept) break;
         }
         // The last drafted token was not read by the draft.
@@ -207,17 +207,14 @@ export class SpeculativeGenerator implements Continuer {
   }
 
   /** Adds a token to a row. */
-  #take(
-    row: number,
-    id: number,
-    logits: Float32Array,
-    { stop, maxTokens, running }: { stop: readonly number[]; maxTokens: number; running: Set<number> },
-  ): Generated {
+  #take(row: number, id: number, logits: Float32Array, options: ContinueOptions, running: Set<number>): Generated {
     const own = this.#rows[row]!;
-    const stopped = stop.includes(id);
+    const stopped = options.stop.includes(id);
     if (!stopped) own.sequence.push(id);
     own.made++;
-    const done = stopped || own.made === maxTokens || own.sequence.length >= this.sizes.maxPositions;
+    const ended = stopped || options.ends?.(row, id) === true;
+    const done =
+      ended || own.made === optionsOf(options, row).maxTokens || own.sequence.length >= this.sizes.maxPositions;
     if (done) running.delete(row);
     return { row, id: stopped ? -1 : id, done, chosen: id, logits };
   }
@@ -231,7 +228,7 @@ export class SpeculativeGenerator implements Continuer {
   /** What the draft writes ahead of every row that runs. */
   async #drafts(running: ReadonlySet<number>, options: ContinueOptions): Promise<Map<number, Drafted>> {
     const { outputs } = this.#draft.sizes;
-    const most = new Map([...running].map((row) => [row, this.#room(this.#rows[row]!, options)]));
+    const most = new Map([...running].map((row) => [row, this.#room(this.#rows[row]!, optionsOf(options, row))]));
     const drafted = new Map([...running].map((row): [number, Drafted] => [row, { ids: [], from: [] }]));
     const drafting = new Set([...running].filter((row) => most.get(row)! > 0));
     if (drafting.size === 0) return drafted;
@@ -246,13 +243,14 @@ export class SpeculativeGenerator implements Continuer {
     for (;;) {
       for (const row of [...drafting]) {
         const at = placeOf(row);
-        const from = distributionOf(logits.subarray(at * outputs, (at + 1) * outputs), sequences[row]!, options);
+        const own = logits.subarray(at * outputs, (at + 1) * outputs);
+        const from = distributionOf(own, sequences[row]!, optionsOf(options, row));
         const id = drawn(from, this.#rows[row]!.draftUnit())!;
-        const own = drafted.get(row)!;
-        own.ids.push(id);
-        own.from.push(from);
+        const ahead = drafted.get(row)!;
+        ahead.ids.push(id);
+        ahead.from.push(from);
         sequences[row]!.push(id);
-        if (own.ids.length === most.get(row) || options.stop.includes(id)) drafting.delete(row);
+        if (ahead.ids.length === most.get(row) || options.stop.includes(id)) drafting.delete(row);
       }
       if (drafting.size === 0) return drafted;
       logits = await this.#draft.next(sequences, drafting);
