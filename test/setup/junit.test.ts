@@ -2,8 +2,9 @@ import { afterAll, expect, test } from "bun:test";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { closingLine, countTests, cutShort, filesOf } from "../../src/setup/junit.ts";
+import { closingLine, countTests, cutShort, failedTests, filesOf } from "../../src/setup/junit.ts";
 import { run } from "../../src/setup/run.ts";
+import { deal } from "../../src/setup/run-tests.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "ingot-junit-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -15,7 +16,7 @@ test("a report of bun test is counted to the case", async () => {
     `import { describe, expect, test } from "bun:test";
      test("right", () => expect(1).toBe(1));
      test("<failure/> in a name", () => {});
-     test("wrong <skipped/>", () => expect("<testcase/>").toBe("b"));
+     describe("a & b", () => test("wrong <skipped/>", () => expect("<testcase/>").toBe("b")));
      test("throws", () => { throw new Error("</testcase>"); });
      test.skip("left out", () => {});
      test.todo("to do");
@@ -26,8 +27,11 @@ test("a report of bun test is counted to the case", async () => {
     cwd: folder,
   });
   expect(ended.code).toBe(1);
-  const counts = countTests(readFileSync(report, "utf8"));
-  expect(counts).toEqual({ passed: 5, failed: 2, skipped: 2 });
+  const xml = readFileSync(report, "utf8");
+  expect(countTests(xml)).toEqual({ passed: 5, failed: 2, skipped: 2 });
+  const named = ["nested/a.test.ts > a & b > wrong <skipped/>", "nested/a.test.ts > throws"];
+  expect(failedTests(xml).toSorted()).toEqual(named);
+  expect(failedTests(xml, new Set(["nested/a.test.ts"]))).toEqual([]);
 });
 
 test("files that a crash cut short are told apart from those that ran", async () => {
@@ -47,6 +51,16 @@ test("files that a crash cut short are told apart from those that ran", async ()
   const xml = readFileSync(report, "utf8");
   expect(filesOf(xml)).toContain("quick.test.ts");
   expect(countTests(xml, new Set(cutShort(ended.stderr)))).toEqual({ passed: 1, failed: 0, skipped: 0 });
+});
+
+test("files are dealt into rounds that take about as long, each to one", () => {
+  const times = { a: 50, b: 40, c: 30, d: 20, e: 10 };
+  expect(deal(["e", "d", "c", "b", "a"], times, 2)).toEqual([
+    ["a", "d", "e"],
+    ["b", "c"],
+  ]);
+  expect(deal(["new", "a"], times, 2, 60)).toEqual([["new"], ["a"]]);
+  expect(deal(["a"], times, 3)).toEqual([["a"]]);
 });
 
 test("no report counts nothing", () => {
