@@ -17,7 +17,9 @@ const TIMINGS = "test/timings.json";
  */
 const WORKERS = [`--parallel=${Math.min(4, availableParallelism() + 1)}`, "--no-isolate"];
 
-/** How many rounds of new processes a whole run has: those that lived for over 18 minutes have crashed in native code. */
+/**
+ * How many rounds of new processes a whole run has: those that lived for over 18 minutes have crashed in native code.
+ */
 const ROUNDS = 3;
 
 /** How often files are begun that a crash cut short. */
