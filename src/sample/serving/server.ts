@@ -51,7 +51,7 @@ const noSuch = (what: string): ApiError => new ApiError(404, `there is no ${what
 function checkOrigin(request: Request, host: string): void {
   const asked = request.headers.get("host") ?? "";
   const origin = request.headers.get("origin");
-  if (origin !== null && origin !== `http://${asked}`)
+  if (origin !== null && origin.replace(/^https?:\/\//, "") !== asked)
     throw new ApiError(403, "requests of pages of other sites are not taken", { code: "forbidden" });
   const name = asked.replace(/:\d+$/, "");
   if (LOOPBACK.includes(host) && !LOOPBACK.includes(name))

@@ -43,7 +43,8 @@ function raw(...parts: readonly string[]): Promise<string> {
 const HEAD = `POST /v1/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer ${KEY}\r\nContent-Type: application/json\r\n`;
 
 test("asks for a key, and tells nothing without it", async () => {
-  for (const headers of [{}, { authorization: "Bearer wrong" }, { authorization: KEY }]) {
+  const wrong: Record<string, string>[] = [{}, { authorization: "Bearer wrong" }, { authorization: KEY }];
+  for (const headers of wrong) {
     const { status, body } = await complete(BODY, headers);
     expect([status, body.error.code]).toEqual([401, "invalid_api_key"]);
     expect((await fetch(`${server.url}/v1/models`, { headers })).status).toBe(401);
