@@ -1,4 +1,6 @@
-/** `serve` among clients that are hostile, slow or many: each is refused by its own status, and the others are served. */
+/**
+ * `serve` among clients that are hostile, slow or many: each is refused by its own status, and the others are served.
+ */
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { readFileSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";

@@ -1,6 +1,6 @@
 /**
- * The page of `serve` in a real browser: two models answer side by side, on three widths, and nothing is asked of anyone
- * else. Needs Chromium; CHROMIUM names another than the system's.
+ * The page of `serve` in a real browser: two models answer side by side, on three widths, and nothing is asked of
+ * anyone else. Needs Chromium; CHROMIUM names another than the system's.
  */
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, writeFileSync } from "node:fs";
