@@ -42,6 +42,21 @@ export class CacheMemory {
   }
 
   /**
+   * Records that the only row goes into a row of another memory. That one has as many positions, and layers that a
+   * program has asked for. Throws RangeError.
+   */
+  place(gpu: Gpu, into: CacheMemory, row: number): void {
+    if (into.capacity !== this.capacity || this.batch !== 1 || row >= into.batch)
+      throw new RangeError(`${this.batch} rows of ${this.capacity} do not go to row ${row} of ${into.capacity}`);
+    for (const [label, from] of this.#held()) {
+      const to = into.#held().get(label);
+      if (!to) throw new RangeError(`the cache has no ${label}`);
+      const bytes = this.#rowBytes.get(label)!;
+      gpu.copy(from.buffer, 0, to.buffer, row * bytes, bytes);
+    }
+  }
+
+  /**
    * Records that every row goes into `group` rows of another memory, one after the other. That one has as many
    * positions, `group` times the rows, and layers that a program has asked for. Throws RangeError.
    */

@@ -301,6 +301,25 @@ export class Decoder implements LogitSource {
     memory.spread(this.model.gpu, this.#cached!.memory, group);
   }
 
+  /**
+   * Makes room for rows of at least so many tokens and gives for how many there is room. What rows held is lost where
+   * there was less.
+   */
+  hold(batch: number, tokens: number): number {
+    this.#cache(batch, Math.min(this.model.sizes.maxPositions, tokens), false);
+    return this.#cached!.memory.capacity;
+  }
+
+  /**
+   * Takes over into a row what another decoder of the same model, with as much room, has read of one prompt. The other
+   * rows stay as they are. What follows is `next`.
+   */
+  async adopt(from: Decoder, row: number): Promise<void> {
+    await this.#program(1); // its recording asks for every layer
+    this.#cached!.begun = true;
+    from.#cached!.memory.place(this.model.gpu, this.#cached!.memory, row);
+  }
+
   async plan(batch: number, longest: number, maxTokens: number): Promise<number> {
     this.#cache(batch, Math.min(this.model.sizes.maxPositions, longest + maxTokens), false);
     const { memory } = this.#cached!;

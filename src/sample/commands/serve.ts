@@ -105,16 +105,17 @@ async function openServed(context: ServeContext, name: string, ref: string) {
     );
   const isWhole = options.cascade === undefined && !depth.kept && !depth.routers && options.ensemble !== "switch";
   const judge = isWhole ? (options.with?.length ? ("all" as const) : ("first" as const)) : undefined;
-  return { name, opened, tokenizer, chosen, judge, sourcing: { ...sourcing, depth, chosen } };
+  const flows = judge === "first" && !chosen && options.draft === undefined;
+  return { name, opened, tokenizer, chosen, judge, flows, sourcing: { ...sourcing, depth, chosen } };
 }
 
 type OpenedServed = Awaited<ReturnType<typeof openServed>>;
 
 async function loadServed(context: ServeContext, gpu: Gpu, served: OpenedServed): Promise<ServedModel> {
-  const { name, opened, tokenizer, chosen, judge, sourcing } = served;
+  const { name, opened, tokenizer, chosen, judge, flows, sourcing } = served;
   const loaded = await loadModels(gpu, opened, sourcing, (message) => context.warn(message));
   const { batch_size: batch } = context.options;
-  return new ServedModel({ name, opened, loaded, chosen, judge, batch }, tokenizer);
+  return new ServedModel({ name, opened, loaded, chosen, judge, flows, batch }, tokenizer);
 }
 
 export async function serve(context: ServeContext): Promise<Outcome> {

@@ -38,6 +38,7 @@ export class Choice {
   finish: Finish | undefined;
   readonly #answer: Answer;
   readonly #options: ChoiceOptions;
+  #done = false;
   #heard = 0;
   #fresh = "";
 
@@ -48,6 +49,11 @@ export class Choice {
     this.signal = asked.signal;
     this.#options = options;
     this.#answer = new Answer(options.tokenizer, options.stops);
+  }
+
+  /** Whether its last token was made. */
+  get done(): boolean {
+    return this.#done;
   }
 
   get text(): string {
@@ -66,6 +72,7 @@ export class Choice {
     const { logprobs, tellsEnd } = this.#options;
     if (logprobs !== undefined && (id >= 0 || tellsEnd)) this.logs.push(tokenLog(chosen, logits, logprobs));
     if (done) {
+      this.#done = true;
       this.#fresh += this.#answer.end();
       this.finish = id < 0 || this.#answer.stopped ? "stop" : "length";
     }

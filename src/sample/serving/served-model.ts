@@ -12,6 +12,7 @@ import { CombinedScorer } from "../../run/combining/combined-scorer.ts";
 import { checkMapped } from "../../run/combining/mapped.ts";
 import { viewed } from "../../run/combining/rule.ts";
 import { type Continuer, Generator } from "../../run/generating/generate.ts";
+import { RowWriter, type Written } from "../../run/generating/row-writer.ts";
 import { GREEDY } from "../../run/generating/sampling.ts";
 import type { DescribedModel } from "../../run/open-model.ts";
 import { AllLogits, type RowLogits } from "../../run/scoring/all-logits.ts";
@@ -41,8 +42,20 @@ export interface ServedOptions {
    * that write, token by token; undefined where what is said of a token depends on where the answer began.
    */
   readonly judge: "first" | "all" | undefined;
+  /** Whether the first model writes alone and with nothing else, so that answers may come and go. */
+  readonly flows: boolean;
   /** Answers that are made at once. */
   readonly batch: number;
+}
+
+/** Gives the next answer that is to be written, if one waits and it fits. */
+type Next = (fits: (choice: Choice) => boolean) => Waited | undefined;
+
+/** An answer that somebody waits for. */
+export interface Waited {
+  readonly choice: Choice;
+  resolve(): void;
+  reject(error: unknown): void;
 }
 
 export class ServedModel {
@@ -54,6 +67,8 @@ export class ServedModel {
   /** For one answer, and for several: each has a cache of its own. */
   readonly #alone: Continuer;
   readonly #together: Continuer;
+  /** For answers that come and go. */
+  readonly #flow: RowWriter | undefined;
   readonly #scorer: Pick<Scorer, "score" | "free"> | undefined;
   readonly #rows: RowLogits | undefined;
 
@@ -68,6 +83,7 @@ export class ServedModel {
     this.#options = options;
     this.#alone = loaded.writer();
     this.#together = batch > 1 ? loaded.writer() : this.#alone;
+    if (options.flows && first) this.#flow = new RowWriter(first, opened[0]?.ref ?? name, batch);
     if (chosen) {
       const rows = new CombinedRows(chosen.rule, loaded.models, tokenizer.pad ?? 0);
       this.#scorer = new CombinedScorer(rows, { moments: false, probabilities: false });
@@ -108,6 +124,52 @@ export class ServedModel {
     if (!chosen) return;
     const seen = viewed(opened.slice(0, chosen.rule.views.reduce((most, { model }) => Math.max(most, model), 0) + 1));
     checkMapped(chosen.rule, seen, { ids, place: "the prompt", maxTokens });
+  }
+
+  /** Whether answers may begin while others are written. */
+  get flows(): boolean {
+    return this.#flow !== undefined;
+  }
+
+  /** Writes answers that come and go, until there is none left; `between` runs after every token. */
+  async flow(next: Next, between: () => Promise<void>): Promise<void> {
+    const rows = this.#flow!;
+    const written = new Map<Choice, Waited>();
+    const settle = () => {
+      for (const [choice, { resolve }] of written) {
+        if (!choice.done) continue;
+        written.delete(choice);
+        resolve();
+      }
+    };
+    const asWritten = (choice: Choice) => this.#written(choice);
+    try {
+      for (;;) {
+        for (;;) {
+          const waited = next((choice) => rows.fits(asWritten(choice)));
+          if (!waited) break;
+          written.set(waited.choice, waited);
+          await rows.join(asWritten(waited.choice));
+          settle();
+        }
+        if (rows.running === 0) return;
+        await rows.step();
+        settle();
+        await between();
+      }
+    } catch (error) {
+      rows.clear();
+      for (const { reject } of written.values()) reject(error);
+    }
+  }
+
+  #written(choice: Choice): Written {
+    const { ids, row, key } = choice;
+    return {
+      ...{ ids, key, sampling: { ...GREEDY, ...row }, maxTokens: row.maxTokens, stop: this.tokenizer.ends },
+      push: (id) => choice.push(id),
+      take: (made) => choice.take(made),
+    };
   }
 
   /** Writes answers, at most `batch` of them. What is drawn for each does not depend on the others. */
@@ -174,6 +236,7 @@ export class ServedModel {
   /** Takes the memory that answers of so many tokens need, and runs nothing. Gives the bytes of the caches. */
   async plan(longest: number, maxTokens: number): Promise<number> {
     const { batch } = this.#options;
+    if (this.#flow) return this.#flow.plan(longest, maxTokens);
     const alone = await this.#alone.plan(1, longest, maxTokens);
     return batch > 1 ? alone + (await this.#together.plan(batch, longest, maxTokens)) : alone;
   }
@@ -181,6 +244,7 @@ export class ServedModel {
   async free(): Promise<void> {
     await this.#scorer?.free();
     if (!this.#options.chosen) this.#rows?.free();
+    this.#flow?.free();
     this.#alone.free();
     if (this.#together !== this.#alone) this.#together.free();
     this.#options.loaded.free();
