@@ -46,7 +46,7 @@ const elsewhere = ({ place, line }: Shown) =>
 
 /** A server ends by itself, at a port of its own. */
 const ending = (line: string) =>
-  /^ingot serve\b/.test(line) ? `${line} --for 0.05${line.includes("--port") ? "" : " --port 0"}` : line;
+  /\bingot serve\b/.test(line) ? `${line} --for 0.05${line.includes("--port") ? "" : " --port 0"}` : line;
 
 /** Files that mean something else in one place: a log where others have rows, a model that knows its rows by heart. */
 const OTHER: Readonly<Record<string, Readonly<Record<string, string>>>> = {
