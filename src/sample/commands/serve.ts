@@ -103,17 +103,18 @@ async function openServed(context: ServeContext, name: string, ref: string) {
       `--method ${method?.name} remembers tokens, and drafted ones may be taken back`,
       "leave out --draft",
     );
-  const isPlain = !options.with?.length && options.cascade === undefined && !depth.kept && !depth.routers;
-  return { name, opened, tokenizer, chosen, isPlain, sourcing: { ...sourcing, depth, chosen } };
+  const isWhole = options.cascade === undefined && !depth.kept && !depth.routers && options.ensemble !== "switch";
+  const judge = isWhole ? (options.with?.length ? ("all" as const) : ("first" as const)) : undefined;
+  return { name, opened, tokenizer, chosen, judge, sourcing: { ...sourcing, depth, chosen } };
 }
 
 type OpenedServed = Awaited<ReturnType<typeof openServed>>;
 
 async function loadServed(context: ServeContext, gpu: Gpu, served: OpenedServed): Promise<ServedModel> {
-  const { name, opened, tokenizer, chosen, isPlain, sourcing } = served;
+  const { name, opened, tokenizer, chosen, judge, sourcing } = served;
   const loaded = await loadModels(gpu, opened, sourcing, (message) => context.warn(message));
   const { batch_size: batch } = context.options;
-  return new ServedModel({ name, opened, loaded, chosen, isPlain, batch }, tokenizer);
+  return new ServedModel({ name, opened, loaded, chosen, judge, batch }, tokenizer);
 }
 
 export async function serve(context: ServeContext): Promise<Outcome> {
@@ -133,7 +134,7 @@ export async function serve(context: ServeContext): Promise<Outcome> {
   if (context.dryRun) return printPlan(context, gpu, models);
   const desk = new Desk(options.batch_size, options.queue);
   const server = listen({
-    ...{ host: options.host, port: options.port, key, models, desk, seed: context.seed, pages: pages(models, key) },
+    ...{ host: options.host, port: options.port, key, models, desk, seed: context.seed, pages: pages() },
     limits: { maxTokens: options.max_tokens, answers: ANSWERS },
     body: { most: options.max_body, seconds: options.body_timeout },
     timeout: options.timeout,

@@ -50,7 +50,7 @@ async function readBytes(request: Request, { most, seconds }: BodyLimits): Promi
     }
   } catch (error) {
     reader?.cancel().catch(() => {});
-    throw error;
+    throw error instanceof ApiError ? error : new ApiError(400, "the body broke off");
   } finally {
     clearTimeout(timer);
   }

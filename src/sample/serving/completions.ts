@@ -123,6 +123,8 @@ export function completions(body: Json, call: Call, kitchen: Kitchen): Promise<A
   const prompts = promptsOf(fields, model, Math.floor(kitchen.limits.answers / sampling.n));
   fields.end();
   if (maxTokens === 0 && !echo) throw wrongField("max_tokens", "max_tokens is 0, and there is no echo to give");
+  if (echo && logprobs !== undefined && !model.judges)
+    throw wrongField("logprobs", `${model.name} writes in a way that says nothing of texts that are given`);
   const ids = prompts.map((prompt) => prompt.ids);
   for (const each of ids) model.check(each, maxTokens);
   kitchen.desk.admit();

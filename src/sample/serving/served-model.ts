@@ -36,8 +36,11 @@ export interface ServedOptions {
   readonly opened: readonly Opened[];
   readonly loaded: LoadedModels;
   readonly chosen: ChosenRule | undefined;
-  /** Whether the first model writes alone and with all of its layers. */
-  readonly isPlain: boolean;
+  /**
+   * What judges texts where no rule does: the first model, which then writes alone and with all of its layers, or all
+   * that write, token by token; undefined where what is said of a token depends on where the answer began.
+   */
+  readonly judge: "first" | "all" | undefined;
   /** Answers that are made at once. */
   readonly batch: number;
 }
@@ -56,7 +59,7 @@ export class ServedModel {
 
   /** Models have tokenizers. They are freed with this. */
   constructor(options: ServedOptions, tokenizer: Tokenizer) {
-    const { name, opened, loaded, chosen, isPlain, batch } = options;
+    const { name, opened, loaded, chosen, judge, batch } = options;
     const [first] = loaded.models;
     this.name = name;
     this.tokenizer = tokenizer;
@@ -69,10 +72,15 @@ export class ServedModel {
       const rows = new CombinedRows(chosen.rule, loaded.models, tokenizer.pad ?? 0);
       this.#scorer = new CombinedScorer(rows, { moments: false, probabilities: false });
       this.#rows = rows;
-    } else if (isPlain && first) {
+    } else if (judge === "first" && first) {
       this.#scorer = new Scorer(first);
       this.#rows = new AllLogits(first);
     }
+  }
+
+  /** Whether texts can be judged. */
+  get judges(): boolean {
+    return this.#options.chosen !== undefined || this.#options.judge !== undefined;
   }
 
   get positions(): number {

@@ -51,7 +51,7 @@ const noSuch = (what: string): ApiError => new ApiError(404, `there is no ${what
 function checkOrigin(request: Request, host: string): void {
   const asked = request.headers.get("host") ?? "";
   const origin = request.headers.get("origin");
-  if (origin !== null && origin !== `http://${asked}`)
+  if (origin !== null && origin.replace(/^https?:\/\//, "") !== asked)
     throw new ApiError(403, "requests of pages of other sites are not taken", { code: "forbidden" });
   const name = asked.replace(/:\d+$/, "");
   if (LOOPBACK.includes(host) && !LOOPBACK.includes(name))
@@ -92,6 +92,15 @@ const ASKING = new Map([
   ["/v1/chat/completions", chatCompletions],
 ]);
 
+/** A part of a path; undefined where it is written wrong. */
+function decoded(part: string | undefined): string | undefined {
+  try {
+    return part && decodeURIComponent(part);
+  } catch {
+    return undefined;
+  }
+}
+
 /** What a request that only reads is answered; undefined where it asks for text. */
 function read(request: Request, path: string, options: ServerOptions, created: number): Response | undefined {
   const isAsking = ASKING.has(path);
@@ -99,7 +108,7 @@ function read(request: Request, path: string, options: ServerOptions, created: n
   if (isAsking && request.method === "POST") return undefined;
   const page = options.pages.get(path);
   const { list, of } = modelList(options, created);
-  const name = /^\/v1\/models\/(.+)$/.exec(path)?.[1];
+  const name = decoded(/^\/v1\/models\/(.+)$/.exec(path)?.[1]);
   if (isAsking || !isRead) {
     if (!isAsking && path !== "/v1/models" && path !== "/health" && !page) throw noSuch(`page ${path.slice(0, 60)}`);
     throw new ApiError(405, `${path} takes ${isAsking ? "POST" : "GET"}`);
@@ -107,8 +116,7 @@ function read(request: Request, path: string, options: ServerOptions, created: n
   if (path === "/health") return jsonResponse({ status: "ok" });
   if (page) return page();
   if (path === "/v1/models") return jsonResponse(list);
-  if (name !== undefined && options.models.has(decodeURIComponent(name)))
-    return jsonResponse(of(decodeURIComponent(name)));
+  if (name !== undefined && options.models.has(name)) return jsonResponse(of(name));
   throw noSuch(name === undefined ? `page ${path.slice(0, 60)}` : "such model");
 }
 
@@ -177,7 +185,7 @@ export function serve(options: ServerOptions): RunningServer {
   try {
     server = Bun.serve({
       ...{ hostname: options.host, port: options.port, idleTimeout: Math.min(255, Math.ceil(options.body.seconds)) },
-      maxRequestBodySize: 2 * options.body.most + 1,
+      maxRequestBodySize: Number.MAX_SAFE_INTEGER, // bodies are counted as they are read
       fetch(request, own) {
         own.timeout(request, 0); // from here on the limits are ours
         return answer(request);

@@ -48,24 +48,27 @@ export async function startServer(
   };
 }
 
-/** Models `a/` and `b/` in a folder, made before the tests of the file that calls it. */
+/** Makes models `a/` and `b/` and `rows.jsonl` in a folder. */
+export async function makeModels(folder: string): Promise<void> {
+  writeFileSync(join(folder, "rows.jsonl"), `${JSON.stringify({ text: "12+30=42" })}\n`);
+  writeFileSync(join(folder, "tiny.json"), JSON.stringify(SIZES));
+  for (const [seed, out] of [
+    ["0", "a/"],
+    ["1", "b/"],
+  ] as const) {
+    const argv = ["--tokenizer", "byte", "--data", "rows.jsonl", "--steps", "1", "--batch-size", "1"];
+    const all = ["--init", "tiny.json", ...argv, "--seed", seed, "-o", out, "-q"];
+    const { code, err } = await runScript("train", all, folder);
+    if (code !== 0) throw new Error(err);
+  }
+}
+
+/** A folder with models, made before the tests of the file that calls it. */
 export function servingLab() {
   const folder = mkdtempSync(join(tmpdir(), "ingot-serving-"));
-  const run = (script: string, ...argv: string[]) => runScript(script, argv, folder);
-  beforeAll(async () => {
-    writeFileSync(join(folder, "rows.jsonl"), `${JSON.stringify({ text: "12+30=42" })}\n`);
-    writeFileSync(join(folder, "tiny.json"), JSON.stringify(SIZES));
-    for (const [seed, out] of [
-      ["0", "a/"],
-      ["1", "b/"],
-    ] as const) {
-      const argv = ["--tokenizer", "byte", "--data", "rows.jsonl", "--steps", "1", "--batch-size", "1"];
-      const { code, err } = await run("train", "--init", "tiny.json", ...argv, "--seed", seed, "-o", out, "-q");
-      if (code !== 0) throw new Error(err);
-    }
-  });
+  beforeAll(() => makeModels(folder));
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
-  return { folder, run };
+  return { folder, run: (script: string, ...argv: string[]) => runScript(script, argv, folder) };
 }
 
 /** What is at an address, as JSON. */
