@@ -21,15 +21,24 @@ export interface PooledBuffer extends Disposable {
   free(): void;
 }
 
+/** Idle buffers of a size before one of them is mapped again: what the device still reads is not waited for. */
+const RESTING = 3;
+
 export class BufferPool {
   readonly #device: Device;
+  /** What buffers are for besides storage and copies. */
+  readonly #usage: number;
+  /** Buffers of this pool are mapped by the host, so the one that was given back first is taken first. */
+  readonly #mapped: boolean;
   readonly #idle = new Map<number, GPUBuffer[]>();
   #allocated = 0;
   #lent = 0;
   #peak = 0;
 
-  constructor(device: Device) {
+  constructor(device: Device, usage = 0) {
     this.#device = device;
+    this.#usage = STORAGE | COPY_SRC | COPY_DST | usage;
+    this.#mapped = usage !== 0;
   }
 
   /** Bytes held by the pool, on loan or idle, now and at most. */
@@ -57,7 +66,7 @@ export class BufferPool {
     const largest = Math.floor((bytes <= binding ? binding : most) / 4) * 4;
     const rounded = stays ? Math.ceil(bytes / 256) * 256 : sizeClass(bytes);
     const size = Math.min(rounded, Math.max(largest, bytes));
-    const buffer = this.#idle.get(size)?.pop() ?? this.#create(size, label);
+    const buffer = this.#reused(size) ?? this.#create(size, label);
     this.#lent += size;
     let free = false;
     const giveBack = () => {
@@ -71,10 +80,16 @@ export class BufferPool {
     return { buffer, bytes, free: giveBack, [Symbol.dispose]: giveBack };
   }
 
+  #reused(size: number): GPUBuffer | undefined {
+    const idle = this.#idle.get(size);
+    if (!this.#mapped) return idle?.pop();
+    return idle && idle.length >= RESTING ? idle.shift() : undefined;
+  }
+
   #create(size: number, label: string): GPUBuffer {
     this.#allocated += size;
     this.#peak = Math.max(this.#peak, this.#allocated);
-    return this.#device.device.createBuffer({ label, size, usage: STORAGE | COPY_SRC | COPY_DST });
+    return this.#device.device.createBuffer({ label, size, usage: this.#usage });
   }
 
   /** Frees idle buffers, so that another size class can have their memory. */

@@ -41,7 +41,10 @@ const TYPES: readonly AdapterType[] = ["unknown", "discrete", "integrated", "cpu
 /** Reported as 4 GiB by some NVIDIA drivers that then read sizes of 2 GiB and more as 0. */
 const SAFE_BINDING_BYTES = 2 ** 31 - 4;
 
-const WANTED = ["timestamp-query", "subgroups", "shader-f16"];
+/** Buffers that kernels bind and the host maps. Dawn has it among what may still change, hence its toggle. */
+export const SHARED_MEMORY = "buffer-map-extended-usages";
+
+const WANTED = ["timestamp-query", "subgroups", "shader-f16", SHARED_MEMORY];
 
 /**
  * Robustness checks stay on: switching them off made no measurable difference on software Vulkan (Dawn leaves bounds to
@@ -85,7 +88,7 @@ async function findAdapters(firstOnly: boolean): Promise<Found[]> {
   const dawn = new Dawn();
   const found: Found[] = [];
   const toggles = {
-    enable: toggleNames("INGOT_DAWN_ENABLE"),
+    enable: ["allow_unsafe_apis", ...toggleNames("INGOT_DAWN_ENABLE")],
     disable: ["timestamp_quantization", ...toggleNames("INGOT_DAWN_DISABLE")],
   };
   for (const query of QUERIES) {

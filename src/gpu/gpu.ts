@@ -11,6 +11,7 @@ import { type Adapter, type Device, describeDevice, openDevice } from "./device.
 import { dryDevice } from "./dry-device.ts";
 import { foldGroups } from "./grid.ts";
 import { type Kernel, Kernels, type ParamValues, packParams, type Variant } from "./kernel.ts";
+import { SharedMemory, sharesMemory } from "./shared.ts";
 import { KernelTimer } from "./timer.ts";
 import { Readbacks, Uploads } from "./transfer.ts";
 
@@ -50,6 +51,8 @@ export interface GpuOptions {
 export class Gpu {
   readonly adapter: Adapter;
   readonly pool: BufferPool;
+  /** Memory that the host and kernels both see, where the device's is the host's. */
+  readonly shared: SharedMemory | undefined;
   readonly uploads: Uploads;
   readonly readbacks: Readbacks;
   readonly timer: KernelTimer | undefined;
@@ -73,9 +76,10 @@ export class Gpu {
     this.#device = device;
     this.adapter = device.adapter;
     this.#kernels = new Kernels(device);
+    if (sharesMemory(device)) this.shared = new SharedMemory(device, () => this.submit());
     this.pool = new BufferPool(device);
     this.uploads = new Uploads(device);
-    this.readbacks = new Readbacks(device);
+    this.readbacks = new Readbacks(device, this.shared !== undefined);
     if (profile && device.device.features.has("timestamp-query")) this.timer = new KernelTimer(device);
     this.#uniforms = device.device.createBuffer({
       label: "uniforms",
@@ -327,6 +331,7 @@ export class Gpu {
     this.uploads.destroy();
     this.readbacks.destroy();
     this.pool.destroy();
+    this.shared?.destroy();
     this.device.destroy();
   }
 }

@@ -10,6 +10,7 @@ const MAP_READ = 0x01;
 const MAP_WRITE = 0x02;
 const COPY_SRC = 0x04;
 const COPY_DST = 0x08;
+const STORAGE = 0x80;
 const READ = 1;
 const WRITE = 2;
 
@@ -152,13 +153,19 @@ export class Uploads extends Staging {
 /** Where a copy from the device lands; `map` waits for it. */
 export interface Readback {
   readonly buffer: GPUBuffer;
+  /** Kernels may write it, so that no copy is needed. */
+  readonly bindable: boolean;
   map(bytes: number): Promise<Uint8Array>;
   free(): void;
 }
 
 export class Readbacks extends Staging {
-  constructor(device: Device) {
-    super(device, MAP_READ | COPY_DST, "read-back");
+  readonly #bindable: boolean;
+
+  /** `bindable`: the host maps what kernels wrote; the device must have that feature. */
+  constructor(device: Device, bindable: boolean) {
+    super(device, MAP_READ | COPY_DST | (bindable ? STORAGE | COPY_SRC : 0), "read-back");
+    this.#bindable = bindable;
   }
 
   /** Staging memory for a copy of `bytes`, once there is some. */
@@ -178,6 +185,7 @@ export class Readbacks extends Staging {
     let mapped = false;
     return {
       buffer,
+      bindable: this.#bindable,
       map: async (count) => {
         await buffer.mapAsync(READ);
         mapped = true;

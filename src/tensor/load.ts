@@ -230,3 +230,50 @@ export async function loadRange(
   await convert(gpu, outFlag(rounded), length, wide.buffer, narrow.buffer);
   await convert(gpu, [...inFlag(rounded), ...outFlag(dtype)], length, narrow.buffer, target);
 }
+
+/** True when a tensor's bytes are those that kernels read, and come from its file. */
+const isPlain = (gpu: Gpu, entry: TensorEntry, dtype: OperandDtype): boolean =>
+  entry.dtype === dtype && !entry.patch && !gpu.residents.has(entry);
+
+/**
+ * Loads the same range of several tensors into one pooled buffer, as `loadRange` does, each `paddedBytes` after the
+ * one before. Where the device's memory is the host's, files are read to where kernels read them.
+ */
+export async function loadStack(
+  gpu: Gpu,
+  entries: readonly TensorEntry[],
+  { start, length }: { readonly start: number; readonly length: number },
+  dtype: OperandDtype,
+  label: string,
+): Promise<PooledBuffer> {
+  const width = DTYPE_BYTES[dtype];
+  const pitch = paddedBytes(length, dtype);
+  const bytes = length * width;
+  const shared = bytes > SMALL ? gpu.shared : undefined;
+  const plain = (entry: TensorEntry) => shared !== undefined && isPlain(gpu, entry, dtype);
+  const held =
+    shared && entries.some(plain)
+      ? shared.fill(entries.length * pitch, label, (view) =>
+          settleAll(
+            entries.map(async (entry, slot) => {
+              if (!plain(entry)) return;
+              const part = view.subarray(slot * pitch, (slot + 1) * pitch);
+              part.fill(0, bytes);
+              await entry.read(part.subarray(0, bytes), start * width);
+            }),
+          ),
+        )
+      : gpu.buffer(entries.length * pitch, label);
+  const stack = await held;
+  const rest = entries.map(async (entry, slot) => {
+    if (!plain(entry)) await loadRange(gpu, entry, start, length, dtype, stack.buffer, slot * pitch);
+  });
+  await settleAll(rest);
+  return stack;
+}
+
+/** Waits for all, also when one fails: none may still write to memory that is given back. Throws the first error. */
+async function settleAll(work: readonly Promise<void>[]): Promise<void> {
+  const failed = (await Promise.allSettled(work)).find((end) => end.status === "rejected");
+  if (failed) throw failed.reason;
+}

@@ -148,6 +148,28 @@ describe("transfers", () => {
     for (const upload of uploads) upload.free();
   });
 
+  test("memory that the host fills in place is read by what was recorded before and after", async () => {
+    const { shared } = gpu;
+    expect(shared !== undefined).toBe(gpu.adapter.type === "cpu");
+    if (!shared) return;
+    const bytes = 400_000;
+    const filled = (value: number) => shared.fill(bytes, "filled", async (view) => void view.fill(value, 0, bytes));
+    const kept = Array.from({ length: 12 }, (_, i) => gpu.buffer(bytes, `kept ${i}`));
+    for (const [i, { buffer }] of kept.entries()) {
+      using stack = await filled(i + 1); // given back while the copy is recorded, and filled again for the fifth
+      gpu.copy(stack.buffer, 0, buffer, 0, bytes);
+    }
+    for (const [i, { buffer, free }] of kept.entries()) {
+      const whole = await gpu.read(buffer, 0, bytes, (view) => Buffer.compare(view, new Uint8Array(bytes).fill(i + 1)));
+      expect(whole).toBe(0);
+      free();
+    }
+    const failing = shared.fill(bytes, "failing", () => Promise.reject(new Error("the file ends early")));
+    await expect(failing).rejects.toThrow("the file ends early");
+    using again = await filled(9);
+    expect([...new Uint8Array((await gpu.readWords(again.buffer, 1)).buffer)]).toEqual([9, 9, 9, 9]);
+  });
+
   test("a failing consumer gives its staging memory back", async () => {
     using held = gpu.upload(new Uint32Array([1, 2, 3, 4]), "held");
     for (let i = 0; i < 40; i++) {

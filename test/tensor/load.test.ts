@@ -4,11 +4,11 @@ import fc from "fast-check";
 import type { LowRankPatch } from "../../src/checkpoint/checkpoint.ts";
 import { decodeFloats } from "../../src/checkpoint/decode.ts";
 import { DTYPE_BYTES, type Dtype } from "../../src/checkpoint/dtype.ts";
-import type { Gpu } from "../../src/gpu/gpu.ts";
-import { loadRange, type OperandDtype, paddedBytes } from "../../src/tensor/load.ts";
+import { Gpu } from "../../src/gpu/gpu.ts";
+import { loadRange, loadStack, type OperandDtype, paddedBytes } from "../../src/tensor/load.ts";
 import { entryOf } from "../support/entry.ts";
 import { EPSILON, expectWithin, OPERANDS, rounded, SIZES, TINIEST } from "../support/floats.ts";
-import { sharedGpu } from "../support/gpu.ts";
+import { sharedGpu, sharedOpenGpu } from "../support/gpu.ts";
 import { normals } from "../support/random.ts";
 
 const FLOATS: readonly Dtype[] = ["F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2"];
@@ -200,5 +200,54 @@ describe("with an adapter", () => {
     const found = await loaded(entry, 0, 12, "F32");
     expect([...found.slice(4, 8)]).toEqual([0, 0, 0, 0]);
     expectWithin(found, await mergeOnCpu(entry), () => 1e-6);
+  });
+});
+
+describe("stacks", () => {
+  test("are the same where the host shares the device's memory and where it does not", async () => {
+    const { device } = await sharedOpenGpu();
+    const apart = new Gpu({ ...device, adapter: { ...device.adapter, type: "discrete" } }, false);
+    expect(apart.shared).toBeUndefined();
+    for (const [start, length] of [
+      [0, 70_003],
+      [5, 200_001],
+      [77, 3],
+    ] as const)
+      for (const dtype of OPERANDS) {
+        const kinds = [dtype, "F32", dtype, "F8_E4M3"] as const;
+        const entries = kinds.map((kind, i) => entryOf(`w${i}`, kind, [200_100], normals(i + 1, 200_100)));
+        const bytes = 4 * paddedBytes(length, dtype);
+        const part = (view: Uint8Array, slot: number) => {
+          const at = slot * paddedBytes(length, dtype);
+          return view.slice(at, at + 4 * Math.ceil(length / 4) * DTYPE_BYTES[dtype]);
+        };
+        const [shared, plain] = await Promise.all(
+          [gpu, apart].map(async (on) => {
+            using stack = await loadStack(on, entries, { start, length }, dtype, "stack");
+            return on.read(stack.buffer, 0, bytes, (view) => kinds.map((_, slot) => part(view, slot)));
+          }),
+        );
+        expect(shared).toEqual(plain!);
+      }
+    apart.pool.destroy();
+    apart.uploads.destroy();
+    apart.readbacks.destroy();
+  });
+
+  test("a file that cannot be read fails once the others are read", async () => {
+    const good = entryOf("good", "F32", [50_000], normals(1, 50_000));
+    let ended = false;
+    const slow = {
+      ...good,
+      read: async (into: Uint8Array, from: number) => {
+        await Bun.sleep(20);
+        await good.read(into, from);
+        ended = true;
+      },
+    };
+    const bad = { ...good, read: () => Promise.reject(new Error("the disk is gone")) };
+    const stack = loadStack(gpu, [bad, slow], { start: 0, length: 50_000 }, "F32", "stack");
+    await expect(stack).rejects.toThrow("the disk is gone");
+    expect(ended).toBe(true);
   });
 });

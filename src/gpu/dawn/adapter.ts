@@ -9,7 +9,8 @@ import {
   ADAPTER_INFO,
   BACKENDS,
   DEVICE_DESCRIPTOR,
-  FEATURES,
+  featureName,
+  featureNumber,
   LIMITS,
   MEMORY_HEAP,
   MEMORY_HEAPS,
@@ -74,7 +75,7 @@ function readFeatures(arena: Arena, get: Fill, of: Pointer): Set<string> {
     const supported = arena.pack(SUPPORTED_FEATURES, { featureCount: MOST_FEATURES, features });
     get(of, supported);
     const { featureCount } = unpack(SUPPORTED_FEATURES, supported);
-    const names = Array.from({ length: featureCount }, (_, i) => FEATURES[read.u32(features, 4 * i)]);
+    const names = Array.from({ length: featureCount }, (_, i) => featureName(read.u32(features, 4 * i)));
     return new Set(names.filter((name) => name !== undefined));
   });
 }
@@ -163,7 +164,7 @@ export class DawnAdapter {
       error: (type, message) => device?.report(type, message),
     });
     const arena = new Arena(); // held until the answer
-    const features = wanted.filter((name) => this.features.has(name)).map((name) => FEATURES.indexOf(name));
+    const features = wanted.filter((name) => this.features.has(name)).flatMap((name) => featureNumber(name) ?? []);
     const limits = arena.room(ROOM);
     library.zwgpuAdapterGetLimits(this.#handle, limits);
     const descriptor = arena.pack(DEVICE_DESCRIPTOR, {

@@ -177,7 +177,7 @@ export const ERROR_FILTER = { validation: 1, "out-of-memory": 2, internal: 3 } a
 
 export const QUERY_TYPE = { occlusion: 1, timestamp: 2 } as const;
 
-/** Names of the standard's features by their value; Dawn's own ones have larger values and no name here. */
+/** Names of the standard's features by their value. */
 export const FEATURES: readonly (string | undefined)[] = [
   undefined,
   "depth-clip-control",
@@ -199,6 +199,19 @@ export const FEATURES: readonly (string | undefined)[] = [
   "subgroups",
   "core-features-and-limits",
 ];
+
+/** Dawn's own features that are of use here; the values are those of the library that bun-webgpu ships. */
+const OWN_FEATURES: Readonly<Record<string, number>> = { "buffer-map-extended-usages": 0x50014 };
+
+/** The name of a feature by its value; undefined for one that is of no use here. */
+export const featureName = (value: number): string | undefined =>
+  FEATURES[value] ?? Object.keys(OWN_FEATURES).find((name) => OWN_FEATURES[name] === value);
+
+/** The value of a feature by its name. */
+export function featureNumber(name: string): number | undefined {
+  const value = FEATURES.indexOf(name);
+  return value >= 0 ? value : OWN_FEATURES[name];
+}
 
 type Unpacked<F extends Fields> = { readonly [name in keyof F]: F[name] extends "text" ? string : number };
 

@@ -10,7 +10,7 @@ import type { TensorEntry } from "../../checkpoint/checkpoint.ts";
 import { DTYPE_BYTES } from "../../checkpoint/dtype.ts";
 import type { PooledBuffer } from "../../gpu/buffer.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
-import { loadRange, paddedBytes } from "../../tensor/load.ts";
+import { loadStack, paddedBytes } from "../../tensor/load.ts";
 import { type Layout, type Range, rangeOf } from "./chunk-sizes.ts";
 
 /** Part of a tensor on the device. */
@@ -37,17 +37,9 @@ export class Chunks {
     this.#layout = layout;
   }
 
-  async #load(index: number): Promise<PooledBuffer> {
-    const { start, length } = rangeOf(this.#layout, index);
-    const { dtype } = this.#layout;
-    const slotBytes = paddedBytes(length, dtype);
-    const stack = this.#gpu.buffer(this.#entries.length * slotBytes, `${this.#entries[0]!.name} inputs`);
-    await Promise.all(
-      this.#entries.map((entry, slot) =>
-        loadRange(this.#gpu, entry, start, length, dtype, stack.buffer, slot * slotBytes),
-      ),
-    );
-    return stack;
+  #load(index: number): Promise<PooledBuffer> {
+    const label = `${this.#entries[0]!.name} inputs`;
+    return loadStack(this.#gpu, this.#entries, rangeOf(this.#layout, index), this.#layout.dtype, label);
   }
 
   #chunk(index: number): Promise<PooledBuffer> {

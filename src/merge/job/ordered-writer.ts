@@ -124,7 +124,7 @@ export class Outlet {
     }: { staging: Readback; result: PooledBuffer; length: number; dtype: OperandDtype },
   ): Promise<void> {
     const bytes = length * DTYPE_BYTES[dtype];
-    this.#gpu.copy(result.buffer, 0, staging.buffer, 0, Math.ceil(bytes / 4) * 4);
+    if (result.buffer !== staging.buffer) this.#gpu.copy(result.buffer, 0, staging.buffer, 0, Math.ceil(bytes / 4) * 4);
     this.#gpu.submit();
     const mapped = staging.map(bytes);
     mapped.catch(() => {});

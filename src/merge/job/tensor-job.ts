@@ -1,6 +1,7 @@
 /** The job of making one output tensor: reads its inputs and writes the result. */
 import type { TensorEntry } from "../../checkpoint/checkpoint.ts";
-import { DTYPE_BYTES, type Dtype } from "../../checkpoint/dtype.ts";
+import type { Dtype } from "../../checkpoint/dtype.ts";
+import type { PooledBuffer } from "../../gpu/buffer.ts";
 import { inFlag, isOperand, outFlag, paddedBytes } from "../../tensor/load.ts";
 import { narrows } from "./chunk-sizes.ts";
 import type { Chunk } from "./chunks.ts";
@@ -10,6 +11,14 @@ import { type InputsOf, TensorInputs } from "./tensor-inputs.ts";
 
 /** Records the kernels that fill `result`; `flags` select their variant for the type of the output. */
 export type RecordOutput = (chunk: Chunk, result: GPUBuffer, flags: string[]) => void | Promise<void>;
+
+/** Memory that is mapped as kernels leave it: whoever lends it frees it. */
+const bound = (buffer: GPUBuffer, bytes: number): PooledBuffer => ({
+  buffer,
+  bytes,
+  free: () => {},
+  [Symbol.dispose]: () => {},
+});
 
 /** `V`: the values of the method's options. `S`: what its survey found. */
 export class MergeJob<V = unknown, S = unknown> extends TensorInputs<V> {
@@ -50,10 +59,10 @@ export class MergeJob<V = unknown, S = unknown> extends TensorInputs<V> {
     await this.#outlet.emit(this, async (write) => {
       const dtype = isOperand(this.outDtype) ? this.outDtype : "F32";
       await this.each(async (chunk) => {
-        const bytes = chunk.length * DTYPE_BYTES[dtype];
+        const bytes = paddedBytes(chunk.length, dtype);
         if (!spreads) await this.settings.inputs?.look(this.name, chunk, this.slots, this.dtype);
         const staging = await this.#outlet.stage(bytes);
-        const result = this.gpu.buffer(paddedBytes(chunk.length, dtype), `${this.name} output`);
+        const result = staging?.bindable ? bound(staging.buffer, bytes) : this.gpu.buffer(bytes, `${this.name} output`);
         try {
           if (scale === 1) await record(chunk, result.buffer, outFlag(dtype));
           else await this.#rescaled(chunk, scale, result.buffer, outFlag(dtype), record);
