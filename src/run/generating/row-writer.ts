@@ -57,7 +57,9 @@ export class RowWriter {
     return this.running < this.#busy.length && this.#most(written) <= this.#room;
   }
 
-  /** Reads the prompt of an answer that fits and makes its first token. Throws UserError where logits are not finite. */
+  /**
+   * Reads the prompt of an answer that fits and makes its first token. Throws UserError where logits are not finite.
+   */
   async join(written: Written): Promise<void> {
     if (this.#most(written) > this.#room) {
       this.#room = this.#rows.hold(this.#busy.length, this.#most(written));
