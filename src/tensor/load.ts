@@ -251,20 +251,22 @@ export async function loadStack(
   const bytes = length * width;
   const shared = bytes > SMALL ? gpu.shared : undefined;
   const plain = (entry: TensorEntry) => shared !== undefined && isPlain(gpu, entry, dtype);
-  const held =
-    shared && entries.some(plain)
-      ? shared.fill(entries.length * pitch, label, (view) =>
-          settleAll(
-            entries.map(async (entry, slot) => {
-              if (!plain(entry)) return;
-              const part = view.subarray(slot * pitch, (slot + 1) * pitch);
-              part.fill(0, bytes);
-              await entry.read(part.subarray(0, bytes), start * width);
-            }),
-          ),
-        )
-      : gpu.buffer(entries.length * pitch, label);
-  const stack = await held;
+  const fill = (view: Uint8Array) =>
+    settleAll(
+      entries.map(async (entry, slot) => {
+        if (!plain(entry)) return;
+        const part = view.subarray(slot * pitch, (slot + 1) * pitch);
+        part.fill(0, bytes);
+        await entry.read(part.subarray(0, bytes), start * width);
+      }),
+    );
+  const inPlace = shared && entries.some(plain);
+  const stack = inPlace
+    ? await shared.fill(entries.length * pitch, label, fill).catch((error) => {
+        gpu.check(); // the device's own report says more than the failed map
+        throw error;
+      })
+    : gpu.buffer(entries.length * pitch, label);
   const rest = entries.map(async (entry, slot) => {
     if (!plain(entry)) await loadRange(gpu, entry, start, length, dtype, stack.buffer, slot * pitch);
   });
