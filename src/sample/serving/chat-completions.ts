@@ -11,6 +11,7 @@ import {
   type Answered,
   type Call,
   checkIds,
+  checkText,
   choicesOf,
   type Kitchen,
   maxTokensOf,
@@ -62,6 +63,7 @@ export function chatCompletions(body: Json, call: Call, kitchen: Kitchen): Promi
     ...{ response_format: [{ type: "text" }], modalities: [["text"]] },
   });
   fields.end();
+  checkText(messages.map(({ content }) => content).join(""), "messages", model);
   const ids = model.encodeChat(messages, values);
   checkIds(ids, "messages", model);
   model.check(ids, maxTokens);

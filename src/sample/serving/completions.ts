@@ -8,6 +8,7 @@ import {
   type Answered,
   type Call,
   checkIds,
+  checkText,
   choicesOf,
   type Kitchen,
   maxTokensOf,
@@ -35,6 +36,7 @@ function promptsOf(fields: Fields, model: ServedModel, most: number): Prompt[] {
   if (given.length === 0 || given.length > most)
     throw wrongField("prompt", `prompt should be a text, a list of tokens, or up to ${most} of either`);
   return given.map((one) => {
+    if (typeof one === "string") checkText(one, "prompt", model);
     const ids =
       typeof one === "string" ? model.encode(one) : Array.isArray(one) && one.every(isToken) ? one : undefined;
     if (ids === undefined) throw wrongField("prompt", "a prompt should be a text or a list of tokens");

@@ -93,17 +93,27 @@ export function maxTokensOf(fields: Fields, names: readonly string[], least: num
   return given;
 }
 
+/** Characters that a token has at most on average, for all that is known of texts. */
+const CHARACTERS = 64;
+
+const tooLong = (what: string, param: string, { positions }: ServedModel): ApiError =>
+  new ApiError(400, `the prompt has ${what}, and the model ${positions} positions`, {
+    param,
+    code: "context_length_exceeded",
+  });
+
+/** Throws ApiError for a text that is too long whatever its tokens are, which would take long to find. */
+export function checkText(text: string, param: string, model: ServedModel): void {
+  if (text.length > CHARACTERS * model.positions) throw tooLong(`${text.length} characters`, param, model);
+}
+
 /** Throws ApiError for tokens that the model cannot continue. */
 export function checkIds(ids: readonly number[], param: string, model: ServedModel): void {
   if (ids.length === 0) throw wrongField(param, "the prompt has no tokens");
   const { positions, outputs } = model;
   const odd = ids.find((id) => id >= outputs);
   if (odd !== undefined) throw wrongField(param, `token ${odd} is outside the vocabulary of ${outputs}`);
-  if (ids.length < positions) return;
-  throw new ApiError(400, `the prompt has ${ids.length} tokens, and the model ${positions} positions`, {
-    param,
-    code: "context_length_exceeded",
-  });
+  if (ids.length >= positions) throw tooLong(`${ids.length} tokens`, param, model);
 }
 
 export interface Wanted {

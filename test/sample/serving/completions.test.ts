@@ -115,6 +115,7 @@ test.each([
   [{ model: "a", prompt: [[1, -1]] }, 400, "prompt", "a list of tokens"],
   [{ model: "a", prompt: [264] }, 400, "prompt", "token 264 is outside the vocabulary of 264"],
   [{ model: "a", prompt: "1".repeat(96) }, 400, "prompt", "96 tokens, and the model 96 positions"],
+  [{ model: "a", prompt: "1".repeat(6145) }, 400, "prompt", "6145 characters, and the model 96 positions"],
   [{ model: "a", prompt: "1", max_tokens: 33 }, 400, "max_tokens", "this server gives up to 32"],
   [{ model: "a", prompt: "1", max_tokens: 0 }, 400, "max_tokens", "no echo"],
   [{ model: "a", prompt: "1", temperature: "hot" }, 400, "temperature", "should be a number"],
