@@ -1,71 +1,22 @@
 /**
  * Whole merges beside their floor, as processes: wall time, peak anonymous memory, start-up.
  *
- *   bun run bench                         1 GB checkpoints, five methods, five pairs of runs each
- *   bun run bench --gigabytes 0.25 --runs 3 --methods linear,ties --flush
+ *   bun test/bench/merge.bench.ts         1 GB checkpoints, five methods, five pairs of runs each
+ *   bun test/bench/merge.bench.ts --gigabytes 0.25 --runs 3 --methods linear,ties --flush
  *
  * The floor of a merge is reading all of its inputs but one (cat > /dev/null) and copying that one (cp), with a warm
  * cache. Runs alternate, floor and merge, and the ratio is taken pair by pair, so that a machine whose speed drifts
  * still compares. With --flush both sides flush their output to the disk. Linux only: memory is read from /proc.
  */
-import { spawn, spawnSync } from "node:child_process";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { table } from "../../src/text/table.ts";
 import { generate } from "./generate.ts";
-
-const MERGE = fileURLToPath(new URL("../../scripts/merge.ts", import.meta.url));
-
-const METHODS: Record<string, { inputs: number; args: string[] }> = {
-  linear: { inputs: 2, args: ["--weight", "0.3,0.7"] },
-  slerp: { inputs: 2, args: ["--t", "0.35"] },
-  task_arithmetic: { inputs: 3, args: ["--weight", "0.5"] },
-  ties: { inputs: 3, args: ["--weight", "0.5", "--density", "0.5"] },
-  dare_ties: { inputs: 3, args: ["--weight", "0.5", "--density", "0.5"] },
-};
-
-const median = (values: readonly number[]): number => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)]!;
-
-interface Run {
-  readonly seconds: number;
-  /** Largest anonymous memory seen, bytes. */
-  readonly anonymous: number;
-}
-
-/** Runs a command to its end, looking at its anonymous memory every few milliseconds. */
-async function run(command: string, args: readonly string[], flush: boolean): Promise<Run> {
-  const began = performance.now();
-  const env = { ...process.env, ...(flush ? {} : { INGOT_NO_FSYNC: "1" }) };
-  const child = spawn(command, args, { stdio: ["ignore", "ignore", "inherit"], env });
-  let anonymous = 0;
-  const look = setInterval(() => {
-    try {
-      const status = readFileSync(`/proc/${child.pid}/status`, "utf8");
-      const kilobytes = (field: string) => Number(new RegExp(`${field}:\\s+(\\d+)`).exec(status)?.[1] ?? 0);
-      // A software driver keeps what a GPU would have in its own memory in anonymous files: shared memory to the
-      // kernel.
-      anonymous = Math.max(anonymous, 1024 * (kilobytes("RssAnon") + kilobytes("RssShmem")));
-    } catch {} // it has just ended
-  }, 5);
-  const code = await new Promise((end) => child.on("close", end));
-  clearInterval(look);
-  if (code !== 0) throw new Error(`${command} ${args.join(" ")} ended with ${code}`);
-  return { seconds: (performance.now() - began) / 1000, anonymous };
-}
-
-const weights = (folder: string): string[] =>
-  readdirSync(folder)
-    .filter((file) => file.endsWith(".safetensors"))
-    .map((file) => join(folder, file));
-
-async function floor(models: readonly string[], out: string, flush: boolean): Promise<Run> {
-  const read = models.slice(0, -1).flatMap(weights).join(" ");
-  const copy = `mkdir -p ${out} && cp ${weights(models.at(-1)!).join(" ")} ${out}/`;
-  return run("sh", ["-c", `cat ${read} > /dev/null && ${copy}${flush ? ` && sync ${out}/*` : ""}`], flush);
-}
+import { floor, MERGE, METHODS, median, mergeCommand, type Run, run, weights } from "./whole-merges.ts";
 
 const { values } = parseArgs({
   options: {
@@ -85,11 +36,8 @@ const out = join(folder, "out");
 
 const rows = [["method", "floor s", "merge s", "ratio", "least", "most", "peak anonymous MB"]];
 for (const name of values.methods.split(",")) {
-  const { inputs, args } = METHODS[name]!;
-  const used = inputs === 2 ? models.slice(1) : models;
-  const base = name === "linear" ? [] : ["--base", used[0]!];
-  const rest = name === "linear" ? used : used.slice(1);
-  const command = [MERGE, ...rest, ...base, "--method", name, ...args, "-o", `${out}/`, "--overwrite", "-q"];
+  const used = models.slice(models.length - METHODS[name]!.inputs);
+  const command = mergeCommand(name, models, out);
   spawnSync("sh", ["-c", `cat ${used.flatMap(weights).join(" ")} > /dev/null`]);
   const floors: Run[] = [];
   const merges: Run[] = [];

@@ -11,33 +11,14 @@
 
 import { openDevice } from "../../src/gpu/device.ts";
 import { Gpu, openGpu } from "../../src/gpu/gpu.ts";
-import { bind } from "../../src/method/bind.ts";
-import { Model } from "../../src/model/model.ts";
-import { crossEntropyObjective } from "../../src/run/training/cross-entropy.ts";
 import { memoryReport } from "../../src/run/training/memory-report.ts";
-import { Trainer } from "../../src/run/training/trainer.ts";
-import { method as optimizer } from "../../src/train/methods/optimizers/adamw.ts";
-import { option, rowsOf, SMALL_DECODER } from "./small-decoder.ts";
+import { option, rowsOf } from "./small-decoder.ts";
+import { trainerOn } from "./small-training.ts";
 
 const STEPS = Number(option("--steps") ?? 5);
 const [ROWS, LENGTH] = [8, 128];
 
 const batch = rowsOf(ROWS, LENGTH);
-
-async function trainerOn(gpu: Gpu) {
-  const model = await Model.fresh(gpu, SMALL_DECODER, "bench", { seed: 0 });
-  const values = { beta1: 0.9, beta2: 0.95, eps: 1e-8, weight_decay: 0.1 };
-  const trainer = await Trainer.make({
-    gpu,
-    parameters: model.trainable(),
-    objective: crossEntropyObjective(model),
-    optimizer: bind(optimizer, values),
-    decays: () => true,
-    clip: 1,
-    seed: 0,
-  });
-  return { model, trainer };
-}
 
 const device = option("--device");
 const plain = await openGpu({ device });
