@@ -3,8 +3,8 @@
  * else sees a standard `GPUDevice`.
  */
 import { UserError } from "../errors.ts";
-import type { DawnAdapter, Heap } from "./dawn/adapter.ts";
-import type { Dawn } from "./dawn/dawn.ts";
+import type { Heap, Toggles } from "./dawn/adapter.ts";
+import { type ProvidedAdapter, type Provider, type ProviderInstance, providerName } from "./provider.ts";
 
 export type AdapterType = "discrete" | "integrated" | "cpu" | "unknown";
 
@@ -21,9 +21,6 @@ export interface Adapter {
   /** Invocations per subgroup; 0 where it varies or the feature is missing. */
   readonly subgroupSize: number;
 }
-
-/** What the standard's interface lacks. */
-export type Provider = Pick<Dawn, "mappedView" | "releaseBindGroup">;
 
 /** An open device and what belongs to it. */
 export interface Device {
@@ -59,7 +56,7 @@ const QUERIES: readonly GPURequestAdapterOptions[] = [
   { forceFallbackAdapter: true },
 ];
 
-function adapterOf({ info, features, limits }: DawnAdapter): Adapter {
+function adapterOf({ info, features, limits }: ProvidedAdapter): Adapter {
   const { maxStorageBufferBindingSize = 2 ** 27 } = limits;
   return {
     vendor: info.vendor,
@@ -75,28 +72,37 @@ function adapterOf({ info, features, limits }: DawnAdapter): Adapter {
 }
 
 /** False for the backend that validates every call and runs none. */
-const isReal = ({ info }: DawnAdapter) => info.backend !== "null" && info.device !== "null-backend";
+const isReal = ({ info }: ProvidedAdapter) => info.backend !== "null" && info.device !== "null-backend";
 
 interface Found {
-  readonly dawn: Dawn;
-  readonly adapter: DawnAdapter;
+  readonly provider: Provider;
+  readonly adapter: ProvidedAdapter;
   readonly described: Adapter;
 }
 
-async function findAdapters(firstOnly: boolean): Promise<Found[]> {
+/** Opens an instance of the provider that the environment asks for. Throws a UserError when it is not installed. */
+async function openProvider(toggles: Toggles): Promise<ProviderInstance> {
+  if (providerName() === "webgpu") {
+    const { NodeBinding } = await import("./node-binding.ts");
+    return NodeBinding.open(toggles);
+  }
   const { Dawn } = await import("./dawn/dawn.ts");
-  const dawn = new Dawn();
+  return new Dawn();
+}
+
+async function findAdapters(firstOnly: boolean): Promise<Found[]> {
   const found: Found[] = [];
   const toggles = {
     enable: ["allow_unsafe_apis", ...toggleNames("INGOT_DAWN_ENABLE")],
     disable: ["timestamp_quantization", ...toggleNames("INGOT_DAWN_DISABLE")],
   };
+  const provider = await openProvider(toggles);
   for (const query of QUERIES) {
-    const adapter = await dawn.requestAdapter(query, toggles);
+    const adapter = await provider.requestAdapter(query, toggles);
     if (!adapter || !isReal(adapter)) continue;
     const described = adapterOf(adapter);
     const known = found.some((f) => f.described.device === described.device && f.described.type === described.type);
-    if (!known) found.push({ dawn, adapter, described });
+    if (!known) found.push({ provider, adapter, described });
     // A software driver is the last resort of every query: when it answers the first one there is no other.
     if (described.type === "cpu" || firstOnly) break;
   }
@@ -153,9 +159,9 @@ export const describeDevice = async (wanted?: string): Promise<Adapter> => (awai
 type Opener = (wanted?: string) => Promise<Device>;
 
 const open: Opener = async (wanted) => {
-  const { dawn, adapter, described } = await findAdapter(wanted);
+  const { provider, adapter, described } = await findAdapter(wanted);
   const device = await adapter.requestDevice(WANTED);
-  return { adapter: described, device, provider: dawn, memoryHeaps: () => adapter.memoryHeaps() };
+  return { adapter: described, device, provider, memoryHeaps: () => adapter.memoryHeaps() };
 };
 
 let opener = open;

@@ -5,6 +5,7 @@ import { existsSync, readFileSync, statfsSync } from "node:fs";
 import { cpus, freemem, homedir, release, tmpdir, totalmem, version } from "node:os";
 import { join } from "node:path";
 import { cacheFolders, nearestExisting } from "../cache-folders.ts";
+import { PROVIDERS } from "../gpu/provider.ts";
 import { cachedSwiftShader, driverManifests, LOADER, MANIFEST } from "../gpu/swiftshader.ts";
 import { advise } from "./advice.ts";
 import { type Answer, checkAdapter } from "./check-adapter.ts";
@@ -20,6 +21,7 @@ export interface Diagnosis {
   readonly system: Readonly<Record<string, string | number>>;
   /** "runtime": those of scripts, without those of tests. */
   readonly packages: "installed" | "runtime" | "out of date" | "missing";
+  readonly providers: readonly { readonly name: string; readonly version: string; readonly inUse: boolean }[];
   readonly check: Answer;
   readonly hardware: GpuHardware;
   readonly loader: boolean;
@@ -35,14 +37,25 @@ const PACKAGES = { all: "installed", runtime: "runtime", none: "out of date" } a
 
 const ENVIRONMENT = /^(VK_|INGOT_|MESA_|LP_|NVIDIA_|LIBGL_|XDG_(CACHE|CONFIG|DATA)_|__GLX|DRI_PRIME)/;
 
-function packageVersion(name: string): string {
+/** The version of a package in a folder's node_modules, or of ingot itself; undefined where it is not installed. */
+function installedVersion(name: string, root: string): string | undefined {
   try {
-    const file = name === "ingot" ? join(ROOT, "package.json") : join(ROOT, "node_modules", name, "package.json");
+    const file = name === "ingot" ? join(root, "package.json") : join(root, "node_modules", name, "package.json");
     return (JSON.parse(readFileSync(file, "utf8")) as { version: string }).version;
   } catch {
-    return "not installed";
+    return undefined;
   }
 }
+
+const packageVersion = (name: string): string => installedVersion(name, ROOT) ?? "not installed";
+
+/** What gives out WebGPU: which are installed, and which one is in use. */
+export const providersOf = (asked: string | undefined, root = ROOT): Diagnosis["providers"] =>
+  PROVIDERS.map((name) => ({
+    name,
+    version: installedVersion(name, root) ?? "not installed",
+    inUse: name === (asked || PROVIDERS[0]),
+  }));
 
 function hasLoader(): boolean {
   try {
@@ -88,7 +101,8 @@ async function askDrivers(): Promise<Diagnosis["drivers"]> {
 
 /** Looks at everything once; a second or so where there are many drivers. */
 export async function diagnose(): Promise<Diagnosis> {
-  const installed = existsSync(join(ROOT, "node_modules", "bun-webgpu"));
+  const providers = providersOf(process.env.INGOT_WEBGPU);
+  const installed = providers.some(({ version }) => version !== "not installed");
   const none: Answer = { error: "the packages are not installed", hint: "run: bun install" };
   // By itself first, so that its times are those of any other start.
   const check = installed ? await checkAdapter({}, true) : none;
@@ -104,7 +118,6 @@ export async function diagnose(): Promise<Diagnosis> {
     versions: {
       ingot: packageVersion("ingot"),
       bun: `${Bun.version} (${Bun.revision.slice(0, 9)})`,
-      "bun-webgpu": packageVersion("bun-webgpu"),
       wesl: packageVersion("wesl"),
       ...shells,
     },
@@ -117,6 +130,7 @@ export async function diagnose(): Promise<Diagnosis> {
       freeMemoryBytes: freemem(),
     },
     packages: installed ? PACKAGES[installedPackages() ?? "none"] : "missing",
+    providers,
     check,
     hardware,
     loader,

@@ -59,6 +59,10 @@ function report(found: Diagnosis): string {
       : [];
   return [
     section("versions", Object.entries(found.versions)),
+    section(
+      "WebGPU",
+      found.providers.map(({ name, version, inUse }) => [name, `${version}${inUse ? ", in use" : ""}`] as const),
+    ),
     section("system", [
       ...Object.entries(system).map(([name, value]) => [name, String(value)] as const),
       ["memory", `${gib(Number(memoryBytes))}, ${gib(Number(freeMemoryBytes))} free`],

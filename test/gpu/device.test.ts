@@ -99,7 +99,7 @@ describe("the adapter", () => {
 
   test.skipIf(process.platform !== "linux")("is released with its driver once it is closed and forgotten", async () => {
     const { first, last } = (await inChild("./opens.ts")) as { first: number; last: number };
-    expect(last).toBeLessThanOrEqual(first + 10); // a software driver has some 5 threads per device, of 12
+    expect(last).toBeLessThanOrEqual(first + 15); // a software driver has some 5 threads per device, of 12
   });
 
   // Only Vulkan's loader on Linux takes its drivers from the environment.

@@ -60,7 +60,8 @@ test("a lost device fails everything that is pending and everything after, with 
   await lose(gpu);
   for (const error of await Promise.all(pending)) {
     expect(error).toBeInstanceOf(UserError);
-    expect(error.message).toBe(`The GPU device was lost while running ${FILL}: Device was destroyed.`);
+    expect(error.message).toStartWith(`The GPU device was lost while running ${FILL}: `);
+    expect(error.message).toMatch(/: device was destroyed\.?$/i); // each provider has words of its own
     expect((error as UserError).hint).toBe(
       "the driver was reset or ran out of memory; run it again, or with --device cpu",
     );
