@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { runAlone, runScript, startScript } from "../support/command.ts";
 import { normals, randomUnits } from "../support/random.ts";
-import { noRedis, PASSWORD, TestRedis } from "../support/redis.ts";
+import { noRedis, noTls, PASSWORD, TestRedis } from "../support/redis.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "ingot-cluster-"));
 const redis = new TestRedis();
@@ -72,6 +72,30 @@ function textsIn(at: string): string {
     .map((name) => textsIn(join(at, name)))
     .join("\n");
 }
+
+test.skipIf(noTls !== undefined)(`over TLS${noTls ? `: skipped, ${noTls}` : ""}`, async () => {
+  const secure = new TestRedis({ tls: true });
+  try {
+    await secure.start();
+    const line = `${LEARN} --cluster ${secure.url("sealed")} --lag 5 --wait 30`;
+    const trusted = { NODE_EXTRA_CA_CERTS: secure.authority };
+    const working = runAlone("train", `${line} --worker --json`.split(" "), folder, trusted);
+    const made = await runAlone("train", `${line} --json -o sealed/`.split(" "), folder, trusted);
+    const worked = await working;
+    expect([made.code, worked.code]).toEqual([0, 0]);
+    expect(JSON.parse(made.text).digest).toBe(await alone());
+    const strange = await runAlone("train", `${line} -o no/`.split(" "), folder); // knows no authority of that name
+    expect(strange.code).toBe(2);
+    expect(strange.err).toContain(`the server at rediss://127.0.0.1:${secure.port}/sealed does not let this run in`);
+    expect(strange.err).toContain("NODE_EXTRA_CA_CERTS");
+    const open = await runAlone("train", line.replace("rediss://", "redis://").concat(" -o no/").split(" "), folder);
+    expect([open.code, open.err]).toEqual([2, expect.stringContaining("does not let this run in")]);
+    const all = [made, worked, strange, open].map(({ text, err }) => text + err).join("\n");
+    expect(all).not.toContain("pass-word");
+  } finally {
+    await secure.remove();
+  }
+});
 
 describe.skipIf(noRedis !== undefined)(`train --cluster${noRedis ? `: skipped, ${noRedis}` : ""}`, () => {
   test("workers come to the weights of one process, and the password is in no output, log or lineage", async () => {

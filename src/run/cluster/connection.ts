@@ -56,7 +56,7 @@ export class Connection {
       throw new UserError(
         `the server at ${told} does not let this run in`,
         tls
-          ? "its password, its name or its certificate is another"
+          ? "its password or its name is another, or its certificate is by an authority that NODE_EXTRA_CA_CERTS does not name"
           : "its password or its name is another, or it is no Redis server",
       );
     }
