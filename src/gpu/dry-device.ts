@@ -67,6 +67,12 @@ class DryDevice {
   createComputePipeline() {
     return { getBindGroupLayout: () => ({}) };
   }
+  createBindGroupLayout() {
+    return {};
+  }
+  createPipelineLayout() {
+    return {};
+  }
   createBindGroup() {
     return {};
   }

@@ -98,15 +98,52 @@ export interface Kernel {
   readonly layout: Layout;
 }
 
+/** COMPUTE of GPUShaderStage. */
+const COMPUTE = 4;
+
+/** Layouts of one device by what they bind: kernels that bind alike share one. */
+class Layouts {
+  readonly #device: GPUDevice;
+  readonly #known = new Map<string, { readonly group: GPUBindGroupLayout; readonly pipeline: GPUPipelineLayout }>();
+
+  constructor(device: GPUDevice) {
+    this.#device = device;
+  }
+
+  /**
+   * A layout read out of a shader knows how many bytes each of its bindings needs, so that hardly two kernels have the
+   * same; and for each that differs Dawn has the driver make some hundred descriptor sets, which a software driver maps
+   * one by one. Without those sizes there are a few dozen; they are checked when a kernel is dispatched.
+   */
+  of({ bindings, paramsSlot }: Layout) {
+    const entries = bindings.map(({ slot, access }) => ({
+      binding: slot,
+      visibility: COMPUTE,
+      buffer: { type: access === "read" ? ("read-only-storage" as const) : ("storage" as const) },
+    }));
+    const params = { binding: paramsSlot ?? 0, visibility: COMPUTE, buffer: { type: "uniform" as const } };
+    const all = [...entries, ...(paramsSlot === undefined ? [] : [params])].sort((a, b) => a.binding - b.binding);
+    const key = all.map(({ binding, buffer }) => `${binding} ${buffer.type}`).join();
+    const known = this.#known.get(key);
+    if (known) return known;
+    const group = this.#device.createBindGroupLayout({ entries: all });
+    const made = { group, pipeline: this.#device.createPipelineLayout({ bindGroupLayouts: [group] }) };
+    this.#known.set(key, made);
+    return made;
+  }
+}
+
 /** The kernels of one device. Each variant is compiled once. */
 export class Kernels {
   readonly #device: Device;
+  readonly #layouts: Layouts;
   readonly #variants = new Map<string, Promise<Kernel>>();
   /** Error scopes nest, so one kernel is compiled at a time: otherwise one would be blamed for another's error. */
   #compiling: Promise<unknown> = Promise.resolve();
 
   constructor(device: Device) {
     this.#device = device;
+    this.#layouts = new Layouts(device.device);
   }
 
   /**
@@ -133,14 +170,12 @@ export class Kernels {
     const turn = this.#compiling.then(async () => {
       device.pushErrorScope("validation");
       const module = device.createShaderModule({ code, label });
-      const pipeline = device.createComputePipeline({
-        label,
-        layout: "auto",
-        compute: { module, entryPoint, constants },
-      });
+      const layouts = this.#layouts.of(found);
+      const compute = { module, entryPoint, constants };
+      const pipeline = device.createComputePipeline({ label, layout: layouts.pipeline, compute });
       const error = await device.popErrorScope();
       if (error) throw new Error(`${label} does not compile: ${error.message}\n${code}`);
-      return { label, pipeline, group: pipeline.getBindGroupLayout(0), layout: found };
+      return { label, pipeline, group: layouts.group, layout: found };
     });
     this.#compiling = turn.catch(() => {});
     return turn;

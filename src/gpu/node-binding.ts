@@ -85,7 +85,7 @@ export class NodeBinding implements ProviderInstance {
       const why = error instanceof Error ? error.message.split("\n")[0] : String(error);
       throw new UserError(
         `INGOT_WEBGPU=${PACKAGE}: the package cannot be loaded: ${why}`,
-        `add it with: bun add --no-save ${PACKAGE}; or unset INGOT_WEBGPU`,
+        `install it beside the others, as docs/doctor.md says; or unset INGOT_WEBGPU`,
         1,
       );
     });

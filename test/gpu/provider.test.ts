@@ -44,7 +44,7 @@ test("a package that cannot be loaded is named, with how to add it", async () =>
   const missing = () => Promise.reject(new Error("Cannot find package 'webgpu'\n  from here"));
   const toggles = { enable: [], disable: [] };
   const why = "the package cannot be loaded: Cannot find package 'webgpu'";
-  const hint = "add it with: bun add --no-save webgpu; or unset INGOT_WEBGPU";
+  const hint = "install it beside the others, as docs/doctor.md says; or unset INGOT_WEBGPU";
   await expect(NodeBinding.open(toggles, missing)).rejects.toEqual(
     new UserError(`INGOT_WEBGPU=webgpu: ${why}`, hint, 1),
   );

@@ -9,10 +9,14 @@ import { own } from "./own.ts";
 import {
   BIND_GROUP_DESCRIPTOR,
   BIND_GROUP_ENTRY,
+  BIND_GROUP_LAYOUT_DESCRIPTOR,
+  BIND_GROUP_LAYOUT_ENTRY,
+  BUFFER_BINDING_TYPE,
   COMPUTE_PIPELINE_DESCRIPTOR,
   CONSTANT_ENTRY,
   ERROR_FILTER,
   LABEL_DESCRIPTOR,
+  PIPELINE_LAYOUT_DESCRIPTOR,
   QUERY_SET_DESCRIPTOR,
   QUERY_TYPE,
   S_TYPE,
@@ -30,6 +34,8 @@ export type ComputeDevice = Pick<
   | "createBuffer"
   | "createShaderModule"
   | "createComputePipeline"
+  | "createBindGroupLayout"
+  | "createPipelineLayout"
   | "createBindGroup"
   | "createQuerySet"
   | "createCommandEncoder"
@@ -101,13 +107,41 @@ export class DawnDevice implements ComputeDevice, Native {
     return own({ handle: native, label }, native, library.zwgpuShaderModuleRelease) as Native & GPUShaderModule;
   }
 
-  /** Needs an entry point by name. The layout is read out of the shader ("auto"); no other is implemented. */
-  createComputePipeline({ label = "", compute }: GPUComputePipelineDescriptor): GPUComputePipeline {
+  /** Of buffers; nothing else is implemented. */
+  createBindGroupLayout({ label = "", entries }: GPUBindGroupLayoutDescriptor): GPUBindGroupLayout {
+    const { library, arena } = this.#context;
+    const native = arena.frame(() => {
+      const packed = Array.from(entries, ({ binding, visibility, buffer = {} }) => {
+        const { type = "uniform", hasDynamicOffset = false, minBindingSize = 0 } = buffer;
+        const bufferType = BUFFER_BINDING_TYPE[type];
+        return { binding, visibility, bufferType, hasDynamicOffset: Number(hasDynamicOffset), minBindingSize };
+      });
+      const list = arena.array(BIND_GROUP_LAYOUT_ENTRY, packed);
+      const descriptor = arena.pack(BIND_GROUP_LAYOUT_DESCRIPTOR, { label, entryCount: packed.length, entries: list });
+      return handle(library.zwgpuDeviceCreateBindGroupLayout(this.handle, descriptor), "bind group layout");
+    });
+    return own({ handle: native, label }, native, library.zwgpuBindGroupLayoutRelease) as Native & GPUBindGroupLayout;
+  }
+
+  createPipelineLayout({ label = "", bindGroupLayouts }: GPUPipelineLayoutDescriptor): GPUPipelineLayout {
+    const { library, arena } = this.#context;
+    const native = arena.frame(() => {
+      const handles = Array.from(bindGroupLayouts, (layout) => (layout ? handleOf(layout) : null));
+      const counted = { bindGroupLayoutCount: handles.length, bindGroupLayouts: arena.pointers(handles) };
+      const packed = arena.pack(PIPELINE_LAYOUT_DESCRIPTOR, { label, ...counted });
+      return handle(library.zwgpuDeviceCreatePipelineLayout(this.handle, packed), "pipeline layout");
+    });
+    return own({ handle: native, label }, native, library.zwgpuPipelineLayoutRelease) as Native & GPUPipelineLayout;
+  }
+
+  /** Needs an entry point by name. The layout "auto" is read out of the shader. */
+  createComputePipeline({ label = "", layout, compute }: GPUComputePipelineDescriptor): GPUComputePipeline {
     const { library, arena } = this.#context;
     const native = arena.frame(() => {
       const constants = Object.entries(compute.constants ?? {}).map(([key, value]) => ({ key, value: Number(value) }));
       const packed = arena.pack(COMPUTE_PIPELINE_DESCRIPTOR, {
         label,
+        layout: layout === "auto" ? null : handleOf(layout),
         module: handleOf(compute.module),
         entryPoint: compute.entryPoint,
         constantCount: constants.length,

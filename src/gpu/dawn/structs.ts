@@ -76,6 +76,44 @@ export const COMPUTE_PIPELINE_DESCRIPTOR = struct({
   constants: "pointer",
 });
 
+/** A binding of a buffer; what it has for samplers and textures stays zero, which says that it is none of them. */
+export const BIND_GROUP_LAYOUT_ENTRY = struct({
+  nextInChain: "pointer",
+  binding: "u32",
+  visibility: "u64",
+  // The library for Windows is built without it.
+  ...(process.platform === "win32" ? {} : { bindingArraySize: "u32" as const }),
+  bufferNextInChain: "pointer",
+  bufferType: "u32",
+  hasDynamicOffset: "u32",
+  minBindingSize: "u64",
+  samplerNextInChain: "pointer",
+  samplerType: "u32",
+  textureNextInChain: "pointer",
+  textureSampleType: "u32",
+  textureViewDimension: "u32",
+  textureMultisampled: "u32",
+  storageTextureNextInChain: "pointer",
+  storageTextureAccess: "u32",
+  storageTextureFormat: "u32",
+  storageTextureViewDimension: "u32",
+});
+
+export const BIND_GROUP_LAYOUT_DESCRIPTOR = struct({
+  nextInChain: "pointer",
+  label: "text",
+  entryCount: "u64",
+  entries: "pointer",
+});
+
+export const PIPELINE_LAYOUT_DESCRIPTOR = struct({
+  nextInChain: "pointer",
+  label: "text",
+  bindGroupLayoutCount: "u64",
+  bindGroupLayouts: "pointer",
+  immediateSize: "u32",
+});
+
 export const BIND_GROUP_ENTRY = struct({
   nextInChain: "pointer",
   binding: "u32",
@@ -174,6 +212,8 @@ export const BACKENDS = ["undefined", "null", "WebGPU", "D3D11", "D3D12", "Metal
 export const POWER_PREFERENCE = { "low-power": 1, "high-performance": 2 } as const;
 
 export const ERROR_FILTER = { validation: 1, "out-of-memory": 2, internal: 3 } as const;
+
+export const BUFFER_BINDING_TYPE = { uniform: 2, storage: 3, "read-only-storage": 4 } as const;
 
 export const QUERY_TYPE = { occlusion: 1, timestamp: 2 } as const;
 

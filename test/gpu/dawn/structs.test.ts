@@ -49,6 +49,15 @@ const LOOKS: Record<string, (...args: number[]) => Seen> = {
     const { constants, ...rest } = unpack(structs.COMPUTE_PIPELINE_DESCRIPTOR, at(p!));
     return { ...rest, constants: list(structs.CONSTANT_ENTRY, rest.constantCount, constants) };
   },
+  DeviceCreateBindGroupLayout: (_, p) => {
+    const { entries, ...rest } = unpack(structs.BIND_GROUP_LAYOUT_DESCRIPTOR, at(p!));
+    return { ...rest, entries: list(structs.BIND_GROUP_LAYOUT_ENTRY, rest.entryCount, entries) };
+  },
+  DeviceCreatePipelineLayout: (_, p) => {
+    const { bindGroupLayouts, ...rest } = unpack(structs.PIPELINE_LAYOUT_DESCRIPTOR, at(p!));
+    const handles = Array.from({ length: rest.bindGroupLayoutCount }, (_, i) => read.ptr(at(bindGroupLayouts), 8 * i));
+    return { ...rest, handles };
+  },
   DeviceCreateBindGroup: (_, p) => {
     const { entries, ...rest } = unpack(structs.BIND_GROUP_DESCRIPTOR, at(p!));
     return { ...rest, entries: list(structs.BIND_GROUP_ENTRY, rest.entryCount, entries) };
@@ -113,6 +122,15 @@ function drive(device: GPUDevice): void {
   const compute = { module, entryPoint: "entry_point", constants };
   const pipeline = device.createComputePipeline({ label: "pipeline", layout: "auto", compute });
   device.createComputePipeline({ layout: "auto", compute: { module, entryPoint: "main" } });
+  const bound = (["uniform", "storage", "read-only-storage"] as const).map((type, binding) => ({
+    binding: 2 * binding,
+    visibility: 4,
+    buffer: { type, minBindingSize: 2 ** 32 * binding },
+  }));
+  const groups = [device.createBindGroupLayout({ label: "bound", entries: bound })];
+  groups.push(device.createBindGroupLayout({ entries: [{ binding: 1, visibility: 4, buffer: {} }] }));
+  const explicit = device.createPipelineLayout({ label: "two groups", bindGroupLayouts: groups });
+  device.createComputePipeline({ layout: explicit, compute: { module, entryPoint: "main" } });
   const entries = [
     { binding: 3, resource: { buffer: source, offset: 2 ** 32, size: 256 } },
     { binding: 0, resource: { buffer: target, offset: 512, size: 512 } },
@@ -157,7 +175,7 @@ ours("descriptors are those of bun-webgpu", () => {
   });
   drive(ours as DawnDevice & GPUDevice);
   expect(seen).toEqual(theirs);
-  expect(seen.length).toBe(33);
+  expect(seen.length).toBe(37);
 });
 
 ours("requests are those of bun-webgpu", async () => {
