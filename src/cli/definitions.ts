@@ -41,13 +41,18 @@ async function declared(file: string): Promise<AnyDefinition> {
   return found;
 }
 
+/** Names of the scripts that keep to the frame of scripts, in order. */
+export const framedScripts = (): string[] =>
+  readdirSync(SCRIPTS)
+    .filter((each) => each.endsWith(".ts") && isFramed(join(SCRIPTS, each)))
+    .map((each) => each.slice(0, -3))
+    .sort();
+
 /** The definition of a script. Throws UserError where there is none of that name. */
 export function definitionOf(name: string): Promise<AnyDefinition> {
   const file = join(SCRIPTS, `${name}.ts`);
   if (!/^[a-z-]+$/.test(name) || !isFramed(file)) {
-    const names = readdirSync(SCRIPTS)
-      .filter((each) => each.endsWith(".ts") && isFramed(join(SCRIPTS, each)))
-      .map((each) => each.slice(0, -3));
+    const names = framedScripts();
     throw new UserError(`unknown script ${name}`, didYouMean(name, names) ?? `the scripts are ${names.join(", ")}`);
   }
   const definition = known.get(name) ?? declared(file);

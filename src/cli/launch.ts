@@ -5,6 +5,8 @@ import { pathToFileURL } from "node:url";
 import pkg from "../../package.json";
 import { nearest } from "../method/nearest.ts";
 import { table } from "../text/table.ts";
+import { checkShell, completions, SHELLS } from "./completions.ts";
+import { explain } from "./explain.ts";
 import { say, writeAll } from "./stderr.ts";
 
 /** The scripts of a folder, each with the first sentence of the comment that opens it. */
@@ -19,6 +21,25 @@ function scriptsIn(folder: string): [name: string, about: string][] {
     });
 }
 
+/** Prints completions for a shell, or the manual page of a script. Sets exit code 2 for one that is not there. */
+async function printWords(what: "completions" | "man", name: string | undefined, scripts: readonly string[]) {
+  try {
+    const { typedWords } = await import("./words.ts");
+    const { definitionOf, framedScripts } = await import("./definitions.ts");
+    if (what === "completions") {
+      const framed = framedScripts();
+      const others = scripts.filter((script) => !framed.includes(script));
+      checkShell(name);
+      return writeAll(1, Buffer.from(completions(name, await typedWords(), others)));
+    }
+    const definition = await definitionOf(name ?? "");
+    const { manualPage } = await import("./manual.ts");
+    writeAll(1, Buffer.from(manualPage(definition, await typedWords(name), pkg.version)));
+  } catch (error) {
+    process.exitCode = explain("ingot", error);
+  }
+}
+
 /** Runs the script that the first argument names; without one it lists them. Sets exit code 2 for an unknown script. */
 export async function launch(folder: string, [wanted, ...rest]: readonly string[]): Promise<void> {
   const scripts = scriptsIn(folder);
@@ -26,10 +47,16 @@ export async function launch(folder: string, [wanted, ...rest]: readonly string[
   if (wanted === undefined || wanted === "help" || wanted === "--help" || wanted === "-h") {
     const list = table(scripts.map(([name, about]) => [`  ${name}`, about]));
     const usage = "  ingot SCRIPT [options]";
-    const more = "  ingot SCRIPT --help shows a script's options";
+    const more = table([
+      ["  ingot SCRIPT --help", "a script's options"],
+      ["  ingot man SCRIPT", "the same as a manual page: ingot man merge | man -l -"],
+      ["  ingot completions SHELL", `words for ${SHELLS.join(", ")}`],
+    ]);
     writeAll(1, Buffer.from(`ingot ${pkg.version}: ${pkg.description}\n\n${usage}\n\n${list}\n\n${more}\n`));
   } else if (wanted === "--version") {
     writeAll(1, Buffer.from(`ingot ${pkg.version}\n`));
+  } else if (wanted === "completions" || wanted === "man") {
+    await printWords(wanted, rest[0], names);
   } else if (names.includes(wanted)) {
     process.argv.splice(2, 1); // the script sees the arguments that it would see if run directly
     await import(pathToFileURL(join(folder, `${wanted}.ts`)).href);
