@@ -21,8 +21,13 @@ function scriptsIn(folder: string): [name: string, about: string][] {
     });
 }
 
+/** What the launcher does by itself, besides scripts. */
+export const OWN = ["completions", "man"] as const;
+type Own = (typeof OWN)[number];
+const isOwn = (wanted: string): wanted is Own => OWN.some((name) => name === wanted);
+
 /** Prints completions for a shell, or the manual page of a script. Sets exit code 2 for one that is not there. */
-async function printWords(what: "completions" | "man", name: string | undefined, scripts: readonly string[]) {
+async function printWords(what: Own, name: string | undefined, scripts: readonly string[]) {
   try {
     const { typedWords } = await import("./words.ts");
     const { definitionOf, framedScripts } = await import("./definitions.ts");
@@ -55,7 +60,7 @@ export async function launch(folder: string, [wanted, ...rest]: readonly string[
     writeAll(1, Buffer.from(`ingot ${pkg.version}: ${pkg.description}\n\n${usage}\n\n${list}\n\n${more}\n`));
   } else if (wanted === "--version") {
     writeAll(1, Buffer.from(`ingot ${pkg.version}\n`));
-  } else if (wanted === "completions" || wanted === "man") {
+  } else if (isOwn(wanted)) {
     await printWords(wanted, rest[0], names);
   } else if (names.includes(wanted)) {
     process.argv.splice(2, 1); // the script sees the arguments that it would see if run directly
