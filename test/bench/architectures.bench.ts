@@ -10,14 +10,12 @@
  */
 import { collate } from "../../src/data/batch.ts";
 import { openGpu } from "../../src/gpu/gpu.ts";
-import { bind } from "../../src/method/bind.ts";
 import { loadMethods } from "../../src/method/registry.ts";
 import type { Json } from "../../src/model/architecture.ts";
 import { Model } from "../../src/model/model.ts";
 import { crossEntropyObjective } from "../../src/run/training/cross-entropy.ts";
-import { Trainer } from "../../src/run/training/trainer.ts";
 import { table } from "../../src/text/table.ts";
-import { method as optimizer } from "../../src/train/methods/optimizers/adamw.ts";
+import { trainerOf } from "./small-training.ts";
 
 const argv = process.argv.slice(2);
 const option = (name: string): string | undefined => {
@@ -88,16 +86,7 @@ const models = await Promise.all(
   ["llama", ...names.filter((name) => name !== "llama")].map(async (name) => {
     const json = { ...SIZES, ...OWN[name], model_type: name };
     const model = await Model.fresh(gpu, json, name, { seed: 0 });
-    const values = { beta1: 0.9, beta2: 0.95, eps: 1e-8, weight_decay: 0.1 };
-    const trainer = await Trainer.make({
-      gpu,
-      parameters: model.trainable(),
-      objective: crossEntropyObjective(model),
-      optimizer: bind(optimizer, values),
-      decays: () => true,
-      clip: 1,
-      seed: 0,
-    });
+    const trainer = await trainerOf(gpu, model, crossEntropyObjective(model));
     return { name, trainer, products: productsOf(model), least: Number.POSITIVE_INFINITY };
   }),
 );

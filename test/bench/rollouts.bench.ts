@@ -10,18 +10,15 @@
 import { method as grpo } from "../../src/align/methods/policies/grpo.ts";
 import type { PolicyBatch } from "../../src/align/policies/objective.ts";
 import { policyObjective } from "../../src/align/policies/objective.ts";
-import type { Gpu } from "../../src/gpu/gpu.ts";
 import { openGpu } from "../../src/gpu/gpu.ts";
-import { bind, bindDefaults } from "../../src/method/bind.ts";
+import { bindDefaults } from "../../src/method/bind.ts";
 import { Model } from "../../src/model/model.ts";
 import { Generator } from "../../src/run/generating/generate.ts";
 import { Rollouts } from "../../src/run/generating/rollouts.ts";
 import { GREEDY } from "../../src/run/generating/sampling.ts";
 import { crossEntropyObjective } from "../../src/run/training/cross-entropy.ts";
-import type { Objective } from "../../src/run/training/objective.ts";
-import { Trainer } from "../../src/run/training/trainer.ts";
-import { method as optimizer } from "../../src/train/methods/optimizers/adamw.ts";
 import { option, rowsOf, SMALL_DECODER } from "./small-decoder.ts";
+import { trainerOf } from "./small-training.ts";
 
 const ROUNDS = Number(option("--rounds") ?? 5);
 const [PROMPTS, GROUP, PROMPT, ANSWER] = [8, 8, 32, 32];
@@ -34,19 +31,6 @@ const prompts = Array.from({ length: PROMPTS }, (_, i) => ({
   key: `${i}`,
   name: `prompt ${i + 1}`,
 }));
-
-async function trainerOn<Batch>(gpu: Gpu, objective: Objective<Batch>): Promise<Trainer<Batch>> {
-  const values = { beta1: 0.9, beta2: 0.95, eps: 1e-8, weight_decay: 0.1 };
-  return Trainer.make({
-    gpu,
-    parameters: model.trainable(),
-    objective,
-    optimizer: bind(optimizer, values),
-    decays: () => true,
-    clip: 1,
-    seed: 0,
-  });
-}
 
 const tokens = rowsOf(ROWS, LENGTH);
 const chosen = bindDefaults(grpo);
@@ -67,8 +51,8 @@ const batch: PolicyBatch = {
   pairs: undefined,
   told: {},
 };
-const plain = await trainerOn(gpu, crossEntropyObjective(model));
-const policy = await trainerOn(gpu, policyObjective({ model, chosen, recompute: false }));
+const plain = await trainerOf(gpu, model, crossEntropyObjective(model));
+const policy = await trainerOf(gpu, model, policyObjective({ model, chosen, recompute: false }));
 const rollouts = new Rollouts(model, undefined);
 const [many, one] = [new Generator(model), new Generator(model)];
 const sampled = { ...GREEDY, temperature: 1, maxTokens: ANSWER, stop: [] };

@@ -14,14 +14,13 @@ import {
   checkText,
   choicesOf,
   type Kitchen,
+  MOST_LIKELIEST,
   maxTokensOf,
   modelOf,
   samplingOf,
   usageOf,
 } from "./request.ts";
 import type { ServedModel } from "./served-model.ts";
-
-const MOST_LIKELIEST = 20;
 
 /** The messages, with `tools` and `chat_template_kwargs` for the template. Throws ApiError, UserError. */
 function conversationOf(fields: Fields): { messages: Message[]; values: JsonObject } {

@@ -11,6 +11,7 @@ import {
   checkText,
   choicesOf,
   type Kitchen,
+  MOST_LIKELIEST,
   maxTokensOf,
   modelOf,
   samplingOf,
@@ -20,7 +21,6 @@ import type { ServedModel } from "./served-model.ts";
 
 /** Tokens of an answer where a request does not say, as OpenAI has it. */
 const USUAL = 16;
-const MOST_LIKELIEST = 20;
 
 interface Prompt {
   readonly ids: readonly number[];

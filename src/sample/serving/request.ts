@@ -64,6 +64,9 @@ function stopsOf(fields: Fields): string[] {
   throw wrongField("stop", "stop should be a text, or up to 16 of them, and none that is empty");
 }
 
+/** The likeliest tokens that are told of a place, at most. */
+export const MOST_LIKELIEST = 20;
+
 const most = Number.MAX_SAFE_INTEGER;
 
 /** How is drawn, from the fields of both kinds of requests; vLLM's `top_k`, `min_p` and others too. */
