@@ -3,7 +3,7 @@ import { UserError } from "../errors.ts";
 import type { Typed } from "./words.ts";
 
 export const SHELLS = ["bash", "zsh", "fish"] as const;
-type Shell = (typeof SHELLS)[number];
+export type Shell = (typeof SHELLS)[number];
 
 const isShell = (name: string): name is Shell => SHELLS.some((shell) => shell === name);
 
@@ -16,9 +16,8 @@ export function checkShell(name: string | undefined): Shell {
   );
 }
 
-/** What `ingot completions SHELL` prints. `others` are scripts without a table. Throws UserError for another shell. */
-export function completions(name: string | undefined, typed: readonly Typed[], others: readonly string[]): string {
-  const shell = checkShell(name);
+/** What `ingot completions SHELL` prints. `others` are scripts without a table. */
+export function completions(shell: Shell, typed: readonly Typed[], others: readonly string[]): string {
   const scripts = [...typed.map(({ name }) => name).filter((name) => !name.includes(" ")), ...others].sort();
   if (shell === "fish") return fish(typed, scripts);
   return shell === "zsh"

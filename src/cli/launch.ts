@@ -3,10 +3,9 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import pkg from "../../package.json";
+import { UserError } from "../errors.ts";
 import { nearest } from "../method/nearest.ts";
 import { table } from "../text/table.ts";
-import { checkShell, completions, SHELLS } from "./completions.ts";
-import { explain } from "./explain.ts";
 import { say, writeAll } from "./stderr.ts";
 
 /** The scripts of a folder, each with the first sentence of the comment that opens it. */
@@ -26,20 +25,32 @@ export const OWN = ["completions", "man"] as const;
 type Own = (typeof OWN)[number];
 const isOwn = (wanted: string): wanted is Own => OWN.some((name) => name === wanted);
 
-/** Prints completions for a shell, or the manual page of a script. Sets exit code 2 for one that is not there. */
-async function printWords(what: Own, name: string | undefined, scripts: readonly string[]) {
+/**
+ * Prints completions for a shell, or the manual page of a script. Sets exit code 2 for one that is not there, and for
+ * more than one.
+ */
+async function printWords(what: Own, asked: readonly string[], scripts: readonly string[]): Promise<void> {
+  const [{ explain }, { checkShell, completions }, { framedScripts }] = await Promise.all([
+    import("./explain.ts"),
+    import("./completions.ts"),
+    import("./definitions.ts"),
+  ]);
   try {
-    const { typedWords } = await import("./words.ts");
-    const { definitionOf, framedScripts } = await import("./definitions.ts");
+    const framed = framedScripts();
+    const [name, more] = asked;
+    if (more !== undefined)
+      throw new UserError(`${what} takes one name, and ${more} is another`, "ask for one at a time");
     if (what === "completions") {
-      const framed = framedScripts();
+      const shell = checkShell(name);
       const others = scripts.filter((script) => !framed.includes(script));
-      checkShell(name);
-      return writeAll(1, Buffer.from(completions(name, await typedWords(), others)));
+      const { typedWords } = await import("./words.ts");
+      return writeAll(1, Buffer.from(completions(shell, await typedWords(), others)));
     }
-    const definition = await definitionOf(name ?? "");
+    if (name === undefined) throw new UserError("man takes the name of a script", `there are ${framed.join(", ")}`);
+    if (scripts.includes(name) && !framed.includes(name))
+      throw new UserError(`${name} has no manual page`, `its help says all: ingot ${name} --help`);
     const { manualPage } = await import("./manual.ts");
-    writeAll(1, Buffer.from(manualPage(definition, await typedWords(name), pkg.version)));
+    writeAll(1, Buffer.from(await manualPage(name, pkg.version)));
   } catch (error) {
     process.exitCode = explain("ingot", error);
   }
@@ -55,13 +66,13 @@ export async function launch(folder: string, [wanted, ...rest]: readonly string[
     const more = table([
       ["  ingot SCRIPT --help", "a script's options"],
       ["  ingot man SCRIPT", "the same as a manual page: ingot man merge | man -l -"],
-      ["  ingot completions SHELL", `words for ${SHELLS.join(", ")}`],
+      ["  ingot completions SHELL", "completions for bash, zsh or fish"],
     ]);
     writeAll(1, Buffer.from(`ingot ${pkg.version}: ${pkg.description}\n\n${usage}\n\n${list}\n\n${more}\n`));
   } else if (wanted === "--version") {
     writeAll(1, Buffer.from(`ingot ${pkg.version}\n`));
   } else if (isOwn(wanted)) {
-    await printWords(wanted, rest[0], names);
+    await printWords(wanted, rest, names);
   } else if (names.includes(wanted)) {
     process.argv.splice(2, 1); // the script sees the arguments that it would see if run directly
     await import(pathToFileURL(join(folder, `${wanted}.ts`)).href);

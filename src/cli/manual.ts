@@ -1,6 +1,6 @@
 /** Manual pages in roff, from the tables of options: `ingot man merge | man -l -`. */
-import type { AnyDefinition } from "./context.ts";
-import type { Typed, Word } from "./words.ts";
+import { definitionOf } from "./definitions.ts";
+import { typedWords, type Word } from "./words.ts";
 
 /** A text as roff takes it: its escapes, and lines that would begin a request. */
 const roff = (text: string): string =>
@@ -16,12 +16,10 @@ function entry({ flag, letter, help, values }: Word): string {
   return `.TP\n${names.join(", ")}${value}\n${roff(help + list)}`;
 }
 
-/** The page of a script: its words, and those of its sub-commands. */
-export function manualPage(
-  { name, about, args = "", examples, notes = "" }: AnyDefinition,
-  [own, ...commands]: readonly Typed[],
-  version: string,
-): string {
+/** The page of a script: its words, and those of its sub-commands. Throws UserError where there is no such script. */
+export async function manualPage(script: string, version: string): Promise<string> {
+  const { name, about, args = "", examples, notes = "" } = await definitionOf(script);
+  const [own, ...commands] = await typedWords(script);
   const commandParts = commands.map(
     (one) => `.SS ${roff(`ingot ${one.name}`)}\n${roff(one.about)}\n${one.words.map(entry).join("\n")}`,
   );

@@ -21,7 +21,7 @@ export interface Diagnosis {
   readonly system: Readonly<Record<string, string | number>>;
   /** "runtime": those of scripts, without those of tests. */
   readonly packages: "installed" | "runtime" | "out of date" | "missing";
-  readonly providers: readonly { readonly name: string; readonly version: string; readonly inUse: boolean }[];
+  readonly providers: readonly { readonly name: string; readonly version: string; readonly asked: boolean }[];
   readonly check: Answer;
   readonly hardware: GpuHardware;
   readonly loader: boolean;
@@ -49,12 +49,12 @@ function installedVersion(name: string, root: string): string | undefined {
 
 const packageVersion = (name: string): string => installedVersion(name, ROOT) ?? "not installed";
 
-/** What gives out WebGPU: which are installed, and which one is in use. */
+/** What gives out WebGPU: which are installed, and which one is asked. */
 export const providersOf = (asked: string | undefined, root = ROOT): Diagnosis["providers"] =>
   PROVIDERS.map((name) => ({
     name,
     version: installedVersion(name, root) ?? "not installed",
-    inUse: name === (asked || PROVIDERS[0]),
+    asked: name === (asked || PROVIDERS[0]),
   }));
 
 function hasLoader(): boolean {
@@ -98,6 +98,10 @@ async function askDrivers(): Promise<Diagnosis["drivers"]> {
     })),
   );
 }
+
+/** What to do first where another provider of WebGPU was asked for and gives nothing: drivers are not what is wrong. */
+const withProvider = ({ adapter, hint }: Answer, advice: () => string[]): string[] =>
+  !adapter && process.env.INGOT_WEBGPU && hint ? [hint] : advice();
 
 /** Looks at everything once; a second or so where there are many drivers. */
 export async function diagnose(): Promise<Diagnosis> {
@@ -143,13 +147,15 @@ export async function diagnose(): Promise<Diagnosis> {
         return bytes === undefined ? [] : [[name, bytes]];
       }),
     ),
-    advice: advise({
-      platform: process.platform,
-      packages: installed,
-      adapterType: check.adapter?.type,
-      hardware,
-      loader,
-      drivers: drivers.map(({ manifest, answer }) => ({ manifest, answers: answer.adapter !== undefined })),
-    }),
+    advice: withProvider(check, () =>
+      advise({
+        platform: process.platform,
+        packages: installed,
+        adapterType: check.adapter?.type,
+        hardware,
+        loader,
+        drivers: drivers.map(({ manifest, answer }) => ({ manifest, answers: answer.adapter !== undefined })),
+      }),
+    ),
   };
 }

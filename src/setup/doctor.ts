@@ -61,7 +61,7 @@ function report(found: Diagnosis): string {
     section("versions", Object.entries(found.versions)),
     section(
       "WebGPU",
-      found.providers.map(({ name, version, inUse }) => [name, `${version}${inUse ? ", in use" : ""}`] as const),
+      found.providers.map(({ name, version, asked }) => [name, `${version}${asked ? ", asked" : ""}`] as const),
     ),
     section("system", [
       ...Object.entries(system).map(([name, value]) => [name, String(value)] as const),

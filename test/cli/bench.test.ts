@@ -19,8 +19,13 @@ test("figures come with the adapter, the driver and the versions that made them"
   expect(told.figures[0].value).toBeGreaterThan(0);
 });
 
-test("a part that is not there is named before anything is measured", async () => {
-  const { code, stdout, stderr } = await bench("--parts", "copy,graphics", "--quick");
-  expect([code === 0, stdout]).toEqual([false, ""]);
-  expect(stderr).toContain("--parts graphics: there are copy, products, merges, training, decoding");
+test.each([
+  [["--parts", "copy,graphics"], "bench: --parts graphics: no such part"],
+  [["--slow"], "bench: Unknown option '--slow'"],
+  [["--parts", "copy", "--device", "abacus"], "bench: No adapter matches --device abacus"],
+])("%j is refused before anything is measured", async (args, words) => {
+  const { code, stdout, stderr } = await bench(...args, "--quick");
+  expect([code, stdout]).toEqual([2, ""]);
+  expect(stderr).toStartWith(words);
+  expect(stderr.trim().split("\n")).toHaveLength(2);
 });

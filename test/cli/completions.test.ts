@@ -69,13 +69,18 @@ test.skipIf(!there("fish")).each(LINES)("fish: ingot %s", async (typed, some, no
   for (const word of none) expect(found).not.toContain(word);
 });
 
-test("a shell that is not there, and a script that is not there, are named", async () => {
-  const shell = await ingot("completions", "tcsh");
-  expect([shell.code, shell.stdout]).toEqual([2, ""]);
-  expect(shell.stderr).toContain("expected a shell but found tcsh");
-  const page = await ingot("man", "marge");
-  expect([page.code, page.stdout]).toEqual([2, ""]);
-  expect(page.stderr).toContain("did you mean merge?");
+test.each([
+  ["completions tcsh", "expected a shell but found tcsh"],
+  ["completions", "expected a shell but found nothing"],
+  ["completions bash zsh", "completions takes one name, and zsh is another"],
+  ["man marge", "did you mean merge?"],
+  ["man", "man takes the name of a script"],
+  ["man doctor", "doctor has no manual page"],
+  ["man merge train", "man takes one name, and train is another"],
+])("ingot %s is refused in a line", async (typed, words) => {
+  const { code, stdout, stderr } = await ingot(...typed.split(" "));
+  expect([code, stdout, stderr.trim().split("\n").length]).toEqual([2, "", 2]); // what is wrong, and what to do
+  expect(stderr).toContain(words);
 });
 
 describe("man", () => {

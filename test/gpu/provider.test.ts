@@ -31,7 +31,7 @@ test("the environment chooses, and a name that is not there is refused", () => {
 test("doctor tells of both, of one, and of none", () => {
   const states = (asked: string | undefined, ...packages: string[]) =>
     providersOf(asked, machine([asked, ...packages].join("+"), ...packages)).map(
-      ({ name, version, inUse }) => `${name} ${version}${inUse ? " *" : ""}`,
+      ({ name, version, asked }) => `${name} ${version}${asked ? " *" : ""}`,
     );
   expect(states(undefined, "bun-webgpu", "webgpu")).toEqual(["bun-webgpu 1.2.3 *", "webgpu 1.2.3"]);
   expect(states("webgpu", "bun-webgpu", "webgpu")).toEqual(["bun-webgpu 1.2.3", "webgpu 1.2.3 *"]);
