@@ -36,6 +36,10 @@ export interface ProviderInstance extends Provider {
 export function providerName(env: Readonly<Record<string, string | undefined>> = process.env): ProviderName {
   const asked = env.INGOT_WEBGPU || "bun-webgpu";
   const found = PROVIDERS.find((name) => name === asked);
-  if (!found) throw new UserError(`INGOT_WEBGPU=${asked}: no such provider`, `set INGOT_WEBGPU to ${PROVIDERS.join(" or ")}, or unset it`);
+  if (!found)
+    throw new UserError(
+      `INGOT_WEBGPU=${asked}: no such provider`,
+      `set INGOT_WEBGPU to ${PROVIDERS.join(" or ")}, or unset it`,
+    );
   return found;
 }
