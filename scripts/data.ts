@@ -15,6 +15,7 @@ import { DEDUPE } from "../src/data/deduplication/options.ts";
 import { DEMOS } from "../src/data/demonstrations/options.ts";
 import { GPICL } from "../src/data/in-context/options.ts";
 import { METADATA } from "../src/data/metadata/options.ts";
+import { NUMERIC } from "../src/data/numeric/options.ts";
 import { PLAIN } from "../src/data/plain/options.ts";
 import { SHIFT_LABELS } from "../src/data/shifting/options.ts";
 import { SHOW } from "../src/run/show-options.ts";
@@ -61,6 +62,19 @@ too. Without a table of synonyms words are swapped and left out. Copies that cam
       notes: `Rows are tokens, of which the classes behind examples count: numbers have the tokens from 0, classes those from --bins on. A task is a
 random projection of the inputs and a random order of the classes.`,
       run: async (context) => (await import("../src/data/commands/gpicl.ts")).gpicl(context),
+    }),
+    numeric: command({
+      about: "Ask for the number of a text, or for a text of a number, digit by digit.",
+      args: "[rows]",
+      examples: [
+        "bun run data numeric strings.jsonl --digits 1.1 -o to-numbers.jsonl",
+        "bun run data numeric strings.jsonl --digits 1.1 --ask text -o to-texts.jsonl",
+      ],
+      output: "none",
+      options: NUMERIC,
+      notes: `A digit is one token with its place, 12.3 is _1_1__2_0__3_-1_; ingot merge --numeric-tokens gives a model these tokens. A row that asks
+for the number is text|<value> with the number as its completion, one that asks for a text is <value>, the number and |.`,
+      run: async (context) => (await import("../src/data/commands/numeric.ts")).numeric(context),
     }),
     corrupt: command({
       about: "Make the inputs of rows worse: noise, blur, hidden parts or words.",

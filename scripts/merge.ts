@@ -78,6 +78,11 @@ await script({
       value: "TOKENS",
       help: "the same, special: no part of the text of an answer",
     },
+    numeric_tokens: {
+      type: "string",
+      value: "W.D",
+      help: "tokens for digits at their places, W before the point and D behind it, with rows that say what they are worth",
+    },
     new_rows: {
       type: "'mean' | 'pieces'",
       needs: ["add_tokens", "add_special_tokens"],

@@ -11,6 +11,7 @@ import type { OrderingMethod, Sampler, SamplerMethod, TaskLoss } from "./contrac
 import { MixtureController } from "./mixture-controller.ts";
 import { curriculumObjective } from "./objective.ts";
 import type { CURRICULUM } from "./options.ts";
+import { readBackBatches } from "./read-back.ts";
 import { readRows } from "./read-rows.ts";
 import { readSchedule, replay, type Schedule } from "./replay.ts";
 import { type RowChanges, rowChanges } from "./row-changes.ts";
@@ -155,7 +156,9 @@ function work(context: CurriculumContext, built: Built, data: CurriculumData): W
       ? orderRows(context, built, data, changes?.change)
       : drawMixtures(context, built, data, taskLoss);
   const weigh = sampleWeights(options, steps);
+  const source = readBackOf(context, built, data);
   return {
+    ...(source ? { source } : {}),
     objective: curriculumObjective({
       model,
       names: data.rows.names,
@@ -170,6 +173,15 @@ function work(context: CurriculumContext, built: Built, data: CurriculumData): W
     ...(director instanceof MixtureController && director.stage !== undefined ? { stage: () => director.stage! } : {}),
     end: async () => director.free(),
   };
+}
+
+/** Batches with rows of the model's own, where a sampler asks for them. */
+function readBackOf({ seed }: CurriculumContext, { model, tools }: Built, data: CurriculumData) {
+  if (data.kind !== "sampler") return undefined;
+  const share = data.bound.method.readsBack?.(data.bound.values) ?? 0;
+  if (share === 0) return undefined;
+  if (!tools) throw new UserError("--read-back is for language models", "leave it out");
+  return readBackBatches(data.source, model, { share, seed, tools, rows: data.rows });
 }
 
 /** What changes the rows of an ordering; freed at the end. */

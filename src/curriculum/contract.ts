@@ -112,6 +112,10 @@ export type SamplerNeed = "losses" | "training" | "alignments" | "gpu";
 export interface SamplerMethod<O extends Options = Options> extends CurriculumMethod<O, SamplerLaw> {
   /** What it must hear: held-out losses, training losses, or alignments; and the GPU, for a model of its own. */
   readonly needs?: readonly SamplerNeed[];
+  /**
+   * Share of rows that ask for a text of a number whose answer the model writes and is asked back; none when left out.
+   */
+  readsBack?(values: Values<O>): number;
   /** What its weights are for, unless --task-loss says otherwise; "token-mean" when left out. */
   readonly taskLoss?: TaskLoss;
   /** Throws UserError when the options do not fit together or the number of groups is wrong. */

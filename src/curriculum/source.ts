@@ -24,6 +24,8 @@ export interface Rows {
   readonly lengths: Int32Array;
   /** `changed` stand in the place of the rows' examples. */
   batch(rows: readonly number[], changed?: readonly Example[]): CurriculumBatch;
+  /** Sequences that are none of the rows, each of its own group, as a batch. */
+  made(sequences: readonly Sequence[]): CurriculumBatch;
   /** Some of the rows, in this order, with the same groups. */
   part(rows: readonly number[]): Rows;
 }
@@ -43,12 +45,13 @@ const isText = (items: Items): items is readonly Sequence[] => items.length > 0 
 export function rowsOf(names: readonly string[], items: Items, pad: number): Rows {
   const group = Int32Array.from<Sequence | Example>(items, (item) => item.group ?? 0);
   const lengths = isText(items) ? Int32Array.from(items, ({ ids }) => ids.length) : Int32Array.from(items, tokensIn);
+  const collated = (sequences: readonly Sequence[]) =>
+    collate(
+      sequences.map((sequence) => [sequence]),
+      { pad },
+    );
   const batch = isText(items)
-    ? (rows: readonly number[]) =>
-        collate(
-          rows.map((row) => [items[row]!]),
-          { pad },
-        )
+    ? (rows: readonly number[]) => collated(rows.map((row) => items[row]!))
     : (rows: readonly number[], changed?: readonly Example[]) =>
         stackExamples(changed ?? rows.map((row) => items[row]!));
   return {
@@ -62,6 +65,10 @@ export function rowsOf(names: readonly string[], items: Items, pad: number): Row
       tokens: lengths.reduce((sum, length, i) => sum + (group[i] === g ? length : 0), 0),
     })),
     batch: (rows, changed) => ({ batch: batch(rows, changed), groups: Int32Array.from(rows, (row) => group[row]!) }),
+    made: (sequences) => ({
+      batch: collated(sequences),
+      groups: Int32Array.from(sequences, ({ group: of }) => of),
+    }),
     part: (rows) => rowsOf(names, isText(items) ? rows.map((row) => items[row]!) : rows.map((row) => items[row]!), pad),
   };
 }

@@ -87,6 +87,7 @@ function historyOf(
 /** Options of the vocabulary and the template of the result. */
 const TOKENIZER_OPTIONS = [
   ...["tokenizer_source", "pad_to_multiple_of", "chat_template", "add_tokens", "add_special_tokens", "new_rows"],
+  "numeric_tokens",
 ];
 
 /** Those of the options that were given. */

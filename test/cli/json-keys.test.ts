@@ -262,6 +262,7 @@ const LINES = [
   "data decontaminate said.jsonl --against said.jsonl -o clean.jsonl",
   "data dedupe said.jsonl -o once.jsonl",
   "data gpicl decided.jsonl --size 2 -o tasks.jsonl",
+  "data numeric rated.jsonl -o asked.jsonl",
   "data demos said.jsonl --demo-count 1 -o demos.jsonl",
   "data metadata said.jsonl --constant x -o about.jsonl",
   "data shift-labels decided.jsonl --every 2 --classes 2 -o turned.jsonl",
@@ -302,6 +303,7 @@ beforeAll(() => {
   writeFileSync(at("measured.json"), JSON.stringify({ rows: measured }));
   const decided = numbers.map((i) => ({ x: [i, 1], label: i % 2, propensity: 0.5, reward: i }));
   writeFileSync(at("decided.jsonl"), lines(decided));
+  writeFileSync(at("rated.jsonl"), lines([{ text: "a", value: 1 }]));
   const score = (model: string, value: number) => ({ model, group: "g", metric: "accuracy", better: "higher", value });
   writeFileSync(at("scores.jsonl"), lines([score("a", 0.5), score("b", 1)]));
   writeFileSync(at("waves.jsonl"), lines(Array.from({ length: 40 }, (_, i) => ({ u: [i % 3], y: [i % 2] }))));

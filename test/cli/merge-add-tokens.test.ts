@@ -71,6 +71,33 @@ test("or the mean of the pieces that their text was cut into", async () => {
   expect([...(await tokenizer("pieces")).encode("landsat")]).toEqual([60]);
 });
 
+test("or says what a digit at its place is worth, where tokens are read", async () => {
+  const { code, err } = await merge(["base", "--method", "passthrough", "--numeric-tokens", "1.1", "-o", "numeric"], {
+    cwd,
+  });
+  expect([code, err]).toEqual([0, expect.stringContaining("numeric")]);
+  const [before, after] = [tensors("base"), tensors("numeric")];
+  const cut = await tokenizer("numeric");
+  const spelt = cut.encode("_-__9_0__5_-1_");
+  expect([...spelt]).toEqual(["_-_", "_9_0_", "_5_-1_"].map((token) => cut.idOf(token)!));
+  expect(cut.decode(spelt, { skipSpecial: true })).toBe("_-__9_0__5_-1_");
+  for (const name of TABLES) {
+    const old = before.get(name)!;
+    const values = [...old.floats.subarray(0, 480)];
+    const all = mean(Array.from({ length: 60 }, (_, id) => row(old, id)));
+    const middle = values.reduce((a, b) => a + b, 0) / values.length;
+    const deviation = Math.sqrt(values.reduce((sum, value) => sum + (value - middle) ** 2, 0) / values.length);
+    const reach = name === TABLES[0] ? 10 * deviation : 0;
+    const denominators = [1, -1, 3, -3, 5, -5, 7, -7];
+    for (const [place, worth] of [0, 1, 0.5 / 9].entries())
+      expect(row(after.get(name)!, spelt[place]!)).toEqual(
+        denominators.map((d, c) => expect.closeTo(all[c]! + (reach * worth) / d, 5)),
+      );
+  }
+  const odd = await merge(["base", "--method", "passthrough", "--numeric-tokens", "11", "-o", "odd"], { cwd });
+  expect(odd.err).toContain("--numeric-tokens 11 is not digits before the point");
+});
+
 test("beside a union of several models", async () => {
   const argv = [
     "base",

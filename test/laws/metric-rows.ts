@@ -13,6 +13,8 @@ export const OTHER = GROUPS.indexOf("other");
 
 const WORDS = ["town", "river", "seven", "of", "Ada", "blue"];
 const CLASSES = 3;
+/** Metrics that read numbers in answers. */
+const OF_NUMBERS: readonly string[] = ["number-error"];
 
 /** How sure a model is of the right answer, 0 to 1, by the row's place and group. */
 type Knowledge = (random: Random, group: number) => number;
@@ -33,7 +35,10 @@ function rowOf(metric: Metric, group: number, question: Random, model: Random, k
   const surprise = () => (1 - known) * (0.5 + 2 * model.uniform());
   const losses = (count: number) => Array.from({ length: count }, surprise);
   const wrong = () => Array.from({ length: 3 }, () => (known === 1 ? 1e4 : surprise()));
-  const expected = Array.from({ length: 4 }, () => WORDS[question.below(WORDS.length)]!);
+  const isNumber = OF_NUMBERS.includes(metric.name);
+  const expected = Array.from({ length: isNumber ? 1 : 4 }, () =>
+    isNumber ? String(question.below(100)) : WORDS[question.below(WORDS.length)]!,
+  );
   const found = expected.map((word) => (isRight() ? word : "none"));
   const right = () => (isRight() ? [5, 1] : [1, 5]);
   return {

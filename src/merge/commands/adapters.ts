@@ -49,6 +49,7 @@ const OF_MODELS = [
   "align",
   "files",
   ...["tokenizer_source", "chat_template", "add_tokens", "add_special_tokens", "new_rows", "pad_to_multiple_of"],
+  "numeric_tokens",
   "shard",
   "shards",
   "out_shard_size",

@@ -5,6 +5,7 @@ import { parseRecipe, recipeDtype } from "../../checkpoint/lineage/recipe/read-r
 import type { Recipe, TokenRule } from "../../checkpoint/lineage/recipe/recipe.ts";
 import type { AnyValues, PlainContext } from "../../cli/context.ts";
 import { readText } from "../../cli/sources.ts";
+import { numeralTokens, parseDigits } from "../../data/numeric/numerals.ts";
 import { UserError } from "../../errors.ts";
 import type { Bound } from "../../method/bind.ts";
 import { flagOf } from "../../method/options.ts";
@@ -66,6 +67,7 @@ const IN_RECIPES: Readonly<Record<string, string>> = {
   chat_template: "chat_template",
   add_tokens: "tokens",
   add_special_tokens: "tokens",
+  numeric_tokens: "tokens",
 };
 
 /** Those that the arguments name or spell out. */
@@ -117,16 +119,24 @@ export async function readRecipes(context: Context): Promise<GivenRecipes> {
 
 type TokenizerArguments = Pick<RecipeArguments, "tokenizerSource" | "padTo" | "chatTemplate" | "addedTokens">;
 
-/** The tokens of --add-tokens and --add-special-tokens. Throws UserError for one that is empty or named twice. */
+/**
+ * The tokens of --add-tokens, --add-special-tokens and --numeric-tokens. Throws UserError for one that is empty or
+ * named twice.
+ */
 function addedTokens(context: Context): TokenRule[] {
   const kind = (context.options.new_rows as "mean" | "pieces" | undefined) ?? "mean";
-  const rules = ["add_tokens", "add_special_tokens"].flatMap((name) => {
+  const rules = ["add_tokens", "add_special_tokens"].flatMap((name): TokenRule[] => {
     const tokens = textOf(context, name)?.split(",") ?? [];
     const special = name === "add_special_tokens";
     if (tokens.includes(""))
       throw new UserError(`${flagOf(name)} ${textOf(context, name)} names a token of no text`, 'for example "<a>,<b>"');
     return tokens.map((token) => ({ token, special, force: false, source: { kind } }));
   });
+  const digits = textOf(context, "numeric_tokens");
+  const numerals = digits === undefined ? [] : numeralTokens(parseDigits(digits, "--numeric-tokens"));
+  rules.push(
+    ...numerals.map((token) => ({ token, special: false, force: false, source: { kind: "numeral" as const } })),
+  );
   const twice = repeated(rules.map(({ token }) => token));
   if (twice !== undefined) throw new UserError(`${twice} is added twice`, "name it once");
   return rules;

@@ -3,11 +3,12 @@ import type { TensorEntry } from "../../checkpoint/checkpoint.ts";
 import type { TokenizerRecipe } from "../../checkpoint/lineage/recipe/recipe.ts";
 import { type ModelReference, referenceKey } from "../../checkpoint/reference.ts";
 import { isStream } from "../../checkpoint/stream/stream.ts";
+import { numeralOf } from "../../data/numeric/numerals.ts";
 import { vocabularyOf } from "../../data/vocabulary.ts";
 import { type NamedModel, resolve } from "../../model/names.ts";
-import { columnsOf, type Row, type RowSource, reRowed } from "./rows.ts";
+import { columnsOf, isOfRows, type Row, type RowSource, reRowed } from "./rows.ts";
 import { pieceSpeller } from "./spell-pieces.ts";
-import { heightOf, tablesOf } from "./tables.ts";
+import { heightOf, tablesOf, useOf } from "./tables.ts";
 import { type Known, knownVocabularies, type Target, targetOf } from "./target.ts";
 
 export interface Revised {
@@ -85,7 +86,7 @@ function withRows(
   const place = all.findIndex((one) => one.model === model);
   const same =
     rows.length === heightOf(model) &&
-    rows.every((row, i) => row !== "padding" && row.length === 1 && row[0]!.table === place && row[0]!.row === i);
+    rows.every((row, i) => isOfRows(row) && row.length === 1 && row[0]!.table === place && row[0]!.row === i);
   if (same) return model;
   const tensors = new Map(model.tensors);
   for (const name of tablesOf(model)) {
@@ -95,7 +96,7 @@ function withRows(
       if (table) checkTable(table, own, one.model, recipe);
       return table;
     });
-    const found = rows.map((row) => ofTables(row, tables));
+    const found = rows.map((row) => ofTables(row, tables, useOf(name) === "embedding"));
     tensors.set(
       name,
       reRowed(
@@ -108,9 +109,12 @@ function withRows(
   return { ...model, tensors };
 }
 
-/** A row without the models that lack this table, as a bias of the head; the mean of all others where none is left. */
-function ofTables(row: RowSource, tables: readonly (TensorEntry | undefined)[]): RowSource {
-  if (row === "padding") return row;
+/**
+ * A row without the models that lack this table, as a bias of the head; the mean of all others where none is left.
+ * Numbers are encoded where tokens are read, and not where they are told apart.
+ */
+function ofTables(row: RowSource, tables: readonly (TensorEntry | undefined)[], isRead: boolean): RowSource {
+  if (!isOfRows(row)) return isRead ? row : "padding";
   const found = row.filter(({ table }) => tables[table]);
   return row.length > 0 && found.length === 0 ? "padding" : found;
 }
@@ -145,6 +149,8 @@ class RowSources {
   readonly #places: ReadonlyMap<Known, number>;
   readonly #target: Target;
   readonly #base: Known | undefined;
+  /** The most that a digit among the numerals is worth. */
+  readonly #largest: number;
   /** Rows of the pieces of tokens that are made of them, by model. */
   readonly #pieces = new Map<Known, ReadonlyMap<string, readonly number[]>>();
 
@@ -154,6 +160,10 @@ class RowSources {
     this.#places = new Map([...known.values()].map((one, place) => [one, place]));
     this.#target = target;
     this.#base = [...known.values()].find(({ model }) => model === base);
+    this.#largest = recipe.tokens.reduce((most, { token, source }) => {
+      const numeral = source?.kind === "numeral" ? numeralOf(token) : undefined;
+      return numeral ? Math.max(most, numeral.digit * 10 ** numeral.place) : most;
+    }, 0);
   }
 
   /** Cuts the tokens that are made of their pieces. Throws UserError for a tokenizer that cannot be read. */
@@ -200,6 +210,10 @@ class RowSources {
   #named(own: Known, token: string, source: NonNullable<TokenizerRecipe["tokens"][number]["source"]>): RowSource {
     if (source.kind === "zero") return [];
     if (source.kind === "mean") return "padding";
+    if (source.kind === "numeral") {
+      const numeral = numeralOf(token);
+      return numeral ? { share: (numeral.digit * 10 ** numeral.place) / this.#largest } : "padding";
+    }
     if (source.kind === "pieces") {
       const table = this.#places.get(own)!;
       const rows = this.#pieces

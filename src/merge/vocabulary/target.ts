@@ -68,7 +68,7 @@ export function targetOf(
     for (const { model } of known.values()) if (model !== source) file.join(new TokenizerFile(model, recipe), warnings);
   for (const { token, source: from, special } of recipe.tokens) {
     if (file.tokens.has(token)) {
-      if (from?.kind === "mean" || from?.kind === "pieces")
+      if (from?.kind === "mean" || from?.kind === "pieces" || from?.kind === "numeral")
         warnings.push(`${token} is a token of ${source.ref} already, whose row stays`);
       continue;
     }

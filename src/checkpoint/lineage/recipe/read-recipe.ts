@@ -148,9 +148,12 @@ class RecipeReader {
     const kind = typeof value === "object" && value !== null ? (value as Fields).kind : undefined;
     if (kind === undefined) return { kind: "model", ref: this.reference(value, path) };
     const fields = value as Fields;
-    if (kind === "zero" || kind === "mean" || kind === "pieces") return { kind };
+    if (kind === "zero" || kind === "mean" || kind === "pieces" || kind === "numeral") return { kind };
     if (kind !== "model_token")
-      throw this.fail([...path, "kind"], `kind must be model_token, zero, mean or pieces, found ${spell(kind)}`);
+      throw this.fail(
+        [...path, "kind"],
+        `kind must be model_token, zero, mean, pieces or numeral, found ${spell(kind)}`,
+      );
     this.known(fields, path, ["kind", "model", "token", "token_id"]);
     const ref = this.reference(fields.model, [...path, "model"]);
     const { token, token_id: id } = fields;

@@ -38,14 +38,15 @@ export interface RecipeModule {
 
 /**
  * Where the row of a token comes from: another model's row of it, the row of another token, zeros, the mean of all
- * rows, or the mean of the rows of the pieces that its text is cut into.
+ * rows, the mean of the rows of the pieces that its text is cut into, or what a digit at its place is worth.
  */
 export type TokenSource =
   | { readonly kind: "model"; readonly ref: ModelReference }
   | { readonly kind: "token"; readonly ref: ModelReference; readonly token: string | number }
   | { readonly kind: "zero" }
   | { readonly kind: "mean" }
-  | { readonly kind: "pieces" };
+  | { readonly kind: "pieces" }
+  | { readonly kind: "numeral" };
 
 /**
  * What is said of one token; `force`: also for models that have it; `special`: it is no part of the text of an answer.

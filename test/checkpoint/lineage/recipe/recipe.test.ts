@@ -103,7 +103,7 @@ describe("a mistake in a recipe is named with its place:", () => {
     [
       "a rule of a token that is no rule",
       `merge_method: linear\n${MODELS}tokenizer: {source: base, tokens: {x: {source: {kind: median}}}}\n`,
-      'r.yml:5:55: kind must be model_token, zero, mean or pieces, found "median"',
+      'r.yml:5:55: kind must be model_token, zero, mean, pieces or numeral, found "median"',
     ],
     [
       "a multiple of nothing",
