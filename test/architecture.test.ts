@@ -14,7 +14,7 @@ const ROOT = join(import.meta.dir, "..");
 const LAYERS = ["base", "text", "method", "gpu", "checkpoint", "tensor", "model", "data", "run"];
 const ROOMS = [
   ...["merge", "adapt", "align", "distill", "unlearn", "curriculum", "train", "compress"],
-  ...["evaluate", "sample", "inspect", "report", "new"],
+  ...["evaluate", "sample", "inspect", "sweep", "report", "new"],
 ];
 /** Serve commands, scripts and each other. */
 const FRONT = ["cli", "setup", "demo"];

@@ -50,6 +50,8 @@ export interface PlainCommand {
   readonly defaultMethod?: string;
   /** The first argument names the method, as `--method` does: `data addition`. */
   readonly methodFirst?: true;
+  /** Says its arguments in options of the table, where they are not: `sweep` has those of another script. */
+  readonly reword?: (argv: readonly string[], table: Options) => readonly string[];
   /** Arguments that are words of its own and no files: `self` of distill, which no name of a command is meant by. */
   readonly words?: readonly string[];
   /** A sub-command that a flag of its name calls too: `curriculum --stages FILE` is `curriculum stages FILE`. */

@@ -8,6 +8,7 @@ import { calledDefinition } from "./commands.ts";
 import type { AnyDefinition, AnyValues, Output } from "./context.ts";
 import { type Place, placesOf } from "./outputs.ts";
 import { type Resolved, resolve } from "./resolve.ts";
+import { reworded } from "./reword.ts";
 
 const SCRIPTS = fileURLToPath(new URL("../../scripts/", import.meta.url));
 
@@ -73,7 +74,8 @@ export interface Understood extends Resolved {
 
 /** What a script makes of its arguments. Throws the UserError that it would throw before any work. */
 export async function understood(script: string, argv: readonly string[]): Promise<Understood> {
-  const called = calledDefinition(await definitionOf(script), argv);
+  const declaration = await definitionOf(script);
+  const called = calledDefinition(declaration, await reworded(declaration, argv));
   const { definition } = called;
   const resolved = await resolve(definition, called.argv);
   const output =

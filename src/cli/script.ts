@@ -23,6 +23,7 @@ import { newRunId, openLog } from "./log.ts";
 import { refuseLosses } from "./outputs.ts";
 import { peekSwitch } from "./parse.ts";
 import { resolve } from "./resolve.ts";
+import { reworded } from "./reword.ts";
 import { loggedOptions, makeContext } from "./run-context.ts";
 import { listen, type Signals } from "./signals.ts";
 import { standWhereCalled } from "./standing.ts";
@@ -47,7 +48,7 @@ export async function script<const O extends Options, const F extends MethodSour
   });
   let code: number;
   try {
-    const called = calledDefinition(definition, argv);
+    const called = calledDefinition(definition, await reworded(definition, argv));
     code = (await answer(called.definition, called.argv)) ?? (await work(called.definition, called.argv));
   } catch (error) {
     code = explain(name, error);

@@ -33,9 +33,8 @@ const SILENT: Readonly<Record<string, readonly string[]>> = {
   "src/data/sequences.ts": ["sample", "serve", "merge"], // prompts have their own limit; rows that are counted have none
   "src/data/split.ts": ["evaluate", "merge", "compress"],
   "src/data/examples.ts": ["sample", "serve"],
-  "src/data/parse-row.ts": ["serve"], // it reads requests, and no rows
-  "src/data/columns.ts": ["serve"],
-  "src/data/formats/messages.ts": ["serve"], // a request is told what is wrong, and no flag
+  "src/data/parse-row.ts": ["serve", "sweep"], // it reads requests, and no rows
+  "src/data/formats/messages.ts": ["serve", "sweep"], // a request is told what is wrong, and no flag
   "src/run/measuring/mixed-model.ts": ["merge", "unlearn"], // a search measures its merges alone, prepare-pd one model
   "src/run/measuring/model-checks.ts": ["unlearn"], // prepare-pd has answers, and no metric of a choice
   "src/data/demonstrations/shown.ts": ["data"], // which checks its rows itself
@@ -46,6 +45,15 @@ const SILENT: Readonly<Record<string, readonly string[]>> = {
   "src/run/measuring/metric-checks.ts": ["merge"], // a search refuses metrics of gold models itself, and offloads nothing
   "src/run/generating/prompts.ts": ["train", "distill", "unlearn", "curriculum", "adapt", "align", "evaluate"],
   "src/run/batch-programs.ts": ["compress", "curriculum", "evaluate", "merge", "sample", "unlearn"], // they pack nothing
+  // A sweep says what another script's options are, and asks metrics which of two values is better.
+  "src/sweep/values.ts": ["sweep"],
+  "src/data/columns.ts": ["serve", "sweep"],
+  "src/run/measuring/groups.ts": ["sweep"],
+  "src/evaluate/measures/output-gap.ts": ["sweep"],
+  "src/evaluate/measures/model-utility.ts": ["sweep"],
+  "src/evaluate/methods/metrics/mia-entropy.ts": ["sweep"],
+  "src/merge/searches/universal.ts": ["sweep"], // which refuses searches of merges alone
+  "src/merge/searches/cycleqd.ts": ["sweep"],
   "src/run/training/starting-model.ts": ["unlearn", "align"], // which say that no model is new
 };
 

@@ -80,6 +80,8 @@ const LINES = [
   "sample vectors denoiser/ -n",
   "serve tiny/ --port 0 --for 0.05",
   "serve tiny/ -n",
+  "sweep train --lr 1e-3,1e-2 --metric loss --fixed=--init --fixed=tiny.json --fixed=--tokenizer --fixed=byte --fixed=--data --fixed=said.jsonl --fixed=--steps --fixed=1 -o swept",
+  "sweep train --lr 1e-3,1e-2 --metric loss --fixed=--init --fixed=tiny.json --fixed=--tokenizer --fixed=byte --fixed=--data --fixed=said.jsonl --fixed=--steps --fixed=1 -o swept -n",
   "adapt nct denoiser/ --classifier chooser/ --steps 1 --batch-size 2 -o controlled/",
   "adapt nct denoiser/ --classifier chooser/ -n",
   "unlearn fitted/ --method analytic --forget decided.jsonl -o emptied/",

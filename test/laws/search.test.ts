@@ -4,10 +4,10 @@
  */
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { Random } from "../../src/data/random.ts";
-import type { Point, Scored, SearchMethod, SearchSetup } from "../../src/merge/search/contract.ts";
-import { isIn, type Space } from "../../src/merge/search/space.ts";
 import { bindDefaults } from "../../src/method/bind.ts";
 import { loadMethods } from "../../src/method/registry.ts";
+import type { Point, Scored, SearchMethod, SearchSetup } from "../../src/run/searching/contract.ts";
+import { isIn, type Space } from "../../src/run/searching/space.ts";
 import { sharedGpu } from "../support/gpu.ts";
 
 const SPACE: Space = [

@@ -58,7 +58,7 @@ export function spellNumber(value: number, { whole, decimals }: Digits): string 
   if (ones === "" || ones.length > whole)
     throw new UserError(
       `${value} does not fit into ${whole} digits before the point`,
-      "give more, here and to merge --numeric-tokens",
+      "give more, and the model as many: ingot merge --numeric-tokens W.D",
     );
   const digits = [...(ones + rest)].map((digit, i) => `_${digit}_${ones.length - 1 - i}_`).join("");
   return value < 0 && Number(text) !== 0 ? MINUS + digits : digits;

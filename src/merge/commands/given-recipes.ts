@@ -9,12 +9,12 @@ import { numeralTokens, parseDigits } from "../../data/numeric/numerals.ts";
 import { UserError } from "../../errors.ts";
 import type { Bound } from "../../method/bind.ts";
 import { flagOf } from "../../method/options.ts";
+import type { SearchMethod } from "../../run/searching/contract.ts";
 import { quote } from "../../text/quote.ts";
 import { repeated } from "../../text/repeated.ts";
 import type { MergeMethod } from "../contract.ts";
 import { type RecipeArguments, recipeFromArguments } from "../plan/arguments.ts";
 import type { PostStep } from "../post-step.ts";
-import type { SearchMethod } from "../search/contract.ts";
 
 /** What `script()` gives, its options seen as a plain record. */
 export type Context = PlainContext & {

@@ -8,10 +8,10 @@
  * baseline: the mean return of the other searches of the same function from the same points.
  */
 import { Random } from "../../data/random.ts";
+import { coordinatesOf, pointAt, type Space } from "../../run/searching/space.ts";
 import { mirrored } from "./cma.ts";
 import { scaleOf } from "./even-scores.ts";
 import { type Cotangents, type History, NeuralProcess, type Pass } from "./neural-process.ts";
-import { coordinatesOf, pointAt, type Space } from "./space.ts";
 
 /** The discount of later improvements. */
 const GAMMA = 0.98;

@@ -1,8 +1,9 @@
 /** What a search found: the best trial, or the front of several objectives, as a table and as recipes. */
+
+import { fronts } from "../../run/searching/pareto.ts";
+import type { Space } from "../../run/searching/space.ts";
 import { table } from "../../text/table.ts";
 import { type Objective, scoresOf, sumOf } from "./objective.ts";
-import { fronts } from "./pareto.ts";
-import type { Space } from "./space.ts";
 import { LAST, type Trial } from "./trial-file.ts";
 
 export const trialName = ({ trial }: Trial): string => (trial === LAST ? "last" : String(trial));

@@ -1,6 +1,6 @@
 /** The loop of a search: asks, tries what no file knows, tells. */
 import { UserError } from "../../errors.ts";
-import type { Point, Scored, Searcher } from "./contract.ts";
+import type { Point, Scored, Searcher } from "../../run/searching/contract.ts";
 import { type Measures, type Objective, scoresOf, sumOf } from "./objective.ts";
 import { LAST, type Trial } from "./trial-file.ts";
 

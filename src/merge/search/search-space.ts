@@ -5,11 +5,12 @@
  */
 import { referenceKey } from "../../checkpoint/reference.ts";
 import { UserError } from "../../errors.ts";
+import type { Point } from "../../run/searching/contract.ts";
+import type { Gene, GeneValue, Space } from "../../run/searching/space.ts";
 import type { MergeMethod } from "../contract.ts";
-import type { Point } from "./contract.ts";
+import { checkSpace } from "./check-space.ts";
 import type { SearchRange } from "./ranges.ts";
 import { type DocumentModel, type RecipeDocument, recipeYaml, type Settings } from "./recipe-document.ts";
-import { checkSpace, type Gene, type GeneValue, type Space } from "./space.ts";
 
 export interface SpaceOptions {
   /** Layers of a group; 0: all layers are one. */

@@ -4,10 +4,11 @@
  */
 import fs from "node:fs";
 import { UserError } from "../../errors.ts";
-import { isObject, type Json, type JsonObject, parseJson } from "../../json.ts";
-import type { Point } from "./contract.ts";
+import { isObject, type JsonObject } from "../../json.ts";
+import type { Point } from "../../run/searching/contract.ts";
+import type { Space } from "../../run/searching/space.ts";
+import { difference, LineWriter, linesOf } from "../../run/searching/trial-lines.ts";
 import type { Measures } from "./objective.ts";
-import type { Space } from "./space.ts";
 
 /** The number of the trial that a search makes after its last one, of a point that it gives then. */
 export const LAST = -1;
@@ -66,33 +67,6 @@ function trialOf(line: JsonObject, { space, objectives }: SearchIdentity): Trial
   };
 }
 
-/** The first part in which two searches differ, with its two values. */
-function difference(one: JsonObject, other: JsonObject): string | undefined {
-  for (const key of new Set([...Object.keys(one), ...Object.keys(other)])) {
-    const [a, b] = [JSON.stringify(one[key]), JSON.stringify(other[key])];
-    if (a === b) continue;
-    if (key === "settings" && isObject(one[key]) && isObject(other[key])) return difference(one[key], other[key]);
-    return `its ${key} is ${short(a)}, this one's ${short(b)}`;
-  }
-  return undefined;
-}
-
-const short = (text: string | undefined): string =>
-  text === undefined ? "not there" : text.length > 80 ? `${text.slice(0, 80)}…` : text;
-
-/** The lines of a file and where the last whole one ends: a process that is killed may leave a part of one. */
-function linesOf(file: string): { lines: JsonObject[]; end: number } {
-  const bytes = fs.readFileSync(file);
-  const end = bytes.lastIndexOf(10) + 1;
-  const texts = bytes.subarray(0, end).toString("utf8").split("\n").slice(0, -1);
-  const lines = texts.map((text, i) => {
-    const { value } = parseJson(text, `${file}, line ${i + 1}`);
-    if (!isObject(value)) throw new UserError(`${file}, line ${i + 1} is no trial`, "name a file of --trials");
-    return value as JsonObject;
-  });
-  return { lines, end };
-}
-
 /**
  * Trials of some files by number. Throws UserError for a file of another search, and one that holds something else.
  */
@@ -117,33 +91,17 @@ export function readTrials(files: readonly string[], identity: SearchIdentity): 
 
 /** Appends trials to a file, whose first line says what is searched. */
 export class TrialWriter {
-  readonly #file: string | undefined;
+  readonly #lines: LineWriter | undefined;
   readonly #identity: SearchIdentity;
 
   /** Goes on after the last whole line, if the file is there. Throws UserError where it cannot be written. */
   constructor(file: string | undefined, identity: SearchIdentity) {
-    this.#file = file;
     this.#identity = identity;
-    if (file === undefined) return;
-    const end = fs.existsSync(file) ? linesOf(file).end : 0;
-    if (end > 0) this.#reach(() => end < fs.statSync(file).size && fs.truncateSync(file, end));
-    else this.#reach(() => fs.writeFileSync(file, `${JSON.stringify(headOf(identity))}\n`));
+    this.#lines = file === undefined ? undefined : new LineWriter(file, headOf(identity), "--trials");
   }
 
   add(trial: Trial): void {
-    const file = this.#file;
-    if (file === undefined) return;
-    const line: Json = lineOf(trial, this.#identity);
-    this.#reach(() => fs.appendFileSync(file, `${JSON.stringify(line)}\n`));
-  }
-
-  #reach(write: () => unknown): void {
-    try {
-      write();
-    } catch (error) {
-      const { code } = error as NodeJS.ErrnoException;
-      throw new UserError(`--trials: ${this.#file} cannot be written (${code})`, "choose another file", 1);
-    }
+    this.#lines?.add(lineOf(trial, this.#identity));
   }
 }
 

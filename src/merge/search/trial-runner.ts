@@ -10,6 +10,7 @@ import { type LoadedModel, ModelLoader } from "../../run/measuring/loaded-model.
 import type { BoundMetric } from "../../run/measuring/metric.ts";
 import { largestBatches } from "../../run/scoring/plan-scoring.ts";
 import type { Reader, ScoringData } from "../../run/scoring/read-rows.ts";
+import type { Point } from "../../run/searching/contract.ts";
 import type { TextOptions } from "../../run/text-tools.ts";
 import type { MergeMethod } from "../contract.ts";
 import { changeNorms } from "../job/change-norms.ts";
@@ -17,7 +18,6 @@ import { peakBytes } from "../job/run.ts";
 import type { JobSettings, ValuedTask } from "../job/task.ts";
 import type { MergePlan } from "../plan/merge-plan.ts";
 import { type PostStep, scalesAfter } from "../post-step.ts";
-import type { Point } from "./contract.ts";
 import { keptBytes, LiveMerge, standingCheckpoint } from "./live-merge.ts";
 import { type Measures, measuresOf, type Objective } from "./objective.ts";
 import type { RecipeSpace } from "./search-space.ts";

@@ -7,11 +7,11 @@
  * below the others are raised, so that one broken merge does not hide the differences of the rest.
  */
 import { Random } from "../../data/random.ts";
+import { defineSearch, type Scored } from "../../run/searching/contract.ts";
+import { coordinatesOf, defaults, type GeneValues, placesOf, pointAt } from "../../run/searching/space.ts";
 import { mirrored } from "../search/cma.ts";
-import { defineSearch, type Scored } from "../search/contract.ts";
 import { evened } from "../search/even-scores.ts";
 import { fit, type Hyper, logImprovement, predict } from "../search/gaussian-process.ts";
-import { coordinatesOf, defaults, type GeneValues, placesOf, pointAt } from "../search/space.ts";
 
 /** Rounds in which the best candidate is moved a little, and moves per round. */
 const ROUNDS = [0.1, 0.03, 0.01, 0.003];

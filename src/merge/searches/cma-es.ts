@@ -5,9 +5,10 @@
  * Hansen 2016, https://arxiv.org/abs/1604.00772; for merges Akiba et al. 2024, https://arxiv.org/abs/2403.13187, whose
  * first step size, a sixth of every range, mergekit-evolve has too. Choices and whole numbers are parts of a range.
  */
+
+import { defineSearch } from "../../run/searching/contract.ts";
+import { defaults, placesOf, pointAt } from "../../run/searching/space.ts";
 import { Cma } from "../search/cma.ts";
-import { defineSearch } from "../search/contract.ts";
-import { defaults, placesOf, pointAt } from "../search/space.ts";
 
 export const method = defineSearch({
   name: "cma-es",

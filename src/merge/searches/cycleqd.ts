@@ -10,9 +10,16 @@
  */
 import { Random } from "../../data/random.ts";
 import { UserError } from "../../errors.ts";
-import { defineSearch, type Point, type Scored } from "../search/contract.ts";
+import { defineSearch, type Point, type Scored } from "../../run/searching/contract.ts";
+import {
+  defaults,
+  type Gene,
+  type GeneValue,
+  type GeneValues,
+  type Space,
+  valueAt,
+} from "../../run/searching/space.ts";
 import { Archive, type Elite, type Span } from "../search/elites.ts";
-import { defaults, type Gene, type GeneValue, type GeneValues, type Space, valueAt } from "../search/space.ts";
 
 /** How far the grid goes above the best expert, in parts of the experts' span. */
 const ABOVE = 0.15;

@@ -3,8 +3,8 @@
  * slowest.
  */
 import { UserError } from "../../errors.ts";
-import { defineSearch } from "../search/contract.ts";
-import { type Gene, type GeneValue, type Space, sizeOfGene, valueAt } from "../search/space.ts";
+import { defineSearch } from "../../run/searching/contract.ts";
+import { type Gene, type GeneValue, type Space, sizeOfGene, valueAt } from "../../run/searching/space.ts";
 
 /** Evenly spaced values of a gene, both ends among them; all of a gene that has no more than `levels`. */
 function levelsOf(gene: Gene, levels: number): readonly GeneValue[] {

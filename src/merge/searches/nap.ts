@@ -7,9 +7,9 @@
  * for the space at hand. Half of the candidates lie near the best point so far.
  */
 import { Random } from "../../data/random.ts";
-import { defineSearch, type Scored, type Searcher } from "../search/contract.ts";
+import { defineSearch, type Scored, type Searcher } from "../../run/searching/contract.ts";
+import { coordinatesOf, defaults, type GeneValues, placesOf, pointAt, type Space } from "../../run/searching/space.ts";
 import { candidatesOf, historyOf, metaTrain, type Trained } from "../search/meta-training.ts";
-import { coordinatesOf, defaults, type GeneValues, placesOf, pointAt, type Space } from "../search/space.ts";
 
 interface Course {
   readonly space: Space;

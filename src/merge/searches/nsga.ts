@@ -9,9 +9,9 @@
  */
 import { Random } from "../../data/random.ts";
 import { UserError } from "../../errors.ts";
-import { defineSearch, type Point, type Scored } from "../search/contract.ts";
-import { crowding, fronts, hypervolume, survivors } from "../search/pareto.ts";
-import { defaults, type GeneValues, pointAt, type Space, valueAt } from "../search/space.ts";
+import { defineSearch, type Point, type Scored } from "../../run/searching/contract.ts";
+import { crowding, fronts, hypervolume, survivors } from "../../run/searching/pareto.ts";
+import { defaults, type GeneValues, pointAt, type Space, valueAt } from "../../run/searching/space.ts";
 
 /** Draws for a child that was not tried before; a space that gives none in so many is spent. */
 const ATTEMPTS = 200;

@@ -5,8 +5,8 @@
  * Bergstra and Bengio, JMLR 2012, https://www.jmlr.org/papers/v13/bergstra12a.html
  */
 import { Random } from "../../data/random.ts";
-import { defineSearch } from "../search/contract.ts";
-import { defaults, pointAt } from "../search/space.ts";
+import { defineSearch } from "../../run/searching/contract.ts";
+import { defaults, pointAt } from "../../run/searching/space.ts";
 
 export const method = defineSearch({
   name: "random",

@@ -8,9 +8,9 @@
  * in all layers; parameters that are no weight stay at their defaults.
  */
 import { UserError } from "../../errors.ts";
+import { defineSearch } from "../../run/searching/contract.ts";
+import { defaults, type GeneValues, type Space } from "../../run/searching/space.ts";
 import { bestConstantMixture, type MixtureSettings, mixtureAfter } from "../../run/universal-mixture.ts";
-import { defineSearch } from "../search/contract.ts";
-import { defaults, type GeneValues, type Space } from "../search/space.ts";
 
 /** The point at which every model has its weight, or the nearest of its range. */
 const pointOf = (space: Space, weights: ArrayLike<number>): GeneValues =>

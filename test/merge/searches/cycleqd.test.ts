@@ -1,7 +1,7 @@
 /** CycleQD over three tasks on a plane of task vectors; the whole of it with models is a test of the command. */
 import { expect, test } from "bun:test";
-import type { Point } from "../../../src/merge/search/contract.ts";
-import type { RealGene, Space } from "../../../src/merge/search/space.ts";
+import type { Point } from "../../../src/run/searching/contract.ts";
+import type { RealGene, Space } from "../../../src/run/searching/space.ts";
 import { method } from "../../../src/merge/searches/cycleqd.ts";
 import { type Searched, searchOf } from "../../support/search.ts";
 

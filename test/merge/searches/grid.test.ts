@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
-import type { Searcher } from "../../../src/merge/search/contract.ts";
-import type { Space } from "../../../src/merge/search/space.ts";
+import type { Searcher } from "../../../src/run/searching/contract.ts";
+import type { Space } from "../../../src/run/searching/space.ts";
 import { method } from "../../../src/merge/searches/grid.ts";
 
 const SPACE: Space = [

@@ -9,7 +9,7 @@ import {
   type Trained,
 } from "../../../src/merge/search/meta-training.ts";
 import { NeuralProcess } from "../../../src/merge/search/neural-process.ts";
-import type { GeneValues, Space } from "../../../src/merge/search/space.ts";
+import type { GeneValues, Space } from "../../../src/run/searching/space.ts";
 import { method as bo } from "../../../src/merge/searches/bo.ts";
 import { method, searcherOf } from "../../../src/merge/searches/nap.ts";
 import { method as random } from "../../../src/merge/searches/random.ts";

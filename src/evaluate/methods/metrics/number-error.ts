@@ -29,7 +29,6 @@ export const method = defineMetric({
     "root of the mean squared difference of the number in the greedy answer and the one in the completion; the mean of the right ones for an answer that is none",
   reads: "prompt and completion, whose completion is a number; the options --max-tokens and --stop",
   cite: "arXiv:2202.01338",
-  example: "bun run evaluate with-numbers/ --data to-numbers.jsonl --metric number-error",
   options: {},
   task: "causal-lm",
   needs: "generated",

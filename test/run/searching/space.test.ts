@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
-import { checkSpace, type Gene, isIn, placeOf, valueAt } from "../../../src/merge/search/space.ts";
+import { checkSpace } from "../../../src/merge/search/check-space.ts";
+import { type Gene, isIn, placeOf, valueAt } from "../../../src/run/searching/space.ts";
 
 const REAL: Gene = { kind: "real", name: "t", low: -1, high: 3, default: 0 };
 const LOG: Gene = { kind: "real", name: "lr", low: 0.01, high: 100, log: true, default: 1 };

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { Random } from "../../../src/data/random.ts";
-import { crowding, dominates, fronts, hypervolume, survivors } from "../../../src/merge/search/pareto.ts";
+import { crowding, dominates, fronts, hypervolume, survivors } from "../../../src/run/searching/pareto.ts";
 
 test("a point dominates what it is nowhere above and somewhere below", () => {
   expect(dominates([1, 2], [1, 3])).toBe(true);

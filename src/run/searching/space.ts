@@ -2,7 +2,6 @@
  * The space of a search: what may vary in a recipe, one gene per number or choice. A point has a value for every gene,
  * in the order of the genes. Algorithms that compute with coordinates see the unit cube.
  */
-import { UserError } from "../../errors.ts";
 
 /** A number in [low, high]; `log` spreads the unit interval over its logarithm. */
 export interface RealGene {
@@ -99,27 +98,4 @@ export function isIn(space: Space, values: GeneValues): boolean {
       return gene.kind === "real" || Number.isInteger(value);
     })
   );
-}
-
-/** Throws UserError for a space that no search can run in: without genes, empty ranges, two genes of one name. */
-export function checkSpace(space: Space): void {
-  if (space.length === 0)
-    throw new UserError("the search has nothing to vary", "name parameters with --search-space weight=0:1");
-  const names = new Set<string>();
-  for (const gene of space) {
-    const { name } = gene;
-    if (names.has(name)) throw new UserError(`--search-space: ${name} varies twice`, "give it one range");
-    names.add(name);
-    if (gene.kind === "choice") continue;
-    if (!(gene.low <= gene.high))
-      throw new UserError(
-        `--search-space: ${name} goes from ${gene.low} to ${gene.high}`,
-        "give the smaller number first: 0:1",
-      );
-    if (gene.kind === "real" && gene.log && !(gene.low > 0))
-      throw new UserError(
-        `--search-space: ${name} is spread over a logarithm and begins at ${gene.low}`,
-        "begin above 0",
-      );
-  }
 }
