@@ -9,7 +9,8 @@ import { UserError } from "../errors.ts";
 import type { Options, Values } from "../method/options.ts";
 import { leftOutOfTable } from "../run/evaluation/documents.ts";
 import { type Form, formOf } from "./form.ts";
-import { metricsOf, type Run, readRuns } from "./read.ts";
+import { metricsOf } from "./read.ts";
+import { readSources, type Sources } from "./sources/read-sources.ts";
 import { toSummary } from "./summary.ts";
 import { evaluationsOf, toCsv, toLatex, toMarkdown } from "./tables.ts";
 
@@ -30,12 +31,17 @@ export async function report(context: ReportContext): Promise<Outcome> {
   const form = formOf(options);
   refuseInputs(out, logs);
   if (out === "-" && !dryRun && isatty(1)) refuseTerminal(form);
-  const runs = readRuns(logs);
+  const { runs, ancestries } = await readSources(logs);
   for (const { file, bad } of new Map(runs.map((run) => [run.file, run])).values()) {
     if (bad.length === 0) continue;
     const lines = bad.length === 1 ? `line ${bad[0]} is` : `${bad.length} lines, the first of them line ${bad[0]}, are`;
     context.warn(`${file}: ${lines} not JSON and left out`);
   }
+  if (ancestries.length > 0 && form !== "html")
+    throw new UserError(
+      `${ancestries[0]!.ref} is a checkpoint, whose lineage is drawn on a page`,
+      "write -o report.html, or ask ingot inspect",
+    );
   const hasCurves = metricsOf(runs).length > 0;
   const evaluations = evaluationsOf(runs);
   if ((form === "svg" || form === "png" || (form === "csv" && evaluations.length === 0)) && !hasCurves)
@@ -54,7 +60,7 @@ export async function report(context: ReportContext): Promise<Outcome> {
     context.json(toSummary(runs));
     return {};
   }
-  const result = await made(form, runs, options.axis);
+  const result = await made(form, { runs, ancestries }, options.axis);
   if (out !== "-") {
     const target = textOutput(out);
     context.onExit((ok) => (ok ? target.commit() : target.discard()));
@@ -72,7 +78,7 @@ function refuseTerminal(form: Form): void {
 }
 
 /** The result as it stands in a file. What draws is loaded only where it is asked for. */
-async function made(form: Form, runs: readonly Run[], axis: "step" | "tokens" | "seconds") {
+async function made(form: Form, { runs, ancestries }: Sources, axis: "step" | "tokens" | "seconds") {
   switch (form) {
     case "csv":
       return toCsv(runs);
@@ -83,7 +89,7 @@ async function made(form: Form, runs: readonly Run[], axis: "step" | "tokens" | 
     case "json":
       return `${JSON.stringify(toSummary(runs), null, 2)}\n`;
     case "html":
-      return (await import("./page.ts")).toHtml(runs);
+      return (await import("./page/page.ts")).toHtml(runs, ancestries);
     case "svg":
     case "png": {
       const { toPng, toSvg } = await import("./figure.ts");

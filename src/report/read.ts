@@ -6,28 +6,11 @@ import path from "node:path";
 import { UserError } from "../errors.ts";
 import { emptyInput } from "../input-end.ts";
 import { repeated } from "../text/repeated.ts";
-import type { Front } from "./front.ts";
+import type { Run } from "./run.ts";
 import { isObject, RunBuilder, type Series } from "./run-builder.ts";
+import { samplesOf } from "./sources/samples.ts";
 
-export interface Run {
-  /** Name for legends: the file's, numbered where the file holds several runs. */
-  readonly name: string;
-  readonly file: string;
-  readonly start: Readonly<Record<string, unknown>>;
-  readonly end: Readonly<Record<string, unknown>> | undefined;
-  /** The last step of the log, and the seconds at work, lost work included. */
-  readonly step: number | undefined;
-  readonly seconds: number | undefined;
-  /** By metric: loss, lr, eval loss (group). */
-  readonly series: ReadonlyMap<string, Series>;
-  /** Tables that evaluations left. */
-  readonly tables: readonly (readonly Readonly<Record<string, unknown>>[])[];
-  /** What searches over several objectives found. */
-  readonly fronts: readonly Front[];
-  readonly warnings: readonly string[];
-  /** Lines of the file that are not JSON, counted from 1. */
-  readonly bad: readonly number[];
-}
+export type { Run } from "./run.ts";
 
 /** Reads logs; "-" is stdin. Throws UserError for a file that is missing, is not a log, or is empty. */
 export function readRuns(files: readonly string[]): Run[] {
@@ -44,6 +27,12 @@ function textOf(file: string): string {
     throw new UserError(`${file} cannot be read (${code})`, "give a log that a script wrote with --log");
   }
 }
+
+/** What a file that is no log lacks. */
+const NOTHING = {
+  ...{ step: undefined, seconds: undefined, series: new Map(), tables: [], fronts: [] },
+  ...{ numbers: {}, samples: [], warnings: [], bad: [] },
+};
 
 /** The runs of a log's text. A run that was killed and resumed appends to its log, and is one run. */
 export function runsOf(file: string, text: string): Run[] {
@@ -65,14 +54,15 @@ export function runsOf(file: string, text: string): Run[] {
   const base = file === "-" ? "stdin" : (file.split("/").at(-1) ?? file).replace(/\.(jsonl?|log)$/, "");
   if (rows) {
     const [start, end] = [{ script: "evaluate" }, { ok: true }];
-    const none = { step: undefined, seconds: undefined, series: new Map(), warnings: [], bad: [], fronts: [] };
-    return [{ name: base, file, start, end, ...none, tables: [rows] }];
+    return [{ name: base, file, start, end, ...NOTHING, tables: [rows] }];
   }
+  const samples = runs.length === 0 ? samplesOf(text) : undefined;
+  if (samples) return [{ name: base, file, start: { script: "sample" }, end: { ok: true }, ...NOTHING, samples }];
   if (file === "-" && text === "") throw emptyInput("stdin", 0);
   if (runs.length === 0)
     throw new UserError(
       text.trim() === "" ? `${file} is empty` : `${file} is not a log: it has no start event`,
-      "give a log that a script wrote with --log FILE, or what evaluate wrote with -o FILE.json",
+      "give a log that a script wrote with --log FILE, what evaluate or sample wrote as JSON, a sweep or a checkpoint",
     );
   return runs.map(({ start, end, step, seconds, series, tables, fronts, warnings }, i) => ({
     name: runs.length > 1 ? `${base} ${i + 1}` : base,
@@ -84,6 +74,8 @@ export function runsOf(file: string, text: string): Run[] {
     series,
     tables,
     fronts,
+    numbers: {},
+    samples: [],
     warnings: [...warnings],
     bad,
   }));

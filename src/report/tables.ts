@@ -1,11 +1,13 @@
 /** Runs and evaluations as CSV, Markdown and LaTeX, for papers and pull requests. */
 import { evaluationCsv, evaluationSheet } from "../run/evaluation/documents.ts";
 import { type EvaluationRow, evaluationRows } from "../run/evaluation/row.ts";
+import { meanOf } from "../run/student-t.ts";
 import { csv } from "../text/csv.ts";
 import { latexDocument } from "../text/latex.ts";
 import { markdownTable, markdownText } from "../text/markdown.ts";
 import type { Sheet } from "../text/sheet.ts";
 import { differences, metricsOf, type Run, spellOption, statusOf } from "./read.ts";
+import { seedGroups } from "./seed-groups.ts";
 
 /** The evaluations of all runs, each the rows of one table. */
 export const evaluationsOf = (runs: readonly Run[]): EvaluationRow[][] =>
@@ -69,12 +71,33 @@ function partsOf(runs: readonly Run[]): Part[] {
     ["option", ...runs.map(({ name }) => name)],
     options.map(({ option, values }) => [option, ...values.map(spellOption)]),
   );
+  const seeds = seedSheet(runs);
   return [
     // What evaluate wrote is a result, and no run of its own.
     ...(runs.some(isLogged) ? [{ sheet: last }] : []),
+    ...(seeds ? [{ sheet: seeds }] : []),
     ...(options.length > 0 ? [{ sheet: differ }] : []),
     ...runs.flatMap((run) => run.tables.map((rows) => tablePart(run, rows, runs.length > 1 || isLogged(run)))),
   ];
+}
+
+/** Means over runs that differ by their seed alone, with half of the 95 % interval; undefined where there are none. */
+function seedSheet(runs: readonly Run[]): Sheet | undefined {
+  const logged = runs.filter(isLogged);
+  const groups = seedGroups(logged);
+  if (groups.every(({ runs: members }) => members.length < 2)) return undefined;
+  const names = [...new Set([...metricsOf(logged), ...logged.flatMap(({ numbers }) => Object.keys(numbers))])];
+  const rows = groups.map(({ name, runs: members }) => [
+    name,
+    members.length,
+    ...names.map((metric) => {
+      const values = members.flatMap((i) => lastOf(logged[i]!, metric) ?? logged[i]!.numbers[metric] ?? []);
+      if (values.length === 0) return undefined;
+      const { mean, half } = meanOf(values);
+      return half === undefined ? mean : `${short(mean)} ± ${Number(half.toPrecision(2))}`;
+    }),
+  ]);
+  return { ...sheetOf(["mean", "seeds", ...names], rows), notes: ["±: half of the 95 % interval of Student's t."] };
 }
 
 const isLogged = ({ start }: Run): boolean => start.event !== undefined;

@@ -3,7 +3,7 @@ import type { JsonObject } from "../json.ts";
 import { fronts } from "../run/searching/pareto.ts";
 import { table } from "../text/table.ts";
 import { type Goal, scoreOf } from "./goals.ts";
-import { type Mean, meanOf } from "./interval.ts";
+import { type Mean, meanOf } from "../run/student-t.ts";
 import type { Trial } from "./trial.ts";
 
 export interface PointSummary {

@@ -34,7 +34,7 @@ describe("the script", () => {
     const none = await report("no.jsonl");
     expect([none.code, none.err]).toEqual([
       2,
-      "report: no.jsonl is not a log: it has no start event\n  hint: give a log that a script wrote with --log FILE, or what evaluate wrote with -o FILE.json\n",
+      "report: no.jsonl is not a log: it has no start event\n  hint: give a log that a script wrote with --log FILE, what evaluate or sample wrote as JSON, a sweep or a checkpoint\n",
     ]);
     expect((await report("a.jsonl", "--svg", "--csv")).err).toContain("--svg and --csv are two results");
   });

@@ -2,7 +2,7 @@
 import { expect, test } from "bun:test";
 import { toSvg } from "../../src/report/figure.ts";
 import { frontFigures, ticksOf } from "../../src/report/front-figure.ts";
-import { toHtml } from "../../src/report/page.ts";
+import { toHtml } from "../../src/report/page/page.ts";
 import { runsOf } from "../../src/report/read.ts";
 import { toMarkdown } from "../../src/report/tables.ts";
 import { lines } from "./logs.ts";

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { toHtml } from "../../src/report/page.ts";
+import { toHtml } from "../../src/report/page/page.ts";
 import { runsOf } from "../../src/report/read.ts";
 import { lines, runs, start, step } from "./logs.ts";
 

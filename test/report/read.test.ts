@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { toHtml } from "../../src/report/page.ts";
+import { toHtml } from "../../src/report/page/page.ts";
 import { differences, metricsOf, runsOf, statusOf, thinned } from "../../src/report/read.ts";
 import { toSummary } from "../../src/report/summary.ts";
 import { toCsv, toMarkdown } from "../../src/report/tables.ts";

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { meanOf, studentT } from "../../src/sweep/interval.ts";
+import { meanOf, studentT } from "../../src/run/student-t.ts";
 import { geneOf, wordsOf } from "../../src/sweep/values.ts";
 
 test("values are choices, ranges, or points of a range", () => {
