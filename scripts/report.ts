@@ -6,7 +6,8 @@
  *   bun run report a.jsonl b.jsonl --md
  */
 import { script } from "../src/cli/script.ts";
-import { REPORT, report } from "../src/report/command.ts";
+import { report } from "../src/report/command.ts";
+import { REPORT } from "../src/report/options.ts";
 
 await script({
   name: "report",
@@ -19,6 +20,7 @@ await script({
     "bun run report run.jsonl --csv > points.csv",
     "bun run report e.json -o table.tex",
     "bun run report tried/ -o tried.html",
+    "bun run report --follow a.jsonl",
     "bun run report a.jsonl b.jsonl --json | jq '.runs[] | [.name, .last.loss]'",
   ],
   output: "none",

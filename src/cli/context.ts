@@ -24,6 +24,7 @@ export interface CommonValues {
   readonly method?: string;
   readonly device?: string;
   readonly log?: string;
+  readonly tensorboard?: string;
   readonly config?: string;
   readonly seed: number;
   readonly out: string;

@@ -4,6 +4,7 @@
  */
 import { closeSync, openSync, readSync, statSync } from "node:fs";
 import { UserError } from "../errors.ts";
+import type { EventFile } from "./event-file.ts";
 import { writeAll } from "./stderr.ts";
 
 export interface Log {
@@ -44,9 +45,15 @@ function refuseOthers(path: string): void {
 }
 
 /**
- * Opens a log, or one that writes nowhere if `path` is undefined. Throws UserError if the file cannot be appended to.
+ * Opens a log, or one that writes nowhere if `path` is undefined. What it is told the events of TensorBoard hear, too.
+ * Throws UserError if the file cannot be appended to.
  */
-export function openLog(path: string | undefined, run: string, about: Record<string, unknown>): OpenLog {
+export function openLog(
+  path: string | undefined,
+  run: string,
+  about: Record<string, unknown>,
+  events?: EventFile,
+): OpenLog {
   const began = performance.now();
   const seconds = () => Math.round(performance.now() - began) / 1000;
   let fd: number | undefined;
@@ -67,6 +74,7 @@ export function openLog(path: string | undefined, run: string, about: Record<str
   let started = false;
   const early: Record<string, unknown>[] = [];
   const line = (value: Record<string, unknown>) => {
+    events?.take(value);
     const file = fd;
     if (file !== undefined) attempt(() => writeAll(file, Buffer.from(`${JSON.stringify(value, plain)}\n`)), 1);
   };
@@ -90,6 +98,7 @@ export function openLog(path: string | undefined, run: string, about: Record<str
     end({ ok, ...fields }) {
       log.start();
       line({ event: "end", ok, seconds: seconds(), ...fields });
+      events?.close();
       if (fd !== undefined) closeSync(fd);
       fd = undefined;
     },

@@ -14,7 +14,7 @@ import { clearStatus, say } from "./stderr.ts";
 
 /** The options of the log's first line: all values but those that say how to run rather than what to do. */
 export function loggedOptions({ options: table, values, raw, settings, set }: Resolved): Record<string, unknown> {
-  const { help, version, list, set: _set, quiet, verbose, log, seed, method, ...all } = values;
+  const { help, version, list, set: _set, quiet, verbose, log, tensorboard, seed, method, ...all } = values;
   const options = Object.fromEntries(
     Object.entries(all).map(([name, value]) => [name, table[name]?.secret && value !== undefined ? "(secret)" : value]),
   );

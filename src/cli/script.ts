@@ -83,15 +83,21 @@ async function workUnder(signals: Signals, definition: AnyDefinition, argv: read
 
   await refuseLosses(definition, resolved, output);
 
-  const log = openLog(options.log, newRunId(), {
+  const [run, time] = [newRunId(), new Date()];
+  const about = {
     script: definition.name,
     method: resolved.method?.name,
     options: loggedOptions(resolved),
     inputs: resolved.args,
     version: pkg.version,
     seed: options.seed,
-    time: new Date().toISOString(),
-  });
+    time: time.toISOString(),
+  };
+  const events =
+    options.tensorboard === undefined || options.dry_run
+      ? undefined
+      : (await import("./event-file.ts")).openEventFile(options.tensorboard, run, time.getTime());
+  const log = openLog(options.log, run, about, events);
   const { context, finish } = makeContext(definition, resolved, output, stdoutTaken, log, signals);
   const began = performance.now();
   let outcome: Outcome | undefined;

@@ -23,6 +23,11 @@ const COMMON_OPTIONS = {
   device: { type: "string", value: "NAME", help: "adapter to use; doctor lists them" },
   json: { type: "boolean", default: false, help: "print the result as JSON" },
   log: { type: "string", value: "FILE", writes: "text", help: "append a JSON line per event to this file" },
+  tensorboard: {
+    type: "string",
+    value: "DIR",
+    help: "write steps and evaluations to this folder as TensorBoard reads them",
+  },
   quiet: { type: "boolean", default: false, short: "q", help: "no progress and no remarks" },
   verbose: { type: "boolean", default: false, short: "v", help: "more remarks" },
   version: { type: "boolean", help: "print the version and stop" },

@@ -1,33 +1,27 @@
 /** What the `report` script does: logs and evaluations to a page, a figure, a table or an object. */
 
 import { isatty } from "node:tty";
-import type { CommonValues, Outcome, PlainContext } from "../cli/context.ts";
+import type { Outcome } from "../cli/context.ts";
 import { textOutput } from "../cli/output.ts";
 import { writeAll } from "../cli/stderr.ts";
 import { refuseInputs } from "../cli/target.ts";
 import { UserError } from "../errors.ts";
-import type { Options, Values } from "../method/options.ts";
 import { leftOutOfTable } from "../run/evaluation/documents.ts";
+import type { ReportContext } from "./commands/context.ts";
 import { type Form, formOf } from "./form.ts";
 import { metricsOf } from "./read.ts";
 import { readSources, type Sources } from "./sources/read-sources.ts";
 import { toSummary } from "./summary.ts";
 import { evaluationsOf, toCsv, toLatex, toMarkdown } from "./tables.ts";
 
-export const REPORT = {
-  svg: { type: "boolean", default: false, help: "curves as an SVG figure" },
-  png: { type: "boolean", default: false, help: "curves as a PNG figure" },
-  csv: { type: "boolean", default: false, help: "all points as CSV; of evaluations alone, all their numbers" },
-  md: { type: "boolean", default: false, help: "last values, options that differ and evaluations as Markdown" },
-  tex: { type: "boolean", default: false, help: "the same as LaTeX" },
-  axis: { type: "'step' | 'tokens' | 'seconds'", default: "step", help: "what a figure's curves run along" },
-} as const satisfies Options;
-
-export type ReportContext = PlainContext & { readonly options: CommonValues & Values<typeof REPORT> };
-
 export async function report(context: ReportContext): Promise<Outcome> {
   const { options, out, dryRun } = context;
   const logs = context.args.length > 0 ? context.args : ["-"];
+  if (options.follow) {
+    if (out !== "-")
+      throw new UserError("--follow writes no file", "leave out -o; report the log when the run has ended");
+    return (await import("./commands/follow.ts")).follow(context, logs);
+  }
   const form = formOf(options);
   refuseInputs(out, logs);
   if (out === "-" && !dryRun && isatty(1)) refuseTerminal(form);

@@ -6,8 +6,9 @@ import path from "node:path";
 import { UserError } from "../errors.ts";
 import { emptyInput } from "../input-end.ts";
 import { repeated } from "../text/repeated.ts";
+import { inertFields, LogLines } from "./log-lines.ts";
 import type { Run } from "./run.ts";
-import { isObject, RunBuilder, type Series } from "./run-builder.ts";
+import { isObject, type Series } from "./run-builder.ts";
 import { samplesOf } from "./sources/samples.ts";
 
 export type { Run } from "./run.ts";
@@ -36,20 +37,10 @@ const NOTHING = {
 
 /** The runs of a log's text. A run that was killed and resumed appends to its log, and is one run. */
 export function runsOf(file: string, text: string): Run[] {
-  const runs: RunBuilder[] = [];
-  const bad: number[] = [];
+  const read = new LogLines();
   const lines = text.split("\n");
-  for (const [at, line] of lines.entries()) {
-    if (line.trim() === "") continue;
-    const { event, whole } = eventOf(line);
-    // The last line of an unfinished run may be cut.
-    if (!whole && (event !== undefined || at < lines.length - 1)) bad.push(at + 1);
-    if (event === undefined) continue;
-    const run = runs.at(-1);
-    if (event.event !== "start") run?.take(event);
-    else if (run?.isResumedBy(event)) run.resume();
-    else runs.push(new RunBuilder(event));
-  }
+  for (const [at, line] of lines.entries()) read.take(line, at === lines.length - 1);
+  const { runs, bad } = read;
   const rows = runs.length === 0 ? resultRows(text) : undefined;
   const base = file === "-" ? "stdin" : (file.split("/").at(-1) ?? file).replace(/\.(jsonl?|log)$/, "");
   if (rows) {
@@ -101,32 +92,6 @@ function resultRows(text: string): Record<string, unknown>[] | undefined {
     : text.split("\n").flatMap((line) => (line.trim() === "" ? [] : [parsed(line)]));
   const isRow = (row: unknown): row is Record<string, unknown> => isObject(row) && typeof row.model === "string";
   return rows.length > 0 && rows.every(isRow) ? rows.map(inertFields) : undefined;
-}
-
-/** The event of a line. Where the power failed, the next run's start stands behind a piece of a line. */
-function eventOf(line: string): { event: Record<string, unknown> | undefined; whole: boolean } {
-  const begin = line.lastIndexOf('{"event":"start"');
-  for (const text of begin > 0 ? [line, line.slice(begin)] : [line]) {
-    try {
-      const event: unknown = JSON.parse(text);
-      if (!isObject(event)) return { event: undefined, whole: false };
-      return { event: inertFields(event), whole: text === line };
-    } catch {
-      // try the next piece
-    }
-  }
-  return { event: undefined, whole: false };
-}
-
-/** The object, whose fields can be written as texts: JSON may hold a `toString` of its own, which is no function. */
-const inertFields = (object: Record<string, unknown>): Record<string, unknown> =>
-  Object.fromEntries(Object.entries(object).map(([key, value]) => [key, inert(value)]));
-
-function inert(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(inert);
-  if (!isObject(value)) return value;
-  const isOdd = ["toString", "valueOf"].some((key) => Object.hasOwn(value, key));
-  return isOdd ? JSON.stringify(value) : inertFields(value);
 }
 
 /** Fewer points of the same look: the least and the largest of every stretch, in order. */
