@@ -5,6 +5,7 @@
  */
 import { UserError } from "../errors.ts";
 import type { AdapterInfo, Toggles } from "./dawn/adapter.ts";
+import { withoutLines } from "./native-words.ts";
 import type { ProvidedAdapter, ProviderInstance } from "./provider.ts";
 
 /** The package's name; not a literal in `import`, as it need not be there. */
@@ -12,6 +13,9 @@ const PACKAGE = "webgpu";
 
 /** What the binding calls the backends that `dawn.ts` asks for. */
 const BACKEND = { linux: "vulkan", darwin: "metal", win32: "d3d12" }[process.platform as string] ?? "vulkan";
+
+/** What Dawn says of every adapter with more buffers than it counts; no limit of ours comes near. */
+const LIMITS = /^Warning: maxDynamic(Uniform|Storage)BuffersPerPipelineLayout artificially reduced /;
 
 interface Binding {
   create(options: string[]): GPU;
@@ -99,7 +103,7 @@ export class NodeBinding implements ProviderInstance {
   }
 
   async requestAdapter(options: GPURequestAdapterOptions): Promise<ProvidedAdapter | null> {
-    const adapter = await this.#gpu.requestAdapter(options);
+    const adapter = await withoutLines(LIMITS, () => this.#gpu.requestAdapter(options));
     return adapter && new NodeAdapter(adapter);
   }
 
