@@ -8,6 +8,7 @@
 import { command, script } from "../src/cli/script.ts";
 import { sample } from "../src/sample/command.ts";
 import { SAMPLE } from "../src/sample/options.ts";
+import { REFINE } from "../src/sample/refine-options.ts";
 import { VECTORS } from "../src/sample/vector-options.ts";
 
 await script({
@@ -35,6 +36,16 @@ prompt's place and the sample's number, not on --batch-size.`,
       options: VECTORS,
       notes: `A row is {"x", "label"}, as "train" reads it. Its noise follows from --seed and its number, not from --batch-size.`,
       run: async (context) => (await import("../src/sample/commands/vectors.ts")).vectors(context),
+    }),
+    refine: command({
+      about: "Go over texts that a smaller model wrote, where they are least likely.",
+      args: "[model] [texts]",
+      examples: ["bun run sample refine model/ drafts.jsonl -o refined.jsonl"],
+      output: "none",
+      options: REFINE,
+      notes: `Texts are lines of sample --json. In every round the tokens that the model finds least likely become what it would write there, all
+at once; a text stays as it was where that makes it no likelier. It keeps its number of tokens.`,
+      run: async (context) => (await import("../src/sample/commands/refine.ts")).refine(context),
     }),
   },
   run: sample,

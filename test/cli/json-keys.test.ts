@@ -79,6 +79,8 @@ const LINES = [
   "sample vectors denoiser/ --count 1 --steps 1 -o drawn.jsonl",
   "sample vectors denoiser/ -n",
   "serve tiny/ --port 0 --for 0.05",
+  "sample refine tiny/ drafts.jsonl -o refined.jsonl",
+  "sample refine tiny/ drafts.jsonl -n",
   "serve tiny/ -n",
   "sweep train --lr 1e-3,1e-2 --metric loss --fixed=--init --fixed=tiny.json --fixed=--tokenizer --fixed=byte --fixed=--data --fixed=said.jsonl --fixed=--steps --fixed=1 -o swept",
   "sweep train --lr 1e-3,1e-2 --metric loss --fixed=--init --fixed=tiny.json --fixed=--tokenizer --fixed=byte --fixed=--data --fixed=said.jsonl --fixed=--steps --fixed=1 -o swept -n",
@@ -305,6 +307,7 @@ beforeAll(() => {
   writeFileSync(at("measured.json"), JSON.stringify({ rows: measured }));
   const decided = numbers.map((i) => ({ x: [i, 1], label: i % 2, propensity: 0.5, reward: i }));
   writeFileSync(at("decided.jsonl"), lines(decided));
+  writeFileSync(at("drafts.jsonl"), lines([{ prompt: "is", text: " so" }]));
   writeFileSync(at("rated.jsonl"), lines([{ text: "a", value: 1 }]));
   const score = (model: string, value: number) => ({ model, group: "g", metric: "accuracy", better: "higher", value });
   writeFileSync(at("scores.jsonl"), lines([score("a", 0.5), score("b", 1)]));
