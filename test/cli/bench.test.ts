@@ -1,6 +1,8 @@
 /** `bun run bench` prints a row for docs/performance.md. What it measures depends on the machine. */
+
 import { expect, test } from "bun:test";
 import { fileURLToPath } from "node:url";
+import { providerName } from "../../src/gpu/provider.ts";
 import { run } from "../../src/setup/run.ts";
 
 const BENCH = fileURLToPath(new URL("../bench/bench.ts", import.meta.url));
@@ -12,7 +14,7 @@ test("figures come with the adapter, the driver and the versions that made them"
   const told = JSON.parse(stdout);
   const keys = ["adapter", "driver", "backend", "type", "processor", "system", "versions", "quick", "figures"];
   expect(Object.keys(told)).toEqual(keys);
-  expect(told.versions).toMatchObject({ bun: Bun.version, "bun-webgpu": expect.any(String) });
+  expect(told.versions).toMatchObject({ bun: Bun.version, [providerName()]: expect.any(String) });
   expect(told.figures).toEqual([
     { name: expect.stringMatching(/^copy of \d+ MB$/), value: expect.any(Number), unit: "GB/s" },
   ]);
