@@ -5,10 +5,9 @@
  * of type `Params` (4-byte scalars only) and storage buffers, all in group 0; `@if(flag)` selects variants; files of
  * `wgsl/lib` are imported with `import package::lib::name::function;`.
  */
-import { readFileSync } from "node:fs";
-import { fileURLToPath } from "node:url";
 import type { Device } from "./device.ts";
 import { linked } from "./linked.ts";
+import { kernelText } from "./sources.ts";
 
 /** What selects a variant: conditions of `@if` and values of `override` constants. */
 export interface Variant {
@@ -60,7 +59,8 @@ export function layout(code: string, label: string, constants: Readonly<Record<s
   return { bindings, params, paramsSlot, paramsBytes: Math.ceil((4 * params.length) / 16) * 16, workgroup };
 }
 
-const ROOT = fileURLToPath(new URL("../../wgsl/", import.meta.url));
+/** How a kernel names a file of `wgsl/lib`: with underscores for dashes. */
+export const LIB_IMPORT = /import\s+package::lib::(\w+)::/g;
 
 /** The files that a kernel needs, by module path: itself and, through their imports, those of `wgsl/lib`. */
 function modules(path: string): Record<string, string> {
@@ -68,9 +68,9 @@ function modules(path: string): Record<string, string> {
   const visit = (file: string) => {
     const key = `${file.replaceAll("-", "_")}.wgsl`;
     if (found[key] !== undefined) return;
-    const text = readFileSync(`${ROOT}${file}.wgsl`, "utf8");
+    const text = kernelText(file);
     found[key] = text;
-    for (const [, name] of text.matchAll(/import\s+package::lib::(\w+)::/g)) visit(`lib/${name!.replaceAll("_", "-")}`);
+    for (const [, name] of text.matchAll(LIB_IMPORT)) visit(`lib/${name!.replaceAll("_", "-")}`);
   };
   visit(path);
   return found;

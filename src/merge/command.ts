@@ -1,10 +1,6 @@
 /** What the `merge` script does: from its command line or a recipe to a plan, and from the plan to a checkpoint. */
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
-import { DTYPE_BYTES } from "../checkpoint/dtype.ts";
-import { GGUF } from "../checkpoint/gguf/write/options.ts";
-import { lineageOf } from "../checkpoint/lineage/input.ts";
 import { type Recipe, recipeReferences } from "../checkpoint/lineage/recipe/recipe.ts";
-import { referenceKey } from "../checkpoint/reference.ts";
 import { createWriter, writtenBytes } from "../checkpoint/write/write.ts";
 import type { Outcome, PlainContext } from "../cli/context.ts";
 import { refuseInputs } from "../cli/target.ts";
@@ -28,71 +24,22 @@ import {
 } from "./commands/learn-coefficients.ts";
 import { namedResults, type Wanted } from "./commands/named-results.ts";
 import type { MergeMethod } from "./contract.ts";
-import { FiniteWatch } from "./finite.ts";
+import { historyOf, seedOf } from "./history.ts";
 import { changeNorms } from "./job/change-norms.ts";
-import { InputWatch } from "./job/input-watch.ts";
-import { mergeTensors, precheck } from "./job/run.ts";
+import { precheck } from "./job/run.ts";
 import { mergekitNotice } from "./mergekit-options.ts";
 import type { MergePlan } from "./plan/merge-plan.ts";
 import { checkCheckpoints } from "./plan/named-things.ts";
-import { Notes } from "./plan/notes.ts";
 import { OpenModels } from "./plan/open-models.ts";
+import { outputsOf } from "./plan/plan-bytes.ts";
 import { plannedCheckpoint } from "./plan/planned-checkpoint.ts";
 import { originsOf, retainStreams } from "./plan/read-again.ts";
 import { checkTwins } from "./plan/twins.ts";
 import { checkStep, scalesAfter } from "./post-step.ts";
 import { printCheck, printCosts, printExplanation } from "./reports/print.ts";
 import type { Alignment } from "./structure/aligned-models.ts";
+import { mergeWatched } from "./watched.ts";
 import { writeOptions } from "./write-options.ts";
-
-/** What the lineage of the result says of this step. Nothing in it depends on when or where it ran. */
-function historyOf(
-  context: Context,
-  recipe: Recipe,
-  text: string | undefined,
-  opened: ReadonlyMap<string, Checkpoint>,
-  isLast: boolean,
-  learnt: Readonly<Record<string, unknown>> = {},
-) {
-  const baseKey = recipe.base && referenceKey(recipe.base);
-  const keys = [...new Set(recipeReferences(recipe).map(referenceKey))];
-  const [post] = context.picks.post ?? [];
-  const step = {
-    script: "merge",
-    version: context.version,
-    method: recipe.method,
-    options: {
-      ...(text === undefined ? Object.fromEntries(context.raw) : { recipe: text }),
-      ...(context.set.length > 0 && { set: context.set.map((s) => `${s.key}:${s.filter}=${s.value}`) }),
-      ...(recipe.dtype && { dtype: recipe.dtype }),
-      ...(recipe.outDtype && { out_dtype: recipe.outDtype }),
-      ...(context.options.compat_rounding ? { compat_rounding: true } : {}),
-      ...(context.options.compat_bugs === undefined ? {} : { compat_bugs: context.options.compat_bugs }),
-      ...(context.options.allow_duplicates ? { allow_duplicates: true } : {}),
-      ...(context.options.allow_missing ? { allow_missing: true } : {}),
-      ...given(context, "align", "files", ...TOKENIZER_OPTIONS),
-      ...learnt,
-      ...(isLast && given(context, ...Object.keys(GGUF))),
-      ...(post && { post: post.method.name, ...Object.fromEntries(Object.entries(post.values)) }),
-    },
-    seed: seedOf(context),
-  };
-  return lineageOf(
-    step,
-    keys.map((key) => ({ checkpoint: opened.get(key)!, role: key === baseKey ? "base" : "model" })),
-    (text) => context.warn(text),
-  );
-}
-
-/** Options of the vocabulary and the template of the result. */
-const TOKENIZER_OPTIONS = [
-  ...["tokenizer_source", "pad_to_multiple_of", "chat_template", "add_tokens", "add_special_tokens", "new_rows"],
-  "numeric_tokens",
-];
-
-/** Those of the options that were given. */
-const given = ({ options }: Context, ...names: string[]) =>
-  Object.fromEntries(names.flatMap((name) => (options[name] === undefined ? [] : [[name, options[name]]])));
 
 const planOptions = (context: Context) => {
   const files = textOf(context, "files");
@@ -105,22 +52,11 @@ const planOptions = (context: Context) => {
   };
 };
 
-const seedOf = (context: Context): number => (context.options.random_seed as number | undefined) ?? context.seed;
-
 const settingsOf = (context: Context, recipe: Recipe) => ({
   seed: seedOf(context),
   compatRounding: context.options.compat_rounding === true,
   compatBugs: (context.options.compat_bugs as boolean | undefined) ?? recipe.file !== "command line",
 });
-
-/** The tensors of the result. */
-const outputsOf = (plan: MergePlan) =>
-  plan.tensors.map(({ name, outDtype, shape }) => ({
-    name,
-    dtype: outDtype,
-    shape,
-    bytes: sizeOf(shape) * DTYPE_BYTES[outDtype],
-  }));
 
 /** A recipe before it is run. */
 interface Planned extends Wanted {
@@ -172,18 +108,15 @@ async function mergeOne(
     const { settings } = learning;
     const measured = { gpu, method, settings, tasks: plan.tensors, signal: context.signal };
     const post = postStep && (await scalesAfter(postStep, plan.tensors, () => changeNorms(measured)));
-    const finite = new FiniteWatch(tasks);
-    const inputs = new InputWatch(gpu, tasks);
-    const notes = new Notes();
     const sizes = new Map(writer.tensors.map(({ name, bytes }) => [name, bytes]));
     context.progress.start({ total: [...sizes.values()].reduce((sum, bytes) => sum + bytes, 0), unit: "bytes" });
-    await mergeTensors({
+    const remarks = await mergeWatched({
       gpu,
       method,
       tasks,
       elsewhere: plan.tensors.filter((tensor) => !own.has(tensor.name)),
-      sink: finite.sink(writer),
-      settings: { ...settings, inputs, remark: (what, tensor) => notes.add(what, tensor), ...(post && { post }) },
+      sink: writer,
+      settings: { ...settings, ...(post && { post }) },
       inOrder: models.streamed,
       signal: context.signal,
       done: (task) => context.progress.advance(sizes.get(task.name), task.name),
@@ -192,7 +125,7 @@ async function mergeOne(
     await writer.finish();
     keep();
     await writeTable(table, target);
-    for (const line of [...notes.lines(), ...(await finite.remarks(origins, await inputs.found()))]) context.warn(line);
+    for (const line of await remarks(origins)) context.warn(line);
     if (gpu.timer) {
       for (const { kernel, runs, seconds } of await gpu.timer.times()) {
         context.info(`  ${kernel}: ${runs} runs, ${(1000 * seconds).toFixed(1)} ms`);

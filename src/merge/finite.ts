@@ -97,7 +97,8 @@ const some = ({ nan, infinite }: NotFinite): boolean => nan + infinite > 0;
 const MOST_AGAIN = 1 << 30;
 const PIECE = 8 << 20;
 
-interface Options {
+/** What is known of inputs. */
+export interface Origins {
   /** The model that each of a task's models is, as the user wrote it. */
   readonly nameOf: (entry: TensorEntry) => string | undefined;
   /** Whether an input can be read a second time; a pipe cannot. */
@@ -121,9 +122,9 @@ class Told {
   readonly arisen: string[] = [];
   readonly unknown: string[] = [];
   readonly #byInput = new Map<string, string[]>();
-  readonly #nameOf: Options["nameOf"];
+  readonly #nameOf: Origins["nameOf"];
 
-  constructor(nameOf: Options["nameOf"]) {
+  constructor(nameOf: Origins["nameOf"]) {
     this.#nameOf = nameOf;
   }
 
@@ -187,7 +188,7 @@ export class FiniteWatch {
    * What to tell at the end: one line per input that has such values, and one for those that no input has. `had` says
    * of an input of a tensor, the base first, that the device saw one in it.
    */
-  async remarks({ nameOf, readAgain }: Options, had: Had = () => false): Promise<string[]> {
+  async remarks({ nameOf, readAgain }: Origins, had: Had = () => false): Promise<string[]> {
     const told = new Told(nameOf);
     let left = MOST_AGAIN;
     for (const task of this.#tasks.values()) {

@@ -1,4 +1,5 @@
 /** What a merge reads and writes, by the sizes in the headers. */
+import type { TensorInfo } from "../../checkpoint/checkpoint.ts";
 import { DTYPE_BYTES } from "../../checkpoint/dtype.ts";
 import { sizeOf } from "../../tensor/tensor.ts";
 import { entriesOf } from "../job/task.ts";
@@ -16,3 +17,12 @@ export function planBytes(plan: MergePlan): { input: number; output: number; ten
   }
   return { input, output, tensors: plan.tensors.length };
 }
+
+/** The tensors of the result. */
+export const outputsOf = (plan: MergePlan): TensorInfo[] =>
+  plan.tensors.map(({ name, outDtype, shape }) => ({
+    name,
+    dtype: outDtype,
+    shape,
+    bytes: sizeOf(shape) * DTYPE_BYTES[outDtype],
+  }));
