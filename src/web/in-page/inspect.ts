@@ -2,6 +2,8 @@
 import { decodePlain, openPlain } from "../../checkpoint/open.ts";
 import { overviewOf } from "../../inspect/overview.ts";
 import { lineageText, summary, tensorTable } from "../../inspect/report.ts";
+import { impossibleValues } from "../../model/config-values.ts";
+import { readConfig } from "../../model/names.ts";
 import { setFiles } from "./files.ts";
 
 /** The text of `ingot inspect NAME`; with `all` that of `--verbose`. Throws UserError as opening does. */
@@ -15,6 +17,8 @@ export async function inspectFile(
   const options = { warn, undecoded: "list" } as const;
   const checkpoint = await decodePlain(await openPlain(name, options), options);
   try {
+    const config = readConfig(checkpoint);
+    for (const text of config ? impossibleValues(config, "config.json") : []) warn(text);
     const tensors = [...checkpoint.tensors.values()];
     const parts = [
       summary(overviewOf(checkpoint, tensors, undefined)),

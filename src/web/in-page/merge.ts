@@ -1,7 +1,6 @@
 /** A merge of chosen files, from what the page was told to the bytes of the result: the command `merge`, for files. */
 import pkg from "../../../package.json";
 import { isAdapter } from "../../checkpoint/adapter/adapter.ts";
-import type { Dtype } from "../../checkpoint/dtype.ts";
 import { recipeDtype } from "../../checkpoint/lineage/recipe/read-recipe.ts";
 import { openPlain } from "../../checkpoint/open.ts";
 import { layoutFile } from "../../checkpoint/write/shards.ts";
@@ -28,6 +27,7 @@ export interface Asked {
   readonly method: string;
   /** Options of the method that were given, as typed. */
   readonly values: ReadonlyMap<string, string>;
+  /** `float32`, `bfloat16`, `float16`; empty where there is no wish. */
   readonly dtype?: string;
   readonly outDtype?: string;
 }
@@ -39,23 +39,40 @@ export interface Listener {
   progress(done: number, total: number, tensor: string): void;
 }
 
+/** What was written, by which adapter, and how much of its memory tensors took at most by the plan's reckoning. */
+export interface Merged {
+  readonly name: string;
+  readonly bytes: number;
+  readonly tensors: number;
+  readonly adapter: string;
+  readonly memory: number;
+}
+
 let device: Promise<Gpu> | undefined;
 
 /** The device, opened once. Throws UserError where the browser has none. */
-export function gpuOfPage(): Promise<Gpu> {
+async function gpuOfPage(): Promise<Gpu> {
   if (!("gpu" in navigator))
     throw new UserError(
       "this browser offers the page no WebGPU",
       "use a Chromium (113 or later), a Firefox (141) or a Safari (26), and open the page from the disk or over https",
     );
   device ??= openGpu();
-  device.catch(() => {
+  try {
+    return await device;
+  } catch (error) {
     device = undefined;
-  });
-  return device;
+    if (!(error instanceof UserError)) throw error;
+    throw new UserError(error.message, "the browser has no driver for a GPU; chrome://gpu or about:support say why");
+  }
 }
 
-const dtypeOf = (text: string | undefined): Dtype | undefined => (text ? recipeDtype(text) : undefined);
+/** After a failure the next merge begins on a new device. */
+async function closeGpu(): Promise<void> {
+  const failed = device;
+  device = undefined;
+  (await failed?.catch(() => undefined))?.close();
+}
 
 /** Throws UserError for an adapter: what a merge of those gives is another matter. */
 async function refuseAdapters(names: Iterable<string>): Promise<void> {
@@ -67,38 +84,38 @@ async function refuseAdapters(names: Iterable<string>): Promise<void> {
   }
 }
 
-/**
- * Merges into `output`, which is left unfinished where it fails. Throws UserError for files that are no checkpoints or
- * do not fit together, and for values that the method does not take.
- */
-export async function mergeFiles(asked: Asked, output: Output, listener: Listener, signal: AbortSignal) {
-  setFiles(asked.files);
+/** Everything that is known before weights are read: the plan, and the file that will be written. */
+async function planFiles(asked: Asked, models: OpenModels, warn: (text: string) => void) {
   const method = methodNamed(asked.method);
-  const [dtype, outDtype] = [dtypeOf(asked.dtype), dtypeOf(asked.outDtype)];
-  const recipe = recipeFromArguments({
-    models: asked.models,
-    ...(asked.base !== undefined && { base: asked.base }),
-    method,
-    values: asked.values,
-    ...(dtype && { dtype }),
-    ...(outDtype && { outDtype }),
-  });
-  const warn = (text: string) => listener.warn(text);
-  await refuseAdapters(new Set([...asked.models, ...(asked.base === undefined ? [] : [asked.base])]));
-  const models = new OpenModels(new Map(), warn);
+  const [dtype, outDtype] = [asked.dtype, asked.outDtype].map((text) => (text ? recipeDtype(text) : undefined));
+  const base = asked.base === undefined ? {} : { base: asked.base };
+  const types = { ...(dtype && { dtype }), ...(outDtype && { outDtype }) };
+  const recipe = recipeFromArguments({ models: asked.models, ...base, method, values: asked.values, ...types });
+  await refuseAdapters(new Set([...asked.models, ...Object.values(base)]));
+  const opened = await models.open(recipe);
+  const plan = await planMerge(recipe, opened, method);
+  const origins = originsOf(models);
+  for (const text of [...plan.warnings, ...(await checkTwins(plan.tensors, origins.readAgain))]) warn(text);
+  const given = { ...{ picks: {}, options: {}, set: [], seed: 0 }, raw: asked.values, version: pkg.version, warn };
+  const lineage = historyOf(given, recipe, undefined, opened, true);
+  const tensors = outputsOf(plan);
+  return { method, plan, origins, file: layoutFile({ tensors, files: plan.files, lineage }, "result") };
+}
+
+type Planned = Awaited<ReturnType<typeof planFiles>>;
+
+/** Writes the planned file. Rejects with the first failure, and then the output is as it was. */
+async function writePlanned(
+  { method, plan, origins, file }: Planned,
+  output: Output,
+  listener: Listener,
+  signal: AbortSignal,
+): Promise<Merged> {
   try {
-    const opened = await models.open(recipe);
-    const plan = await planMerge(recipe, opened, method);
-    const origins = originsOf(models);
-    for (const text of [...plan.warnings, ...(await checkTwins(plan.tensors, origins.readAgain))]) warn(text);
-    const given = { ...{ picks: {}, options: {}, set: [], seed: 0 }, raw: asked.values, version: pkg.version, warn };
-    const lineage = historyOf(given, recipe, undefined, opened, true);
-    const tensors = outputsOf(plan);
-    const file = layoutFile({ tensors, files: plan.files, lineage }, output.name);
     const gpu = await gpuOfPage();
     await output.write(file.header);
     let done = file.header.length;
-    const sizes = new Map(tensors.map(({ name, bytes }) => [name, bytes]));
+    const sizes = new Map(file.tensors.map(({ name, bytes }) => [name, bytes]));
     const remarks = await mergeWatched({
       ...{ gpu, method, tasks: plan.tensors, signal },
       sink: { write: (_, bytes) => output.write(bytes) },
@@ -109,8 +126,35 @@ export async function mergeFiles(asked: Asked, output: Output, listener: Listene
       },
     });
     await output.finish();
-    for (const text of await remarks(origins)) warn(text);
-    return { bytes: file.bytes, tensors: tensors.length, peak: peakBytes(plan.tensors, method, gpu.adapter) };
+    for (const text of await remarks(origins)) listener.warn(text);
+    const { vendor, architecture, device: model } = gpu.adapter;
+    const adapter = [vendor, model || architecture].filter(Boolean).join(" ");
+    const memory = peakBytes(plan.tensors, method, gpu.adapter).gpu;
+    return { name: output.name, bytes: file.bytes, tensors: file.tensors.length, adapter, memory };
+  } catch (error) {
+    await output.abort();
+    await closeGpu();
+    throw error;
+  }
+}
+
+/**
+ * Merges. Where the result goes is asked of `place` when everything fits; undefined means that nothing is to be made.
+ * Throws UserError for files that are no checkpoints or do not fit together, and for values that the method does not
+ * take.
+ */
+export async function mergeFiles(
+  asked: Asked,
+  place: () => Promise<Output | undefined>,
+  listener: Listener,
+  signal: AbortSignal,
+): Promise<Merged | undefined> {
+  setFiles(asked.files);
+  const models = new OpenModels(new Map(), listener.warn);
+  try {
+    const planned = await planFiles(asked, models, listener.warn);
+    const output = await place();
+    return output && (await writePlanned(planned, output, listener, signal));
   } finally {
     models.close();
   }

@@ -10,20 +10,40 @@ export interface Output {
   abort(): Promise<void>;
 }
 
-/** A stream of the File System Access interface: what is written appears under its name when it is closed. */
-export interface FileStream {
-  write(bytes: Uint8Array): Promise<void>;
-  close(): Promise<void>;
-  abort(): Promise<void>;
+/** What is needed of a file of the File System Access interface; see https://fs.spec.whatwg.org/. */
+export interface FileHandle {
+  readonly name: string;
+  createWritable(): Promise<{
+    write(bytes: Uint8Array): Promise<void>;
+    close(): Promise<void>;
+    abort(): Promise<void>;
+  }>;
+  getFile(): Promise<Blob>;
+  /** Not in every browser. */
+  remove?(): Promise<void>;
 }
 
-/** Into a file. Bytes of mapped memory are copied first, which the browser may not take away. */
-export const toFile = (name: string, stream: FileStream): Output => ({
-  name,
-  write: (bytes) => stream.write(bytes.slice()),
-  finish: () => stream.close(),
-  abort: () => stream.abort(),
-});
+/**
+ * Into a file, under whose name nothing appears before the end. Bytes are copied first: the browser may not take mapped
+ * memory away.
+ */
+export async function toFile(handle: FileHandle): Promise<Output> {
+  const stream = await handle.createWritable();
+  return {
+    name: handle.name,
+    write: (bytes) => stream.write(bytes.slice()),
+    finish: () => stream.close(),
+    async abort() {
+      await stream.abort().catch(() => {}); // of a stream that failed by itself
+      // Asking for a new name makes an empty file of it.
+      const isEmpty = await handle.getFile().then(
+        ({ size }) => size === 0,
+        () => false,
+      );
+      if (isEmpty) await handle.remove?.().catch(() => {});
+    },
+  };
+}
 
 /** Into a download, given to `save` when it is whole. The browser keeps the parts, large ones on the disk. */
 export function toDownload(name: string, save: (name: string, whole: Blob) => void): Output {

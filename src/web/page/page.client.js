@@ -136,8 +136,7 @@ function save(name, whole) {
 async function outputNamed(name) {
   if (!("showSaveFilePicker" in window)) return toDownload(name, save);
   try {
-    const handle = await window.showSaveFilePicker({ suggestedName: name });
-    return toFile(handle.name, await handle.createWritable());
+    return await toFile(await window.showSaveFilePicker({ suggestedName: name }));
   } catch (error) {
     if (error.name === "AbortError") return undefined;
     if (error.name === "SecurityError" || error.name === "NotAllowedError") return toDownload(name, save);
@@ -154,14 +153,12 @@ const isBusy = (busy) => {
 };
 
 async function merge() {
+  stopped = new AbortController();
   for (const id of ["state", "problem"]) element(id).textContent = "";
   element("remarks").replaceChildren();
   element("same").hidden = true;
+  element("bar").value = 0;
   const request = asked();
-  const name = element("name").value.trim() || "merged.safetensors";
-  const output = await outputNamed(name);
-  if (!output) return;
-  stopped = new AbortController();
   isBusy(true);
   element("state").textContent = "reading headers";
   const began = performance.now();
@@ -172,18 +169,16 @@ async function merge() {
       element("state").textContent = `${humanBytes(done)} of ${humanBytes(total)}: ${tensor}`;
     },
   };
-  try {
-    const { bytes, tensors } = await mergeFiles(request, output, listener, stopped.signal);
-    const seconds = ((performance.now() - began) / 1000).toFixed(1);
-    element("state").textContent = `${output.name}: ${tensors} tensors, ${humanBytes(bytes)}, in ${seconds} s`;
-    element("command").textContent = commandOf(request, output.name);
-    element("same").hidden = false;
-  } catch (error) {
-    element("state").textContent = "";
-    await output.abort();
-    if (!stopped.signal.aborted) throw error;
-    element("state").textContent = "stopped; nothing was written";
-  }
+  const place = () => outputNamed(element("name").value.trim() || element("name").defaultValue);
+  const made = await mergeFiles(request, place, listener, stopped.signal);
+  element("state").textContent = "";
+  if (!made) return;
+  const { name, bytes, tensors, adapter, memory } = made;
+  const seconds = ((performance.now() - began) / 1000).toFixed(1);
+  element("state").textContent =
+    `${name}: ${tensors} tensors, ${humanBytes(bytes)}, in ${seconds} s on ${adapter}, at most ${humanBytes(memory)} of its memory at a time`;
+  element("command").textContent = commandOf(request, name);
+  element("same").hidden = false;
 }
 
 element("merge").addEventListener("submit", async (event) => {
@@ -191,7 +186,9 @@ element("merge").addEventListener("submit", async (event) => {
   try {
     await merge();
   } catch (error) {
-    element("problem").textContent = words(error);
+    const isStopped = stopped.signal.aborted;
+    element("state").textContent = isStopped ? "stopped; nothing was written" : "";
+    if (!isStopped) element("problem").textContent = words(error);
   }
   isBusy(false);
 });
