@@ -14,37 +14,34 @@ const HELP = `Build the page that merges safetensors files in a browser
   -o, --out FOLDER   where index.html is written; dist/web/ when left out
   -h, --help         this text
 
-The page is one file that makes no request. Open it from the disk, or put it on any server that speaks https.
+The page is one file that asks nobody for anything: open it from the disk, or
+put it on any server that speaks https.
 `;
 
-/** What the command line asks for. Throws UserError for what there is not. */
-function asked(args: readonly string[]) {
+/** The folder that the command line names. Throws UserError for what there is not. */
+function folderOf(args: readonly string[]): string {
+  let out: string;
   try {
-    const { values } = parseArgs({
-      args: [...args],
-      options: {
-        out: { type: "string", short: "o", default: join("dist", "web") },
-        help: { type: "boolean", short: "h", default: false },
-      },
-    });
-    if (values.out === "") throw new UserError("--out is empty", "name a folder: -o dist/web/");
-    return values;
+    const options = { out: { type: "string", short: "o", default: join("dist", "web") } } as const;
+    out = parseArgs({ args: [...args], options }).values.out;
   } catch (error) {
-    if (error instanceof UserError) throw error;
     const message = error instanceof Error ? error.message : String(error);
     throw new UserError(message.split(". ")[0] ?? message, "the options are --out FOLDER and --help");
   }
+  if (out === "" || out === "-")
+    throw new UserError(`--out ${out || "is empty"}: no folder`, "for example -o dist/web/");
+  return out;
 }
 
 /** Builds the page with the arguments of `web`; gives the exit code. */
 export async function buildPage(args: readonly string[]): Promise<number> {
+  if (args.includes("--help") || args.includes("-h")) {
+    process.stdout.write(asLaunched(HELP));
+    return 0;
+  }
   try {
-    const { out, help } = asked(args);
-    if (help) process.stdout.write(asLaunched(HELP));
-    else {
-      const { file, bytes } = await writePage(out);
-      process.stdout.write(`${file} (${humanBytes(bytes)})\n`);
-    }
+    const { file, bytes } = await writePage(folderOf(args));
+    process.stdout.write(`${file} (${humanBytes(bytes)})\n`);
     return 0;
   } catch (error) {
     return explain("web", error);

@@ -57,7 +57,7 @@ test("bun run web refuses what it does not know", async () => {
   const { code, err } = await runScript("web", ["--port", "8"], folder);
   expect([code, err]).toEqual([2, "web: Unknown option '--port'\n  hint: the options are --out FOLDER and --help\n"]);
   expect((await runScript("web", ["-h"], folder)).text).toContain("-o, --out FOLDER");
-  expect((await runScript("web", ["-o", ""], folder)).err).toStartWith("web: --out is empty");
+  expect((await runScript("web", ["-o", ""], folder)).err).toStartWith("web: --out is empty: no folder");
 });
 
 const chosen = (name: string) => Object.assign(new Blob(["x"]), { name });
