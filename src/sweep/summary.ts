@@ -1,9 +1,9 @@
 /** Trials as one row for each point: means over seeds, which is best, and which no other beats. */
 import type { JsonObject } from "../json.ts";
 import { fronts } from "../run/searching/pareto.ts";
+import { type Mean, meanOf } from "../run/student-t.ts";
 import { table } from "../text/table.ts";
 import { type Goal, scoreOf } from "./goals.ts";
-import { type Mean, meanOf } from "../run/student-t.ts";
 import type { Trial } from "./trial.ts";
 
 export interface PointSummary {

@@ -20,6 +20,7 @@ const EXCHANGED: Readonly<Record<string, string>> = {
   "gpu/dawn/dawn.ts": "dawn.ts",
   "gpu/swiftshader.ts": "no-driver.ts",
   "gpu/linked.ts": "linked.ts",
+  "gpu/native-words.ts": "native-words.ts",
 };
 
 /** Modules of Bun that it has too. */

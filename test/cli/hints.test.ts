@@ -32,6 +32,7 @@ const SILENT: Readonly<Record<string, readonly string[]>> = {
   "src/data/chat/conversation.ts": ["sample", "serve", "merge"], // no token of a prompt counts, and of rows that are read none
   "src/data/sequences.ts": ["sample", "serve", "merge"], // prompts have their own limit; rows that are counted have none
   "src/data/split.ts": ["evaluate", "merge", "compress"],
+  "src/data/dataset.ts": ["sample"], // it goes over texts of its own
   "src/data/examples.ts": ["sample", "serve"],
   "src/data/parse-row.ts": ["serve", "sweep"], // it reads requests, and no rows
   "src/data/formats/messages.ts": ["serve", "sweep"], // a request is told what is wrong, and no flag

@@ -1,7 +1,8 @@
 /** Searches of plain functions: what a search finds, without a merge. */
+
+import { bindDefaults } from "../../src/method/bind.ts";
 import type { Point, Scored, SearchMethod, SearchSetup } from "../../src/run/searching/contract.ts";
 import type { GeneValues, RealGene, Space } from "../../src/run/searching/space.ts";
-import { bindDefaults } from "../../src/method/bind.ts";
 
 /** `count` numbers in [0, 1] that begin in the middle. */
 export const unitSpace = (count: number): Space =>

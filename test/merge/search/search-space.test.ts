@@ -5,8 +5,8 @@ import { parseReference } from "../../../src/checkpoint/reference.ts";
 import { parseRanges, usualRanges } from "../../../src/merge/search/ranges.ts";
 import { documentOf, type RecipeDocument, readDocument } from "../../../src/merge/search/recipe-document.ts";
 import { modelKey, recipeSpace, type SpaceOptions } from "../../../src/merge/search/search-space.ts";
-import { defaults } from "../../../src/run/searching/space.ts";
 import { loadMethod } from "../../../src/method/registry.ts";
+import { defaults } from "../../../src/run/searching/space.ts";
 
 const ties = await loadMethod("merge", "ties");
 const linear = await loadMethod("merge", "linear");

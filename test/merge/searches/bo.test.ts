@@ -1,9 +1,9 @@
 import { expect, test } from "bun:test";
 import { Random } from "../../../src/data/random.ts";
 import { evened } from "../../../src/merge/search/even-scores.ts";
-import type { GeneValues } from "../../../src/run/searching/space.ts";
 import { method } from "../../../src/merge/searches/bo.ts";
 import { method as random } from "../../../src/merge/searches/random.ts";
+import type { GeneValues } from "../../../src/run/searching/space.ts";
 import { bestOf, searchOf, unitSpace } from "../../support/search.ts";
 
 /** A random smooth function of [0, 1]: four waves. */

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
-import type { GeneValues } from "../../../src/run/searching/space.ts";
 import { method } from "../../../src/merge/searches/cma-es.ts";
 import { method as random } from "../../../src/merge/searches/random.ts";
+import type { GeneValues } from "../../../src/run/searching/space.ts";
 import { bestOf, searchOf, unitSpace } from "../../support/search.ts";
 
 const bowl = (values: GeneValues) => [

@@ -1,8 +1,8 @@
 /** CycleQD over three tasks on a plane of task vectors; the whole of it with models is a test of the command. */
 import { expect, test } from "bun:test";
+import { method } from "../../../src/merge/searches/cycleqd.ts";
 import type { Point } from "../../../src/run/searching/contract.ts";
 import type { RealGene, Space } from "../../../src/run/searching/space.ts";
-import { method } from "../../../src/merge/searches/cycleqd.ts";
 import { type Searched, searchOf } from "../../support/search.ts";
 
 const SPACE: Space = Array.from(

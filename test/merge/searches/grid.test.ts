@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
+import { method } from "../../../src/merge/searches/grid.ts";
 import type { Searcher } from "../../../src/run/searching/contract.ts";
 import type { Space } from "../../../src/run/searching/space.ts";
-import { method } from "../../../src/merge/searches/grid.ts";
 
 const SPACE: Space = [
   { kind: "real", name: "weight", low: 0, high: 1, default: 0.5 },

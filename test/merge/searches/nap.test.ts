@@ -9,10 +9,10 @@ import {
   type Trained,
 } from "../../../src/merge/search/meta-training.ts";
 import { NeuralProcess } from "../../../src/merge/search/neural-process.ts";
-import type { GeneValues, Space } from "../../../src/run/searching/space.ts";
 import { method as bo } from "../../../src/merge/searches/bo.ts";
 import { method, searcherOf } from "../../../src/merge/searches/nap.ts";
 import { method as random } from "../../../src/merge/searches/random.ts";
+import type { GeneValues, Space } from "../../../src/run/searching/space.ts";
 import { bestOf, type Searched, searchOf, unitSpace } from "../../support/search.ts";
 
 /** With INGOT_TEST_LONG=1 what takes half a minute runs too. */

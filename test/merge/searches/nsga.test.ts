@@ -1,9 +1,9 @@
 import { expect, test } from "bun:test";
-import { dominates, hypervolume } from "../../../src/run/searching/pareto.ts";
-import type { GeneValues } from "../../../src/run/searching/space.ts";
 import { method as grid } from "../../../src/merge/searches/grid.ts";
 import { method } from "../../../src/merge/searches/nsga.ts";
 import { method as random } from "../../../src/merge/searches/random.ts";
+import { dominates, hypervolume } from "../../../src/run/searching/pareto.ts";
+import type { GeneValues } from "../../../src/run/searching/space.ts";
 import { searchOf, unitSpace } from "../../support/search.ts";
 
 const numbers = (values: GeneValues) => values.map((x) => x as number);

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { Random } from "../../../src/data/random.ts";
-import type { RealGene, Space } from "../../../src/run/searching/space.ts";
 import { method } from "../../../src/merge/searches/universal.ts";
+import type { RealGene, Space } from "../../../src/run/searching/space.ts";
 import { bestConstantMixture, mixtureAfter } from "../../../src/run/universal-mixture.ts";
 import { searchOf } from "../../support/search.ts";
 
