@@ -16,7 +16,9 @@ import { card, runsTable, scatterData, scatterView } from "./runs-view.ts";
 import { samplesView } from "./samples-view.ts";
 
 /** Runs with a card each; of more the table says enough. */
-const CARDS = 12;
+const CARDS = 6;
+/** Names that a title has room for. */
+const NAMES = 6;
 
 const library = (name: string): string =>
   readFileSync(fileURLToPath(import.meta.resolve(`uplot/dist/${name}`)), "utf8");
@@ -50,7 +52,9 @@ export function toHtml(runs: readonly Run[], ancestries: readonly Ancestry[] = [
   const scatter = scatterView(columns, runs.length);
   const fronts = runs.flatMap(frontFigures);
   const hasCurves = curves.metrics.length > 0;
-  const title = [...new Set([...runs.map(({ name }) => name), ...ancestries.map(({ ref }) => ref)])].join(", ");
+  const names = [...new Set([...runs.map(({ name }) => name), ...ancestries.map(({ ref }) => ref)])];
+  const title =
+    names.length > NAMES ? `${names.slice(0, NAMES).join(", ")} and ${names.length - NAMES} more` : names.join(", ");
   const scripts = [
     ...(hasCurves ? [library("uPlot.iife.min.js"), `const DATA=${embedded(curves)};${asset("curves.client.js")}`] : []),
     ...(runs.length > 1 ? [asset("table.client.js")] : []),

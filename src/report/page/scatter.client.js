@@ -84,7 +84,7 @@
     if (better !== null) element(`${axis}-better`).value = better;
   };
   if (svg) {
-    const judged = SCATTER.columns.filter(({ better, name }) => better !== null && name !== "seconds");
+    const judged = SCATTER.columns.filter(({ better, name }) => better !== null && !/bytes|seconds/.test(name));
     const [first, second] = [...judged, ...SCATTER.columns.filter((one) => !judged.includes(one))];
     element("x-column").value = first.name;
     element("y-column").value = second.name;
