@@ -75,18 +75,25 @@ export function recordOf(event: Buffer): Buffer {
   return Buffer.concat([head, event, tail]);
 }
 
-const isFigure = ([key, value]: readonly [string, unknown]): boolean =>
-  !PLACES.has(key) && typeof value === "number" && Number.isFinite(value);
+/** Numbers of an object, those of objects in it under KEY/INNER. */
+function numbersOf(object: object, path = ""): [string, number][] {
+  return Object.entries(object).flatMap(([key, value]): [string, number][] => {
+    if (path === "" && PLACES.has(key)) return [];
+    if (typeof value === "number") return Number.isFinite(value) ? [[path + key, value]] : [];
+    return typeof value === "object" && value !== null && !Array.isArray(value)
+      ? numbersOf(value, `${path}${key}/`)
+      : [];
+  });
+}
 
 /** The figures of a line of a log: of a step, of an evaluation or a probe on the way; none of other lines. */
 export function figuresOf(event: Event): [string, number][] {
   const { event: kind, name, group, value, probe } = event;
-  if (kind === "step") return Object.entries(event).filter(isFigure) as [string, number][];
+  if (kind === "step") return numbersOf(event);
   if (kind === "eval" && typeof value === "number" && Number.isFinite(value))
     return [[["eval", name, ...(group === undefined ? [] : [group])].join("/"), value]];
   if (kind !== "probe") return [];
-  const seen = Object.entries(event).filter(isFigure) as [string, number][];
-  return seen.map(([key, own]) => [`${probe}/${key}`, own]);
+  return numbersOf(event).map(([key, own]) => [`${probe}/${key}`, own]);
 }
 
 /** Hears the lines of a log. */
@@ -116,12 +123,13 @@ export function openEventFile(folder: string, run: string, began: number): Event
   }, 2);
   const add = (event: Buffer) => reach(() => writeAll(fd, recordOf(event)), 1);
   add(Buffer.concat([double(1, start), bytesOf(3, Buffer.from(VERSION))]));
+  let after = 0; // seconds that the last line with a time had: an evaluation belongs to the step before it
   return {
     take(event) {
       const figures = figuresOf(event);
       const { step, seconds } = event;
+      if (typeof seconds === "number") after = seconds;
       if (figures.length === 0 || typeof step !== "number") return;
-      const after = typeof seconds === "number" ? seconds : (performance.timeOrigin + performance.now() - began) / 1000;
       add(scalarsEvent(start + after, step, figures));
     },
     close: () => closeSync(fd),

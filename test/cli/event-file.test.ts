@@ -101,6 +101,10 @@ test("figures are those of steps, evaluations and probes", () => {
   );
   expect(figuresOf({ event: "eval", step: 3, name: "loss", group: "a", value: 1 })).toEqual([["eval/loss/a", 1]]);
   expect(figuresOf({ event: "probe", step: 3, probe: "rank", of: 2 })).toEqual([["rank/of", 2]]);
+  expect(figuresOf({ event: "step", step: 3, of: { a: 1, deep: { b: 2, no: "x" } }, list: [1] })).toEqual([
+    ["of/a", 1],
+    ["of/deep/b", 2],
+  ]);
   expect(figuresOf({ event: "warning", text: "no" })).toEqual([]);
 });
 
@@ -108,6 +112,7 @@ test("times are the start and the seconds of lines, steps may be large, and the 
   const write = (folder: string) => {
     const file = openEventFile(join(cwd, folder), "run", 1_700_000_000_500);
     file.take({ event: "step", step: 3_000_000_000, seconds: 2, loss: 1.5, größe: 7 });
+    file.take({ event: "eval", step: 3_000_000_000, name: "loss", value: 1 });
     file.close();
     return join(cwd, folder, "events.out.tfevents.1700000000.run");
   };
@@ -115,6 +120,7 @@ test("times are the start and the seconds of lines, steps may be large, and the 
   expect(eventsOf(one)).toEqual([
     { time: 1_700_000_000.5, step: undefined, version: "brain.Event:2", figures: {} },
     { time: 1_700_000_002.5, step: 3_000_000_000, figures: { loss: 1.5, größe: 7 } },
+    { time: 1_700_000_002.5, step: 3_000_000_000, figures: { "eval/loss": 1 } },
   ]);
   expect(readFileSync(one)).toEqual(readFileSync(two));
   expect(() => openEventFile(join(one, "below"), "run", 0)).toThrow("--tensorboard: ");

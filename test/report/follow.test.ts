@@ -1,6 +1,6 @@
 /** `report --follow`: what is appended to logs, told as it comes. */
 import { afterAll, expect, setDefaultTimeout, test } from "bun:test";
-import { appendFileSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { appendFileSync, mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { sparkline } from "../../src/report/follow/sparkline.ts";
@@ -34,6 +34,9 @@ test("a tail gives whole lines once, and says where a file begins anew", () => {
   expect(tail.poll()).toEqual({ lines: ["thrée"], again: false });
   writeFileSync(file, "new\n");
   expect(tail.poll()).toEqual({ lines: ["new"], again: true });
+  writeFileSync(`${file}.next`, "in its\nplace, and longer\n");
+  renameSync(`${file}.next`, file);
+  expect(tail.poll()).toEqual({ lines: ["in its", "place, and longer"], again: true });
   expect(() => new Tail(cwd).poll()).toThrow("is a folder");
 });
 

@@ -100,7 +100,7 @@ export async function distillData(context: DataContext): Promise<Outcome> {
     rows: examples && realRows(examples, network),
     done(loss) {
       losses.push(loss);
-      context.progress.advance(1);
+      context.progress.advance(1, undefined, `loss ${Number(loss.toPrecision(4))}`);
       context.log.event("step", { step: losses.length, loss });
     },
     info: (text) => context.info(text),

@@ -61,7 +61,7 @@ function take(context: ReportContext, log: Followed, tells: boolean): boolean {
   }
   log.isThere = true;
   if (found.again) {
-    context.info(`${tail.file} became shorter: reading it from its start`);
+    context.info(`${tail.file} is another file, or became shorter: reading it from its start`);
     log.read = new LogLines();
   }
   for (const line of found.lines) {

@@ -8,6 +8,7 @@ const PIECE = 1 << 20;
 export class Tail {
   readonly file: string;
   #at = 0;
+  #inode: number | undefined;
   #rest = Buffer.alloc(0);
 
   constructor(file: string) {
@@ -16,12 +17,14 @@ export class Tail {
 
   /**
    * Whole lines that came since the last call; undefined while the file is not there. `again`: the file was cut short
-   * or replaced by a shorter one, and these are its lines from the start. Throws UserError where it cannot be read.
+   * or another one is in its place, and these are its lines from the start. Throws UserError where it cannot be read.
    */
   poll(): { readonly lines: readonly string[]; readonly again: boolean } | undefined {
-    const size = this.#size();
-    if (size === undefined) return undefined;
-    const again = size < this.#at;
+    const found = this.#look();
+    if (found === undefined) return undefined;
+    const { size, ino } = found;
+    const again = size < this.#at || (this.#inode !== undefined && ino !== this.#inode);
+    this.#inode = ino;
     if (again) [this.#at, this.#rest] = [0, Buffer.alloc(0)];
     const lines: string[] = [];
     const fd = fs.openSync(this.file, "r");
@@ -42,11 +45,11 @@ export class Tail {
     return { lines, again };
   }
 
-  #size(): number | undefined {
+  #look(): { readonly size: number; readonly ino: number } | undefined {
     try {
       const stat = fs.statSync(this.file);
       if (stat.isDirectory()) throw new UserError(`${this.file} is a folder`, "name a log, as --log wrote it");
-      return stat.size;
+      return stat;
     } catch (error) {
       if (error instanceof UserError) throw error;
       const { code } = error as NodeJS.ErrnoException;
