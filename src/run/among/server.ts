@@ -60,6 +60,17 @@ export class Server {
     return this.#state;
   }
 
+  /** Goes on from a state. Throws UserError for one of other weights. */
+  restore(state: ServerState): void {
+    const odd = [...this.#state.global].find(([name, { length }]) => state.global.get(name)?.length !== length);
+    if (odd || state.global.size !== this.#state.global.size)
+      throw new UserError(
+        `a saved state has other weights than this model: ${odd?.[0] ?? "there are more of them"}`,
+        "all sides train one model",
+      );
+    this.#state = state;
+  }
+
   /** What clients that begin now are sent. */
   message(): Uint8Array {
     const { run, key } = this.#options;

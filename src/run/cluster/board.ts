@@ -8,6 +8,12 @@
  *   PREFIX:rounds    stream ROUND-0: the answers of every round that is over
  *   PREFIX:words     hash: when each was last heard, in the server's milliseconds
  *   PREFIX:blob:SHA  payloads that are too long for a message, known by their digest
+ *
+ * Rounds up to a checkpoint are removed once it is whole (checkpoints.ts):
+ *
+ *   PREFIX:checkpoints      stream ROUND-0: of which chunks the state after a round is
+ *   PREFIX:chunk:ROUND-SHA  pieces of a state
+ *   PREFIX:chunks           set: ROUND-SHA of every piece, from before it is written
  */
 import { type Connection, Refusal } from "./connection.ts";
 import { type Fields, type Seal, type Subject, sha256 } from "./envelope.ts";
@@ -37,6 +43,17 @@ function entriesIn(value: unknown): Entry[] {
     const pairs = flat.flatMap((name, i) => (i % 2 === 0 ? [[name, flat[i + 1] ?? ""] as const] : []));
     return [{ id: one[0], fields: Object.fromEntries(pairs) }];
   });
+}
+
+type Stream = "tasks" | "rounds" | "checkpoints";
+
+/** What may stand in the way of a message that is added once. */
+export interface Adding {
+  subjectOf(id: string): Subject;
+  /** Hears of each entry in the way that was not made by the run. */
+  refuse(id: string, fault: string): void;
+  /** Whether the message was there, and was removed as what came after it made it needless. */
+  isOver?(): Promise<boolean>;
 }
 
 /** Entries of the one stream of a reply to XREAD and XREADGROUP. */
@@ -69,8 +86,13 @@ export class Board {
     this.#seal = seal;
   }
 
-  key(name: "settings" | "tasks" | "answers" | "rounds" | "words"): string {
+  key(name: "settings" | "tasks" | "answers" | "rounds" | "words" | "checkpoints" | "chunks"): string {
     return `${this.#prefix}:${name}`;
+  }
+
+  /** Key of a payload that is kept apart, or what all such keys begin with. */
+  apart(kind: "blob" | "chunk", name = ""): string {
+    return `${this.#prefix}:${kind}:${name}`;
   }
 
   /** The fields of a message; a long payload is put beside it. */
@@ -82,7 +104,7 @@ export class Board {
       return [...from, ...text, "s", signature];
     }
     const digest = sha256(payload);
-    await this.connection.put(`${this.#prefix}:blob:${digest}`, payload);
+    await this.connection.put(this.apart("blob", digest), payload);
     return [...from, "b", digest, "s", signature];
   }
 
@@ -90,7 +112,7 @@ export class Board {
   async open(subject: Subject, { p, b, s }: Fields): Promise<Opened> {
     let payload: Uint8Array = Buffer.from(p ?? "", "base64");
     if (b !== undefined) {
-      const found = await this.connection.get(`${this.#prefix}:blob:${b}`);
+      const found = await this.connection.get(this.apart("blob", b));
       if (!found) return { fault: "what it holds is gone" };
       payload = found;
     }
@@ -100,7 +122,7 @@ export class Board {
 
   /** Removes what a message holds beside it. */
   async drop({ b }: Fields): Promise<void> {
-    if (b !== undefined) await this.connection.send("DEL", `${this.#prefix}:blob:${b}`);
+    if (b !== undefined) await this.connection.send("DEL", this.apart("blob", b));
   }
 
   async groups(): Promise<void> {
@@ -111,21 +133,27 @@ export class Board {
     }
   }
 
-  async range(stream: "tasks" | "rounds", from: string, to: string, count = 1000): Promise<Entry[]> {
+  async range(stream: Stream, from: string, to: string, count = 1000): Promise<Entry[]> {
     return entriesIn(await this.connection.send("XRANGE", this.key(stream), from, to, "COUNT", count));
   }
 
+  /** The last id that a stream ever had, also where its entry is removed; "0-0" where there is no stream. */
+  async lastId(stream: Stream): Promise<string> {
+    try {
+      const reply = await this.connection.send("XINFO", "STREAM", this.key(stream));
+      const last: unknown = typeof reply === "object" && reply !== null ? Reflect.get(reply, "last-generated-id") : "";
+      return String(last);
+    } catch (error) {
+      if (error instanceof Refusal) return "0-0";
+      throw error;
+    }
+  }
+
   /**
-   * Adds a message whose id says what it is of. `refuse` hears of each entry that stands in its way and was not made by
-   * the run, by its id and fault; it is removed. Gives the message that is there in the end.
+   * Adds a message whose id says what it is of. What stands in its way and was not made by the run is removed. Gives
+   * the message that is there in the end; undefined where the run is further than this message.
    */
-  async addOnce(
-    stream: "tasks" | "rounds",
-    id: string,
-    fields: readonly string[],
-    subjectOf: (id: string) => Subject,
-    refuse: (id: string, fault: string) => void,
-  ): Promise<Entry> {
+  async addOnce(stream: Stream, id: string, fields: readonly string[], adding: Adding): Promise<Entry | undefined> {
     const key = this.key(stream);
     for (let attempt = 0; ; attempt++) {
       try {
@@ -137,18 +165,17 @@ export class Board {
       }
       let last = "0-0";
       for (const entry of await this.range(stream, "-", "+", 100_000)) {
-        const opened = await this.open(subjectOf(entry.id), entry.fields);
+        const opened = await this.open(adding.subjectOf(entry.id), entry.fields);
         if ("fault" in opened) {
-          refuse(entry.id, opened.fault);
+          adding.refuse(entry.id, opened.fault);
           await this.connection.send("XDEL", key, entry.id);
         } else if (entry.id === id) return entry;
         else last = entry.id;
       }
+      if (isAfter(last, id) || (await adding.isOver?.())) return undefined;
       const { round, place } = placeOf(id);
       const before = place > 0 ? `${round}-${place - 1}` : `${round - 1}-9999999`;
-      if (isAfter(last, id)) throw new Refusal(`${key} is ahead of ${id}`);
-      const top = isAfter(before, last) ? before : last;
-      await this.connection.send("XSETID", key, top, "ENTRIESADDED", 1_000_000, "MAXDELETEDID", "0-0");
+      await this.connection.send("XSETID", key, isAfter(before, last) ? before : last);
       if (stream === "tasks") await this.connection.send("XGROUP", "SETID", key, "workers", before);
     }
   }

@@ -1,6 +1,7 @@
 /**
  * What can be trained by many: rounds of tasks whose answers are bytes. Everyone who knows the answers of a round takes
- * the same step by them, so that the start and the answers of all rounds are the whole of a training's state.
+ * the same step by them, so that the start and the answers of all rounds are the whole of a training's state. So is
+ * what `save` gives after some rounds, with the answers of those after them.
  */
 export interface RoundJob {
   readonly rounds: number;
@@ -17,6 +18,12 @@ export interface RoundJob {
   apply(round: number, answers: readonly Uint8Array[]): Promise<void>;
   /** Digest of the weights. */
   digest(): Promise<string>;
+  /** How many bytes `save` gives, about. */
+  readonly stateBytes: number;
+  /** All that is needed to go on after the last round that was applied; a list of parts, read once. */
+  save(): Promise<readonly Uint8Array[]>;
+  /** Becomes what saved this after a round (from 1). Throws UserError for parts that are of no such job. */
+  load(round: number, parts: readonly Uint8Array[]): Promise<void>;
 }
 
 /** Does all rounds alone; `after` hears the end of each. */

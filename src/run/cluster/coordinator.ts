@@ -2,7 +2,8 @@
  * Who hands tasks out and says when a round is over. It knows nothing that is not on the server: one that is started
  * again goes on where the rounds on the board end, and two at once do no harm.
  */
-import { type Board, type Entry, placeOf } from "./board.ts";
+import { UserError } from "../../errors.ts";
+import { type Adding, type Board, type Entry, placeOf } from "./board.ts";
 import type { RoundJob } from "./contract.ts";
 import type { Subject } from "./envelope.ts";
 import type { ClusterCounts, ClusterEvents } from "./events.ts";
@@ -13,9 +14,14 @@ export interface CoordinatorOptions {
   readonly lag: number;
   /** To how many workers each task is given; 1 when left out. */
   readonly copies?: number;
+  /** Rounds after which the state is put on the board; 0 for never. By the state's size when left out. */
+  readonly checkpoint?: number | undefined;
   readonly signal: AbortSignal;
   readonly events: ClusterEvents;
 }
+
+/** Rounds from one checkpoint to the next where nobody chose: so that a round costs a MiB of them at most. */
+export const roundsFor = (stateBytes: number): number => Math.max(64, Math.ceil(stateBytes / 2 ** 20));
 
 /** Who it is on the board. */
 export const COORDINATOR = "coordinator";
@@ -31,6 +37,8 @@ export class Coordinator {
   #returns = 0;
   /** How often tasks of this round were handed out. */
   #turn = 0;
+  /** Round of the newest checkpoint on the board; undefined where that is to be looked up. */
+  #saved: number | undefined;
 
   constructor(board: Board, job: RoundJob, options: CoordinatorOptions) {
     this.#board = board;
@@ -39,6 +47,7 @@ export class Coordinator {
     this.#log = new LogReader(board, job, {
       refused: (what, fault) => this.#refuse(what, fault),
       round: (round, answers) => options.events.round(round, answers),
+      loaded: (...what) => options.events.loaded(...what),
     });
   }
 
@@ -50,9 +59,32 @@ export class Coordinator {
   /** Runs to the last round. */
   async run(): Promise<void> {
     await this.#board.groups();
-    await this.#log.catchUp();
+    await this.#catchUp();
     while (this.#log.round < this.#job.rounds) await this.#round(this.#log.round + 1);
     await this.#board.word(COORDINATOR);
+  }
+
+  /** Throws UserError where the way to the last round is gone. */
+  async #catchUp(known?: number): Promise<void> {
+    await this.#log.catchUp(known);
+    if (!this.#log.stuck) return;
+    throw new UserError(
+      `rounds after round ${this.#log.round} were removed, and the checkpoint in their place is refused`,
+      "start Redis with data of before, or begin again under another name",
+      1,
+    );
+  }
+
+  /** Puts the state on the board where it is due; workers have tasks meanwhile. */
+  async #saveIfDue(isDamaged = false): Promise<void> {
+    const { checkpoint = roundsFor(this.#job.stateBytes), events } = this.#options;
+    this.#saved ??= await this.#log.saved();
+    const isDue = checkpoint > 0 && this.#log.round - this.#saved >= checkpoint;
+    if (this.#log.round === 0 || !(isDue || isDamaged)) return;
+    const { returns } = this.#board.connection;
+    const done = await this.#log.save(() => this.#look());
+    this.#saved = done && returns === this.#board.connection.returns ? done.round : undefined;
+    if (done) events.saved(done.round, done.bytes);
   }
 
   async #round(round: number): Promise<void> {
@@ -61,6 +93,8 @@ export class Coordinator {
     const seen: Entry[] = [];
     this.#turn = 0;
     for (let copy = 0; copy < (this.#options.copies ?? 1); copy++) await this.#handOut(round, answers);
+    if (this.#log.round >= round) return;
+    await this.#saveIfDue();
     let moved = performance.now();
     let after = "0";
     while (answers.includes(undefined)) {
@@ -72,16 +106,18 @@ export class Coordinator {
         seen.push(entry);
         after = entry.id;
       }
-      if (entries.length === 0) await this.#log.catchUp();
+      if (entries.length === 0) await this.#catchUp();
       if (this.#log.round >= round) return; // another coordinator was before this one
       await this.#look();
       if (this.#returns !== this.#board.connection.returns) {
         this.#returns = this.#board.connection.returns;
         await this.#board.groups();
         await this.#log.restore();
+        this.#saved = undefined;
       }
       if (performance.now() - moved > 2000 * lag) {
         await this.#handOut(round, answers);
+        if (!(await this.#log.isWhole())) await this.#saveIfDue(true);
         moved = performance.now();
       }
     }
@@ -94,16 +130,18 @@ export class Coordinator {
     await this.#board.connection.send("XTRIM", this.#board.key("tasks"), "MINID", `${round + 1}`);
   }
 
-  /** Puts the tasks that have no answer on the board. */
+  /** Puts the tasks that have no answer on the board, and catches up where another coordinator is further. */
   async #handOut(round: number, answers: readonly (Uint8Array | undefined)[]): Promise<void> {
     const { tasks } = this.#job;
     for (const [task, answer] of answers.entries()) {
       if (answer) continue;
       const place = this.#turn * tasks + task + 1;
-      const subjectOf = (id: string): Subject => taskSubject(id, tasks);
-      const fields = await this.#board.fields(subjectOf(`${round}-${place}`), new Uint8Array());
-      const refuse = (id: string, fault: string) => this.#refuse(`task ${id}`, fault);
-      await this.#board.addOnce("tasks", `${round}-${place}`, fields, subjectOf, refuse);
+      const adding: Adding = {
+        subjectOf: (id) => taskSubject(id, tasks),
+        refuse: (id, fault) => this.#refuse(`task ${id}`, fault),
+      };
+      const fields = await this.#board.fields(adding.subjectOf(`${round}-${place}`), new Uint8Array());
+      if (!(await this.#board.addOnce("tasks", `${round}-${place}`, fields, adding))) await this.#catchUp(round);
     }
     this.#turn++;
   }

@@ -3,7 +3,7 @@ import { createHash, createHmac, hkdfSync, timingSafeEqual } from "node:crypto";
 
 /** What a signature covers besides the payload. */
 export interface Subject {
-  readonly kind: "settings" | "task" | "answer" | "round" | "word";
+  readonly kind: "settings" | "task" | "answer" | "round" | "word" | "checkpoint";
   readonly round: number;
   readonly task: number;
   readonly from: string;

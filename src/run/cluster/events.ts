@@ -6,7 +6,14 @@ export interface ClusterEvents {
   dropped(worker: string, seconds: number): void;
   /** A round is over, and its answers were applied. */
   round(round: number, answers: readonly Uint8Array[]): Promise<void>;
+  /** The state after a round was put on the board. */
+  saved(round: number, bytes: number): void;
+  /** The state after a round was taken from the board, without the rounds between the one before and it. */
+  loaded(round: number, before: number, bytes: number): void;
 }
+
+/** What a reader of rounds tells. */
+export type ReaderEvents = Pick<ClusterEvents, "refused" | "round" | "loaded">;
 
 /** What a run has taken. */
 export interface ClusterCounts {

@@ -40,6 +40,13 @@ export const CLUSTER = {
     help: "workers that each task is given to; the first answer counts, so all but one may be slow (gradient coding by repetition)",
     value: "N",
   },
+  cluster_checkpoint: {
+    type: "number.integer >= 0",
+    decides: "nothing",
+    needs: "cluster",
+    help: "rounds after which the state is put on the server and rounds before it are removed; 0: never. 64 when left out, and as many as the state has MiB",
+    value: "K",
+  },
   wait: {
     type: "number > 0",
     default: 300,

@@ -3,6 +3,7 @@ import { randomBytes } from "node:crypto";
 import { hostname } from "node:os";
 import type { OrderState } from "../../data/order.ts";
 import type { JsonObject } from "../../json.ts";
+import { humanBytes } from "../../text/format.ts";
 import type { CommandContext } from "../command-context.ts";
 import type { RunContext } from "../training/technique.ts";
 import { type Address, parseAddress } from "./address.ts";
@@ -21,6 +22,15 @@ export interface ClusterOptions {
   readonly lag: number;
   readonly copies: number;
   readonly wait: number;
+  readonly cluster_checkpoint?: number | undefined;
+}
+
+/** What a training hears of its run. */
+export interface Hearing {
+  /** A round is over, and its answers were applied. */
+  round(round: number, answers: readonly Uint8Array[]): Promise<void>;
+  /** So many rounds were left out: the state after them was taken. */
+  leapt(rounds: number): void;
 }
 
 /** A run that is to be taken part in. */
@@ -53,9 +63,17 @@ export function agreedSettings(
 type Told = Pick<CommandContext, "signal" | "warn" | "info" | "log">;
 
 /** What the log and people hear. */
-function eventsFor({ warn, info, log }: Told, round: ClusterEvents["round"]): ClusterEvents {
+function eventsFor({ warn, info, log }: Told, hearing: Hearing): ClusterEvents {
   return {
-    round,
+    round: (...of) => hearing.round(...of),
+    saved(round, bytes) {
+      log.event("checkpoint", { round, bytes });
+    },
+    loaded(round, before, bytes) {
+      log.event("checkpoint_loaded", { round, before, bytes });
+      info(`took the checkpoint of round ${round} (${humanBytes(bytes)})`);
+      hearing.leapt(round - before);
+    },
     refused(what, fault) {
       log.event("refused", { what, fault });
       warn(`refused ${what}: ${fault}`);
@@ -80,23 +98,21 @@ export async function tryServer(taking: Taking, told: Told): Promise<void> {
   (await board(taking, told)).connection.close();
 }
 
-/**
- * Hands out the tasks of all rounds, from those on that the board has. `settings` are what all must agree on, `round`
- * hears of every round that was applied.
- */
+/** Hands out the tasks of all rounds, from those on that the board has. `settings` are what all must agree on. */
 export async function coordinate(
   taking: Taking,
   told: Told,
   job: RoundJob,
   settings: JsonObject,
-  round: ClusterEvents["round"],
+  hearing: Hearing,
 ): Promise<ClusterCounts> {
   const own = await board(taking, told);
   try {
     const begun = await beginRun(own, taking.address, taking.secret, settings);
     told.info(`${begun === "new" ? "began" : "goes on with"} the run at ${taking.address.told}`);
-    const { lag, copies } = taking;
-    const coordinator = new Coordinator(own, job, { lag, copies, signal: told.signal, events: eventsFor(told, round) });
+    const { lag, copies, cluster_checkpoint: checkpoint } = taking;
+    const events = eventsFor(told, hearing);
+    const coordinator = new Coordinator(own, job, { lag, copies, checkpoint, signal: told.signal, events });
     await coordinator.run();
     return coordinator.counts;
   } finally {
@@ -110,7 +126,7 @@ export async function workFor(
   told: Told,
   job: RoundJob,
   settings: JsonObject,
-  round: ClusterEvents["round"],
+  hearing: Hearing,
 ): Promise<number> {
   const own = await board(taking, told);
   try {
@@ -118,7 +134,7 @@ export async function workFor(
     await awaitRun(own, address, secret, settings, { wait, signal: told.signal });
     const name = `${hostname()}-${process.pid}-${randomBytes(3).toString("hex")}`;
     told.info(`takes part as ${name} in the run at ${address.told}`);
-    const events = eventsFor(told, round);
+    const events = eventsFor(told, hearing);
     const worker = new Worker(own, job, { name, lag, copies, wait, signal: told.signal, events });
     await worker.run();
     return worker.tasks;

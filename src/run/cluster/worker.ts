@@ -3,7 +3,7 @@ import { UserError } from "../../errors.ts";
 import { type Board, type Entry, placeOf } from "./board.ts";
 import type { RoundJob } from "./contract.ts";
 import { COORDINATOR, taskSubject } from "./coordinator.ts";
-import type { ClusterEvents } from "./events.ts";
+import type { ReaderEvents } from "./events.ts";
 import { LogReader } from "./round-log.ts";
 
 export interface WorkerOptions {
@@ -14,7 +14,7 @@ export interface WorkerOptions {
   /** Seconds for which nobody may hand out tasks. */
   readonly wait: number;
   readonly signal: AbortSignal;
-  readonly events: Pick<ClusterEvents, "refused" | "round">;
+  readonly events: ReaderEvents;
 }
 
 export class Worker {
@@ -51,10 +51,27 @@ export class Worker {
       await this.#log.catchUp();
       if (this.#log.round > before) this.#moved = performance.now();
       if (this.#log.round >= this.#job.rounds) return this.#board.forget(this.#options.name);
+      if (this.#log.stuck) {
+        await this.#waitForCheckpoint();
+        continue;
+      }
       const [entry] = await this.#next();
       if (entry) await this.#do(entry);
       else await this.#expectCoordinator();
     }
+  }
+
+  /** A task that is given here meanwhile becomes another's. Throws UserError after too long a wait. */
+  async #waitForCheckpoint(): Promise<void> {
+    const { wait, lag } = this.#options;
+    this.#left = true;
+    if (performance.now() - this.#moved > 1000 * wait)
+      throw new UserError(
+        `rounds after round ${this.#log.round} were removed, and the checkpoint in their place is refused`,
+        "who hands tasks out writes another in time: start this worker again then",
+        1,
+      );
+    await Bun.sleep(Math.min(2000, 500 * lag));
   }
 
   async #word(): Promise<void> {
@@ -87,7 +104,8 @@ export class Worker {
     const opened = await this.#board.open(subject, fields);
     // A task that was trimmed while it was pending has no fields: its round is over.
     if ("fault" in opened && Object.keys(fields).length > 0) events.refused(`task ${id}`, opened.fault);
-    if (!("fault" in opened)) await this.#log.catchUp();
+    if (!("fault" in opened)) await this.#log.catchUp(round - 1);
+    if (this.#log.stuck) return;
     if (!("fault" in opened) && round === this.#log.round + 1 && !this.#isOwnCopy(id)) {
       const payload = await this.#job.work(round, subject.task);
       const to = `${round}-${subject.task}`;

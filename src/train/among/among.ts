@@ -15,27 +15,21 @@ import { type Leg, LocalTraining, sharedOf } from "../../run/among/local-trainin
 import { isDue, localSteps, participation, type Round, type ServerStep, serverSteps } from "../../run/among/pace.ts";
 import { Seats } from "../../run/among/seats.ts";
 import { Server } from "../../run/among/server.ts";
-import {
-  agreedSettings,
-  coordinate,
-  type Taking,
-  takingPart,
-  tryServer,
-  workFor,
-} from "../../run/cluster/run-cluster.ts";
+import { type Taking, takingPart } from "../../run/cluster/run-cluster.ts";
 import type { Outcome } from "../../run/command-context.ts";
 import type { ReadRows } from "../../run/training/batch-source.ts";
-import { type BuiltRun, buildRun } from "../../run/training/build-run.ts";
+import type { BuiltRun } from "../../run/training/build-run.ts";
 import { HeldOutWatch, lossText } from "../../run/training/held-out-watch.ts";
 import { joinWork } from "../../run/training/join-work.ts";
-import { openRun, type ReadRun, readRun } from "../../run/training/open-run.ts";
+import type { ReadRun } from "../../run/training/open-run.ts";
 import type { Ran } from "../../run/training/run-loop.ts";
 import { runTraining } from "../../run/training/run-training.ts";
 import type { Built, Opened, Technique, TrainingData, Work } from "../../run/training/technique.ts";
 import type { StepResult } from "../../run/training/trainer.ts";
-import { AmongJob, refuseOverCluster } from "./over-cluster.ts";
+import { refuseOverCluster } from "./over-cluster.ts";
 import { type AmongContext, refuseAmong, refuseWork } from "./refuse.ts";
 import { chosenByLoss, lossesOf } from "./selection.ts";
+import { type Begun, type Sharing, shareRounds, workOnRounds } from "./shared-rounds.ts";
 
 type Data = TrainingData<Batch> & { readonly source: ReadRows };
 
@@ -54,7 +48,7 @@ export function trainAmong<D extends Data>(context: AmongContext, technique: Tec
     data: async (opened) => simulation.data(await technique.data(opened), opened),
     work: async (built, data) => simulation.work(await technique.work(built, data), built),
   };
-  if (taking?.worker) return simulation.worker(own, taking);
+  if (taking?.worker) return workOnRounds(context, own, taking, () => simulation.sharing());
   return runTraining<Batch, D>(context, own, (_, __, read, built) => simulation.run(read, built));
 }
 
@@ -169,7 +163,7 @@ class Simulation {
   }
 
   /** Both sides, and who begins when in so many steps. */
-  async #begun(total: number, { model, training }: BuiltRun<Batch>) {
+  async #begun(total: number, { model, training }: BuiltRun<Batch>): Promise<Begun> {
     const most = Math.min(this.#context.options.local_steps ?? total, total);
     const steps = this.#steps(Math.ceil(total / most));
     const local = new LocalTraining<Batch>(training, model, this.#seats!, this.#part);
@@ -187,58 +181,25 @@ class Simulation {
     };
   }
 
-  /** The rounds as a job that a cluster shares. */
-  async #job(total: number, built: BuiltRun<Batch>) {
-    const begun = await this.#begun(total, built);
-    const { most, steps, local, server, clients } = begun;
-    const job = new AmongJob({
-      ...{ server, clients, steps, seated: this.#seated, accumulate: this.#context.options.accumulate },
-      leg: (name, at) => this.#leg(name, { at, over: at * most, longest: Math.min(most, total - at * most) }),
-    });
-    const settings = agreedSettings(this.#context, job, { order: this.#seats!.state(), weights: await job.digest() });
-    return { job, settings, local, server, most };
-  }
-
-  /** A worker's part of a run over a cluster: tasks until it is over. */
-  async worker<D extends Data>(technique: Technique<Batch, D>, taking: Taking): Promise<Outcome> {
-    const { progress } = this.#context;
-    const opened = await openRun(this.#context, technique);
-    const read = await readRun(this.#context, technique, opened);
-    if (this.#context.dryRun) return {};
-    await tryServer(taking, this.#context);
-    const built = await buildRun(this.#context, technique, opened, read);
-    const { job, settings } = await this.#job(read.steps, built);
-    progress.start({ total: job.rounds, unit: "rounds" });
-    const tasks = await workFor(taking, this.#context, job, settings, async () => progress.advance(1));
-    progress.done();
-    this.#context.json({ tasks, digest: await job.digest() });
-    await built.training.free();
-    return { told: `${tasks} tasks of ${job.rounds} rounds` };
+  /** What rounds over a cluster need. */
+  sharing(): Sharing {
+    return {
+      ...{ context: this.#context, seated: this.#seated },
+      order: () => this.#seats!.state(),
+      begun: (total, built) => this.#begun(total, built),
+      leg: (name, round) => this.#leg(name, round),
+    };
   }
 
   /** Hands the rounds out over a cluster; the model has the server's weights in the end. */
   async #shared(taking: Taking, total: number, built: BuiltRun<Batch>): Promise<Ran> {
-    const { log, progress, options } = this.#context;
-    const { job, settings, local, server, most } = await this.#job(total, built);
-    const watch = new HeldOutWatch(undefined);
-    progress.start({ total: job.rounds, unit: "rounds" });
-    const counts = await coordinate(taking, this.#context, job, settings, async (round, answers) => {
-      const { from: clients, loss, metrics } = job.done!;
-      const up = answers.reduce((sum, { length }) => sum + length, 0);
-      const step = Math.min(total, round * most);
-      this.#counted.up += up;
-      this.#counted.down += up; // to each who takes part: the answers of all, and no weights
-      log.event("round", { round, step, clients, loss, bytes_up: up, ...metrics });
-      progress.advance(1, `round ${round}`, `loss ${loss.toFixed(4)}`);
-      if (isDue(step, step - most, options.eval_every) || round === job.rounds)
-        await this.#evaluate(local, server, built, { done: step, watch });
-    });
-    progress.done();
-    const { answers, repeated, refused, dropped } = counts;
-    Object.assign(this.#told, { clients: this.#seated.length, rounds: job.rounds });
-    Object.assign(this.#told, { answers, repeated, refused, dropped });
-    this.#context.info(`weights ${await job.digest()}`);
-    return { step: total, last: undefined, watch };
+    const ran = await shareRounds(this.sharing(), taking, total, built, ({ local, server }, watching) =>
+      this.#evaluate(local, server, built, watching),
+    );
+    // To each who takes part: the answers of all, and no weights.
+    [this.#counted.up, this.#counted.down] = [ran.answered, ran.answered];
+    Object.assign(this.#told, ran.told);
+    return ran;
   }
 
   /** All rounds; the model has the server's weights in the end. Throws UserError when it was interrupted. */

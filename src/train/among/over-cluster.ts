@@ -6,11 +6,14 @@
 import { createHash } from "node:crypto";
 import type { Batch } from "../../data/batch.ts";
 import { UserError } from "../../errors.ts";
+import { isObject, type JsonObject } from "../../json.ts";
 import type { Client } from "../../run/among/client.ts";
 import type { Leg, Seated } from "../../run/among/local-training.ts";
 import type { ServerStep } from "../../run/among/pace.ts";
 import type { RoundDone, Server } from "../../run/among/server.ts";
+import { decodeServerState, encodeServerState } from "../../run/among/server-state.ts";
 import type { RoundJob } from "../../run/cluster/contract.ts";
+import type { WatchState } from "../../run/training/held-out-watch.ts";
 import type { AmongContext } from "./refuse.ts";
 
 export interface AmongJobOptions {
@@ -35,6 +38,10 @@ export class AmongJob implements RoundJob {
   readonly tasks: number;
   /** What the last round gave. */
   done: RoundDone | undefined;
+  /** Bytes of the answers of all rounds. */
+  answered = 0;
+  /** What is known of held-out losses, by who measures them; saved with the rest. */
+  watched: WatchState = {};
   readonly #options: AmongJobOptions;
   readonly #starts: readonly Place[];
   readonly #places = new Map<number, Place>();
@@ -59,7 +66,7 @@ export class AmongJob implements RoundJob {
   }
 
   /** Leads a client to where its rows are when a round begins. */
-  async #place(number: number, round: number): Promise<void> {
+  async #place(number: number, round: number): Promise<Place> {
     const { steps, clients, seated, leg, accumulate } = this.#options;
     const { name } = clients[number]!;
     const before = steps.slice(0, round - 1).flatMap(({ begin }, at) => (begin.includes(number) ? [at] : []));
@@ -69,7 +76,9 @@ export class AmongJob implements RoundJob {
     const { source } = seated[number]!;
     source.load(structuredClone(from.state), name);
     for (let at = from.drawn; at < drawn; at++) await source.next();
-    this.#places.set(number, { drawn, state: structuredClone(source.state()) });
+    const place = { drawn, state: structuredClone(source.state()) };
+    this.#places.set(number, place);
+    return place;
   }
 
   async work(round: number, task: number): Promise<Uint8Array> {
@@ -100,7 +109,40 @@ export class AmongJob implements RoundJob {
   }
 
   async apply(_round: number, answers: readonly Uint8Array[]): Promise<void> {
+    this.answered += answers.reduce((sum, { length }) => sum + length, 0);
     this.done = this.#options.server.take(answers);
+  }
+
+  get stateBytes(): number {
+    const { global, kept, told } = this.#options.server.state;
+    const values = [global, kept.tensors, told.tensors].flatMap((tensors) => [...tensors.values()]);
+    return values.reduce((sum, { byteLength }) => sum + byteLength, 0);
+  }
+
+  /** What the server knows, and where each client is in its rows. */
+  async save(): Promise<readonly Uint8Array[]> {
+    const { server, clients } = this.#options;
+    const places: Place[] = [];
+    for (const number of clients.keys()) places.push(await this.#place(number, server.state.round + 1));
+    return encodeServerState(server.state, { places, answered: this.answered, watched: this.watched });
+  }
+
+  async load(round: number, parts: readonly Uint8Array[]): Promise<void> {
+    const { server, clients, seated } = this.#options;
+    const what = `the saved state of round ${round}`;
+    const { state, besides } = decodeServerState(parts, what);
+    const { places, answered, watched } = besides;
+    if (state.round !== round || !Array.isArray(places) || places.length !== clients.length || !isObject(watched))
+      throw new UserError(`${what} is of another run`, "all who take part need the same version");
+    server.restore(state);
+    for (const [number, place] of places.entries()) {
+      if (!isObject(place) || typeof place.drawn !== "number") throw new UserError(`${what} has no places in the rows`);
+      const { source } = seated[number]!;
+      source.load(place.state, what);
+      this.#places.set(number, { drawn: place.drawn, state: structuredClone(source.state()) });
+    }
+    this.answered = Number(answered);
+    this.watched = watchedIn(watched);
   }
 
   async digest(): Promise<string> {
@@ -109,6 +151,12 @@ export class AmongJob implements RoundJob {
       hash.update(`${name}\n`).update(new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
     return hash.digest("hex");
   }
+}
+
+/** What is known of held-out losses, from a state. */
+function watchedIn({ best, waited }: JsonObject): WatchState {
+  if (!isObject(best) || typeof best.step !== "number" || typeof best.loss !== "number") return {};
+  return { best: { step: best.step, loss: best.loss }, ...(typeof waited === "number" ? { waited } : {}) };
 }
 
 /** Throws UserError for options with which a client's round depends on who did its rounds before. */

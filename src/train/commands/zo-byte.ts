@@ -91,9 +91,12 @@ async function work(context: ZoContext, taking: Taking, model: Model, source: Re
   const job = new ZerothJob(model, source, settingsOf(context, taking));
   const settings = agreed(context, source, job, await job.digest());
   progress.start({ total: job.rounds, unit: "steps" });
-  const tasks = await workFor(taking, context, job, settings, async (step) => {
-    log.event("step", { step, loss: job.loss });
-    progress.advance(1);
+  const tasks = await workFor(taking, context, job, settings, {
+    async round(step) {
+      log.event("step", { step, loss: job.loss });
+      progress.advance(1);
+    },
+    leapt: (steps) => progress.advance(steps),
   });
   progress.done();
   const digest = await job.digest();
@@ -123,7 +126,8 @@ async function learn(
     await Bun.sleep(0); // lets Ctrl-C through
   };
   progress.start({ total: job.rounds, unit: "steps" });
-  if (taking) return coordinate(taking, context, job, agreed(context, source, job, start), heard);
+  const leapt = (steps: number) => progress.advance(steps);
+  if (taking) return coordinate(taking, context, job, agreed(context, source, job, start), { round: heard, leapt });
   await doAlone(job, signal, heard);
   return undefined;
 }

@@ -1,5 +1,7 @@
 /** Zeroth-order training as rounds of tasks: a round is a step, a task some of its samples. */
 import type { Batch } from "../../data/batch.ts";
+import { UserError } from "../../errors.ts";
+import { decodeText, parseJson } from "../../json.ts";
 import type { Model } from "../../model/model.ts";
 import type { RoundJob } from "../../run/cluster/contract.ts";
 import type { BatchSource } from "../../run/training/batch-source.ts";
@@ -50,6 +52,31 @@ export class ZerothJob implements RoundJob {
     const bytes = new Uint8Array(Buffer.concat(answers));
     this.codes.push(bytes);
     await this.#steps.apply(round, bytes);
+  }
+
+  get stateBytes(): number {
+    return this.#steps.bytes;
+  }
+
+  /** The place in the rows, the bytes of all steps, and the trained weights one by one. */
+  async save(): Promise<readonly Uint8Array[]> {
+    const parts: Uint8Array[] = [
+      new TextEncoder().encode(JSON.stringify(await this.#slopes.placeAfter(this.codes.length))),
+      new Uint8Array(Buffer.concat(this.codes)),
+    ];
+    for await (const weights of this.#steps.weights()) parts.push(weights);
+    return parts;
+  }
+
+  async load(round: number, [place, codes, ...weights]: readonly Uint8Array[]): Promise<void> {
+    const what = `the saved state of step ${round}`;
+    const { samples } = this.#options;
+    if (!place || codes?.length !== round * samples)
+      throw new UserError(`${what} has not the bytes of its steps`, "all who take part need the same version");
+    this.#slopes.goTo(round, parseJson(decodeText(place, what), what).value);
+    this.#steps.set(weights);
+    this.codes.splice(0);
+    for (let at = 0; at < codes.length; at += samples) this.codes.push(codes.slice(at, at + samples));
   }
 
   digest(): Promise<string> {

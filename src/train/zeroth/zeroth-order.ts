@@ -11,6 +11,7 @@
  */
 import { createHash } from "node:crypto";
 import type { Batch } from "../../data/batch.ts";
+import type { OrderState } from "../../data/order.ts";
 import { UserError } from "../../errors.ts";
 import type { Model } from "../../model/model.ts";
 import { Programs } from "../../run/programs.ts";
@@ -60,13 +61,34 @@ export class ByteSteps {
     }
   }
 
+  /** Bytes of the trained weights. */
+  get bytes(): number {
+    return this.#trained.reduce((sum, { size }) => sum + 4 * size, 0);
+  }
+
+  /** Bytes of the trained weights one by one, f32. */
+  async *weights(): AsyncGenerator<Uint8Array> {
+    for (const { buffer, size } of this.#trained) {
+      const values = await this.#model.gpu.readFloats(buffer, size);
+      yield new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+    }
+  }
+
+  /** Sets the trained weights to what `weights` gave. Throws UserError for those of another model. */
+  set(weights: readonly Uint8Array[]): void {
+    const odd = this.#trained.find(({ size }, i) => weights[i]?.length !== 4 * size);
+    if (odd || weights.length !== this.#trained.length)
+      throw new UserError(
+        `a saved state has other weights than this model: ${odd?.name ?? "there are more of them"}`,
+        "all who take part train one model",
+      );
+    for (const [i, parameter] of this.#trained.entries()) parameter.writeBytes(0, weights[i]!);
+  }
+
   /** Digest of the trained weights, SHA-256 in hex. */
   async digest(): Promise<string> {
     const hash = createHash("sha256");
-    for (const { buffer, size } of this.#trained) {
-      const values = await this.#model.gpu.readFloats(buffer, size);
-      hash.update(new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
-    }
+    for await (const bytes of this.weights()) hash.update(bytes);
     return hash.digest("hex");
   }
 
@@ -110,6 +132,18 @@ export class Slopes {
       this.#drawnFor++;
     }
     return this.#batches;
+  }
+
+  /** The place in the rows when the micro-batches of a step, and of all before it, are drawn. */
+  async placeAfter(step: number): Promise<OrderState> {
+    await this.#batchesOf(step);
+    return this.#source.state();
+  }
+
+  /** Leads the rows to a place that `placeAfter` gave of this step. Throws UserError for one of other rows. */
+  goTo(step: number, place: unknown): void {
+    this.#source.load(place, `the saved state of step ${step}`);
+    [this.#drawnFor, this.#batches] = [step, []];
   }
 
   /** Records a forward pass at the weights as they are; its mean loss comes later. */

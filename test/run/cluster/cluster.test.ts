@@ -1,106 +1,18 @@
 /** Runs over a Redis server of the test's own, by several in one process whose work is a digest of all before it. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { createHash } from "node:crypto";
 import { parseAddress } from "../../../src/run/cluster/address.ts";
-import { Board } from "../../../src/run/cluster/board.ts";
 import { Connection } from "../../../src/run/cluster/connection.ts";
-import { doAlone, type RoundJob } from "../../../src/run/cluster/contract.ts";
-import { Coordinator } from "../../../src/run/cluster/coordinator.ts";
 import { awaitRun, beginRun } from "../../../src/run/cluster/settings.ts";
-import { Worker } from "../../../src/run/cluster/worker.ts";
+import { chainAlone as alone, Chain, ChainRuns, failed, never, SETTINGS } from "../../support/cluster-chain.ts";
 import { noRedis, PASSWORD, TestRedis } from "../../support/redis.ts";
 
 const redis = new TestRedis();
-const warned: string[] = [];
+const runs = new ChainRuns(redis);
+const { warned } = runs;
 beforeAll(async () => {
   if (!noRedis) await redis.start();
 });
 afterAll(() => redis.remove());
-
-const hash = (text: string): Uint8Array => createHash("sha256").update(text).digest();
-
-/** Answers that depend on every answer before, so that a round that is lost, repeated or out of order shows. */
-class Chain implements RoundJob {
-  state = "start";
-  constructor(
-    readonly rounds: number,
-    readonly tasks: number,
-    readonly pause = async (_round: number, _task: number): Promise<void> => {},
-    readonly length = 4,
-  ) {}
-  async work(round: number, task: number): Promise<Uint8Array> {
-    await this.pause(round, task);
-    const answer = new Uint8Array(this.length);
-    answer.set(hash(`${this.state} ${round} ${task}`).subarray(0, 4));
-    return answer;
-  }
-  refusal(_task: number, answer: Uint8Array): string | undefined {
-    return answer.length === this.length ? undefined : `it has ${answer.length} bytes`;
-  }
-  async apply(round: number, answers: readonly Uint8Array[]): Promise<void> {
-    this.state = Buffer.from(hash(`${this.state} ${round} ${Buffer.concat(answers).toString("hex")}`)).toString("hex");
-  }
-  async digest(): Promise<string> {
-    return this.state;
-  }
-}
-
-const SETTINGS = { steps: 3, weights: "start" };
-const never = new AbortController().signal;
-
-interface Part {
-  readonly job: RoundJob;
-  readonly signal?: AbortSignal;
-  readonly lag?: number;
-  readonly events?: string[];
-  readonly copies?: number;
-}
-
-async function boardOf(run: string): Promise<Board> {
-  const address = parseAddress(redis.url(run));
-  const options = { wait: 20, signal: never, warn: (text: string) => void warned.push(text) };
-  return new Board(await Connection.open(address, options), run);
-}
-
-async function coordinator(run: string, { job, signal = never, lag = 1, events = [], copies = 1 }: Part) {
-  const board = await boardOf(run);
-  await beginRun(board, parseAddress(redis.url(run)), "secret", SETTINGS);
-  const one = new Coordinator(board, job, {
-    ...{ lag, signal, copies },
-    events: {
-      refused: (what, fault) => void events.push(`refused ${what}: ${fault}`),
-      joined: (name) => void events.push(`joined ${name}`),
-      dropped: (name) => void events.push(`dropped ${name}`),
-      round: async (round) => void events.push(`round ${round}`),
-    },
-  });
-  await one.run().finally(() => board.connection.close());
-  return one.counts;
-}
-
-async function worker(run: string, name: string, { job, signal = never, lag = 1, events = [], copies = 1 }: Part) {
-  const board = await boardOf(run);
-  await awaitRun(board, parseAddress(redis.url(run)), "secret", SETTINGS, { wait: 5, signal: never });
-  const refused = (what: string, fault: string) => void events.push(`refused ${what}: ${fault}`);
-  const one = new Worker(board, job, {
-    ...{ name, lag, copies, wait: 20, signal },
-    events: { refused, round: async () => {} },
-  });
-  await one.run().finally(() => board.connection.close());
-  return one.tasks;
-}
-
-async function alone(rounds: number, tasks: number): Promise<string> {
-  const job = new Chain(rounds, tasks);
-  await doAlone(job, never, async () => {});
-  return job.state;
-}
-
-const failed = (run: Promise<unknown>): Promise<string> =>
-  run.then(
-    () => "no error",
-    (error: Error) => error.message,
-  );
 
 describe.skipIf(noRedis !== undefined)(`over a Redis server${noRedis ? `: skipped, ${noRedis}` : ""}`, () => {
   test.each([1, 2, 4])("%d workers come to what one process comes to alone", async (count) => {
@@ -108,8 +20,8 @@ describe.skipIf(noRedis !== undefined)(`over a Redis server${noRedis ? `: skippe
     const jobs = Array.from({ length: count }, () => new Chain(6, 4));
     const main = new Chain(6, 4);
     const [counts, ...tasks] = await Promise.all([
-      coordinator(run, { job: main }),
-      ...jobs.map((job, i) => worker(run, `w${i}`, { job })),
+      runs.coordinator(run, { job: main }),
+      ...jobs.map((job, i) => runs.worker(run, `w${i}`, { job })),
     ]);
     expect(new Set([main, ...jobs].map(({ state }) => state))).toEqual(new Set([await alone(6, 4)]));
     expect(counts).toMatchObject({ answers: 24, refused: 0, dropped: 0, payload: 96 });
@@ -125,10 +37,10 @@ describe.skipIf(noRedis !== undefined)(`over a Redis server${noRedis ? `: skippe
     });
     const events: string[] = [];
     const main = new Chain(8, 3);
-    const running = coordinator("deaths", { job: main, lag: 0.4, events });
-    expect(await failed(worker("deaths", "dies", { job: stuck, signal: dying.signal, lag: 0.4 }))).toBe("killed");
+    const running = runs.coordinator("deaths", { job: main, lag: 0.4, events });
+    expect(await failed(runs.worker("deaths", "dies", { job: stuck, signal: dying.signal, lag: 0.4 }))).toBe("killed");
     const late = new Chain(8, 3);
-    const [counts] = await Promise.all([running, worker("deaths", "late", { job: late, lag: 0.4 })]);
+    const [counts] = await Promise.all([running, runs.worker("deaths", "late", { job: late, lag: 0.4 })]);
     expect([main.state, late.state]).toEqual(Array(2).fill(await alone(8, 3)));
     expect(counts).toMatchObject({ answers: 24, dropped: 1 });
     expect(events).toContain("dropped dies");
@@ -143,11 +55,11 @@ describe.skipIf(noRedis !== undefined)(`over a Redis server${noRedis ? `: skippe
     });
     const events: string[] = [];
     const main = new Chain(5, 2);
-    const running = coordinator("lag", { job: main, lag: 0.3, events });
-    const first = worker("lag", "lags", { job: lags, lag: 0.3 });
+    const running = runs.coordinator("lag", { job: main, lag: 0.3, events });
+    const first = runs.worker("lag", "lags", { job: lags, lag: 0.3 });
     await Bun.sleep(300);
     const quick = new Chain(5, 2, () => Bun.sleep(250));
-    const [counts] = await Promise.all([running, first, worker("lag", "quick", { job: quick, lag: 0.3 })]);
+    const [counts] = await Promise.all([running, first, runs.worker("lag", "quick", { job: quick, lag: 0.3 })]);
     expect([main.state, lags.state, quick.state]).toEqual(Array(3).fill(await alone(5, 2)));
     expect(counts.answers).toBe(10);
     expect(counts.repeated).toBeGreaterThan(0);
@@ -157,12 +69,12 @@ describe.skipIf(noRedis !== undefined)(`over a Redis server${noRedis ? `: skippe
 
   test("with two copies of each task a worker that never answers holds nobody up", async () => {
     const ending = new AbortController();
-    const never = new Chain(5, 3, () => new Promise((_, reject) => ending.signal.addEventListener("abort", reject)));
+    const silent = new Chain(5, 3, () => new Promise((_, reject) => ending.signal.addEventListener("abort", reject)));
     const [main, own] = [new Chain(5, 3), new Chain(5, 3)];
-    const running = coordinator("copies", { job: main, lag: 1000, copies: 2 });
-    const stuck = failed(worker("copies", "stuck", { job: never, lag: 1000, copies: 2 }));
+    const running = runs.coordinator("copies", { job: main, lag: 1000, copies: 2 });
+    const stuck = failed(runs.worker("copies", "stuck", { job: silent, lag: 1000, copies: 2 }));
     await Bun.sleep(100);
-    const [counts] = await Promise.all([running, worker("copies", "w", { job: own, lag: 1000, copies: 2 })]);
+    const [counts] = await Promise.all([running, runs.worker("copies", "w", { job: own, lag: 1000, copies: 2 })]);
     expect([main.state, own.state]).toEqual(Array(2).fill(await alone(5, 3)));
     expect(counts).toMatchObject({ answers: 15, dropped: 0 });
     ending.abort();
@@ -171,7 +83,7 @@ describe.skipIf(noRedis !== undefined)(`over a Redis server${noRedis ? `: skippe
 
   test("every message twice, by each delivery again and by two coordinators, changes nothing", async () => {
     const [one, two, own] = [new Chain(5, 3), new Chain(5, 3), new Chain(5, 3)];
-    const board = await boardOf("twice");
+    const board = await runs.board("twice");
     const copying = (async () => {
       let last = "-";
       while (one.state !== (await alone(5, 3))) {
@@ -184,9 +96,9 @@ describe.skipIf(noRedis !== undefined)(`over a Redis server${noRedis ? `: skippe
       }
     })();
     const counts = await Promise.all([
-      coordinator("twice", { job: one }),
-      coordinator("twice", { job: two }),
-      worker("twice", "w", { job: own }),
+      runs.coordinator("twice", { job: one }),
+      runs.coordinator("twice", { job: two }),
+      runs.worker("twice", "w", { job: own }),
       copying,
     ]);
     expect([one.state, two.state, own.state]).toEqual(Array(3).fill(await alone(5, 3)));
@@ -198,8 +110,8 @@ describe.skipIf(noRedis !== undefined)(`over a Redis server${noRedis ? `: skippe
     const events: string[] = [];
     const heard: string[] = [];
     const main = new Chain(4, 2);
-    const forger = await boardOf("forged");
-    const running = coordinator("forged", { job: main, lag: 0.4, events });
+    const forger = await runs.board("forged");
+    const running = runs.coordinator("forged", { job: main, lag: 0.4, events });
     await Bun.sleep(150);
     const send = (...args: (string | number)[]) => forger.connection.send("XADD", ...args);
     await send("ingot:forged:answers", "*", "t", "1-0", "w", "mallory", "p", "AAAAAA==");
@@ -208,7 +120,7 @@ describe.skipIf(noRedis !== undefined)(`over a Redis server${noRedis ? `: skippe
     await send("ingot:forged:rounds", "1-0", "p", "AgRoZWhvBGhlaG8=", "s", "C".repeat(22));
     await forger.connection.send("HSET", "ingot:forged:words", "eve", "17 nonsense");
     const own = new Chain(4, 2, () => Bun.sleep(60));
-    const [counts] = await Promise.all([running, worker("forged", "w", { job: own, lag: 0.4, events: heard })]);
+    const [counts] = await Promise.all([running, runs.worker("forged", "w", { job: own, lag: 0.4, events: heard })]);
     expect([main.state, own.state]).toEqual(Array(2).fill(await alone(4, 2)));
     const changed = "it was changed on the way, or is signed with another key";
     expect(events).toContain('refused an answer of "mallory" to task 1-0: it is not signed');
@@ -226,10 +138,10 @@ describe.skipIf(noRedis !== undefined)(`over a Redis server${noRedis ? `: skippe
     const own = new Chain(6, 2, async (round) => {
       if (round === 4) stopping.abort(new Error("stopped"));
     });
-    const working = worker("again", "w", { job: own });
-    expect(await failed(coordinator("again", { job: before, signal: stopping.signal }))).toBe("stopped");
+    const working = runs.worker("again", "w", { job: own });
+    expect(await failed(runs.coordinator("again", { job: before, signal: stopping.signal }))).toBe("stopped");
     const after = new Chain(6, 2);
-    const [counts] = await Promise.all([coordinator("again", { job: after }), working]);
+    const [counts] = await Promise.all([runs.coordinator("again", { job: after }), working]);
     expect([after.state, own.state]).toEqual(Array(2).fill(await alone(6, 2)));
     expect(counts.answers).toBeLessThan(12);
   });
@@ -244,7 +156,7 @@ describe.skipIf(noRedis !== undefined)(`over a Redis server${noRedis ? `: skippe
       await redis.start();
     })();
     warned.length = 0;
-    await Promise.all([coordinator("killed", { job: main }), worker("killed", "w", { job: own }), killing]);
+    await Promise.all([runs.coordinator("killed", { job: main }), runs.worker("killed", "w", { job: own }), killing]);
     expect([main.state, own.state]).toEqual(Array(2).fill(await alone(12, 2)));
     expect(warned.some((text) => text.includes("is away; waiting for it"))).toBe(true);
     expect(warned.some((text) => text.startsWith("Redis is back"))).toBe(true);
@@ -253,7 +165,7 @@ describe.skipIf(noRedis !== undefined)(`over a Redis server${noRedis ? `: skippe
 
   test("answers that are too long for a message are kept beside it and removed again", async () => {
     const [main, own] = [new Chain(2, 2, undefined, 20_000), new Chain(2, 2, undefined, 20_000)];
-    await Promise.all([coordinator("long", { job: main }), worker("long", "w", { job: own })]);
+    await Promise.all([runs.coordinator("long", { job: main }), runs.worker("long", "w", { job: own })]);
     expect(own.state).toBe(main.state);
     const client = redis.client();
     await client.connect();
@@ -262,7 +174,7 @@ describe.skipIf(noRedis !== undefined)(`over a Redis server${noRedis ? `: skippe
   });
 
   test("other settings, another key, no run and a closed server are told, and no password", async () => {
-    const board = await boardOf("told");
+    const board = await runs.board("told");
     const address = parseAddress(redis.url("told"));
     await beginRun(board, address, "secret", SETTINGS);
     const told = `redis://127.0.0.1:${redis.port}`;
@@ -270,7 +182,7 @@ describe.skipIf(noRedis !== undefined)(`over a Redis server${noRedis ? `: skippe
       await failed(beginRun(board, address, "secret", { ...SETTINGS, steps: 4 })),
       await failed(awaitRun(board, address, "other", SETTINGS, { wait: 1, signal: never })),
       await failed(
-        awaitRun(await boardOf("none"), parseAddress(redis.url("none")), "secret", SETTINGS, {
+        awaitRun(await runs.board("none"), parseAddress(redis.url("none")), "secret", SETTINGS, {
           wait: 0,
           signal: never,
         }),
