@@ -1,11 +1,14 @@
 /** `train zo-byte` over a Redis server of the test's own, by processes as a user starts them. */
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { readByteLog } from "../../src/train/zeroth/byte-log.ts";
 import { runAlone, runScript, startScript } from "../support/command.ts";
 import { normals, randomUnits } from "../support/random.ts";
 import { noRedis, noTls, PASSWORD, TestRedis } from "../support/redis.ts";
+
+setDefaultTimeout(120_000); // the machine may be busy
 
 const folder = mkdtempSync(join(tmpdir(), "ingot-cluster-"));
 const redis = new TestRedis();
@@ -54,6 +57,11 @@ async function valuesOf(model: string): Promise<string> {
   const bytes = await Bun.file(join(folder, model, "model.safetensors")).bytes();
   const header = Number(new DataView(bytes.buffer).getBigUint64(0, true));
   return Buffer.from(bytes.subarray(8 + header)).toString("hex");
+}
+
+/** The bytes of all steps that --codes wrote. */
+async function codesOf(file: string): Promise<Uint8Array> {
+  return (await readByteLog(join(folder, file))).codes;
 }
 
 /** Waits until a process has said so on stderr. */
@@ -126,6 +134,61 @@ describe.skipIf(noRedis !== undefined)(`train --cluster${noRedis ? `: skipped, $
     expect(await valuesOf("diloco")).toEqual(await valuesOf("apart"));
     const { err } = await runScript("train", `${shared.replace("fresh", "kept")} -o no/`.split(" "), folder);
     expect(err).toContain("add --client-state fresh");
+  });
+
+  /** Waits until a run has a checkpoint. */
+  async function checkpointed(run: string): Promise<void> {
+    const client = redis.client();
+    await client.connect();
+    while (Number(await client.send("XLEN", [`ingot:${run}:checkpoints`])) === 0) await Bun.sleep(5);
+    client.close();
+  }
+
+  test("both sides are killed after a checkpoint, go on from it, and come to the weights and bytes of one process", async () => {
+    const long = LEARN.replace(`--steps ${STEPS}`, "--steps 60");
+    const line = (more: string) =>
+      `${long} --cluster ${redis.url("cut")} --lag 1 --wait 30 --cluster-checkpoint 4 ${more}`.split(" ");
+    const apart = await runScript("train", `${long} --json --codes apart.codes -o zo-apart/`.split(" "), folder);
+    const killed = [line("-o cut/"), line("--worker")].map((one) => startScript("train", one, folder));
+    await checkpointed("cut");
+    for (const one of killed) one.kill("SIGKILL");
+    await Promise.all(killed.map(({ exited }) => exited));
+    const working = runAlone("train", line("--worker --json --log cut-worker.log"), folder);
+    const made = await runAlone("train", line("--json --log cut.log --codes cut.codes --overwrite -o cut/"), folder);
+    const worked = await working;
+    expect([made.code, worked.code]).toEqual([0, 0]);
+    const { digest } = JSON.parse(apart.text);
+    expect(JSON.parse(made.text)).toMatchObject({ digest, code_bytes: 240, refused: 0 });
+    expect(JSON.parse(worked.text).digest).toBe(digest);
+    for (const log of ["cut.log", "cut-worker.log"])
+      expect(textsIn(join(folder, log))).toContain('"event":"checkpoint_loaded"');
+    expect(textsIn(join(folder, "cut.log"))).toContain('"event":"checkpoint"');
+    expect(await codesOf("cut.codes")).toEqual(await codesOf("apart.codes"));
+  });
+
+  test.each(["diloco", "fedhyper"])("%s goes on from checkpoints as if they were its rounds", async (federation) => {
+    const run = `cut-${federation}`;
+    const line = `--init net.json --data rows.jsonl --clients 3 --client-share 0.7 --federation ${federation} --client-state fresh --steps 44 --local-steps 4 --batch-size 5 --lr 1e-2 --eval-data rows.jsonl --eval-every 8`;
+    const over = `${line} --cluster ${redis.url(run)} --lag 1 --wait 30 --cluster-checkpoint 2`;
+    const killed = [`${over} -o ${federation}-c/`, `${over} --worker`].map((one) =>
+      startScript("train", one.split(" "), folder),
+    );
+    await checkpointed(run);
+    for (const one of killed) one.kill("SIGKILL");
+    await Promise.all(killed.map(({ exited }) => exited));
+    const working = runAlone("train", `${over} --worker --json`.split(" "), folder);
+    const made = await runAlone(
+      "train",
+      `${over} --json --log c.log --overwrite -o ${federation}-c/`.split(" "),
+      folder,
+    );
+    expect([made.code, (await working).code]).toEqual([0, 0]);
+    expect(textsIn(join(folder, "c.log"))).toContain('"event":"checkpoint_loaded"');
+    const apart = await runScript("train", `${line} --json -o ${federation}-a/`.split(" "), folder);
+    expect(await valuesOf(`${federation}-c`)).toEqual(await valuesOf(`${federation}-a`));
+    const [shared, own] = [JSON.parse(made.text), JSON.parse(apart.text)];
+    for (const key of ["bytes_up", "held_out_loss", "best_step", "best_loss", "rounds"])
+      expect([key, shared[key]]).toEqual([key, own[key]]);
   });
 
   test("what cannot be is refused before the work, and no refusal repeats the password", async () => {

@@ -105,6 +105,30 @@ test("1, 2 and 4 workers have the same weights, bit for bit, however the samples
   expect((await together(1, 6, 3))[0]).not.toBe(found[0]![0]);
 });
 
+test("a state that was saved is where another goes on, with the same answers, weights and bytes", async () => {
+  const [through, late, other] = await Promise.all([fresh(), fresh(), fresh()]);
+  const jobs = [through, late, other].map(
+    (model) => new ZerothJob(model, source(), { ...SETTINGS, steps: 20, share: 6 }),
+  );
+  const [first, second, third] = jobs as [ZerothJob, ZerothJob, ZerothJob];
+  await third.work(1, 0); // it has drawn rows when the state comes
+  for (let round = 1; round <= 9; round++) await first.apply(round, [await first.work(round, 0)]); // beyond an epoch
+  const parts = await first.save();
+  expect(parts.reduce((sum, { length }) => sum + length, 0)).toBeGreaterThanOrEqual(first.stateBytes + 9 * 6);
+  for (const job of [second, third]) await job.load(9, parts);
+  expect(await second.save()).toEqual(parts);
+  for (let round = 10; round <= 12; round++) {
+    const answers = [await first.work(round, 0)];
+    for (const job of [second, third]) expect([await job.work(round, 0)]).toEqual(answers);
+    for (const job of jobs) await job.apply(round, answers);
+  }
+  for (const job of jobs) expect([await job.digest(), job.codes]).toEqual([await first.digest(), first.codes]);
+  expect(second.load(8, parts)).rejects.toThrow("the saved state of step 8 has not the bytes of its steps");
+  expect(second.load(9, parts.slice(0, -1))).rejects.toThrow("a saved state has other weights than this model");
+  for (const job of jobs) job.free();
+  for (const model of [through, late, other]) model.free();
+});
+
 describe("the commands", () => {
   const folder = mkdtempSync(join(tmpdir(), "ingot-zo-"));
   const run = (line: string) => runScript("train", line.split(" "), folder);

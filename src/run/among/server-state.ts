@@ -1,6 +1,6 @@
 /**
- * All that a server knows, as parts of bytes: a text that names what follows, all numbers (f64, little-endian), and each
- * tensor (f32, little-endian). Every bit is kept, also of what no text can say: -0 and what is not finite.
+ * All that a server knows, as parts of bytes: a text that names what follows, all numbers (f64, little-endian), and
+ * each tensor (f32, little-endian). Every bit is kept, also of what no text can say: -0 and what is not finite.
  */
 import { UserError } from "../../errors.ts";
 import { decodeText, isObject, type Json, type JsonObject, parseJson } from "../../json.ts";
@@ -30,11 +30,11 @@ export function decodeServerState(
   if (!text || !numbers || numbers.length % 8 !== 0 || values.some(({ length }) => length % 4 !== 0)) throw damaged();
   const header = parseJson(decodeText(text, what), what).value;
   if (!isObject(header) || typeof header.round !== "number" || !isObject(header.besides)) throw damaged();
-  const doubles = new Float64Array(numbers.slice().buffer);
+  const doubles = new Float64Array(new Uint8Array(numbers).buffer);
   let [nextNumber, nextTensor] = [0, 0];
   const tensorsOf = (names: Json | undefined): Tensors => {
     if (!isTexts(names) || nextTensor + names.length > values.length) throw damaged();
-    return new Map(names.map((name) => [name, new Float32Array(values[nextTensor++]!.slice().buffer)]));
+    return new Map(names.map((name) => [name, new Float32Array(new Uint8Array(values[nextTensor++]!).buffer)]));
   };
   const parcelOf = (names: Json | undefined): Parcel => {
     if (!isObject(names) || !isTexts(names.numbers) || nextNumber + names.numbers.length > doubles.length)

@@ -1,9 +1,11 @@
 /** Checkpoints of runs over a Redis server of the test's own: bits, crashes at every moment, changes, and room. */
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import type { Connection } from "../../../src/run/cluster/connection.ts";
 import { LogReader } from "../../../src/run/cluster/round-log.ts";
 import { Chain, ChainRuns, chainAlone, failed } from "../../support/cluster-chain.ts";
 import { noRedis, TestRedis } from "../../support/redis.ts";
+
+setDefaultTimeout(120_000); // the machine may be busy
 
 const redis = new TestRedis();
 const runs = new ChainRuns(redis);
