@@ -4,15 +4,19 @@
  * memory that has, and every mapped range is a new array.
  */
 import { UserError } from "../errors.ts";
-import type { AdapterInfo, Toggles } from "./dawn/adapter.ts";
+import type { Toggles } from "./dawn/adapter.ts";
 import { withoutLines } from "./native-words.ts";
 import type { ProvidedAdapter, ProviderInstance } from "./provider.ts";
+import { StandardAdapter } from "./standard-adapter.ts";
 
 /** The package's name; not a literal in `import`, as it need not be there. */
 const PACKAGE = "webgpu";
 
 /** What the binding calls the backends that `dawn.ts` asks for. */
 const BACKEND = { linux: "vulkan", darwin: "metal", win32: "d3d12" }[process.platform as string] ?? "vulkan";
+
+/** The same in what people read. */
+const SPELLED = { vulkan: "Vulkan", metal: "Metal", d3d12: "D3D12" }[BACKEND] ?? BACKEND;
 
 /** What Dawn says of every adapter with more buffers than it counts; no limit of ours comes near. */
 const LIMITS = /^Warning: maxDynamic(Uniform|Storage)BuffersPerPipelineLayout artificially reduced /;
@@ -23,54 +27,6 @@ interface Binding {
 
 const isBinding = (module: unknown): module is Binding =>
   typeof module === "object" && module !== null && "create" in module && typeof module.create === "function";
-
-/** WGPUAdapterType, as adapter.ts has it: the binding says only which adapters compute on the processor. */
-const TYPE = { cpu: 3, unknown: 4 };
-
-/** Names of properties, those that a prototype has too. */
-const namesOf = (object: object): string[] => {
-  const names: string[] = [];
-  for (const name in object) names.push(name);
-  return names;
-};
-
-function infoOf({ info }: GPUAdapter): AdapterInfo {
-  const sizes = { least: Reflect.get(info, "subgroupMinSize"), most: Reflect.get(info, "subgroupMaxSize") };
-  const subgroupSize = typeof sizes.least === "number" && sizes.least === sizes.most ? sizes.least : 0;
-  return {
-    vendor: info.vendor,
-    architecture: info.architecture,
-    device: info.device.replace(/-$/, ""),
-    description: info.description,
-    backend: { vulkan: "Vulkan", metal: "Metal", d3d12: "D3D12" }[BACKEND] ?? BACKEND,
-    type: info.isFallbackAdapter ? TYPE.cpu : TYPE.unknown,
-    subgroupSize,
-  };
-}
-
-class NodeAdapter implements ProvidedAdapter {
-  readonly #adapter: GPUAdapter;
-  readonly info: AdapterInfo;
-  readonly features: ReadonlySet<string>;
-  readonly limits: Readonly<Record<string, number>>;
-
-  constructor(adapter: GPUAdapter) {
-    this.#adapter = adapter;
-    this.info = infoOf(adapter);
-    this.features = new Set([...adapter.features]);
-    const limits = namesOf(adapter.limits).map((name) => [name, Reflect.get(adapter.limits, name)] as const);
-    this.limits = Object.fromEntries(limits.filter(([, value]) => typeof value === "number"));
-  }
-
-  memoryHeaps() {
-    return [];
-  }
-
-  requestDevice(wanted: readonly string[]): Promise<GPUDevice> {
-    const has = (name: string): name is GPUFeatureName => this.features.has(name);
-    return this.#adapter.requestDevice({ requiredFeatures: wanted.filter(has), requiredLimits: this.limits });
-  }
-}
 
 /** Instances that are in use: one that is collected takes its devices with it. */
 const opened: GPU[] = [];
@@ -104,7 +60,7 @@ export class NodeBinding implements ProviderInstance {
 
   async requestAdapter(options: GPURequestAdapterOptions): Promise<ProvidedAdapter | null> {
     const adapter = await withoutLines(LIMITS, () => this.#gpu.requestAdapter(options));
-    return adapter && new NodeAdapter(adapter);
+    return adapter && new StandardAdapter(adapter, SPELLED);
   }
 
   mappedView(buffer: GPUBuffer): Uint8Array {

@@ -18,9 +18,9 @@ const KERNELS = fileURLToPath(new URL("../../wgsl/", import.meta.url));
 /** Sources that the page has in a form of its own. */
 const EXCHANGED: Readonly<Record<string, string>> = {
   "gpu/dawn/dawn.ts": "dawn.ts",
+  "gpu/node-binding.ts": "dawn.ts",
   "gpu/swiftshader.ts": "no-driver.ts",
   "gpu/linked.ts": "linked.ts",
-  "gpu/native-words.ts": "native-words.ts",
 };
 
 /** Modules of Bun that it has too. */
@@ -78,12 +78,14 @@ const exchange: BunPlugin = {
 /** The script of the page. Throws what the bundler complains of. */
 async function script(): Promise<string> {
   const built = await Bun.build({
+    throw: false,
     entrypoints: [join(SOURCES, "web", "page", "page.client.js")],
     target: "browser",
     format: "esm",
     minify: true,
     plugins: [exchange],
   });
+  if (!built.success) throw new Error(`the page cannot be bundled:\n${built.logs.join("\n")}`);
   const code = await built.outputs[0]!.text();
   return `const ${TEXTS} = ${JSON.stringify(kernelsOf(code))};\n${code}`;
 }

@@ -30,7 +30,7 @@ function controlOf(name: string, spec: OptionSpec): Control {
     kind: spec.type === "boolean" ? "switch" : choices.length > 0 ? "choice" : "number",
     perModel: spec.per === "model",
     required: spec.required === true && weight === undefined,
-    help: `${spec.help}${range}`,
+    help: `${spec.help.replace("on the command line ", "")}${range}`,
     fallback: weight ?? (spec.default === undefined ? "" : String(spec.default)),
     choices,
   };

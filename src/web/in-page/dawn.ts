@@ -1,15 +1,13 @@
-/** WebGPU as the browser gives it, in the place of `src/gpu/dawn/dawn.ts`. */
-import { NodeBinding } from "../../gpu/node-binding.ts";
+/** WebGPU as the browser gives it, in the place of `src/gpu/dawn/dawn.ts` and of `src/gpu/node-binding.ts`. */
 import type { ProvidedAdapter, ProviderInstance } from "../../gpu/provider.ts";
+import { StandardAdapter } from "../../gpu/standard-adapter.ts";
 
 export const BACKEND = "WebGPU";
 
-/** The standard's own interface needs what Dawn's binding for Node needs, which gives the same. */
-const standard = NodeBinding.open({ enable: [], disable: [] }, async () => ({ create: () => navigator.gpu }));
-
 export class Dawn implements ProviderInstance {
   async requestAdapter(options: GPURequestAdapterOptions): Promise<ProvidedAdapter | null> {
-    return "gpu" in navigator ? (await standard).requestAdapter(options) : null;
+    const adapter = "gpu" in navigator ? await navigator.gpu.requestAdapter(options) : null;
+    return adapter && new StandardAdapter(adapter, BACKEND);
   }
 
   mappedView(buffer: GPUBuffer): Uint8Array {

@@ -45,7 +45,7 @@ export async function toFile(handle: FileHandle): Promise<Output> {
   };
 }
 
-/** Into a download, given to `save` when it is whole. The browser keeps the parts, large ones on the disk. */
+/** Into a download, given to `save` when it is whole. Until then the browser holds the parts, beside the page. */
 export function toDownload(name: string, save: (name: string, whole: Blob) => void): Output {
   let parts: Blob[] = [];
   return {

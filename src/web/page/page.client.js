@@ -170,14 +170,17 @@ async function merge() {
     },
   };
   const place = () => outputNamed(element("name").value.trim() || element("name").defaultValue);
-  const made = await mergeFiles(request, place, listener, stopped.signal);
+  const merged = await mergeFiles(request, place, listener, stopped.signal);
   element("state").textContent = "";
-  if (!made) return;
-  const { name, bytes, tensors, adapter, memory } = made;
+  if (!merged) return;
+  const { name, bytes, tensors, adapter, memory } = merged;
   const seconds = ((performance.now() - began) / 1000).toFixed(1);
   element("state").textContent =
     `${name}: ${tensors} tensors, ${humanBytes(bytes)}, in ${seconds} s on ${adapter}, at most ${humanBytes(memory)} of its memory at a time`;
-  element("command").textContent = commandOf(request, name);
+  // Lines break between words, not behind a dash.
+  const parts = commandOf(request, name).split(" ");
+  const spans = parts.flatMap((text, i) => [...(i > 0 ? [" "] : []), made("span", { textContent: text })]);
+  element("command").replaceChildren(...spans);
   element("same").hidden = false;
 }
 
