@@ -1,5 +1,6 @@
 #!/bin/sh
-# A training that several processes share over a Redis server of its own: workers join, one is killed, another comes.
+# A training that several processes share over a Redis server of its own: workers join, one is killed, another comes
+# and begins at a checkpoint.
 #
 #   sh examples/cluster.sh [folder [port]]
 #
@@ -28,7 +29,7 @@ export CLUSTER_KEY
 echo '{"model_type": "mlp", "input_size": 16, "hidden_sizes": [20], "num_labels": 4}' > net.json
 ingot data blobs --size 400 -o blobs.jsonl
 LEARN="train zo-byte --init net.json --data blobs.jsonl --steps 120 --samples 8 --batch-size 50 --lr 0.05"
-OVER="--task-samples 2 --lag 3"
+OVER="--task-samples 2 --lag 3 --cluster-checkpoint 20"
 worker() { "${BUN:-bun}" "$INGOT/scripts/ingot.ts" $LEARN $OVER --worker; }
 
 "${BUN:-bun}" "$INGOT/scripts/ingot.ts" $LEARN $OVER --worker &

@@ -225,7 +225,7 @@ describe.skipIf(noRedis !== undefined)(`train --cluster${noRedis ? `: skipped, $
         const perAnswer = ((await received()) - before) / (4 * STEPS);
         console.log(`${count} workers: ${perAnswer.toFixed(0)} bytes to Redis per sample, of which 1 is the answer`);
       }
-      const running = runAlone("train", over("deaths", "--json -o deaths/", 1), folder);
+      const running = runAlone("train", over("deaths", "--cluster-checkpoint 3 --json -o deaths/", 1), folder);
       for (let life = 0; life < 3; life++) {
         const worker = startScript("train", over("deaths", "--worker", 1), folder);
         await Bun.sleep(life < 2 ? 2500 : 0);
@@ -244,7 +244,7 @@ describe.skipIf(noRedis !== undefined)(`train --cluster${noRedis ? `: skipped, $
       const rest = "--batch-size 5 --lr 1e-2";
       await runScript("train", `${line} ${rest} --overwrite -o apart/`.split(" "), folder);
       for (const killed of [0, 1, 2]) {
-        const shared = `${line} ${rest} --cluster ${redis.url(`killed-${killed}`)} --lag 2 --wait 60`;
+        const shared = `${line} ${rest} --cluster ${redis.url(`killed-${killed}`)} --lag 2 --wait 60 --cluster-checkpoint 7`;
         const unit = randomUnits(killed);
         const running = runAlone("train", `${shared} --json --overwrite -o killed/`.split(" "), folder);
         const workers = Array.from({ length: 3 }, async (_, i) => {

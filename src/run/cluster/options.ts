@@ -44,7 +44,7 @@ export const CLUSTER = {
     type: "number.integer >= 0",
     decides: "nothing",
     needs: "cluster",
-    help: "rounds after which the state is put on the server and rounds before it are removed; 0: never. 64 when left out, and as many as the state has MiB",
+    help: "rounds after which the state is put on the server and rounds before it are removed; 0: never. 64 when left out, or as many as the state has MiB",
     value: "K",
   },
   wait: {
