@@ -238,6 +238,34 @@ describe.skipIf(noRedis !== undefined)(`train --cluster${noRedis ? `: skipped, $
   );
 
   test.skipIf(!isLong)(
+    "who hands tasks out is killed at random moments, with a checkpoint every round: the same bits",
+    async () => {
+      const long = LEARN.replace(`--steps ${STEPS}`, "--steps 600");
+      const line = (more: string) =>
+        `${long} --cluster ${redis.url("often")} --lag 1 --wait 60 --cluster-checkpoint 1 ${more}`.split(" ");
+      const apart = await runScript("train", `${long} --json --overwrite -o often-apart/`.split(" "), folder);
+      const working = runAlone("train", line("--worker --json"), folder);
+      const unit = randomUnits(7);
+      for (let life = 0; life < 6; life++) {
+        const one = startScript("train", line("--overwrite -o often/"), folder);
+        await saying(one, life === 0 ? "began the run" : "took the checkpoint");
+        await Bun.sleep(300 + 700 * unit());
+        one.kill("SIGKILL");
+        await one.exited;
+      }
+      const made = await runAlone("train", line("--json --overwrite -o often/"), folder);
+      const { digest } = JSON.parse(apart.text);
+      expect([JSON.parse(made.text).digest, JSON.parse((await working).text).digest]).toEqual([digest, digest]);
+      expect(made.err).toContain("took the checkpoint");
+      const client = redis.client();
+      await client.connect();
+      expect(await client.send("KEYS", ["ingot:often:chunk:*"])).toHaveLength(1);
+      client.close();
+    },
+    300_000,
+  );
+
+  test.skipIf(!isLong)(
     "DiLoCo with 0, 1 and 2 workers killed at random moments and started again: the same bits",
     async () => {
       const line = `--init net.json --data rows.jsonl --clients 4 --federation diloco --client-state fresh --steps 480 --local-steps 8`;

@@ -152,6 +152,27 @@ describe.skipIf(noRedis !== undefined)(`checkpoints${noRedis ? `: skipped, ${noR
     },
   );
 
+  test("two who hand tasks out and write checkpoints at other rounds do no harm, also where one is slow", async () => {
+    const [one, two, own, other] = [heavy(16, 2), heavy(16, 2), heavy(16, 2), heavy(16, 2)];
+    const slow = (connection: Connection): void => {
+      const send = connection.send.bind(connection);
+      let count = 0;
+      connection.send = async (command, ...args) => {
+        if (++count % 11 === 0) await Bun.sleep(40);
+        return send(command, ...args);
+      };
+    };
+    await Promise.all([
+      runs.coordinator("two", { job: one, checkpoint: 2, lag: 0.5 }),
+      runs.coordinator("two", { job: two, checkpoint: 3, lag: 0.5, via: slow }),
+      runs.worker("two", "own", { job: own, lag: 0.5 }),
+      runs.worker("two", "other", { job: other, lag: 0.5 }),
+    ]);
+    const states = [one, two, own, other].map(({ state }) => state);
+    expect(states).toEqual(Array(4).fill(await chainAlone(16, 2)));
+    expect(await roundsIn("two", "checkpoints")).toHaveLength(1);
+  });
+
   test("what is on the server stays within bounds over many rounds", async () => {
     const counts: number[] = [];
     const bytes: number[] = [];
