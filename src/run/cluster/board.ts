@@ -47,6 +47,15 @@ function entriesIn(value: unknown): Entry[] {
 
 type Stream = "tasks" | "rounds" | "checkpoints";
 
+/** Sets the last id of a stream (KEYS[1]) to ARGV[2], where it is ARGV[1] still. */
+const REWIND = `
+local info = redis.call('XINFO', 'STREAM', KEYS[1])
+for i = 1, #info, 2 do
+  if info[i] == 'last-generated-id' and info[i + 1] == ARGV[1] then redis.call('XSETID', KEYS[1], ARGV[2]) end
+end
+return 1
+`;
+
 /** What may stand in the way of a message that is added once. */
 export interface Adding {
   subjectOf(id: string): Subject;
@@ -161,8 +170,9 @@ export class Board {
         const [added] = await this.range(stream, id, id);
         if (added) return added;
       } catch (error) {
-        if (!(error instanceof Refusal) || !error.message.includes("equal or smaller") || attempt > 8) throw error;
+        if (!(error instanceof Refusal) || !error.message.includes("equal or smaller") || attempt > 32) throw error;
       }
+      const highest = await this.lastId(stream);
       let last = "0-0";
       for (const entry of await this.range(stream, "-", "+", 100_000)) {
         const opened = await this.open(adding.subjectOf(entry.id), entry.fields);
@@ -175,7 +185,8 @@ export class Board {
       if (isAfter(last, id) || (await adding.isOver?.())) return undefined;
       const { round, place } = placeOf(id);
       const before = place > 0 ? `${round}-${place - 1}` : `${round - 1}-9999999`;
-      await this.connection.send("XSETID", key, isAfter(before, last) ? before : last);
+      const top = isAfter(before, last) ? before : last;
+      await this.connection.send("EVAL", REWIND, 1, key, highest, top);
       if (stream === "tasks") await this.connection.send("XGROUP", "SETID", key, "workers", before);
     }
   }
