@@ -126,6 +126,7 @@ test("--list names the tasks, --help of a task its options", async () => {
     "pointmass",
     "preferences",
     "shop",
+    "strings",
   ]);
   for (const text of ["Method lego: LEGO skill chains", "--chain N", "--split train|validation|test", "--size N"])
     expect(help.out).toContain(text);
@@ -135,11 +136,11 @@ test.each([
   [["adition"], "data: unknown task adition\n  hint: did you mean addition?\n"],
   [
     ["zzz"],
-    "data: unknown task zzz\n  hint: the tasks are addition, bandit, blobs, coins, environments, errands, facts, glyphs, gridworld, knights, lego, markov, modular, numbers, pointmass, preferences, shop\n",
+    "data: unknown task zzz\n  hint: the tasks are addition, bandit, blobs, coins, environments, errands, facts, glyphs, gridworld, knights, lego, markov, modular, numbers, pointmass, preferences, shop, strings\n",
   ],
   [
     [],
-    "data: no task was named\n  hint: the tasks are addition, bandit, blobs, coins, environments, errands, facts, glyphs, gridworld, knights, lego, markov, modular, numbers, pointmass, preferences, shop\n",
+    "data: no task was named\n  hint: the tasks are addition, bandit, blobs, coins, environments, errands, facts, glyphs, gridworld, knights, lego, markov, modular, numbers, pointmass, preferences, shop, strings\n",
   ],
   [
     ["--size", "2", "addition"],
