@@ -119,7 +119,8 @@ export async function serveHub(
     });
     const cut = hub.breaks.shift();
     if (cut === undefined) return response.end(part);
-    response.write(part.subarray(0, cut), () => setTimeout(() => response.socket?.destroy(), 50));
+    // What was sent must be read before the connection breaks, however busy the machine is.
+    response.write(part.subarray(0, cut), () => setTimeout(() => response.socket?.destroy(), 500));
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   return Object.assign(hub, { endpoint: `http://127.0.0.1:${(server.address() as AddressInfo).port}` });
