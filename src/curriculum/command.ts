@@ -7,11 +7,11 @@ import { type HeldOutGroup, heldOutGroups, readHeldOut } from "../run/training/h
 import { runTraining } from "../run/training/run-training.ts";
 import type { Built, Opened, TrainingData, Work } from "../run/training/technique.ts";
 import { Alignments, aimedAt } from "./alignments.ts";
+import { askBackBatches } from "./ask-back.ts";
 import type { OrderingMethod, Sampler, SamplerMethod, TaskLoss } from "./contract.ts";
 import { MixtureController } from "./mixture-controller.ts";
 import { curriculumObjective } from "./objective.ts";
 import type { CURRICULUM } from "./options.ts";
-import { readBackBatches } from "./read-back.ts";
 import { readRows } from "./read-rows.ts";
 import { readSchedule, replay, type Schedule } from "./replay.ts";
 import { type RowChanges, rowChanges } from "./row-changes.ts";
@@ -156,7 +156,7 @@ function work(context: CurriculumContext, built: Built, data: CurriculumData): W
       ? orderRows(context, built, data, changes?.change)
       : drawMixtures(context, built, data, taskLoss);
   const weigh = sampleWeights(options, steps);
-  const source = readBackOf(context, built, data);
+  const source = askBackOf(context, built, data);
   return {
     ...(source ? { source } : {}),
     objective: curriculumObjective({
@@ -176,12 +176,13 @@ function work(context: CurriculumContext, built: Built, data: CurriculumData): W
 }
 
 /** Batches with rows of the model's own, where a sampler asks for them. */
-function readBackOf({ seed }: CurriculumContext, { model, tools }: Built, data: CurriculumData) {
+function askBackOf({ seed }: CurriculumContext, { model, tools }: Built, data: CurriculumData) {
   if (data.kind !== "sampler") return undefined;
-  const share = data.bound.method.readsBack?.(data.bound.values) ?? 0;
-  if (share === 0) return undefined;
-  if (!tools) throw new UserError("--read-back is for language models", "leave it out");
-  return readBackBatches(data.source, model, { share, seed, tools, rows: data.rows });
+  const { method, values } = data.bound;
+  const ask = method.asksBack?.(values);
+  if (!ask || ask.share === 0) return undefined;
+  if (!tools) throw new UserError(`--method ${method.name} asks for answers of language models`, "leave that out");
+  return askBackBatches(data.source, model, { ask, seed, tools, rows: data.rows });
 }
 
 /** What changes the rows of an ordering; freed at the end. */

@@ -104,6 +104,17 @@ export interface Sampler extends Stateful {
  */
 export type SamplerLaw = "keepsEveryGroup" | "followsLosses" | "anyGroupOrder" | "shiftInvariant" | "stepZero";
 
+/** How rows are made of what a model itself answers to rows of a batch; they join the batch. */
+export interface AskBack {
+  /** Probability that a row is answered. */
+  readonly share: number;
+  /** The row to a prompt and what was written behind it; undefined for prompts that it is not for. */
+  row(prompt: string, written: string): { readonly prompt: string; readonly completion: string } | undefined;
+  /** What rows must be there, and what makes them, where none is. */
+  readonly wants: string;
+  readonly hint: string;
+}
+
 /** What the weights of groups are for: a mean over tokens, over rows, or first within each group (objective.ts). */
 export type TaskLoss = "token-mean" | "sample-mean" | "task-token-mean" | "task-sample-mean" | "task-focal";
 
@@ -112,10 +123,8 @@ export type SamplerNeed = "losses" | "training" | "alignments" | "gpu";
 export interface SamplerMethod<O extends Options = Options> extends CurriculumMethod<O, SamplerLaw> {
   /** What it must hear: held-out losses, training losses, or alignments; and the GPU, for a model of its own. */
   readonly needs?: readonly SamplerNeed[];
-  /**
-   * Share of rows that ask for a text of a number whose answer the model writes and is asked back; none when left out.
-   */
-  readsBack?(values: Values<O>): number;
+  /** Rows that are made of what the model answers to drawn ones; none when left out. */
+  asksBack?(values: Values<O>): AskBack;
   /** What its weights are for, unless --task-loss says otherwise; "token-mean" when left out. */
   readonly taskLoss?: TaskLoss;
   /** Throws UserError when the options do not fit together or the number of groups is wrong. */

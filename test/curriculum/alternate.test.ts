@@ -110,5 +110,5 @@ test("rows that ask for no text are refused, and so is a model without a tokeniz
     "curriculum",
     "--init small.json --data ids=ids.jsonl --method alternate --read-back 1 --steps 2 --batch-size 1 -o bare.safetensors",
   );
-  expect([bare.code, bare.err]).toEqual([2, expect.stringContaining("the model has no tokenizer")]);
+  expect([bare.code, bare.err]).toEqual([2, expect.stringContaining("it has no tokenizer")]);
 });

@@ -6,6 +6,7 @@
  * that the model itself writes (self-consistency, their alpha, which is 1): each row with that probability, so the loss
  * is theirs in the mean. A group says what is asked for, where they mask tokens of one sequence.
  */
+import { readBackRow } from "../../../data/numeric/numerals.ts";
 import { defineSampler } from "../../contract.ts";
 import { kept } from "../../sampler-state.ts";
 
@@ -31,7 +32,12 @@ export const method = defineSampler({
       value: "ALPHA",
     },
   },
-  readsBack: ({ read_back }) => read_back,
+  asksBack: ({ read_back }) => ({
+    share: read_back,
+    row: readBackRow,
+    wants: "--read-back: no row of --data asks for a text of a number",
+    hint: "ingot data numeric --ask text makes such rows",
+  }),
   make({ groups, values: { every } }) {
     const memory = { turn: 0 };
     return {
