@@ -1,4 +1,5 @@
 /** The front of a search over several objectives as a figure: every trial as a point, those that none beats joined. */
+import { escaped } from "./page/html.ts";
 import type { Run } from "./read.ts";
 
 export const FRONT_WIDTH = 720;
@@ -12,9 +13,6 @@ interface Dot {
   readonly y: number;
   readonly label: string;
 }
-
-const escaped = (text: string): string =>
-  text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;").replaceAll('"', "&quot;");
 
 /** Round numbers that span the values: 1, 2 or 5 times a power of ten apart. */
 export function ticksOf(low: number, high: number): number[] {

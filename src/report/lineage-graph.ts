@@ -1,5 +1,5 @@
 /** How checkpoints came to be, as a graph: what was read on the left, then steps, the checkpoints on the right. */
-import { isObject } from "../json.ts";
+import type { LineageEntry } from "../checkpoint/checkpoint.ts";
 import type { Ancestry } from "./sources/read-sources.ts";
 
 export interface GraphNode {
@@ -24,9 +24,14 @@ export interface Graph {
 /** Options of a step that are shown. */
 const SHOWN = 4;
 
-function optionsText(options: unknown): string {
-  const entries = isObject(options) ? Object.entries(options) : [];
-  const texts = entries.map(([name, value]) => `${name}=${typeof value === "string" ? value : JSON.stringify(value)}`);
+/** The options of a step, each as NAME=VALUE. */
+export const optionTexts = (options: LineageEntry["options"]): string[] =>
+  Object.entries(options).map(
+    ([name, value]) => `${name}=${typeof value === "string" ? value : JSON.stringify(value)}`,
+  );
+
+function optionsText(options: LineageEntry["options"]): string {
+  const texts = optionTexts(options);
   return texts.slice(0, SHOWN).join(" ") + (texts.length > SHOWN ? " …" : "");
 }
 

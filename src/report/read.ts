@@ -2,10 +2,8 @@
  * Reads run logs (the JSON lines of --log), and what `evaluate` wrote, into runs. What a file holds is not trusted.
  */
 import fs from "node:fs";
-import path from "node:path";
 import { UserError } from "../errors.ts";
 import { emptyInput } from "../input-end.ts";
-import { repeated } from "../text/repeated.ts";
 import { inertFields, LogLines } from "./log-lines.ts";
 import type { Run } from "./run.ts";
 import { isObject, type Series } from "./run-builder.ts";
@@ -13,12 +11,8 @@ import { samplesOf } from "./sources/samples.ts";
 
 export type { Run } from "./run.ts";
 
-/** Reads logs; "-" is stdin. Throws UserError for a file that is missing, is not a log, or is empty. */
-export function readRuns(files: readonly string[]): Run[] {
-  const twice = repeated(files, (file) => path.resolve(file));
-  if (twice !== undefined) throw new UserError(`the log ${twice} is named twice`, "name each log once");
-  return files.flatMap((file) => runsOf(file, textOf(file)));
-}
+/** Reads a log; "-" is stdin. Throws UserError for a file that is missing, is not a log, or is empty. */
+export const readRuns = (file: string): Run[] => runsOf(file, textOf(file));
 
 function textOf(file: string): string {
   try {

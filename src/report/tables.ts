@@ -3,6 +3,7 @@ import { evaluationCsv, evaluationSheet } from "../run/evaluation/documents.ts";
 import { type EvaluationRow, evaluationRows } from "../run/evaluation/row.ts";
 import { meanOf } from "../run/student-t.ts";
 import { csv } from "../text/csv.ts";
+import { shortNumber } from "../text/format.ts";
 import { latexDocument } from "../text/latex.ts";
 import { markdownTable, markdownText } from "../text/markdown.ts";
 import type { Sheet } from "../text/sheet.ts";
@@ -30,9 +31,10 @@ export function toCsv(runs: readonly Run[]): string {
   return csv(lines, "\n");
 }
 
-const short = (value: unknown): string =>
+/** A value in a cell: numbers with five digits. */
+export const short = (value: unknown): string =>
   typeof value === "number"
-    ? String(Number(value.toPrecision(5)))
+    ? shortNumber(value)
     : Array.isArray(value)
       ? value.map(short).join(" to ")
       : String(value ?? "");

@@ -28,3 +28,6 @@ export function humanTime(seconds: number): string {
 /** A share as people read it: percent, and a tiny one in powers of ten. */
 export const humanShare = (share: number): string =>
   share === 0 ? "0" : share < 1e-4 ? share.toExponential(1) : `${(100 * share).toPrecision(3)} %`;
+
+/** A number with five digits, without zeros at their end. */
+export const shortNumber = (value: number): string => String(Number(value.toPrecision(5)));

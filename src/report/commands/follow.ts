@@ -15,7 +15,8 @@ interface Followed {
   readonly name: string;
   readonly tail: Tail;
   read: LogLines;
-  isThere: boolean;
+  /** Whether it was told that the file is waited for. */
+  isTold: boolean;
 }
 
 const isNews = (event: unknown): boolean => ["step", "eval", "probe", "end"].includes(String(event));
@@ -35,7 +36,7 @@ export async function follow(context: ReportContext, files: readonly string[]): 
       .replace(/\.(jsonl?|log)$/, ""),
     tail: new Tail(file),
     read: new LogLines(),
-    isThere: false,
+    isTold: false,
   }));
   const draws = isatty(1) && !options.json;
   let drawn = 0;
@@ -55,11 +56,10 @@ function take(context: ReportContext, log: Followed, tells: boolean): boolean {
   const { tail, name } = log;
   const found = tail.poll();
   if (!found) {
-    if (!log.isThere) context.info(`${tail.file} is not there yet: waiting for it`);
-    log.isThere = true; // told once
+    if (!log.isTold) context.info(`${tail.file} is not there yet: waiting for it`);
+    log.isTold = true;
     return false;
   }
-  log.isThere = true;
   if (found.again) {
     context.info(`${tail.file} is another file, or became shorter: reading it from its start`);
     log.read = new LogLines();

@@ -1,5 +1,5 @@
 /** What is to be said of a run while it runs. */
-import { humanTime } from "../../text/format.ts";
+import { humanTime, shortNumber } from "../../text/format.ts";
 import { visible } from "../../text/visible.ts";
 import { isObject, type RunBuilder } from "../run-builder.ts";
 import { sparkline } from "./sparkline.ts";
@@ -48,15 +48,13 @@ export function stateOf(run: RunBuilder, metric: string | undefined): RunState {
   };
 }
 
-const short = (value: number): string => String(Number(value.toPrecision(5)));
-
 /** What matters of a run in one line of words. */
 export function stateText(name: string, run: RunBuilder, metric: string | undefined): string {
   const { status, step, steps, metric: shown, last, least, left } = stateOf(run, metric);
   const parts = [
     status,
     ...(step === undefined ? [] : [`step ${step}${steps === undefined ? "" : `/${steps}`}`]),
-    ...(last === undefined ? [] : [`${shown} ${short(last)}, least ${short(least!)}`]),
+    ...(last === undefined ? [] : [`${shown} ${shortNumber(last)}, least ${shortNumber(least!)}`]),
     ...(left === undefined ? [] : [`${humanTime(left)} left`]),
     ...(status === "failed" ? [String(run.end?.error ?? "").split("\n")[0]!] : []),
   ];

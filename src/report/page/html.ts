@@ -1,4 +1,5 @@
 /** Pieces of HTML. Texts of logs are never markup. */
+import { short as plain } from "../tables.ts";
 
 export const escaped = (text: unknown): string =>
   String(text ?? "")
@@ -10,13 +11,8 @@ export const escaped = (text: unknown): string =>
 /** JSON that may stand in a script element: nothing in it ends the element. */
 export const embedded = (value: unknown): string => JSON.stringify(value).replaceAll("<", "\\u003c");
 
-/** A value in a cell: numbers with five digits. */
-export const short = (value: unknown): string =>
-  typeof value === "number"
-    ? String(Number(value.toPrecision(5)))
-    : Array.isArray(value)
-      ? value.map(short).join(" to ")
-      : escaped(value);
+/** A value in a cell. */
+export const short = (value: unknown): string => escaped(plain(value));
 
 /** A wide piece of the page, which scrolls by itself, by keys too. */
 export const scrolling = (label: string, inner: string): string =>

@@ -1,5 +1,5 @@
 /** Lineage as a drawing, and as a list for those who do not see it. */
-import { type Graph, graphOf, layoutOf, type Place } from "../lineage-graph.ts";
+import { type Graph, graphOf, layoutOf, optionTexts, type Place } from "../lineage-graph.ts";
 import type { Ancestry } from "../sources/read-sources.ts";
 import { escaped, scrolling } from "./html.ts";
 
@@ -49,10 +49,7 @@ function list({ ref, lineage }: Ancestry): string {
     const from = inputs
       .map(({ ref: input, role }) => `<li>${escaped([role, input].filter(Boolean).join(": "))}</li>`)
       .join("");
-    const said = Object.entries(options).map(
-      ([name, value]) => `${name}=${typeof value === "string" ? value : JSON.stringify(value)}`,
-    );
-    return `<li>${escaped([script, method].filter(Boolean).join(" "))} <small>${escaped(said.join(" "))} (run ${escaped(run)})</small><ul>${from}</ul></li>`;
+    return `<li>${escaped([script, method].filter(Boolean).join(" "))} <small>${escaped(optionTexts(options).join(" "))} (run ${escaped(run)})</small><ul>${from}</ul></li>`;
   });
   const inner = steps.length > 0 ? `<ol>${steps.join("")}</ol>` : "<p>It has no lineage.</p>";
   return `<details><summary>${escaped(ref)}: ${steps.length} steps</summary>${inner}</details>`;

@@ -31,8 +31,14 @@ export async function readSources(args: readonly string[]): Promise<Sources> {
   for (const arg of args) {
     const isFolder = arg !== "-" && fs.statSync(arg, { throwIfNoEntry: false })?.isDirectory() === true;
     if (isFolder && trialFiles(arg).length > 0) runs.push(...sweepRuns(arg));
-    else if (isFolder || CHECKPOINT.test(arg)) ancestries.push({ ref: arg, lineage: (await openPlain(arg)).lineage });
-    else runs.push(...readRuns([arg]));
+    else if (isFolder || CHECKPOINT.test(arg)) ancestries.push(await ancestryOf(arg));
+    else runs.push(...readRuns(arg));
   }
   return { runs, ancestries };
+}
+
+async function ancestryOf(ref: string): Promise<Ancestry> {
+  const checkpoint = await openPlain(ref);
+  checkpoint.close();
+  return { ref, lineage: checkpoint.lineage };
 }
