@@ -3,14 +3,13 @@ import fs from "node:fs";
 import path from "node:path";
 import type { Context, Outcome } from "../cli/context.ts";
 import { UserError } from "../errors.ts";
-import type { JsonObject } from "../json.ts";
 import type { Bound } from "../method/bind.ts";
 import type { Point, Searcher, SearchMethod } from "../run/searching/contract.ts";
 import { difference, LineWriter, linesOf } from "../run/searching/trial-lines.ts";
 import { type Plan, planOf } from "./commands/plan.ts";
 import type { SWEEP } from "./options.ts";
 import { scoresOf, summaryJson, summaryOf, summaryText } from "./summary.ts";
-import { runTrial, type Trial, trialName, trialOf, tryFirst } from "./trial.ts";
+import { runTrial, TRIALS, type Trial, trialName, trialOf, tryFirst } from "./trial.ts";
 import { wordsOf } from "./values.ts";
 
 type SweepContext = Context<typeof SWEEP>;
@@ -43,7 +42,7 @@ export async function sweep(context: SweepContext): Promise<Outcome> {
   );
   context.progress.start({ total: count, unit: "trials" });
   const trials = await allTrials(context, plan, known, (made) => {
-    writer.add(made as unknown as JsonObject);
+    writer.add({ ...made, metrics: { ...made.metrics } });
     if (made.exit !== 0)
       context.warn(`trial ${trialName(made.trial, made.seed)} failed: ${made.error?.split("\n")[0]}`);
   });
@@ -77,7 +76,7 @@ const keyOf = (trial: number, seed: number): string => `${trial} ${seed}`;
 function knownTrials({ commands: { folder }, head }: Plan): Map<string, Trial> {
   const known = new Map<string, Trial>();
   if (!fs.existsSync(folder)) return known;
-  const names = fs.readdirSync(folder).filter((name) => /^trials(-\d+-of-\d+)?\.jsonl$/.test(name));
+  const names = fs.readdirSync(folder).filter((name) => TRIALS.test(name));
   for (const name of names.sort()) {
     const file = path.join(folder, name);
     const { lines } = linesOf(file);

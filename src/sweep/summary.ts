@@ -2,6 +2,7 @@
 import type { JsonObject } from "../json.ts";
 import { fronts } from "../run/searching/pareto.ts";
 import { type Mean, meanOf } from "../run/student-t.ts";
+import { shortNumber } from "../text/format.ts";
 import { table } from "../text/table.ts";
 import { type Goal, scoreOf } from "./goals.ts";
 import type { Trial } from "./trial.ts";
@@ -44,14 +45,12 @@ export function summaryOf(trials: readonly Trial[], goals: readonly Goal[]): Poi
   return rows.map((row, i) => ({ ...row, best: best.has(i) }));
 }
 
-const short = (value: number): string => String(Number(value.toPrecision(5)));
-
 const meanText = (value: Mean | undefined): string =>
   value === undefined
     ? "-"
     : value.half === undefined
-      ? short(value.mean)
-      : `${short(value.mean)} ± ${Number(value.half.toPrecision(2))}`;
+      ? shortNumber(value.mean)
+      : `${shortNumber(value.mean)} ± ${Number(value.half.toPrecision(2))}`;
 
 /** The best first, of one goal; of several in the order of the trials. */
 export function summaryText(rows: readonly PointSummary[], goals: readonly Goal[]): string {
@@ -76,7 +75,7 @@ export function summaryText(rows: readonly PointSummary[], goals: readonly Goal[
   return table([header, ...lines], { align: `r${"l".repeat(names.length)}${"l".repeat(goals.length)}r` });
 }
 
-const shown = (value: unknown): string => (typeof value === "number" ? short(value) : String(value));
+const shown = (value: unknown): string => (typeof value === "number" ? shortNumber(value) : String(value));
 
 /** The rows for machines. */
 export const summaryJson = (rows: readonly PointSummary[], goals: readonly Goal[]): JsonObject[] =>

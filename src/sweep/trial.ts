@@ -10,6 +10,9 @@ import { metricsIn } from "./goals.ts";
 /** What stands for the place of a trial's result among the words of a command. */
 export const OUT = "{out}";
 
+/** Files of trials in a sweep's folder. */
+export const TRIALS = /^trials(-\d+-of-\d+)?\.jsonl$/;
+
 /** The parts of a trial's commands that all trials share. */
 export interface Commands {
   /** Where the trials lie. */

@@ -1,6 +1,15 @@
 /** `sweep` from the shell: grids, seeds, failures, going on, array jobs, searches that hear scores. */
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
-import { appendFileSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  appendFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { runScript, startScript } from "../support/command.ts";
@@ -128,6 +137,14 @@ test("a sweep that is interrupted says what is there, and goes on", async () => 
   expect(linesOf("cut/trials.jsonl")).toHaveLength(4);
 });
 
+test("a folder of other files is left as it is", async () => {
+  mkdirSync(join(cwd, "mine/0000-seed-0"), { recursive: true });
+  writeFileSync(join(cwd, "mine/0000-seed-0/kept.txt"), "kept");
+  const { code, err } = await sweep(`train --lr 1e-3,1e-2 --metric loss -o mine ${TRAIN}`);
+  expect([code, err]).toEqual([2, expect.stringContaining("--out: mine has other files and no sweep")]);
+  expect(readFileSync(join(cwd, "mine/0000-seed-0/kept.txt"), "utf8")).toBe("kept");
+});
+
 test.each([
   ["train -o x -- --init net.json", "--metric is missing"],
   ["train --metric loss -o x -- --init net.json", "nothing varies"],
@@ -155,6 +172,10 @@ test.each([
     "--search cycleqd is for merges",
   ],
   ["train --metric loss --lr 1,2 -o x -- --init net.json --data blobs.jsonl -- evaluate model", "does not name {out}"],
+  [
+    "train --metric loss --lr 1,2 -o x -- --init net.json --data blobs.jsonl -- evaluate {out} --metrik a",
+    "evaluate {out} --metrik a: ",
+  ],
 ])("%s is refused", async (line, problem) => {
   const { code, err } = await sweep(line);
   expect([code, err]).toEqual([2, expect.stringContaining(problem)]);

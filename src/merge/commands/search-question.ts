@@ -6,6 +6,7 @@ import { loadMethod } from "../../method/registry.ts";
 import type { BoundMetric } from "../../run/measuring/metric.ts";
 import { checkMetrics } from "../../run/measuring/metric-checks.ts";
 import type { SearchMethod } from "../../run/searching/contract.ts";
+import { type Share, shareOf } from "../../run/searching/share.ts";
 import type { MergeMethod } from "../contract.ts";
 import { isGenome, readGenome } from "../search/genome.ts";
 import { checkObjectives, type Objective, parseObjectives } from "../search/objective.ts";
@@ -31,7 +32,7 @@ export interface SearchQuestion {
   readonly groups: readonly GroupReference[];
   readonly options: RunnerOptions;
   readonly trials: readonly string[];
-  readonly share: { readonly worker: number; readonly of: number } | undefined;
+  readonly share: Share | undefined;
 }
 
 const listOf = (context: Context, name: string): string[] => (context.options[name] as string[] | undefined) ?? [];
@@ -63,23 +64,16 @@ async function recipeOf(context: Context, groups: readonly string[]) {
 }
 
 /** The share of an array job. Throws UserError where its trials cannot be made apart or would be lost. */
-function shareOf(context: Context, search: SearchMethod, trials: readonly string[]) {
+function ownShare(context: Context, search: SearchMethod, trials: readonly string[]): Share | undefined {
   const text = textOf(context, "trial");
   if (text === undefined) return undefined;
-  const [, worker = 0, of = 0] = (/^(\d+)\/(\d+)$/.exec(text) ?? []).map(Number);
-  if (!(worker >= 1 && worker <= of))
-    throw new UserError(`--trial ${text} is not I/N with I from 1 to N`, "for example --trial 2/8");
-  if (!search.independent)
-    throw new UserError(
-      `--search ${search.name} learns from its scores, so its trials cannot be made apart`,
-      "leave out --trial, or use --search random or grid",
-    );
+  const share = shareOf(text, search);
   if (trials.length !== 1)
     throw new UserError(
       "--trial leaves its trials in a file",
-      `give each worker its own: --trials trials-${worker}.jsonl`,
+      `give each worker its own: --trials trials-${share.worker + 1}.jsonl`,
     );
-  return { worker: worker - 1, of };
+  return share;
 }
 
 /** Throws UserError where the objectives are too few or too many for the search. */
@@ -143,7 +137,7 @@ export async function searchQuestion(context: Context): Promise<SearchQuestion> 
     groups,
     options: measuring,
     trials,
-    share: shareOf(context, search!.method, trials),
+    share: ownShare(context, search!.method, trials),
   };
 }
 

@@ -1,6 +1,7 @@
 /** The loop of a search: asks, tries what no file knows, tells. */
 import { UserError } from "../../errors.ts";
 import type { Point, Scored, Searcher } from "../../run/searching/contract.ts";
+import type { Share } from "../../run/searching/share.ts";
 import { type Measures, type Objective, scoresOf, sumOf } from "./objective.ts";
 import { LAST, type Trial } from "./trial-file.ts";
 
@@ -19,7 +20,7 @@ export interface SearchRun {
   /** Hears what a search says of itself after a batch. */
   readonly noted?: (notes: Record<string, unknown>) => void;
   /** The share of an array job: trials with trial % of === worker. */
-  readonly share?: { readonly worker: number; readonly of: number } | undefined;
+  readonly share?: Share | undefined;
   readonly signal: AbortSignal;
 }
 

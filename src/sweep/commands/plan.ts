@@ -6,9 +6,10 @@ import { UserError } from "../../errors.ts";
 import type { JsonObject } from "../../json.ts";
 import type { Bound } from "../../method/bind.ts";
 import type { SearchMethod } from "../../run/searching/contract.ts";
+import { type Share, shareOf } from "../../run/searching/share.ts";
 import { type Space, sizeOfGene } from "../../run/searching/space.ts";
 import { type Goal, goalOf } from "../goals.ts";
-import { type Commands, OUT } from "../trial.ts";
+import { type Commands, OUT, TRIALS } from "../trial.ts";
 import { spaceOf, wordsOf } from "../values.ts";
 
 /** The points of a search without a budget. */
@@ -25,7 +26,7 @@ export interface Plan {
   readonly search: Bound<SearchMethod>;
   readonly budget: number;
   readonly seeds: readonly number[];
-  readonly share: { readonly worker: number; readonly of: number } | undefined;
+  readonly share: Share | undefined;
   /** What decides the trials, for those who go on with them. */
   readonly head: JsonObject;
 }
@@ -55,8 +56,7 @@ export async function planOf(given: Given): Promise<Plan> {
   const goals = await Promise.all(given.metric.map(goalOf));
   const folder = given.out.replace(/\/+$/, "") || "/";
   if (given.out === "-") throw new UserError("a sweep leaves a folder of trials", "name one: -o sweep/");
-  if (fs.existsSync(folder) && !fs.statSync(folder).isDirectory())
-    throw new UserError(`--out: ${folder} is a file`, "name a folder for the trials");
+  checkFolder(folder);
   const words = [...args, ...given.fixed];
   const writes = await checkPoints(script, words, space, path.join(folder, "trial"));
   await checkMeasure(given.measure, writes, path.join(folder, "trial"));
@@ -76,7 +76,7 @@ export async function planOf(given: Given): Promise<Plan> {
     search,
     budget: budgetOf(search.method, space, given.budget),
     seeds: Array.from({ length: given.seeds }, (_, i) => given.seed + i),
-    share: shareOf(search.method, given.trial),
+    share: given.trial === undefined ? undefined : shareOf(given.trial, search.method),
     head: {
       sweep: { script, words, measure: [...given.measure] },
       space: JSON.parse(JSON.stringify(space)),
@@ -87,6 +87,16 @@ export async function planOf(given: Given): Promise<Plan> {
       metrics: search.method.independent ? [] : goals.map(({ name, better }) => `${name}:${better}`),
     },
   };
+}
+
+/** Trials replace what an earlier process left of them, so the folder is the sweep's own. */
+function checkFolder(folder: string): void {
+  if (!fs.existsSync(folder)) return;
+  if (!fs.statSync(folder).isDirectory())
+    throw new UserError(`--out: ${folder} is a file`, "name a folder for the trials");
+  const names = fs.readdirSync(folder);
+  if (names.length > 0 && !names.some((name) => TRIALS.test(name)))
+    throw new UserError(`--out: ${folder} has other files and no sweep`, "name a folder that is new, or empty");
 }
 
 function checkFixed(fixed: readonly string[]): void {
@@ -105,14 +115,21 @@ async function checkPoints(script: string, words: readonly string[], space: Spac
   let writes = false;
   for (const point of points) {
     const varied = wordsOf(space, point);
-    try {
-      writes = (await understood(script, [...words, ...varied, `--out=${place}/`])).output === "checkpoint";
-    } catch (error) {
-      if (!(error instanceof UserError)) throw error;
-      throw new UserError(`${script} ${varied.join(" ")}: ${error.message}`, error.hint);
-    }
+    const given = [...words, ...varied, `--out=${place}/`];
+    const { output } = await said(`${script} ${varied.join(" ")}`, () => understood(script, given));
+    writes = output === "checkpoint";
   }
   return writes;
+}
+
+/** Throws the UserError of `work` with the command that it is about. */
+async function said<T>(command: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    throw new UserError(`${command}: ${error.message}`, error.hint);
+  }
 }
 
 const endsOf = (gene: Space[number]) => (gene.kind === "choice" ? gene.choices : [gene.low, gene.high]);
@@ -126,10 +143,8 @@ async function checkMeasure([script, ...words]: readonly string[], writes: boole
     );
   if (!writes)
     throw new UserError("the script writes no checkpoint to measure", "leave out what stands after the second --");
-  await understood(
-    script,
-    words.map((word) => word.replaceAll(OUT, place)),
-  );
+  const placed = words.map((word) => word.replaceAll(OUT, place));
+  await said(`${script} ${words.join(" ")}`, () => understood(script, placed));
 }
 
 function checkSearch({ name, merge, needs = [], objectives }: SearchMethod, goals: readonly Goal[]): void {
@@ -158,17 +173,4 @@ function budgetOf({ name }: SearchMethod, space: Space, budget: number | undefin
   const points = space.reduce((product, gene) => product * sizeOfGene(gene), 1);
   if (points > LARGEST_GRID) throw new UserError(`the grid has ${points} points`, "vary less, or use --search random");
   return points;
-}
-
-function shareOf({ name, independent }: SearchMethod, text: string | undefined): Plan["share"] {
-  if (text === undefined) return undefined;
-  const [, worker = 0, of = 0] = (/^(\d+)\/(\d+)$/.exec(text) ?? []).map(Number);
-  if (!(worker >= 1 && worker <= of))
-    throw new UserError(`--trial ${text} is not I/N with I from 1 to N`, "for example --trial 2/8");
-  if (!independent)
-    throw new UserError(
-      `--search ${name} learns from its scores, so its trials cannot be made apart`,
-      "leave out --trial, or use --search random or grid",
-    );
-  return { worker: worker - 1, of };
 }
