@@ -21,11 +21,11 @@ export function keysOf(row: JsonObject): string {
   return `the keys ${listed}${keys.length > 8 ? ` and ${keys.length - 8} more` : ""}`;
 }
 
-/** The text under a key. Throws UserError where there is none. */
-export function textAt(row: JsonObject, key: string, place: string): string {
+/** The text under a key. Throws UserError where there is none; `advice` is for scripts without --columns. */
+export function textAt(row: JsonObject, key: string, place: string, advice?: string): string {
   const value = row[key];
   if (typeof value === "string") return value;
-  throw new UserError(`${place}: ${key} should be a string, found ${kindOf(value)}`, adviceFor(value));
+  throw new UserError(`${place}: ${key} should be a string, found ${kindOf(value)}`, advice ?? adviceFor(value));
 }
 
 function adviceFor(value: Json | undefined): string {

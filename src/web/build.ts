@@ -6,10 +6,12 @@
  * for those of `in-page/`, which have the same interface; what else there is of Node the page never calls.
  */
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { BunPlugin } from "bun";
+import { textOutput } from "../cli/output.ts";
+import { UserError } from "../errors.ts";
 import { LIB_IMPORT } from "../gpu/kernel.ts";
 
 const SOURCES = fileURLToPath(new URL("../", import.meta.url));
@@ -123,13 +125,23 @@ export async function page(): Promise<string> {
   }, asset("page.html"));
 }
 
-/** Writes `index.html` into a folder; gives its path and bytes. */
+/** Writes `index.html` into a folder; gives its path and bytes. Throws UserError where it cannot be written. */
 export async function writePage(folder: string): Promise<{ file: string; bytes: number }> {
   const text = await page();
-  mkdirSync(folder, { recursive: true });
+  try {
+    mkdirSync(folder, { recursive: true });
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    throw new UserError(`--out: ${folder} cannot be made (${code})`, "name another folder", 1);
+  }
   const file = join(folder, "index.html");
-  const own = `${file}.${process.pid}`;
-  writeFileSync(own, text);
-  renameSync(own, file);
+  const output = textOutput(file);
+  try {
+    output.write(text);
+    output.commit();
+  } catch (error) {
+    output.discard();
+    throw error;
+  }
   return { file, bytes: Buffer.byteLength(text) };
 }

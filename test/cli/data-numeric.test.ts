@@ -56,6 +56,10 @@ test("rows without a number, or with one too large, are named", async () => {
   expect((await data("numeric large.jsonl --digits 1.1")).err).toContain(
     "large.jsonl:1: 12 does not fit into 1 digits",
   );
+  writeFileSync(join(cwd, "bare.jsonl"), '{"value":1}\n');
+  expect((await data("numeric bare.jsonl")).err).toContain(
+    "text should be a string, found nothing\n  hint: name another key with --of",
+  );
   writeFileSync(join(cwd, "none.jsonl"), "");
   expect((await data("numeric none.jsonl")).code).toBe(2);
 });

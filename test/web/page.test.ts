@@ -1,7 +1,7 @@
 /** The page of `web` as it is built, and the parts of it that need no browser. */
 import { afterAll, expect, test } from "bun:test";
 import { createHash } from "node:crypto";
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { gzipSync as packByBun } from "node:zlib";
 import { linkKernel } from "../../src/gpu/kernel.ts";
@@ -184,4 +184,11 @@ test("a result is whole or not there", async () => {
   await (await toFile(handle(0))).abort();
   await (await toFile(handle(3))).abort(); // a file that was there keeps its content
   expect(heard).toEqual(["write 2", "close", "abort", "remove", "abort"]);
+});
+
+test("a place that cannot be written is said in a line", async () => {
+  writeFileSync(join(folder, "taken"), "kept");
+  for (const place of ["taken", "taken/below"])
+    await expect(writePage(join(folder, place))).rejects.toThrow(`--out: ${join(folder, place)} cannot be made (`);
+  expect(readFileSync(join(folder, "taken"), "utf8")).toBe("kept");
 });

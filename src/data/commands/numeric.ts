@@ -28,7 +28,7 @@ export async function numeric(context: Context<typeof NUMERIC>): Promise<Outcome
     const value = row[property];
     if (typeof value !== "number")
       throw new UserError(`${place}: ${property} should be a number, found ${kindOf(value)}`, "name it by --property");
-    const text = textAt(row, of, place);
+    const text = textAt(row, of, place, "name another key with --of");
     const spelt = spellAt(place, value, digits);
     if (readNumber(spelt) !== value) rounded++;
     lines.push(JSON.stringify({ ...(ask === "number" ? numberRow : textRow)(text, tag, spelt), [property]: value }));

@@ -77,7 +77,7 @@ async function readWritten(file: string, tokenizer: Tokenizer, maxPositions: num
   const written: Written[] = [];
   for await (const { value, place } of readJsonFile(file, { hint: ROWS })) {
     if (!isObject(value)) throw new UserError(`${place}: expected an object`, ROWS);
-    const [prompt, text] = [textAt(value, "prompt", place), textAt(value, "text", place)];
+    const [prompt, text] = [textAt(value, "prompt", place, ROWS), textAt(value, "text", place, ROWS)];
     const draft = {
       prompt: [...encodePrompt(tokenizer, prompt)],
       ids: [...tokenizer.encode(text, { special: false })],
